@@ -1,0 +1,6 @@
+//! The audit: what one transaction decided for one partition, linked by SHA-256 (INV-9).
+
+mod batch;
+pub mod chain;
+
+pub use batch::{AuditBatch, AuditEntry, AuditToken, Change, Effect, Sha256Hash};

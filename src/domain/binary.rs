@@ -1,0 +1,157 @@
+//! The few primitives of Avro's binary encoding that Assent writes, and their reader.
+//!
+//! `long`: zigzag, then base-128 with the low group first. `string` and `bytes`: a long count, then
+//! the bytes. `boolean`: one byte. `union`: a long index, then the branch. The packed state uses the
+//! same primitives. Sources: Avro 1.11 specification, "Binary Encoding".
+
+/// What a reader met instead of what it expected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Malformed(pub &'static str);
+
+impl std::fmt::Display for Malformed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "malformed {}", self.0)
+    }
+}
+
+impl std::error::Error for Malformed {}
+
+/// Appends Avro primitives to a buffer.
+pub trait Write {
+    fn put_long(&mut self, value: i64);
+    fn put_bytes(&mut self, bytes: &[u8]);
+    fn put_fixed(&mut self, bytes: &[u8]);
+
+    fn put_string(&mut self, text: &str) {
+        self.put_bytes(text.as_bytes());
+    }
+
+    fn put_bool(&mut self, value: bool) {
+        self.put_fixed(&[u8::from(value)]);
+    }
+
+    /// A union `["null", "long"]`.
+    fn put_optional_long(&mut self, value: Option<i64>) {
+        match value {
+            None => self.put_long(0),
+            Some(value) => {
+                self.put_long(1);
+                self.put_long(value);
+            }
+        }
+    }
+}
+
+impl Write for Vec<u8> {
+    fn put_long(&mut self, value: i64) {
+        let mut rest = ((value << 1) ^ (value >> 63)) as u64;
+        while rest >= 0x80 {
+            self.push(rest as u8 | 0x80);
+            rest >>= 7;
+        }
+        self.push(rest as u8);
+    }
+
+    fn put_bytes(&mut self, bytes: &[u8]) {
+        self.put_long(bytes.len() as i64);
+        self.extend_from_slice(bytes);
+    }
+
+    fn put_fixed(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
+    }
+}
+
+/// Reads what [`Write`] wrote. Never panics, never allocates more than it was given.
+#[derive(Clone)]
+pub struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    pub fn long(&mut self) -> Result<i64, Malformed> {
+        let mut value = 0u64;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte()?;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Ok((value >> 1) as i64 ^ -((value & 1) as i64));
+            }
+        }
+        Err(Malformed("long"))
+    }
+
+    /// A count or length that can't exceed the bytes that are left.
+    pub fn length(&mut self) -> Result<usize, Malformed> {
+        let length = usize::try_from(self.long()?).map_err(|_| Malformed("length"))?;
+        if length > self.rest.len() { Err(Malformed("length")) } else { Ok(length) }
+    }
+
+    pub fn byte(&mut self) -> Result<u8, Malformed> {
+        let (&first, rest) = self.rest.split_first().ok_or(Malformed("end"))?;
+        self.rest = rest;
+        Ok(first)
+    }
+
+    pub fn bool(&mut self) -> Result<bool, Malformed> {
+        match self.byte()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(Malformed("boolean")),
+        }
+    }
+
+    pub fn bytes(&mut self) -> Result<&'a [u8], Malformed> {
+        let length = self.length()?;
+        let (taken, rest) = self.rest.split_at(length);
+        self.rest = rest;
+        Ok(taken)
+    }
+
+    pub fn string(&mut self) -> Result<&'a str, Malformed> {
+        std::str::from_utf8(self.bytes()?).map_err(|_| Malformed("string"))
+    }
+
+    pub fn fixed<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
+        let (taken, rest) = self.rest.split_first_chunk::<N>().ok_or(Malformed("end"))?;
+        self.rest = rest;
+        Ok(*taken)
+    }
+
+    pub fn optional_long(&mut self) -> Result<Option<i64>, Malformed> {
+        match self.long()? {
+            0 => Ok(None),
+            1 => self.long().map(Some),
+            _ => Err(Malformed("union")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn longs_round_trip_at_their_edges() {
+        for value in [0, -1, 1, 63, 64, -64, -65, i64::MAX, i64::MIN] {
+            let mut bytes = Vec::new();
+            bytes.put_long(value);
+            assert_eq!(Reader::new(&bytes).long(), Ok(value));
+        }
+    }
+
+    #[test]
+    fn a_length_beyond_the_bytes_is_refused() {
+        let mut bytes = Vec::new();
+        bytes.put_long(1 << 40);
+        assert_eq!(Reader::new(&bytes).bytes(), Err(Malformed("length")));
+    }
+}

@@ -1,0 +1,14 @@
+//! The nouns and rules of consent: pure functions over plain values.
+//!
+//! Knows no clock, randomness, I/O, Kafka or metrics. Everything else builds on it.
+
+pub mod audit;
+pub mod binary;
+pub mod consent;
+pub mod event;
+pub mod ids;
+pub mod outcome;
+pub mod partitioner;
+pub mod rules;
+pub mod segment;
+pub mod time;

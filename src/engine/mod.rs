@@ -1,0 +1,6 @@
+//! What happens to a partition's state: `step(state, input) → effects`, with undo.
+//!
+//! Deterministic (INV-10): knows no clock, randomness, I/O, Kafka or metrics. `now` is an input.
+
+pub mod input;
+pub mod output;

@@ -1,0 +1,78 @@
+//! What a batch wants written, in order, and what it counts.
+
+use std::collections::BTreeMap;
+
+use crate::domain::outcome::{DeadLetterReason, Outcome, TombstoneReason, Verdict};
+use crate::domain::time::Timestamp;
+
+/// One record to produce. Bodies are Avro without framing; the rim frames them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// To `segments.{purpose}`; key: the pseudonym.
+    Assignment { purpose: u16, pseudonym: String, body: Vec<u8> },
+    /// To `segments.{purpose}` with a null value and the headers of section 3.
+    Tombstone {
+        purpose: u16,
+        pseudonym: String,
+        reason: TombstoneReason,
+        decided_at: Timestamp,
+        consent_version: Option<i64>,
+    },
+    /// To `contextual-segments`; key: the session token.
+    Contextual { session_token: String, body: Vec<u8> },
+    /// To `segmentation-dead-letters`. The rim makes the key and body, since it knows the topic.
+    DeadLetter(DeadLetterNote),
+    /// To `segmentation-audit`, the input's partition; key: the chain.
+    Audit { body: Vec<u8> },
+    /// To `assent-state`, the input's partition. `None` removes the key.
+    State { key: Vec<u8>, value: Option<Vec<u8>> },
+}
+
+/// Which of the two input topics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum InputTopic {
+    Clickstream,
+    Consent,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetterNote {
+    pub reason: DeadLetterReason,
+    pub topic: InputTopic,
+    pub offset: i64,
+    pub payload_sha256: Option<[u8; 32]>,
+    pub failed_at: Timestamp,
+    pub detail: String,
+}
+
+/// Everything a batch wants: written and committed as one, or not at all (INV-5).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BatchOutput {
+    pub outputs: Vec<Output>,
+    pub tally: Tally,
+    /// Of each consent record that removed something: for the propagation histograms.
+    pub opt_outs: Vec<OptOut>,
+    /// The group's offset and its metadata.
+    pub next_click: i64,
+    pub next_sequence: i64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OptOut {
+    pub append_time: Timestamp,
+    /// Absent for an erasure and for what could not be read.
+    pub recorded_at: Option<Timestamp>,
+}
+
+/// What the batch counts; published only after its commit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    pub outcomes: BTreeMap<(InputTopic, Outcome), u64>,
+    pub heartbeats: u64,
+    pub verdicts: BTreeMap<(u16, Verdict), u64>,
+    pub assignments: BTreeMap<u16, u64>,
+    pub tombstones: BTreeMap<(u16, TombstoneReason), u64>,
+    pub dead_letters: BTreeMap<(InputTopic, DeadLetterReason), u64>,
+    /// Clicks whose collector did not look for Sec-GPC.
+    pub clicks_without_gpc: u64,
+}

@@ -1,0 +1,3 @@
+//! Kafka through librdkafka: clients, and what the pipeline and the commands ask of a cluster.
+
+pub mod client;

@@ -1,0 +1,12 @@
+//! Assent: clicks and consent in, pseudonymous segments and tombstones out, exactly once.
+
+pub mod domain;
+pub mod engine;
+pub mod wire;
+
+#[cfg(feature = "service")]
+pub mod config;
+#[cfg(feature = "service")]
+pub mod failure;
+#[cfg(feature = "service")]
+pub mod kafka;

@@ -1,0 +1,1 @@
+//! Bytes to inputs and back: framing, Avro, GPP. Pure.
