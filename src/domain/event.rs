@@ -33,8 +33,10 @@ pub struct Click<'a> {
     pub product_age_range: Option<&'a str>,
     pub value_cents: Option<i64>,
     pub region: Option<&'a str>,
+    /// As the collector saw it; `None`: it did not look.
     pub gpc: Option<bool>,
-    pub gpp: Option<&'a str>,
+    /// `gpc` is true, or `gpp` says sale or sharing is opted out or can't be decoded (section 5).
+    pub opt_out_signal: bool,
 }
 
 /// Which optional fields the live rules read. `subject_id`, `session_id`, `occurred_at`, `gpc` and
