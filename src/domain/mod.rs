@@ -11,6 +11,7 @@ pub mod ids;
 pub mod merge;
 pub mod outcome;
 pub mod partitioner;
+pub mod pseudonym;
 pub mod rules;
 pub mod segment;
 pub mod time;
