@@ -2,19 +2,18 @@
 //!
 //! Knows neither the library's gate nor its merging, of which it is the judge.
 
-use assent::domain::consent::{AgeBand, ConsentRecord, ConsentStatus, Decision, Guardian};
+use assent::domain::consent::{AgeBand, ConsentRecord, ConsentStatus};
 use assent::domain::outcome::{Outcome, Verdict};
 use assent::domain::rules::Purpose;
 use assent::domain::time::{Span, Timestamp};
 
 use super::{Fact, What};
 
-/// Why line 2 may hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Why line 2 may hold. Of two records that contradict each other only a higher version ends it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mark {
     Readable,
     Undecodable,
-    /// Two records of one version contradict each other: only a higher version ends it.
     Contradicted,
 }
 
@@ -34,13 +33,12 @@ impl<'a> Standing<'a> {
 
     /// The outcome of a consent fact; `None` for what is not one.
     pub fn apply(&mut self, purposes: &[Purpose], fact: &Fact<'a>) -> Option<Outcome> {
-        self.forget(fact.now);
-        match fact.what {
+        self.forget(fact.0);
+        match fact.1 {
             What::Looked => None,
             What::Record(record, append_time) => Some(self.read(purposes, record, append_time)),
             What::Undecodable => {
-                let contradicted = self.mark == Mark::Contradicted;
-                self.mark = if contradicted { self.mark } else { Mark::Undecodable };
+                self.mark = self.mark.max(Mark::Undecodable);
                 Some(Outcome::Unreadable)
             }
             What::Erased(append_time) => {
@@ -48,9 +46,7 @@ impl<'a> Standing<'a> {
                 Some(Outcome::Erased)
             }
             What::Clicked { click, .. } => {
-                if click.opt_out_signal {
-                    self.bind(click.occurred_at.min(fact.now));
-                }
+                self.bind(click.opt_out_signal.then_some(click.occurred_at.min(fact.0)));
                 None
             }
         }
@@ -63,132 +59,84 @@ impl<'a> Standing<'a> {
         self.erased_at = self.erased_at.filter(|time| !is_over(*time));
     }
 
-    fn bind(&mut self, time: Timestamp) {
-        let minutes = time.0.div_euclid(60_000) + i64::from(time.0.rem_euclid(60_000) > 0);
-        self.signal = self.signal.max(Some(Timestamp(minutes * 60_000)));
+    fn bind(&mut self, time: Option<Timestamp>) {
+        let minutes = |ms: i64| ms.div_euclid(60_000) + i64::from(ms.rem_euclid(60_000) > 0);
+        self.signal = self.signal.max(time.map(|time| Timestamp(minutes(time.0) * 60_000)));
     }
 
     fn read(&mut self, purposes: &[Purpose], new: &'a ConsentRecord, append: Timestamp) -> Outcome {
         if self.erased_at.is_some_and(|erased_at| new.recorded_at <= erased_at) {
             return Outcome::Superseded;
         }
-        if let Some(time) = new.opt_out_signal_at {
-            self.bind(time.min(append));
-        }
+        self.bind(new.opt_out_signal_at.map(|time| time.min(append)));
         let last = self.record.filter(|last| new.version <= last.version);
         let outcome = match (last, self.mark) {
             (Some(last), _) if new.version < last.version => Outcome::Superseded,
             (Some(_), Mark::Contradicted) => Outcome::Unreadable,
-            (Some(last), _) if !says_the_same(purposes, last, new) => Outcome::Unreadable,
+            (Some(last), _) if said(purposes, last) != said(purposes, new) => Outcome::Unreadable,
             (Some(_), Mark::Readable) => Outcome::Superseded,
             (None, _) | (Some(_), Mark::Undecodable) => Outcome::Applied,
         };
-        match outcome {
-            Outcome::Applied => (self.record, self.mark) = (Some(new), Mark::Readable),
-            Outcome::Unreadable => self.mark = Mark::Contradicted,
-            _ => {}
-        }
+        (self.record, self.mark) = match outcome {
+            Outcome::Applied => (Some(new), Mark::Readable),
+            Outcome::Unreadable => (self.record, Mark::Contradicted),
+            _ => (self.record, self.mark),
+        };
         outcome
     }
 
-    /// Lines 2 to 12. `event_time`: of a click; `None` where there is no event.
+    /// Lines 2 to 12; the first that applies decides. `event_time`: `None` where there is no event.
     pub fn verdict(&self, of: &Purpose, event_time: Option<Timestamp>, now: Timestamp) -> Verdict {
-        let t = event_time.map_or(now, |time| time.min(now));
-        if self.mark != Mark::Readable {
-            return Verdict::ConsentUnreadable;
-        }
-        let Some(record) = self.record else { return Verdict::NoConsentRecord };
-        if of.suspended {
-            return Verdict::PurposeSuspended;
-        }
-        let decision = record.decisions.get(&of.id);
-        let is = |status| move |decision: &&Decision| decision.status == status;
-        if decision.filter(is(ConsentStatus::Denied)).is_some()
-            || decision.filter(is(ConsentStatus::Withdrawn)).is_some()
-        {
-            return Verdict::OptedOut;
-        }
-        let grant = decision.filter(is(ConsentStatus::Granted));
-        if of.sale_or_share && self.signal_binds(record, grant) {
-            return Verdict::OptOutSignal;
-        }
-        if let Some(verdict) = missing(of, record, grant) {
-            return verdict;
-        }
-        if grant.and_then(|grant| grant.expires_at).is_some_and(|end| now >= end) {
-            return Verdict::ConsentExpired;
-        }
-        if self.begins(of, record, grant).is_some_and(|beginning| t < beginning) {
-            return Verdict::CollectedBeforeConsent;
-        }
-        match (record.age_band, grant) {
-            (AgeBand::Under13 | AgeBand::Unknown, _) => Verdict::GuardianOptIn,
-            (_, Some(_)) => Verdict::OptIn,
-            (_, None) => Verdict::NotOptedOut,
-        }
-    }
-
-    /// Line 6. Lifted only by a grant and a second step that are both later.
-    fn signal_binds(&self, record: &ConsentRecord, grant: Option<&Decision>) -> bool {
-        let later = |time: Option<Timestamp>| time.is_some() && time > self.signal;
-        let lifted = later(grant.map(|grant| grant.since)) && later(record.double_opt_in_at);
-        self.signal.is_some() && !lifted
-    }
-
-    /// Line 11: the latest of what must come before the event.
-    fn begins(
-        &self,
-        of: &Purpose,
-        record: &ConsentRecord,
-        grant: Option<&Decision>,
-    ) -> Option<Timestamp> {
-        let guardian = record.guardian.as_ref().map(|guardian| guardian.verified_at);
-        let own = match record.age_band {
-            AgeBand::Under13 | AgeBand::Unknown => guardian,
-            AgeBand::From13To15 if of.sale_or_share => record.double_opt_in_at,
-            _ => None,
-        };
-        grant.map(|grant| grant.since).max(own).max(self.erased_at)
+        let (t, sale, record) = (event_time.unwrap_or(now).min(now), of.sale_or_share, self.record);
+        let decision = record.and_then(|it| it.decisions.get(&of.id));
+        let is = |status| decision.is_some_and(|it| it.status == status);
+        let grant = decision.filter(|_| is(ConsentStatus::Granted));
+        let since = grant.map(|it| it.since);
+        let second_step = record.and_then(|it| it.double_opt_in_at);
+        let lifted = since > self.signal && second_step > self.signal;
+        let guardian = record.and_then(|it| it.guardian.as_ref());
+        let authorized = guardian.is_some_and(|it| {
+            it.coppa_consent && (!sale || (it.coppa_disclosure && it.ccpa_authorization))
+        });
+        let band = record.map_or(AgeBand::Unknown, |it| it.age_band);
+        let child = matches!(band, AgeBand::Under13 | AgeBand::Unknown);
+        let teen = band == AgeBand::From13To15;
+        let verified_at = guardian.map(|it| it.verified_at).filter(|_| child);
+        let second_step_of_sale = second_step.filter(|_| teen && sale);
+        let begins = since.max(verified_at).max(second_step_of_sale).max(self.erased_at);
+        let expired = grant.and_then(|it| it.expires_at).is_some_and(|end| now >= end);
+        let lines = [
+            (self.mark != Mark::Readable, Verdict::ConsentUnreadable),
+            (record.is_none(), Verdict::NoConsentRecord),
+            (of.suspended, Verdict::PurposeSuspended),
+            (is(ConsentStatus::Denied) || is(ConsentStatus::Withdrawn), Verdict::OptedOut),
+            (sale && self.signal.is_some() && !lifted, Verdict::OptOutSignal),
+            (child && (!authorized || grant.is_none()), Verdict::GuardianConsentMissing),
+            (teen && grant.is_none(), Verdict::OwnOptInMissing),
+            (teen && sale && second_step.is_none(), Verdict::OwnOptInMissing),
+            (of.requires_opt_in && grant.is_none(), Verdict::OptInMissing),
+            (expired, Verdict::ConsentExpired),
+            (Some(t) < begins, Verdict::CollectedBeforeConsent),
+            (child, Verdict::GuardianOptIn),
+            (grant.is_some(), Verdict::OptIn),
+        ];
+        lines.into_iter().find(|line| line.0).map_or(Verdict::NotOptedOut, |line| line.1)
     }
 }
 
-/// Lines 7 to 9: who must have said what.
-fn missing(of: &Purpose, record: &ConsentRecord, grant: Option<&Decision>) -> Option<Verdict> {
-    let withheld = match record.age_band {
-        AgeBand::Under13 | AgeBand::Unknown => {
-            let enough = record.guardian.as_ref().is_some_and(|guardian| {
-                let sale = guardian.coppa_disclosure && guardian.ccpa_authorization;
-                guardian.coppa_consent && (!of.sale_or_share || sale)
-            });
-            (!enough || grant.is_none(), Verdict::GuardianConsentMissing)
-        }
-        AgeBand::From13To15 => {
-            let second_step = !of.sale_or_share || record.double_opt_in_at.is_some();
-            (!second_step || grant.is_none(), Verdict::OwnOptInMissing)
-        }
-        AgeBand::From16To17 | AgeBand::From18 => {
-            (of.requires_opt_in && grant.is_none(), Verdict::OptInMissing)
-        }
-    };
-    withheld.0.then_some(withheld.1)
-}
-
-/// Equal in every field that the gate reads. A purpose that is missing was never asked.
-fn says_the_same(purposes: &[Purpose], one: &ConsentRecord, other: &ConsentRecord) -> bool {
-    let guardian = |it: &Guardian| {
-        (it.verified_at, it.coppa_consent, it.coppa_disclosure, it.ccpa_authorization)
-    };
-    let decision = |record: &ConsentRecord, of: &Purpose| {
+/// Every field that the gate reads. A purpose that is missing was never asked.
+fn said(purposes: &[Purpose], record: &ConsentRecord) -> impl PartialEq + use<> {
+    let decision = |of: &Purpose| {
         let decision = record.decisions.get(&of.id)?;
-        let grant = (Some(decision.since), decision.expires_at);
-        match decision.status {
-            ConsentStatus::NotAsked => None,
-            ConsentStatus::Granted => Some((decision.status, grant)),
-            ConsentStatus::Denied | ConsentStatus::Withdrawn => Some((decision.status, (None, None))),
-        }
+        let grant = Some((decision.since, decision.expires_at));
+        let is_granted = decision.status == ConsentStatus::Granted;
+        let is_asked = decision.status != ConsentStatus::NotAsked;
+        is_asked.then_some((decision.status, grant.filter(|_| is_granted)))
     };
-    one.age_band == other.age_band
-        && one.double_opt_in_at == other.double_opt_in_at
-        && one.guardian.as_ref().map(guardian) == other.guardian.as_ref().map(guardian)
-        && purposes.iter().all(|of| decision(one, of) == decision(other, of))
+    let guardian = record
+        .guardian
+        .as_ref()
+        .map(|it| (it.verified_at, it.coppa_consent, it.coppa_disclosure, it.ccpa_authorization));
+    let decisions: Vec<_> = purposes.iter().map(decision).collect();
+    (record.age_band, record.double_opt_in_at, guardian, decisions)
 }

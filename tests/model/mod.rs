@@ -20,16 +20,11 @@ use assent::domain::time::{Span, Timestamp};
 use assent::engine::input::{ClickInput, ConsentBody, ConsentInput};
 
 use consent::Standing;
-use windows::{Counted, Question, page_holds};
+use windows::{Counted, Question};
 
-/// Something that happened to a subject, at the `now` of its batch.
-#[derive(Clone, Copy)]
-pub struct Fact<'a> {
-    pub now: Timestamp,
-    pub what: What<'a>,
-}
+/// Something that happened to a subject, after the `now` of its batch.
+pub type Fact<'a> = (Timestamp, What<'a>);
 
-/// Records and erasures with their append time.
 #[derive(Clone, Copy)]
 pub enum What<'a> {
     /// Assent judged the subject, without an input.
@@ -38,7 +33,10 @@ pub enum What<'a> {
     Undecodable,
     Erased(Timestamp),
     /// `counts`: DECIDED, and line 1 did not hold.
-    Clicked { click: Click<'a>, counts: bool },
+    Clicked {
+        click: Click<'a>,
+        counts: bool,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,12 +68,10 @@ pub struct Entry {
 
 impl Entry {
     fn new(input: InputKind, offset: Option<i64>, outcome: Outcome) -> Self {
-        let (subject, consent_version, dead_letter) = (None, None, None);
         let (verdicts, effects, contextual) = (vec![], vec![], vec![]);
         #[rustfmt::skip]
-        return Self {
-            input, offset, outcome, subject, consent_version, verdicts, effects, contextual, dead_letter,
-        };
+        return Self { input, offset, outcome, subject: None, consent_version: None, verdicts,
+            effects, contextual, dead_letter: None };
     }
 }
 
@@ -86,7 +82,7 @@ pub struct Model<'a> {
     now: Timestamp,
     gate_open: bool,
     facts: BTreeMap<String, Vec<Fact<'a>>>,
-    /// Everything ever written, in order: subject, purpose's index, what.
+    /// All of it, in order: subject, purpose's index, what.
     written: Vec<(String, usize, Change)>,
     entries: Vec<Entry>,
 }
@@ -137,22 +133,19 @@ impl<'a> Model<'a> {
 
     fn consent(&mut self, input: &ConsentInput<'a>) {
         let mut entry = Entry::new(InputKind::Consent, Some(input.offset), Outcome::DeadLettered);
+        if let ConsentBody::DeadLettered(why) | ConsentBody::Unreadable(why) = &input.body {
+            entry.dead_letter = Some(why.reason);
+        }
         let what = match &input.body {
             ConsentBody::Heartbeat { .. } => return,
+            ConsentBody::DeadLettered(_) => return self.entries.push(entry),
             ConsentBody::Forwarded => {
                 entry.outcome = Outcome::Forwarded;
                 return self.entries.push(entry);
             }
-            ConsentBody::DeadLettered(rejection) => {
-                entry.dead_letter = Some(rejection.reason);
-                return self.entries.push(entry);
-            }
             ConsentBody::Record(record) => What::Record(record, input.append_time),
             ConsentBody::Erasure => What::Erased(input.append_time),
-            ConsentBody::Unreadable(rejection) => {
-                entry.dead_letter = Some(rejection.reason);
-                What::Undecodable
-            }
+            ConsentBody::Unreadable(_) => What::Undecodable,
         };
         let subject = String::from_utf8_lossy(input.key);
         self.look(&subject);
@@ -166,13 +159,8 @@ impl<'a> Model<'a> {
 
     fn click(&mut self, input: &ClickInput<'a>) {
         let mut entry = Entry::new(InputKind::Click, Some(input.offset), Outcome::DeadLettered);
-        let click = match &input.click {
-            Ok(click) => click,
-            Err(rejection) => {
-                entry.dead_letter = Some(rejection.reason);
-                return self.entries.push(entry);
-            }
-        };
+        entry.dead_letter = input.click.as_ref().err().map(|why| why.reason);
+        let Ok(click) = &input.click else { return self.entries.push(entry) };
         let longest = self.rulebook.purposes.iter().map(|purpose| purpose.retention).max();
         let subject = click.subject_id;
         subject.inspect(|subject| self.look(subject));
@@ -182,8 +170,7 @@ impl<'a> Model<'a> {
             entry.outcome = Outcome::TooLate;
         } else {
             entry.outcome = Outcome::Decided;
-            let contextual = self.rulebook.contextual.iter();
-            let matching = contextual.filter(|rule| page_holds(&rule.condition, click));
+            let matching = self.rulebook.contextual.iter().filter(|it| it.condition.holds(click));
             entry.contextual = matching.map(|rule| rule.id.clone()).collect();
         }
         let decided = entry.outcome == Outcome::Decided;
@@ -210,8 +197,7 @@ impl<'a> Model<'a> {
 
     /// Did the binding time move, and the outcome of a consent fact.
     fn add(&mut self, subject: &str, what: What<'a>) -> (bool, Option<Outcome>) {
-        let fact = Fact { now: self.now, what };
-        let mut standing = self.standing(subject);
+        let (fact, mut standing) = ((self.now, what), self.standing(subject));
         let before = standing.signal;
         let outcome = standing.apply(&self.rulebook.purposes, &fact);
         self.facts.entry(subject.to_owned()).or_default().push(fact);
@@ -246,7 +232,7 @@ impl<'a> Model<'a> {
         let verdict = standing.verdict(purpose, None, now);
         let removed = |reason| live.map(|_| Err(reason));
         let (Some(basis), Some(record)) = (verdict.basis(), standing.record) else {
-            let erased = matches!(self.facts(subject).last()?.what, What::Erased(_));
+            let erased = matches!(self.facts(subject).last()?.1, What::Erased(_));
             let reason = TombstoneReason::Withheld(verdict);
             return removed(if erased { TombstoneReason::Erasure } else { reason });
         };
@@ -258,14 +244,12 @@ impl<'a> Model<'a> {
             return removed(TombstoneReason::SegmentsLeft);
         }
         if !self.gate_open {
-            let over = live.is_some_and(|live| now >= live.expires_at);
-            let stale = TombstoneReason::Withheld(Verdict::ConsentStale);
-            return removed(stale).filter(|_| over);
+            let stale = removed(TombstoneReason::Withheld(Verdict::ConsentStale));
+            return stale.filter(|_| live.is_some_and(|live| now >= live.expires_at));
         }
-        let decision = record.decisions.get(&purpose.id);
-        let end = decision.filter(|_| basis != Basis::NotOptedOut).and_then(|it| it.expires_at);
-        let expires_at = (now + self.lease).min(end.unwrap_or(Timestamp::MAX));
-        let consent_version = record.version;
+        let grant = record.decisions.get(&purpose.id).filter(|_| basis != Basis::NotOptedOut);
+        let end = grant.and_then(|it| it.expires_at).unwrap_or(Timestamp::MAX);
+        let (expires_at, consent_version) = ((now + self.lease).min(end), record.version);
         let wanted = Assigned { segments, basis, consent_version, decided_at: now, expires_at };
         live.is_none_or(|live| self.replaces(&wanted, live)).then_some(Ok(wanted))
     }
@@ -284,12 +268,12 @@ impl<'a> Model<'a> {
         let (mut standing, mut counted) = (Standing::NOTHING, Vec::new());
         for fact in self.facts(subject) {
             standing.apply(&self.rulebook.purposes, fact);
-            if !standing.verdict(purpose, None, fact.now).allows() {
+            if !standing.verdict(purpose, None, fact.0).allows() {
                 counted.clear();
-            } else if let What::Clicked { click, counts: true } = fact.what
-                && standing.verdict(purpose, Some(click.occurred_at), fact.now).allows()
+            } else if let What::Clicked { click, counts: true } = fact.1
+                && standing.verdict(purpose, Some(click.occurred_at), fact.0).allows()
             {
-                let t = click.occurred_at.min(fact.now).0.div_euclid(1_000) * 1_000;
+                let t = click.occurred_at.min(fact.0).0.div_euclid(1_000) * 1_000;
                 counted.push((Timestamp(t), click));
             }
         }

@@ -1,14 +1,10 @@
-//! Section 6's conditions by brute force over the list of counted clicks.
-//!
-//! Knows no counters, timers or latest-N lists: it looks at every click each time.
+//! Section 6's conditions by brute force: no counters, no latest-N lists, every click each time.
 
 use std::collections::BTreeSet;
 
 use assent::domain::consent::AgeBand;
 use assent::domain::event::Click;
-use assent::domain::rules::{
-    Bound, Condition, DistinctField, Filter, Measure, PageCondition, Purpose, Slot, value_hash,
-};
+use assent::domain::rules::{Bound, Condition, DistinctField, Measure, Purpose, Slot, value_hash};
 use assent::domain::time::{Span, Timestamp};
 
 /// A click that a purpose counts, with its t: min(occurred_at, now at its decision), whole seconds.
@@ -43,16 +39,16 @@ impl Question<'_> {
     }
 
     fn measure(&self, slot: &Slot) -> bool {
-        let matching = || self.clicks.iter().filter(|it| matches(&slot.filter, &it.1));
+        let matching = || self.clicks.iter().filter(|it| slot.filter.matches(&it.1));
         let during = |span: Span| matching().filter(move |it| self.now < it.0 + span);
         match slot.measure {
             Measure::Count { within, bound } => is_in(bound, during(within).count() as i64),
             Measure::Distinct { field, within, bound } => {
-                let value = |it: &Counted<'_>| match field {
-                    DistinctField::ProductId => it.1.product_id.map(str::to_owned),
-                    DistinctField::Category => it.1.category.map(str::to_owned),
-                };
-                is_in(bound, during(within).filter_map(value).collect::<BTreeSet<_>>().len() as i64)
+                let values = during(within).filter_map(|it| match field {
+                    DistinctField::ProductId => it.1.product_id,
+                    DistinctField::Category => it.1.category,
+                });
+                is_in(bound, values.collect::<BTreeSet<_>>().len() as i64)
             }
             Measure::Sum { within, bound } => {
                 // The only edge by which a click counts no longer than `within` and no shorter than
@@ -69,31 +65,6 @@ impl Question<'_> {
             Measure::Region => unreachable!("a region has its own condition"),
         }
     }
-}
-
-/// A contextual segment's condition on the click at hand.
-pub fn page_holds(condition: &PageCondition, click: &Click<'_>) -> bool {
-    match condition {
-        PageCondition::All(parts) => parts.iter().all(|part| page_holds(part, click)),
-        PageCondition::Any(parts) => parts.iter().any(|part| page_holds(part, click)),
-        PageCondition::Not(part) => !page_holds(part, click),
-        PageCondition::Page(filter) => matches(filter, click),
-    }
-}
-
-fn matches(filter: &Filter, click: &Click<'_>) -> bool {
-    let fields = [
-        (&filter.category, click.category),
-        (&filter.product_id, click.product_id),
-        (&filter.product_age_range, click.product_age_range),
-        (&filter.region, click.region),
-    ];
-    filter.kinds.as_ref().is_none_or(|kinds| kinds.contains(&click.kind))
-        && fields.into_iter().all(|(list, value)| match (list, value) {
-            (None, _) => true,
-            (Some(list), Some(value)) => list.iter().any(|listed| listed == value),
-            (Some(_), None) => false,
-        })
 }
 
 fn is_in(bound: Bound, value: i64) -> bool {

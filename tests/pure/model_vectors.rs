@@ -50,8 +50,7 @@ fn the_gate_says_what_the_vectors_say() {
             continue;
         }
         let flag = |name: &str| case["purpose"][name].as_bool().unwrap();
-        let purpose =
-            purpose(flag("sale_or_share"), flag("requires_opt_in"), flag("suspended"));
+        let purpose = purpose(flag("sale_or_share"), flag("requires_opt_in"), flag("suspended"));
         let record = record(&case["record"]);
         let standing = Standing {
             record: record.as_ref(),
@@ -99,7 +98,7 @@ fn fact_of<'a>(fact: &Value, record: Option<&'a ConsentRecord>) -> Fact<'a> {
         },
         other => panic!("unknown kind of fact: {other}"),
     };
-    Fact { now, what }
+    (now, what)
 }
 
 fn state_of(standing: &Standing<'_>) -> Value {
