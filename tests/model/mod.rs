@@ -48,8 +48,8 @@ pub struct Assigned {
     pub expires_at: Timestamp,
 }
 
-/// `Err`: removed, and why.
-pub type Change = Result<Assigned, TombstoneReason>;
+/// `Err`: removed, why, and the consent version that stands.
+pub type Change = Result<Assigned, (TombstoneReason, Option<i64>)>;
 
 /// An audit entry as it must be, with what the topics get besides.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -230,7 +230,7 @@ impl<'a> Model<'a> {
         let (purpose, now, live) = (&self.rulebook.purposes[at], self.now, self.live(subject, at));
         let standing = self.standing(subject);
         let verdict = standing.verdict(purpose, None, now);
-        let removed = |reason| live.map(|_| Err(reason));
+        let removed = |reason| live.map(|_| Err((reason, standing.record.map(|it| it.version))));
         let (Some(basis), Some(record)) = (verdict.basis(), standing.record) else {
             let erased = matches!(self.facts(subject).last()?.1, What::Erased(_));
             let reason = TombstoneReason::Withheld(verdict);

@@ -3,4 +3,10 @@
 #[path = "../model/mod.rs"]
 mod model;
 
+mod engine_against_model;
+mod histories;
 mod model_vectors;
+mod plans;
+mod realize;
+mod rulebooks;
+mod seen;
