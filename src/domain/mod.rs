@@ -8,6 +8,7 @@ pub mod consent;
 pub mod event;
 pub mod gate;
 pub mod ids;
+pub mod invariants;
 pub mod merge;
 pub mod outcome;
 pub mod partitioner;
