@@ -5,8 +5,10 @@
 pub mod audit;
 pub mod binary;
 pub mod consent;
+pub mod dead_letter;
 pub mod event;
 pub mod ids;
+pub mod intake;
 pub mod outcome;
 pub mod partitioner;
 pub mod pseudonym;
