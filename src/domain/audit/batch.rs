@@ -1,5 +1,7 @@
 //! An audit batch and its Avro body (`assent.v1.AuditBatch`), byte for byte what the chain hashes.
 
+use std::borrow::Cow;
+
 use crate::domain::binary::Write;
 use crate::domain::outcome::{InputKind, Outcome, TombstoneReason, Verdict};
 use crate::domain::time::Timestamp;
@@ -59,7 +61,7 @@ pub struct Effect {
 pub enum Change {
     Assigned(Sha256Hash),
     /// A reason read from a foreign log may be unknown to this version, hence text.
-    Removed(&'static str),
+    Removed(Cow<'static, str>),
 }
 
 impl AuditBatch {
@@ -132,7 +134,7 @@ impl Effect {
     }
 
     pub fn removed(purpose: u16, key_version: u8, reason: TombstoneReason) -> Self {
-        Self { purpose, key_version, change: Change::Removed(reason.label()) }
+        Self { purpose, key_version, change: Change::Removed(Cow::Borrowed(reason.label())) }
     }
 }
 
