@@ -138,7 +138,9 @@ impl StandingRecord {
     fn says_the_same(&self, other: &Self, declared: &[NameId]) -> bool {
         let terms = |record: &Self, purpose| match record.decision(purpose) {
             None => (ConsentStatus::NotAsked, None),
-            Some(d) if d.status == ConsentStatus::Granted => (d.status, Some((d.since, d.expires_at))),
+            Some(d) if d.status == ConsentStatus::Granted => {
+                (d.status, Some((d.since, d.expires_at)))
+            }
             Some(d) => (d.status, None),
         };
         self.age_band == other.age_band
