@@ -106,7 +106,13 @@ impl fmt::Debug for Consent {
         write!(f, "consent {} {} appended {} ", self.offset, self.subject, rel(self.append_time))?;
         match &self.body {
             Body::Record(record) => {
-                write!(f, "v{} at {} {:?}", record.version, rel(record.recorded_at), record.age_band)?;
+                write!(
+                    f,
+                    "v{} at {} {:?}",
+                    record.version,
+                    rel(record.recorded_at),
+                    record.age_band
+                )?;
                 for (purpose, it) in &record.decisions {
                     let end = it.expires_at.map(rel);
                     write!(f, ", {purpose} {:?} since {} end {end:?}", it.status, rel(it.since))?;

@@ -68,8 +68,7 @@ struct Bound {
 }
 
 fn bound(most: i64) -> impl Strategy<Value = Bound> {
-    (prop::bool::weighted(0.7), 0..=most)
-        .prop_map(|(at_least, number)| Bound { at_least, number })
+    (prop::bool::weighted(0.7), 0..=most).prop_map(|(at_least, number)| Bound { at_least, number })
 }
 
 fn filter() -> impl Strategy<Value = Filter> {
