@@ -69,6 +69,12 @@ impl AuditBatch {
     pub const BYTES_MAX: usize = 512 * 1024;
 
     pub fn encode(&self, out: &mut Vec<u8>) {
+        self.encode_head(out);
+        put_array(out, &self.entries, |out, entry| entry.encode(out));
+    }
+
+    /// All fields but the last one, the entries.
+    pub fn encode_head(&self, out: &mut Vec<u8>) {
         out.put_string(&self.chain);
         out.put_long(self.sequence);
         out.put_fixed(&self.previous);
@@ -83,7 +89,6 @@ impl AuditBatch {
         }
         out.put_bool(self.gate_open);
         put_array(out, &self.purposes, |out, purpose| out.put_string(purpose));
-        put_array(out, &self.entries, |out, entry| entry.encode(out));
     }
 }
 
