@@ -30,6 +30,8 @@ pub mod engine;
 pub mod wire;
 
 #[cfg(feature = "service")]
+pub mod cli;
+#[cfg(feature = "service")]
 pub mod clock;
 #[cfg(feature = "service")]
 pub mod config;

@@ -38,8 +38,14 @@ const KEYS: &[&str] = &[
 ];
 
 const SECTIONS: &[&str] = &[
-    "kafka", "kafka.properties", "schema_registry", "topics", "consent", "consent.sources",
-    "pipeline", "http",
+    "kafka",
+    "kafka.properties",
+    "schema_registry",
+    "topics",
+    "consent",
+    "consent.sources",
+    "pipeline",
+    "http",
 ];
 
 pub(super) const PROPERTIES: &str = "kafka.properties.";
@@ -99,9 +105,10 @@ impl Entries {
 
     /// The keys below a prefix that ends in a dot, without it.
     pub fn below<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a str> {
-        self.map.iter().filter(|(_, entry)| entry.text.is_some()).filter_map(move |(key, _)| {
-            key.strip_prefix(prefix)
-        })
+        self.map
+            .iter()
+            .filter(|(_, entry)| entry.text.is_some())
+            .filter_map(move |(key, _)| key.strip_prefix(prefix))
     }
 
     /// One message: where it was written, the key, what is wrong and what to do.

@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::entries::{Entries, PROPERTIES, SOURCES};
-use super::{Config, Consent, Http, Kafka, OnSilence, Pipeline, Source, Topics, properties, values};
+use super::{
+    Config, Consent, Http, Kafka, OnSilence, Pipeline, Source, Topics, properties, values,
+};
 use crate::domain::partitioner::Partitioner;
 use crate::domain::time::Span;
 use crate::failure::{Failure, Result};
