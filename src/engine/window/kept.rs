@@ -345,17 +345,16 @@ fn add_to_bucket(buckets: &mut Box<[Bucket]>, added: Bucket, window: Window) -> 
     if added.cents == 0 {
         return false;
     }
-    match buckets.binary_search_by_key(&added.start, |bucket| bucket.start) {
-        Ok(at) => {
-            buckets[at].cents = buckets[at].cents.saturating_add(added.cents);
-            if buckets[at].cents == 0 {
-                rebuild(buckets, |buckets| drop(buckets.remove(at)));
-            }
+    if let Ok(at) = buckets.binary_search_by_key(&added.start, |bucket| bucket.start) {
+        buckets[at].cents = buckets[at].cents.saturating_add(added.cents);
+        if buckets[at].cents == 0 {
+            rebuild(buckets, |buckets| {
+                buckets.remove(at);
+            });
         }
-        Err(_) => {
-            drop_ended(buckets, window);
-            insert_sorted(buckets, added);
-        }
+    } else {
+        drop_ended(buckets, window);
+        insert_sorted(buckets, added);
     }
     true
 }
