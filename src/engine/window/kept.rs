@@ -54,7 +54,7 @@ pub(super) struct Bucket {
 /// Ordered by t, whole seconds, then by the click's offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct RegionAt {
-    pub t: Timestamp,
+    pub second: u32,
     pub offset: i64,
     pub hash: u64,
 }
@@ -84,7 +84,7 @@ impl Dated for Bucket {
 
 impl Dated for RegionAt {
     fn start(&self) -> Timestamp {
-        self.t
+        self.second.start()
     }
 }
 
@@ -299,7 +299,7 @@ fn bucket_of(window: Window, seen: &Seen<'_>) -> Option<Bucket> {
 
 fn region_at(seen: &Seen<'_>) -> Option<RegionAt> {
     let hash = value_hash(seen.click.region?);
-    Some(RegionAt { t: seen.t.floor_second(), offset: seen.offset, hash })
+    Some(RegionAt { second: second_of(seen.t)?, offset: seen.offset, hash })
 }
 
 /// Keeps the latest `max` items.

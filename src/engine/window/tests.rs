@@ -118,7 +118,7 @@ impl History<'_> {
             Condition::Slot(slot) => self.slot_holds(&self.purpose.slots[*slot], now),
             Condition::Region { hashes, .. } => {
                 let named = self.clicks.iter().filter(|(_, click)| click.region.is_some());
-                let latest = named.max_by_key(|(t, _)| *t); // the last of equal ones
+                let latest = named.max_by_key(|(t, _)| t.floor_second()); // the last of equal ones
                 latest.is_some_and(|(t, click)| {
                     now < t.floor_second() + self.purpose.retention
                         && hashes.contains(&value_hash(click.region.expect("a region")))
