@@ -295,8 +295,12 @@ fn plain(entries: &[Entry]) -> Vec<Entry> {
     ordered(entries.iter().map(plain).collect())
 }
 
-/// Timers between consent and clicks in the order of their subjects, which the design leaves open.
+/// Timers between consent and clicks in the order of their subjects, an entry's effects in that of
+/// their purposes: the design leaves both open.
 fn ordered(mut entries: Vec<Entry>) -> Vec<Entry> {
+    for entry in &mut entries {
+        entry.effects.sort_by_key(|effect| effect.0);
+    }
     for run in entries
         .chunk_by_mut(|one, other| one.input == InputKind::Timer && other.input == InputKind::Timer)
     {

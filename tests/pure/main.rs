@@ -7,6 +7,7 @@ mod engine_against_model;
 mod histories;
 mod model_vectors;
 mod plans;
+mod reach;
 mod realize;
 mod rulebooks;
 mod seen;

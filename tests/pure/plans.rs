@@ -127,7 +127,7 @@ fn decision() -> impl Strategy<Value = Option<(ConsentStatus, When, Option<When>
 }
 
 fn record() -> impl Strategy<Value = RecordPlan> {
-    let version = prop_oneof![6 => Just(1i64), 2 => Just(0), 1 => Just(-1), 1 => Just(3)];
+    let version = prop_oneof![9 => Just(1i64), 1 => Just(0), 1 => Just(-1), 1 => Just(3)];
     let recorded = prop_oneof![3 => Just(When::By(-10)), 1 => when()];
     let age_band = prop_oneof![
         4 => Just(AgeBand::From18),
@@ -164,7 +164,7 @@ fn click() -> impl Strategy<Value = ClickPlan> {
     let cents = prop::option::weighted(0.7, by(&[100, 200, 50, -100]));
     let at = prop_oneof![4 => Just(When::By(-3)), 5 => when()];
     let fields = [0..4usize, 0..5, 0..3, 0..4];
-    (subject, 0..SESSIONS.len(), at, kind, fields, cents, prop::bool::weighted(0.06)).prop_map(
+    (subject, 0..SESSIONS.len(), at, kind, fields, cents, prop::bool::weighted(0.08)).prop_map(
         |(subject, session, at, kind, fields, cents, signal)| ClickPlan {
             subject,
             session,
@@ -180,8 +180,8 @@ fn click() -> impl Strategy<Value = ClickPlan> {
 fn op() -> impl Strategy<Value = Op> {
     let subject = || 0..SUBJECTS.len();
     prop_oneof![
-        24 => click().prop_map(Op::Click),
-        12 => (subject(), record()).prop_map(|(subject, it)| Op::Record(subject, Box::new(it))),
+        30 => click().prop_map(Op::Click),
+        9 => (subject(), record()).prop_map(|(subject, it)| Op::Record(subject, Box::new(it))),
         1 => subject().prop_map(Op::Again),
         1 => subject().prop_map(Op::Erasure),
         1 => subject().prop_map(Op::Unreadable),
@@ -193,7 +193,7 @@ fn op() -> impl Strategy<Value = Op> {
 
 fn batch() -> impl Strategy<Value = BatchPlan> {
     let flags = (prop::bool::weighted(0.85), prop::bool::weighted(0.3));
-    (step(), flags, vec(op(), 0..6)).prop_map(|(step, (gate_open, is_restart), ops)| BatchPlan {
+    (step(), flags, vec(op(), 0..9)).prop_map(|(step, (gate_open, is_restart), ops)| BatchPlan {
         step,
         gate_open,
         is_restart,
