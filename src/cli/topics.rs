@@ -129,7 +129,7 @@ pub(super) fn setting_differences(plan: &TopicPlan, settings: &Settings) -> Vec<
         .iter()
         .filter_map(|(name, planned)| {
             let found = settings.get(*name).map_or("unset", String::as_str);
-            (found != planned).then(|| format!("{name}={found}, not {planned}"))
+            (!planned.accepts(found)).then(|| format!("{name}={found}, not {}", planned.value()))
         })
         .collect()
 }

@@ -111,10 +111,12 @@ impl Admin {
 
     /// Makes one topic. `Ok(false)`: somebody else was faster.
     pub fn create(&self, plan: &TopicPlan, partitions: i32, replication: i32) -> Result<bool> {
-        let insync = if replication >= 3 { "2" } else { "1" };
-        let mut topic = NewTopic::new(&plan.name, partitions, TopicReplication::Fixed(replication))
-            .set("min.insync.replicas", insync);
-        for (name, value) in &plan.settings {
+        let settings: Vec<(&str, String)> =
+            plan.settings.iter().map(|(&name, setting)| (name, setting.value())).collect();
+        let replicas = TopicReplication::Fixed(replication);
+        let mut topic = NewTopic::new(&plan.name, partitions, replicas)
+            .set("min.insync.replicas", if replication >= 3 { "2" } else { "1" });
+        for (name, value) in &settings {
             topic = topic.set(name, value);
         }
         let options =

@@ -124,7 +124,7 @@ fn setting_finding(plan: &TopicPlan, differences: &[String]) -> Finding {
         return Finding::ok("settings", &plan.name);
     }
     let planned: Vec<String> =
-        plan.settings.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        plan.settings.iter().map(|(name, setting)| format!("{name}={}", setting.value())).collect();
     Finding::problem(
         "settings",
         format!("{}: {}", plan.name, differences.join("; ")),
