@@ -9,6 +9,7 @@ pub mod event;
 pub mod ids;
 pub mod outcome;
 pub mod partitioner;
+pub mod pseudonym;
 pub mod rules;
 pub mod segment;
 pub mod time;
