@@ -11,8 +11,8 @@ use crate::demo::workload::{Spec, Workload};
 use crate::domain::consent::ConsentRecord;
 use crate::failure::{Exit, Failure, Result};
 use crate::kafka::write::Writer;
-use crate::wire::click::{ClickEvent, encode_click};
-use crate::wire::consent::encode_consent;
+use crate::domain::event::ClickEvent;
+use crate::wire::{encode_click, encode_consent};
 
 /// Clicks where neither `--clicks` nor `--for` says how many.
 const CLICKS_DEFAULT: u64 = 10_000;

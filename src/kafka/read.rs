@@ -53,18 +53,21 @@ struct Range {
 pub struct TopicReader {
     consumer: BaseConsumer,
     ranges: BTreeMap<(String, i32), Range>,
+    /// Of the last topic, which is the only one for [`TopicReader::key_partition`].
+    partition_count: i32,
 }
 
 impl TopicReader {
     /// All partitions of these topics.
     pub fn topics(config: &Config, topics: &[String], start: Start) -> Result<Self> {
         let consumer = consumer(config)?;
-        let mut partitions = Vec::new();
+        let (mut partitions, mut count) = (Vec::new(), 0);
         for topic in topics {
-            let count = partition_count(consumer.client(), config, topic)?;
+            count = partition_count(consumer.client(), config, topic)?;
             partitions.extend((0..count).map(|partition| (topic.clone(), partition)));
         }
-        Self::assigned(consumer, config, partitions, start)
+        let ranges = assign(&consumer, config, partitions, start)?;
+        Ok(Self { consumer, ranges, partition_count: count })
     }
 
     /// The one partition that records with this key are in.
@@ -72,29 +75,14 @@ impl TopicReader {
         let consumer = consumer(config)?;
         let count = partition_count(consumer.client(), config, topic)?;
         let partition = config.kafka.partitioner.partition(key, count);
-        Self::assigned(consumer, config, vec![(topic.to_owned(), partition)], Start::Beginning)
+        let partitions = vec![(topic.to_owned(), partition)];
+        let ranges = assign(&consumer, config, partitions, Start::Beginning)?;
+        Ok(Self { consumer, ranges, partition_count: count })
     }
 
-    fn assigned(
-        consumer: BaseConsumer,
-        config: &Config,
-        partitions: Vec<(String, i32)>,
-        start: Start,
-    ) -> Result<Self> {
-        let mut ranges = BTreeMap::new();
-        let mut assignment = TopicPartitionList::new();
-        for (topic, partition) in partitions {
-            let (low, end) = consumer
-                .fetch_watermarks(&topic, partition, REACH_TIMEOUT)
-                .map_err(|error| unreachable_broker(config, &error))?;
-            let from = if start == Start::Beginning { low } else { end };
-            assignment
-                .add_partition_offset(&topic, partition, Offset::Offset(from))
-                .map_err(|error| read_failed(&error))?;
-            ranges.insert((topic, partition), Range { low: from, end });
-        }
-        consumer.assign(&assignment).map_err(|error| read_failed(&error))?;
-        Ok(Self { consumer, ranges })
+    /// Of the topic that holds the key.
+    pub fn partition_count(&self) -> i32 {
+        self.partition_count
     }
 
     /// Hands over every record up to the end as it was when the reader was opened.
@@ -155,6 +143,29 @@ impl TopicReader {
         }
         Ok(progress)
     }
+}
+
+/// Assigns the partitions, without a group, and notes what there is to read.
+fn assign(
+    consumer: &BaseConsumer,
+    config: &Config,
+    partitions: Vec<(String, i32)>,
+    start: Start,
+) -> Result<BTreeMap<(String, i32), Range>> {
+    let mut ranges = BTreeMap::new();
+    let mut assignment = TopicPartitionList::new();
+    for (topic, partition) in partitions {
+        let (low, end) = consumer
+            .fetch_watermarks(&topic, partition, REACH_TIMEOUT)
+            .map_err(|error| unreachable_broker(config, &error))?;
+        let from = if start == Start::Beginning { low } else { end };
+        assignment
+            .add_partition_offset(&topic, partition, Offset::Offset(from))
+            .map_err(|error| read_failed(&error))?;
+        ranges.insert((topic, partition), Range { low: from, end });
+    }
+    consumer.assign(&assignment).map_err(|error| read_failed(&error))?;
+    Ok(ranges)
 }
 
 fn consumer(config: &Config) -> Result<BaseConsumer> {

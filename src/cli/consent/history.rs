@@ -1,6 +1,7 @@
 //! What the changelog holds of one subject: read from its partition, read_committed, to the end.
 
 use rdkafka::Message;
+use rdkafka::message::BorrowedMessage;
 
 use super::super::progress;
 use crate::config::Config;
@@ -9,7 +10,7 @@ use crate::domain::time::Timestamp;
 use crate::failure::{Failure, Result};
 use crate::kafka::read::TopicReader;
 use crate::kafka::write::Position;
-use crate::wire::consent::decode_consent;
+use crate::wire::{ConsentReader, ConsentReading, Inbound};
 
 /// The last record under the subject's key.
 pub enum Last {
@@ -39,13 +40,14 @@ impl History {
     pub fn read(config: &Config, subject: &str) -> Result<Self> {
         let topic = &config.topics.consent;
         let reader = TopicReader::key_partition(config, topic, subject.as_bytes())?;
+        let records = ConsentReader::new(config.kafka.partitioner, reader.partition_count());
         let mut history = Self::default();
         let bar = progress::bar(0, "records");
         reader.read_to_end(
             |message| {
                 if message.key() == Some(subject.as_bytes()) {
                     history.add(Entry {
-                        what: Last::of(subject, message.payload()),
+                        what: Last::of(&records, message),
                         position: Position {
                             partition: message.partition(),
                             offset: message.offset(),
@@ -95,12 +97,21 @@ impl History {
 }
 
 impl Last {
-    fn of(subject: &str, value: Option<&[u8]>) -> Self {
-        let Some(value) = value else { return Self::Erasure };
-        match decode_consent(value) {
-            Ok(record) if record.subject_id == subject => Self::Record(Box::new(record)),
-            Ok(_) => Self::Unreadable("its subject_id is not its key".to_owned()),
-            Err(rejection) => Self::Unreadable(rejection.detail),
+    fn of(records: &ConsentReader, message: &BorrowedMessage<'_>) -> Self {
+        let inbound = Inbound {
+            partition: message.partition(),
+            key: message.key(),
+            payload: message.payload(),
+        };
+        match records.read(&inbound, false, None) {
+            ConsentReading::Record(record) => Self::Record(record),
+            ConsentReading::Erasure => Self::Erasure,
+            ConsentReading::Unreadable(rejection) | ConsentReading::DeadLettered(rejection) => {
+                Self::Unreadable(rejection.detail)
+            }
+            ConsentReading::Heartbeat { .. } | ConsentReading::Forwarded => {
+                Self::Unreadable("it is on a partition that is not its key's".to_owned())
+            }
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::domain::ids::is_valid_id;
 use crate::domain::time::Timestamp;
 use crate::failure::{Exit, Failure, Result};
 use crate::kafka::write::{Position, Writer};
-use crate::wire::consent::encode_consent;
+use crate::wire::encode_consent;
 
 /// Write or read one subject's consent.
 #[derive(clap::Args)]

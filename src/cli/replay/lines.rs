@@ -14,7 +14,7 @@ use crate::domain::consent::ConsentRecord;
 use crate::domain::ids::{ID_BYTES_MAX, RESERVED_PREFIX, is_valid_id};
 use crate::domain::time::Timestamp;
 use crate::failure::{Exit, Failure, Result};
-use crate::wire::click::ClickEvent;
+use crate::domain::event::ClickEvent;
 
 /// What a line holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -20,8 +20,7 @@ use crate::config::Config;
 use crate::domain::time::{Span, Timestamp};
 use crate::failure::{Exit, Failure, Result};
 use crate::kafka::write::Writer;
-use crate::wire::click::encode_click;
-use crate::wire::consent::encode_consent;
+use crate::wire::{encode_click, encode_consent};
 
 /// Put clicks and consent records from JSON lines into Kafka.
 ///

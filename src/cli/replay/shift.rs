@@ -4,7 +4,7 @@
 
 use crate::domain::consent::ConsentRecord;
 use crate::domain::time::{Span, Timestamp};
-use crate::wire::click::ClickEvent;
+use crate::domain::event::ClickEvent;
 
 /// The amount that makes `newest` fall on `target`.
 pub fn amount(newest: Timestamp, target: Timestamp) -> Span {

@@ -16,7 +16,7 @@ use shop::Visit;
 use crate::domain::consent::{ConsentRecord, ConsentStatus};
 use crate::domain::event::EventKind;
 use crate::domain::time::Timestamp;
-use crate::wire::click::ClickEvent;
+use crate::domain::event::ClickEvent;
 
 /// Clicks of visitors who are not signed in, in thousandths.
 const ANONYMOUS: u64 = 100;
