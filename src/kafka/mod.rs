@@ -1,3 +1,6 @@
 //! Kafka through librdkafka: clients, and what the pipeline and the commands ask of a cluster.
 
+pub mod assignments;
 pub mod client;
+pub mod read;
+pub mod write;
