@@ -30,9 +30,13 @@ pub mod engine;
 pub mod wire;
 
 #[cfg(feature = "service")]
+pub mod cli;
+#[cfg(feature = "service")]
 pub mod clock;
 #[cfg(feature = "service")]
 pub mod config;
+#[cfg(feature = "service")]
+pub mod demo;
 #[cfg(feature = "service")]
 pub mod failure;
 #[cfg(feature = "service")]

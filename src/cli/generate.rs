@@ -4,15 +4,11 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::progress;
+use super::{Globals, declared_purposes, progress, stdout};
 use crate::clock::{Clock, SystemClock};
-use crate::config::Config;
 use crate::demo::workload::{Spec, Workload};
-use crate::domain::consent::ConsentRecord;
 use crate::failure::{Exit, Failure, Result};
-use crate::kafka::write::Writer;
-use crate::domain::event::ClickEvent;
-use crate::wire::{encode_click, encode_consent};
+use crate::kafka::inputs::InputWriter;
 
 /// Clicks where neither `--clicks` nor `--for` says how many.
 const CLICKS_DEFAULT: u64 = 10_000;
@@ -65,20 +61,19 @@ struct Sent {
     clicks: u64,
 }
 
-pub fn run(args: &Args, config: &Config, purposes: Vec<String>, is_json: bool) -> Result<()> {
+pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
+    let config = globals.load_config()?;
     let pace = args.pace()?;
-    let spec = args.spec(purposes)?;
+    let spec = args.spec(declared_purposes(&config)?)?;
     let mut generator = Generator {
-        writer: Writer::open(config, &[&config.topics.clickstream, &config.topics.consent])?,
+        writer: InputWriter::open(&config)?,
         workload: Workload::new(spec),
-        config,
         sent: Sent::default(),
     };
     let started = SystemClock.instant();
     generator.send_first_records()?;
     generator.send_clicks(&pace)?;
-    print(&generator.sent, started.elapsed(), is_json);
-    Ok(())
+    print(&generator.sent, started.elapsed(), globals.json)
 }
 
 impl Args {
@@ -123,19 +118,18 @@ fn usage(flag: &str, why: &str) -> Failure {
     Failure::new(Exit::Usage, format!("{flag}: {why}"))
 }
 
-struct Generator<'a> {
-    writer: Writer,
+struct Generator {
+    writer: InputWriter,
     workload: Workload,
-    config: &'a Config,
     sent: Sent,
 }
 
-impl Generator<'_> {
+impl Generator {
     /// All of it is acknowledged before the first click is sent.
     fn send_first_records(&mut self) -> Result<()> {
         let bar = progress::bar(self.workload.spec().subjects, "consent records");
         for record in self.workload.first_records() {
-            send_consent(&self.writer, self.config, &record)?;
+            self.writer.send_consent(&record)?;
             self.sent.records += 1;
             bar.inc(1);
         }
@@ -154,7 +148,7 @@ impl Generator<'_> {
             }
             self.send_due_changes(pace.changes_due(elapsed))?;
             let click = self.workload.click(SystemClock.now());
-            send_click(&self.writer, self.config, &click)?;
+            self.writer.send_click(&click)?;
             self.sent.clicks += 1;
             bar.inc(1);
         }
@@ -165,7 +159,7 @@ impl Generator<'_> {
     fn send_due_changes(&mut self, due: u64) -> Result<()> {
         while self.sent.changes < due {
             let record = self.workload.change(SystemClock.now());
-            send_consent(&self.writer, self.config, &record)?;
+            self.writer.send_consent(&record)?;
             self.sent.changes += 1;
         }
         Ok(())
@@ -194,29 +188,16 @@ impl Pace {
     }
 }
 
-pub fn send_click(writer: &Writer, config: &Config, click: &ClickEvent) -> Result<()> {
-    let key = click.subject_id.as_ref().unwrap_or(&click.session_id);
-    writer.send(&config.topics.clickstream, key.as_bytes(), Some(&encode_click(click)))
-}
-
-pub fn send_consent(writer: &Writer, config: &Config, record: &ConsentRecord) -> Result<()> {
-    let key = record.subject_id.as_bytes();
-    writer.send(&config.topics.consent, key, Some(&encode_consent(record)))
-}
-
-fn print(sent: &Sent, took: Duration, is_json: bool) {
+fn print(sent: &Sent, took: Duration, is_json: bool) -> Result<()> {
     let Sent { records, changes, clicks } = sent;
     let seconds = took.as_secs_f64();
     if is_json {
-        println!(
-            "{}",
-            json!({"consent": records, "consent_changes": changes, "clicks": clicks,
-                   "seconds": seconds})
-        );
-    } else {
-        println!(
-            "sent {records} consent records, then {clicks} clicks and {changes} changes of mind, \
-             in {seconds:.1} s"
-        );
+        return stdout::json(&json!({
+            "consent": records, "consent_changes": changes, "clicks": clicks, "seconds": seconds,
+        }));
     }
+    stdout::line(&format!(
+        "sent {records} consent records, then {clicks} clicks and {changes} changes of mind, in \
+         {seconds:.1} s"
+    ))
 }

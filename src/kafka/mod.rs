@@ -2,5 +2,6 @@
 
 pub mod assignments;
 pub mod client;
+pub mod inputs;
 pub mod read;
 pub mod write;

@@ -9,18 +9,19 @@ mod show;
 use serde_json::json;
 
 use self::history::History;
-use super::when;
+use super::{Globals, declared_purposes, stdout, when};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::domain::consent::{ConsentRecord, ConsentStatus, Decision};
 use crate::domain::ids::is_valid_id;
 use crate::domain::time::Timestamp;
 use crate::failure::{Exit, Failure, Result};
-use crate::kafka::write::{Position, Writer};
-use crate::wire::encode_consent;
+use crate::kafka::inputs::InputWriter;
+use crate::kafka::write::Position;
 
-/// Write or read one subject's consent.
+/// Write or read one subject's consent
 #[derive(clap::Args)]
+#[command(after_help = "Example:\n  assent consent show family-000042")]
 pub struct Args {
     #[command(subcommand)]
     command: Command,
@@ -62,26 +63,22 @@ struct ShowArgs {
     subject: String,
 }
 
-/// `purposes`: the rulebook's.
-pub fn run(args: &Args, config: &Config, purposes: &[String], is_json: bool) -> Result<()> {
+pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
+    let config = &globals.load_config()?;
     match &args.command {
-        Command::Put(args) => put::run(args, config, purposes, is_json),
-        Command::Withdraw(args) => withdraw(args, config, purposes, is_json),
-        Command::Erase(args) => erase(args, config, is_json),
-        Command::Show(args) => show::run(check_subject(&args.subject)?, config, is_json),
+        Command::Put(args) => put::run(args, config, globals.json),
+        Command::Withdraw(args) => withdraw(args, config, globals.json),
+        Command::Erase(args) => erase(args, config, globals.json),
+        Command::Show(args) => show::run(check_subject(&args.subject)?, config, globals.json),
     }
 }
 
-fn withdraw(
-    args: &WithdrawArgs,
-    config: &Config,
-    purposes: &[String],
-    is_json: bool,
-) -> Result<()> {
+fn withdraw(args: &WithdrawArgs, config: &Config, is_json: bool) -> Result<()> {
     let subject = check_subject(&args.subject)?;
+    let declared = declared_purposes(config)?;
     let history = History::read(config, subject)?;
     let mut record = history.last_record()?;
-    let affected = affected_purposes(&args.purposes, &record, purposes)?;
+    let affected = affected_purposes(&args.purposes, &record, &declared)?;
     let version = history.next_version()?;
     withdraw_from(&mut record, &affected, version, SystemClock.now());
     write(config, &record, is_json)
@@ -130,37 +127,30 @@ fn withdraw_from(record: &mut ConsentRecord, purposes: &[String], version: i64, 
 
 fn erase(args: &EraseArgs, config: &Config, is_json: bool) -> Result<()> {
     let subject = check_subject(&args.subject)?;
-    let topic = config.topics.consent.as_str();
-    let position = Writer::open(config, &[topic])?.put(topic, subject.as_bytes(), None)?;
-    print_written(subject, None, position, is_json);
-    Ok(())
+    let position = InputWriter::open(config)?.put_erasure(subject)?;
+    print_written(subject, None, position, is_json)
 }
 
 /// Writes a whole record, waits until it is acknowledged, and says where it is.
 fn write(config: &Config, record: &ConsentRecord, is_json: bool) -> Result<()> {
-    let topic = config.topics.consent.as_str();
-    let key = record.subject_id.as_bytes();
-    let position = Writer::open(config, &[topic])?.put(topic, key, Some(&encode_consent(record)))?;
-    print_written(&record.subject_id, Some(record.version), position, is_json);
-    Ok(())
+    let position = InputWriter::open(config)?.put_consent(record)?;
+    print_written(&record.subject_id, Some(record.version), position, is_json)
 }
 
-fn print_written(subject: &str, version: Option<i64>, position: Position, is_json: bool) {
+fn print_written(
+    subject: &str,
+    version: Option<i64>,
+    position: Position,
+    is_json: bool,
+) -> Result<()> {
     let Position { partition, offset } = position;
     if is_json {
-        println!(
-            "{}",
-            json!({"subject_id": subject, "version": version, "partition": partition,
-                   "offset": offset})
-        );
-        return;
+        return stdout::json(&json!({
+            "subject_id": subject, "version": version, "partition": partition, "offset": offset,
+        }));
     }
-    match version {
-        Some(version) => {
-            println!("{subject}: version {version} at partition {partition}, offset {offset}");
-        }
-        None => println!("{subject}: erasure at partition {partition}, offset {offset}"),
-    }
+    let what = version.map_or_else(|| "erasure".to_owned(), |version| format!("version {version}"));
+    stdout::line(&format!("{subject}: {what} at partition {partition}, offset {offset}"))
 }
 
 fn check_subject(subject: &str) -> Result<&str> {

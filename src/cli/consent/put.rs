@@ -7,7 +7,7 @@ use clap::ValueEnum;
 
 use super::super::replay::{Kind, Line, LineParser};
 use super::history::History;
-use super::{check_subject, when, write};
+use super::{check_subject, declared_purposes, when, write};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::domain::consent::{AgeBand, ConsentRecord, ConsentStatus, Decision, Guardian};
@@ -87,13 +87,13 @@ enum Band {
     From18,
 }
 
-pub fn run(args: &Args, config: &Config, purposes: &[String], is_json: bool) -> Result<()> {
+pub fn run(args: &Args, config: &Config, is_json: bool) -> Result<()> {
     let subject = check_subject(&args.subject)?;
     let record = match &args.json_file {
         Some(file) => from_file(file, subject)?,
         None => args.record(config, subject)?,
     };
-    warn_of_unknown_purposes(&record, purposes);
+    warn_of_unknown_purposes(&record, &declared_purposes(config)?);
     write(config, &record, is_json)
 }
 

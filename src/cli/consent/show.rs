@@ -1,7 +1,7 @@
 //! `assent consent show`: the last record of one subject, for the caller who named it.
 
 use super::history::{Entry, History, Last};
-use super::when;
+use super::{stdout, when};
 use crate::config::Config;
 use crate::domain::consent::{AgeBand, ConsentRecord, ConsentStatus, Guardian};
 use crate::domain::time::Timestamp;
@@ -20,28 +20,23 @@ pub fn run(subject: &str, config: &Config, is_json: bool) -> Result<()> {
         }
         Some(Entry { what: Last::Record(record), position, append_time }) => {
             if is_json {
-                println!("{}", to_json(&record)?);
-            } else {
-                let (partition, offset) = (position.partition, position.offset);
-                print!("{}", render(&record));
-                println!("appended at {}, partition {partition}, offset {offset}",
-                    when::text(append_time));
+                return stdout::json(&record);
             }
-            Ok(())
+            let (partition, offset) = (position.partition, position.offset);
+            stdout::line(&format!(
+                "{}\n  appended at {}, partition {partition}, offset {offset}",
+                render(&record),
+                when::text(append_time)
+            ))
         }
     }
 }
 
 fn absent(is_json: bool, message: &str) -> Result<()> {
     if is_json {
-        println!("null");
+        stdout::line("null")?;
     }
     Err(Failure::failed(message))
-}
-
-fn to_json(record: &ConsentRecord) -> Result<String> {
-    serde_json::to_string(record)
-        .map_err(|_| Failure::failed("the record can't be written as JSON"))
 }
 
 fn render(record: &ConsentRecord) -> String {
@@ -58,7 +53,6 @@ fn render(record: &ConsentRecord) -> String {
     lines.extend(record.guardian.as_ref().map(render_guardian));
     lines.extend(optional("double opt-in at", record.double_opt_in_at));
     lines.extend(optional("opt-out signal at", record.opt_out_signal_at));
-    lines.push(String::new());
     lines.join("\n")
 }
 

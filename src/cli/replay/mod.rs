@@ -14,13 +14,11 @@ use serde_json::json;
 
 pub use lines::{Kind, Line, LineParser};
 
-use super::{progress, when};
+use super::{Globals, progress, stdout, when};
 use crate::clock::{Clock, SystemClock};
-use crate::config::Config;
 use crate::domain::time::{Span, Timestamp};
 use crate::failure::{Exit, Failure, Result};
-use crate::kafka::write::Writer;
-use crate::wire::{encode_click, encode_consent};
+use crate::kafka::inputs::InputWriter;
 
 /// Put clicks and consent records from JSON lines into Kafka.
 ///
@@ -50,7 +48,8 @@ struct Survey {
     newest: Option<Timestamp>,
 }
 
-pub fn run(args: &Args, config: &Config, is_json: bool) -> Result<()> {
+pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
+    let config = globals.load_config()?;
     let target = args.target()?;
     let parser = LineParser::new(args.kind);
     let survey = survey(&parser, &args.files)?;
@@ -58,13 +57,12 @@ pub fn run(args: &Args, config: &Config, is_json: bool) -> Result<()> {
         (Some(target), Some(newest)) => shift::amount(newest, target),
         _ => Span::default(),
     };
-    let replay = Replay { parser, by, writer: open(config)?, config };
+    let replay = Replay { parser, by, writer: InputWriter::open(&config)? };
     let bar = progress::bar(survey.clicks + survey.consent, "lines");
     replay.send(&args.files, Kind::Consent, survey.consent, &bar)?;
     replay.send(&args.files, Kind::Clicks, survey.clicks, &bar)?;
     bar.finish_and_clear();
-    print(&survey, by, is_json);
-    Ok(())
+    print(&survey, by, globals.json)
 }
 
 impl Args {
@@ -93,18 +91,13 @@ fn survey(parser: &LineParser, files: &[PathBuf]) -> Result<Survey> {
     Ok(survey)
 }
 
-fn open(config: &Config) -> Result<Writer> {
-    Writer::open(config, &[&config.topics.clickstream, &config.topics.consent])
-}
-
-struct Replay<'a> {
+struct Replay {
     parser: LineParser,
     by: Span,
-    writer: Writer,
-    config: &'a Config,
+    writer: InputWriter,
 }
 
-impl Replay<'_> {
+impl Replay {
     /// Sends the lines of one kind, in the order of the files, and waits for their acknowledgement.
     fn send(&self, files: &[PathBuf], kind: Kind, count: u64, bar: &ProgressBar) -> Result<()> {
         if count == 0 {
@@ -123,29 +116,29 @@ impl Replay<'_> {
     }
 
     fn send_line(&self, line: Line) -> Result<()> {
-        let topics = &self.config.topics;
         match line {
             Line::Click(mut click) => {
                 shift::click(&mut click, self.by);
-                let key = click.subject_id.as_ref().unwrap_or(&click.session_id);
-                self.writer.send(&topics.clickstream, key.as_bytes(), Some(&encode_click(&click)))
+                self.writer.send_click(&click)
             }
             Line::Consent(mut record) => {
                 shift::consent(&mut record, self.by);
-                let key = record.subject_id.as_bytes();
-                self.writer.send(&topics.consent, key, Some(&encode_consent(&record)))
+                self.writer.send_consent(&record)
             }
         }
     }
 }
 
-fn print(survey: &Survey, by: Span, is_json: bool) {
+fn print(survey: &Survey, by: Span, is_json: bool) -> Result<()> {
     let Survey { clicks, consent, .. } = survey;
     if is_json {
-        println!("{}", json!({"clicks": clicks, "consent": consent, "shifted_ms": by.0}));
-    } else {
-        println!("replayed {consent} consent records and {clicks} clicks, times {}", moved(by));
+        let result = json!({"clicks": clicks, "consent": consent, "shifted_ms": by.0});
+        return stdout::json(&result);
     }
+    stdout::line(&format!(
+        "replayed {consent} consent records and {clicks} clicks, times {}",
+        moved(by)
+    ))
 }
 
 fn moved(by: Span) -> String {

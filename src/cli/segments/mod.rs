@@ -6,12 +6,13 @@ mod get;
 mod list;
 mod watch;
 
-use crate::config::Config;
+use super::{Globals, declared_purposes};
 use crate::domain::segment::SegmentAssignment;
 use crate::failure::{Exit, Failure, Result};
 
-/// Read the segment topics: live assignments, changes as they come, one pseudonym's.
+/// Read the segment topics: live assignments, changes as they come, one pseudonym's
 #[derive(clap::Args)]
+#[command(after_help = "Example:\n  assent segments list --json")]
 pub struct Args {
     #[command(subcommand)]
     command: Command,
@@ -24,8 +25,9 @@ enum Command {
     Get(get::Args),
 }
 
-/// `purposes`: the rulebook's.
-pub fn run(args: &Args, config: &Config, purposes: &[String], is_json: bool) -> Result<()> {
+pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
+    let (config, is_json) = (&globals.load_config()?, globals.json);
+    let purposes = &declared_purposes(config)?;
     match &args.command {
         Command::List(args) => list::run(args, config, purposes, is_json),
         Command::Watch(args) => watch::run(args, config, purposes, is_json),
