@@ -9,7 +9,8 @@ const ONCE: &str = "inputs, outputs and offsets are committed in one transaction
 const IDENTITY: &str = "it is made from kafka.group_id and pipeline.state_dir, so that a zombie is \
                         fenced (INV-5)";
 const FENCING: &str = "fencing and recovery times rest on Assent's own value (INV-5, section 7)";
-const TIMEOUTS: &str = "after SIGKILL others decide again within 30 s because of Assent's own value";
+const TIMEOUTS: &str =
+    "after SIGKILL others decide again within 30 s because of Assent's own value";
 const TOPICS: &str = "topics need the settings that `assent topics create` gives them";
 
 /// Refused properties, with the reason.
@@ -28,7 +29,10 @@ const REFUSED: &[(&str, &str)] = &[
     ("group.instance.id", IDENTITY),
     ("group.protocol", FENCING),
     ("group.remote.assignor", FENCING),
-    ("isolation.level", "inputs are read committed: an aborted consent record is no consent (INV-1)"),
+    (
+        "isolation.level",
+        "inputs are read committed: an aborted consent record is no consent (INV-1)",
+    ),
     ("max.in.flight", ONCE),
     ("max.in.flight.requests.per.connection", ONCE),
     ("message.send.max.retries", ONCE),

@@ -1,5 +1,6 @@
 //! Reads the rulebook file; a faulty one is refused with every place in it that is wrong.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use crate::domain::rules::{self, RuleError, Rulebook};
@@ -30,7 +31,7 @@ impl RulebookRefusal {
                 Self::Faulty(errors) => {
                     let mut message = format!("{file}: the rulebook is refused");
                     for error in errors {
-                        message.push_str(&format!("\n{file}:{error}"));
+                        let _ = write!(message, "\n{file}:{error}");
                     }
                     message
                 }

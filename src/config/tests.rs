@@ -119,11 +119,23 @@ fn secrets_come_from_files() {
 
 #[test]
 fn unknown_keys_are_refused_by_name_and_place() {
-    refused("kafka:\n  groupid: a", &[], "/etc/assent/assent.yaml:2:12: kafka.groupid: unknown key; kafka has bootstrap_servers, group_id");
-    refused("pipelines: {workers: 1}", &[], "pipelines.workers: unknown key; the sections are kafka,");
+    refused(
+        "kafka:\n  groupid: a",
+        &[],
+        "/etc/assent/assent.yaml:2:12: kafka.groupid: unknown key; kafka has bootstrap_servers, group_id",
+    );
+    refused(
+        "pipelines: {workers: 1}",
+        &[],
+        "pipelines.workers: unknown key; the sections are kafka,",
+    );
     refused("pipelines: {}", &[], "pipelines: unknown key");
     refused("consent: {sources: {cmp: {silence: 1m}}}", &[], "a source has max_silence");
-    refused("", &[("ASSENT__KAFKA__GROUPID", "a")], "ASSENT__KAFKA__GROUPID: kafka.groupid: unknown key");
+    refused(
+        "",
+        &[("ASSENT__KAFKA__GROUPID", "a")],
+        "ASSENT__KAFKA__GROUPID: kafka.groupid: unknown key",
+    );
     refused("kafka: localhost", &[], "kafka: this is a section");
     refused("kafka: {group_id: {a: b}}", &[], "kafka.group_id.a: unknown key");
 }
@@ -157,7 +169,10 @@ fn values_are_held_to_their_bounds() {
         ("kafka: {group_id: a/b}", "kafka.group_id: `a/b` must be"),
         ("kafka: {partitioner: random}", "`random` is not murmur2"),
         ("topics: {audit: 'a b'}", "topics.audit: `a b` is no topic name"),
-        ("topics: {audit: assent-state}", "topics.state: `assent-state` is the topic of topics.audit"),
+        (
+            "topics: {audit: assent-state}",
+            "topics.state: `assent-state` is the topic of topics.audit",
+        ),
         ("topics: {segments: segments}", "must hold {purpose} once"),
         ("topics: {segments: '{purpose}'}", "could be a purpose's, too"),
         ("http: {listen: 9464}", "`9464` is not an address and port"),
@@ -165,29 +180,57 @@ fn values_are_held_to_their_bounds() {
     ] {
         refused(yaml, &[], expect);
     }
-    refused("", &[("ASSENT__PIPELINE__WORKERS", "0")], "ASSENT__PIPELINE__WORKERS: pipeline.workers: `0`");
+    refused(
+        "",
+        &[("ASSENT__PIPELINE__WORKERS", "0")],
+        "ASSENT__PIPELINE__WORKERS: pipeline.workers: `0`",
+    );
 }
 
 #[test]
 fn properties_that_break_an_invariant_are_refused_with_the_reason() {
     for name in [
-        "isolation.level", "enable.auto.commit", "enable.auto.offset.store", "auto.offset.reset",
-        "transactional.id", "group.id", "group.instance.id", "enable.idempotence", "acks",
-        "partitioner", "bootstrap.servers", "group.protocol", "partition.assignment.strategy",
-        "transaction.timeout.ms", "session.timeout.ms",
+        "isolation.level",
+        "enable.auto.commit",
+        "enable.auto.offset.store",
+        "auto.offset.reset",
+        "transactional.id",
+        "group.id",
+        "group.instance.id",
+        "enable.idempotence",
+        "acks",
+        "partitioner",
+        "bootstrap.servers",
+        "group.protocol",
+        "partition.assignment.strategy",
+        "transaction.timeout.ms",
+        "session.timeout.ms",
     ] {
         let yaml = format!("kafka: {{properties: {{{name}: '1'}}}}");
-        let expect = format!("assent.yaml:1:{}: kafka.properties.{name}: is Assent's own to set: ", 23 + name.len());
+        let expect = format!(
+            "assent.yaml:1:{}: kafka.properties.{name}: is Assent's own to set: ",
+            24 + name.len()
+        );
         refused(&yaml, &[], &expect);
     }
-    refused("kafka: {properties: {no.such: 1}}", &[], "kafka.properties.no.such: No such configuration property");
+    refused(
+        "kafka: {properties: {no.such: 1}}",
+        &[],
+        "kafka.properties.no.such: No such configuration property",
+    );
     refused("kafka: {properties: {linger.ms: often}}", &[], "kafka.properties.linger.ms: ");
-    assert!(read("kafka: {properties: {fetch.wait.max.ms: 20, max.poll.interval.ms: 600000}}", &[]).is_ok());
+    assert!(
+        read("kafka: {properties: {fetch.wait.max.ms: 20, max.poll.interval.ms: 600000}}", &[])
+            .is_ok()
+    );
 }
 
 #[test]
 fn only_the_default_file_may_be_absent() {
     let absent = Path::new("/nowhere/assent.yaml");
     let message = load(Some(absent), &BTreeMap::new()).unwrap_err().message;
-    assert!(message.starts_with("/nowhere/assent.yaml: the configuration can't be read"), "{message}");
+    assert!(
+        message.starts_with("/nowhere/assent.yaml: the configuration can't be read"),
+        "{message}"
+    );
 }

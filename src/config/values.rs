@@ -23,8 +23,9 @@ pub(super) fn whole(text: &str, bounds: RangeInclusive<usize>) -> Checked<usize>
 
 /// `15m`, `60s`, `100ms`, `48h`, `30d`, within bounds.
 pub(super) fn duration(text: &str, bounds: RangeInclusive<Span>) -> Checked<Span> {
-    let span = parse_duration(text)
-        .ok_or_else(|| format!("`{text}` is not a duration; write for example 100ms, 60s or 48h"))?;
+    let span = parse_duration(text).ok_or_else(|| {
+        format!("`{text}` is not a duration; write for example 100ms, 60s or 48h")
+    })?;
     if bounds.contains(&span) {
         return Ok(span);
     }
