@@ -4,7 +4,7 @@ use super::super::stdout;
 use super::list::Live;
 use super::{chosen, render};
 use crate::clock::{Clock, SystemClock};
-use crate::config::Config;
+use crate::config::{Config, read_keyset};
 use crate::domain::ids::is_valid_id;
 use crate::domain::pseudonym::{KeyRing, Pseudonym};
 use crate::failure::{Exit, Failure, Result};
@@ -52,7 +52,7 @@ impl Args {
             if !is_valid_id(subject) {
                 return Err(usage("--subject: must have 1 to 512 bytes and not begin with __assent_"));
             }
-            let keyset = crate::config::load_keyset(&config.keyset)?;
+            let keyset = read_keyset(&config.keyset)?;
             return Ok(KeyRing::new(&keyset, purposes).pseudonym(0, subject.as_bytes()).text());
         }
         let text = self.pseudonym.as_deref().unwrap_or_default();

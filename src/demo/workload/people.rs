@@ -52,7 +52,7 @@ impl Person {
         Self {
             age_band: *random.weighted(&AGE_BANDS),
             favorite: random.below(CATEGORIES.len() as u64) as usize,
-            region: random.weighted(&REGIONS),
+            region: *random.weighted(&REGIONS),
             sends_gpc: random.chance(shares.gpc),
             decides: random,
         }
