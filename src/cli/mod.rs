@@ -3,10 +3,16 @@
 //! A command is a `clap::Args` and a function `execute(args, globals)`.
 
 mod check;
+mod consent;
+mod generate;
 mod keys;
+mod progress;
+mod replay;
 mod rules;
+mod segments;
 pub mod stdout;
 mod topics;
+mod when;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -59,6 +65,10 @@ enum Command {
     Topics(topics::Args),
     Rules(rules::Args),
     Keys(keys::Args),
+    Generate(generate::Args),
+    Replay(replay::Args),
+    Consent(consent::Args),
+    Segments(segments::Args),
 }
 
 impl Command {
@@ -68,6 +78,10 @@ impl Command {
             Self::Topics(args) => topics::execute(args, globals),
             Self::Rules(args) => rules::execute(args, globals),
             Self::Keys(args) => keys::execute(args, globals),
+            Self::Generate(args) => generate::execute(args, globals),
+            Self::Replay(args) => replay::execute(args, globals),
+            Self::Consent(args) => consent::execute(args, globals),
+            Self::Segments(args) => segments::execute(args, globals),
         }
     }
 }
@@ -86,6 +100,12 @@ impl Globals {
     pub fn load_config(&self) -> Result<Config> {
         config::load(self.config.as_deref(), &self.variables)
     }
+}
+
+/// The purposes that the configured rulebook declares, sorted.
+fn declared_purposes(config: &Config) -> Result<Vec<String>> {
+    let rulebook = config::load_rulebook(&config.rulebook)?.rulebook;
+    Ok(rulebook.purposes.into_iter().map(|purpose| purpose.id).collect())
 }
 
 /// Runs the command line, and prints what failed as one message.

@@ -222,17 +222,8 @@ impl Kafka {
             created.unwrap_or_else(|(topic, code)| panic!("topic {topic}: {code}"));
         }
         for plan in plans {
-            self.await_leaders(&admin, &plan.name, plan.partitions);
+            await_leaders(&admin, &plan.name, plan.partitions);
         }
-    }
-
-    fn await_leaders(&self, admin: &AdminClient<DefaultClientContext>, topic: &str, count: i32) {
-        wait_until(BROKER_ANSWERS, &format!("leaders of {topic}"), || {
-            let metadata = admin.inner().fetch_metadata(Some(topic), BROKER_ANSWERS).ok()?;
-            let partitions = metadata.topics().first()?.partitions();
-            let led = partitions.iter().filter(|p| p.leader() >= 0 && p.error().is_none()).count();
-            (led == count as usize).then_some(())
-        });
     }
 
     /// Every record of a topic up to its end as it is now (committed: up to the last stable offset),
@@ -285,6 +276,15 @@ impl Kafka {
         client.set("fetch.wait.max.ms", "10").set("fetch.queue.backoff.ms", "10");
         client.create().expect("a consumer")
     }
+}
+
+fn await_leaders(admin: &AdminClient<DefaultClientContext>, topic: &str, count: i32) {
+    wait_until(BROKER_ANSWERS, &format!("leaders of {topic}"), || {
+        let metadata = admin.inner().fetch_metadata(Some(topic), BROKER_ANSWERS).ok()?;
+        let partitions = metadata.topics().first()?.partitions();
+        let led = partitions.iter().filter(|p| p.leader() >= 0 && p.error().is_none()).count();
+        (led == count as usize).then_some(())
+    });
 }
 
 /// Assigns every partition that holds something; returns where each ends.
