@@ -126,12 +126,64 @@ impl<'a> Reader<'a> {
         Ok(*taken)
     }
 
-    pub fn optional_long(&mut self) -> Result<Option<i64>, Malformed> {
+    /// An Avro `int`: a long that fits 32 bits.
+    pub fn int(&mut self) -> Result<i32, Malformed> {
+        i32::try_from(self.long()?).map_err(|_| Malformed("int"))
+    }
+
+    /// An Avro enum: the index of one of `symbols`.
+    pub fn symbol<T: Copy>(&mut self, symbols: &[T]) -> Result<T, Malformed> {
+        let index = usize::try_from(self.long()?).map_err(|_| Malformed("symbol"))?;
+        symbols.get(index).copied().ok_or(Malformed("symbol"))
+    }
+
+    /// An Avro array in whatever blocks it came. Every item takes at least a byte, so a count can't
+    /// promise more items than there are bytes.
+    pub fn array<T>(
+        &mut self,
+        mut item: impl FnMut(&mut Self) -> Result<T, Malformed>,
+    ) -> Result<Vec<T>, Malformed> {
+        let mut items = Vec::new();
+        loop {
+            let count = self.long()?;
+            if count == 0 {
+                return Ok(items);
+            }
+            if count < 0 {
+                self.long()?; // the block's size in bytes, for those who skip it
+            }
+            for _ in 0..count.unsigned_abs() {
+                items.push(item(self)?);
+            }
+        }
+    }
+
+    /// Nothing may be left.
+    pub fn end(&self) -> Result<(), Malformed> {
+        if self.is_empty() { Ok(()) } else { Err(Malformed("end: bytes are left")) }
+    }
+
+    fn optional<T>(
+        &mut self,
+        some: impl FnOnce(&mut Self) -> Result<T, Malformed>,
+    ) -> Result<Option<T>, Malformed> {
         match self.long()? {
             0 => Ok(None),
-            1 => self.long().map(Some),
+            1 => some(self).map(Some),
             _ => Err(Malformed("union")),
         }
+    }
+
+    pub fn optional_string(&mut self) -> Result<Option<&'a str>, Malformed> {
+        self.optional(Self::string)
+    }
+
+    pub fn optional_fixed<const N: usize>(&mut self) -> Result<Option<[u8; N]>, Malformed> {
+        self.optional(Self::fixed)
+    }
+
+    pub fn optional_long(&mut self) -> Result<Option<i64>, Malformed> {
+        self.optional(Self::long)
     }
 }
 

@@ -1,6 +1,6 @@
 //! A click as the gate and the rules see it: borrowed from the bytes it was decoded from.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::time::Timestamp;
 
@@ -18,6 +18,34 @@ pub enum EventKind {
     #[default]
     #[serde(other)]
     Other,
+}
+
+impl EventKind {
+    /// In the schema's order.
+    pub const ALL: [Self; 6] = [
+        Self::PageView,
+        Self::ProductView,
+        Self::Search,
+        Self::AddToCart,
+        Self::Purchase,
+        Self::Other,
+    ];
+
+    /// The schema's symbol.
+    pub fn symbol(self) -> &'static str {
+        match self {
+            Self::PageView => "PAGE_VIEW",
+            Self::ProductView => "PRODUCT_VIEW",
+            Self::Search => "SEARCH",
+            Self::AddToCart => "ADD_TO_CART",
+            Self::Purchase => "PURCHASE",
+            Self::Other => "OTHER",
+        }
+    }
+
+    pub fn from_symbol(symbol: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.symbol() == symbol)
+    }
 }
 
 /// The fields of a `ClickEvent` that the gate or a live rule reads (INV-11). A field that no live
@@ -50,4 +78,49 @@ pub struct ClickFields {
     pub product_age_range: bool,
     pub value_cents: bool,
     pub region: bool,
+}
+
+/// A whole `ClickEvent`, as a generator or a file of JSON lines gives it. Strict: a field or kind
+/// that the schema lacks is refused. Holds raw identifiers: never log it (no `Debug`).
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClickEvent {
+    pub event_id: String,
+    #[serde(default)]
+    pub subject_id: Option<String>,
+    pub session_id: String,
+    pub occurred_at: Timestamp,
+    #[serde(deserialize_with = "known_kind")]
+    pub kind: EventKind,
+    #[serde(default)]
+    pub category: Option<String>,
+    #[serde(default)]
+    pub product_id: Option<String>,
+    #[serde(default)]
+    pub product_age_range: Option<String>,
+    #[serde(default)]
+    pub value_cents: Option<i64>,
+    #[serde(default)]
+    pub region: Option<String>,
+    #[serde(default)]
+    pub gpc: Option<bool>,
+    #[serde(default)]
+    pub gpp: Option<String>,
+}
+
+impl ClickEvent {
+    /// The Kafka key: the subject if known, else the session.
+    pub fn key(&self) -> &str {
+        self.subject_id.as_deref().unwrap_or(&self.session_id)
+    }
+}
+
+/// Avro resolves an unknown symbol to the schema's default; in a file it is a mistake.
+fn known_kind<'de, D: Deserializer<'de>>(deserializer: D) -> Result<EventKind, D::Error> {
+    let symbol = String::deserialize(deserializer)?;
+    EventKind::from_symbol(&symbol).ok_or_else(|| {
+        serde::de::Error::custom(
+            "kind must be PAGE_VIEW, PRODUCT_VIEW, SEARCH, ADD_TO_CART, PURCHASE or OTHER",
+        )
+    })
 }

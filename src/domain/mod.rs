@@ -5,10 +5,16 @@
 pub mod audit;
 pub mod binary;
 pub mod consent;
+pub mod dead_letter;
 pub mod event;
+pub mod gate;
 pub mod ids;
+pub mod intake;
+pub mod invariants;
+pub mod merge;
 pub mod outcome;
 pub mod partitioner;
+pub mod pseudonym;
 pub mod rules;
 pub mod segment;
 pub mod time;

@@ -1,17 +1,9 @@
 //! What a partition is told: decoded inputs, each ending in exactly one outcome (INV-8).
 
-use crate::domain::audit::Sha256Hash;
-use crate::domain::consent::ConsentRecord;
-use crate::domain::event::Click;
-use crate::domain::outcome::DeadLetterReason;
-use crate::domain::time::Timestamp;
+pub use crate::domain::intake::{ConsentBody, Rejection, payload_hash};
 
-/// Why an input could not be used. `detail` is for a person and holds no byte of the payload.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rejection {
-    pub reason: DeadLetterReason,
-    pub detail: String,
-}
+use crate::domain::event::Click;
+use crate::domain::time::Timestamp;
 
 /// A record of the clickstream.
 pub struct ClickInput<'a> {
@@ -32,21 +24,6 @@ pub struct ConsentInput<'a> {
     pub body: ConsentBody<'a>,
 }
 
-/// What a record of the consent changelog turned out to be.
-pub enum ConsentBody<'a> {
-    /// The way from `source` works; no outcome is audited.
-    Heartbeat {
-        source: Option<&'a str>,
-    },
-    Erasure,
-    Record(&'a ConsentRecord),
-    /// The key's subject is withheld until a readable record comes.
-    Unreadable(Rejection),
-    /// Sent on to the partition where it belongs.
-    Forwarded,
-    DeadLettered(Rejection),
-}
-
 /// Which offsets a batch covers, once its last input was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Coverage {
@@ -55,9 +32,4 @@ pub struct Coverage {
     pub consent_to: i64,
     /// End of the consent partition, as the broker answered after the last click was received.
     pub barrier: i64,
-}
-
-/// SHA-256 of a payload, for a dead letter.
-pub fn payload_hash(payload: Option<&[u8]>) -> Option<Sha256Hash> {
-    payload.map(crate::domain::audit::chain::body_hash)
 }

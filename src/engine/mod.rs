@@ -2,6 +2,31 @@
 //!
 //! Deterministic (INV-10): knows no clock, randomness, I/O, Kafka or metrics. `now` is an input.
 
+
+mod check;
 pub mod commit;
 pub mod input;
+mod ledger;
 pub mod output;
+mod pack;
+mod page;
+mod partition;
+mod restore;
+mod revise;
+mod seal;
+mod stats;
+mod step;
+mod store;
+mod subject;
+mod subjects;
+#[cfg(test)]
+mod tests;
+mod timers;
+mod undo;
+pub mod window;
+mod work;
+
+pub use partition::{Partition, Positions, Setup};
+pub use restore::{Refusal, Restore};
+pub use stats::{Stats, SubjectKind};
+pub use step::{EVENT_TIME_AHEAD_MAX, TIMERS_PER_BATCH_MAX};

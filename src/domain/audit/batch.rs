@@ -1,5 +1,7 @@
 //! An audit batch and its Avro body (`assent.v1.AuditBatch`), byte for byte what the chain hashes.
 
+use std::borrow::Cow;
+
 use crate::domain::binary::Write;
 use crate::domain::outcome::{InputKind, Outcome, TombstoneReason, Verdict};
 use crate::domain::time::Timestamp;
@@ -59,7 +61,7 @@ pub struct Effect {
 pub enum Change {
     Assigned(Sha256Hash),
     /// A reason read from a foreign log may be unknown to this version, hence text.
-    Removed(&'static str),
+    Removed(Cow<'static, str>),
 }
 
 impl AuditBatch {
@@ -67,6 +69,12 @@ impl AuditBatch {
     pub const BYTES_MAX: usize = 512 * 1024;
 
     pub fn encode(&self, out: &mut Vec<u8>) {
+        self.encode_head(out);
+        put_array(out, &self.entries, |out, entry| entry.encode(out));
+    }
+
+    /// All fields but the last one, the entries.
+    pub fn encode_head(&self, out: &mut Vec<u8>) {
         out.put_string(&self.chain);
         out.put_long(self.sequence);
         out.put_fixed(&self.previous);
@@ -81,7 +89,6 @@ impl AuditBatch {
         }
         out.put_bool(self.gate_open);
         put_array(out, &self.purposes, |out, purpose| out.put_string(purpose));
-        put_array(out, &self.entries, |out, entry| entry.encode(out));
     }
 }
 
@@ -127,7 +134,7 @@ impl Effect {
     }
 
     pub fn removed(purpose: u16, key_version: u8, reason: TombstoneReason) -> Self {
-        Self { purpose, key_version, change: Change::Removed(reason.label()) }
+        Self { purpose, key_version, change: Change::Removed(Cow::Borrowed(reason.label())) }
     }
 }
 

@@ -2,5 +2,6 @@
 
 mod batch;
 pub mod chain;
+mod decode;
 
 pub use batch::{AuditBatch, AuditEntry, AuditToken, Change, Effect, Sha256Hash};

@@ -1,12 +1,22 @@
 //! The rulebook: declared purposes and segments, versioned.
 //!
-//! spec (what a person wrote, with its places) → compile (checked, indexed) → the [`Rulebook`] that
-//! runs, and later the documents. Evaluation over a subject's counters is `engine::window`'s.
+//! yaml (a tree with places) → spec (what a person wrote) → checks (what no rulebook may say) →
+//! compile (shared, sorted, indexed) → the [`Rulebook`] that runs, and later the documents. Evaluation over a subject's counters is `engine::window`'s.
 
+mod checks;
 mod compile;
+mod conditions;
+mod duration;
+mod fault;
+mod fields;
 mod spec;
+#[cfg(test)]
+mod tests;
+mod themes;
+mod yaml;
 
-pub use compile::{RuleError, compile};
+pub use compile::compile;
+pub use fault::RuleError;
 
 use super::consent::AgeBand;
 use super::event::{Click, ClickFields, EventKind};
@@ -75,6 +85,21 @@ pub enum Approach {
     Demographic,
     Hybrid,
     Contextual,
+}
+
+impl Approach {
+    pub const ALL: [Self; 4] =
+        [Self::Behavioral, Self::Demographic, Self::Hybrid, Self::Contextual];
+
+    /// As the rulebook writes it.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Behavioral => "behavioral",
+            Self::Demographic => "demographic",
+            Self::Hybrid => "hybrid",
+            Self::Contextual => "contextual",
+        }
+    }
 }
 
 /// The condition of a behavioral, demographic or hybrid segment.

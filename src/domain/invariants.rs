@@ -1,0 +1,88 @@
+//! The invariants (design, section 2): ids and sentences, and predicates over plain values. The
+//! same predicates serve the engine's own checks, tests and whoever re-reads the topics.
+
+use super::outcome::Verdict;
+use super::time::{Span, Timestamp};
+
+/// An invariant's id, as in code, tests, documents and metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Invariant {
+    Consent = 1,
+    Barrier,
+    Closed,
+    OptOut,
+    Atomic,
+    Pseudonymous,
+    Unlinkable,
+    Accounted,
+    Provable,
+    Deterministic,
+    Minimal,
+    Alive,
+    Leased,
+}
+
+impl Invariant {
+    /// `INV-1` to `INV-13`.
+    pub fn id(self) -> String {
+        format!("INV-{}", self as u8)
+    }
+}
+
+/// What was found broken. `detail` holds no raw identifier.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    pub invariant: Invariant,
+    pub detail: &'static str,
+}
+
+impl std::fmt::Display for Violation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.invariant.id(), self.detail)
+    }
+}
+
+/// INV-1, INV-4: a live key, or a counter, exists only while the gate allows the purpose.
+pub fn kept_only_while_allowed(
+    standing: Verdict,
+    is_live: bool,
+    has_counters: bool,
+) -> Option<Violation> {
+    if standing.allows() {
+        return None;
+    }
+    if is_live {
+        return Some(Violation {
+            invariant: Invariant::OptOut,
+            detail: "a live key whose purpose the gate withholds",
+        });
+    }
+    has_counters.then_some(Violation {
+        invariant: Invariant::OptOut,
+        detail: "counters for a purpose that the gate withholds",
+    })
+}
+
+/// INV-2: a batch that counted clicks with the gate open had applied consent up to the barrier.
+pub fn barrier_reached(gate_open: bool, barrier: i64, consent_to: i64) -> Option<Violation> {
+    (gate_open && barrier > consent_to).then_some(Violation {
+        invariant: Invariant::Barrier,
+        detail: "clicks were decided before consent was applied up to the barrier",
+    })
+}
+
+/// INV-13: a live value ends, and no later than its lease after it was decided.
+pub fn leased(decided_at: Timestamp, expires_at: Timestamp, lease: Span) -> Option<Violation> {
+    (expires_at <= decided_at || expires_at - decided_at > lease).then_some(Violation {
+        invariant: Invariant::Leased,
+        detail: "an assignment that ends before it begins, or outlives its lease",
+    })
+}
+
+/// INV-9: what a batch covers begins where the last one ended.
+pub fn covers_without_gap(next: i64, from: i64, to: i64) -> Option<Violation> {
+    (from != next || to < from).then_some(Violation {
+        invariant: Invariant::Provable,
+        detail: "a batch that leaves a gap or overlaps",
+    })
+}

@@ -1,0 +1,236 @@
+//! What no rulebook may say, where one part must be held against another (design, section 6).
+//!
+//! Finds everything that is wrong in one run; changes nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::conditions::{ConditionKind, ConditionSpec};
+use super::fault::{Faults, Place};
+use super::spec::{PurposeSpec, RulebookSpec, SegmentSpec, Text};
+use super::{Approach, Measure, SEGMENTS_MAX, duration, themes};
+use crate::domain::ids::{RESERVED_PURPOSES, is_slug};
+use crate::domain::time::Span;
+
+/// Names every fault of a rulebook whose shape was read.
+pub(super) fn check(spec: &RulebookSpec, faults: &mut Faults) {
+    check_id(&spec.default_segment, faults);
+    check_wording(&spec.default_segment, faults);
+    check_unique(spec.purposes.iter().map(|purpose| &purpose.id), "purpose", faults);
+    check_unique(spec.segments.iter().map(|segment| &segment.id), "segment", faults);
+    for purpose in &spec.purposes {
+        check_purpose(purpose, &spec.segments, faults);
+    }
+    for segment in &spec.segments {
+        check_segment(segment, &spec.purposes, faults);
+    }
+    check_numbers(&spec.segments, faults);
+}
+
+fn check_purpose(purpose: &PurposeSpec, segments: &[SegmentSpec], faults: &mut Faults) {
+    let PurposeSpec { id, title, .. } = purpose;
+    check_id(id, faults);
+    check_wording(id, faults);
+    check_wording(title, faults);
+    if RESERVED_PURPOSES.contains(&id.value.as_str()) {
+        let message = format!("`{}` is a key domain of Assent's own: choose another id", id.value);
+        faults.add(id.place, message);
+    }
+    let uses =
+        |segment: &SegmentSpec| segment.purpose.as_ref().is_some_and(|p| p.value == id.value);
+    if !id.value.is_empty() && !segments.iter().any(uses) {
+        let message = format!(
+            "no segment uses the purpose `{}`: remove it, so that no consent is asked for nothing",
+            id.value
+        );
+        faults.add(id.place, message);
+    }
+}
+
+fn check_segment(segment: &SegmentSpec, purposes: &[PurposeSpec], faults: &mut Faults) {
+    check_id(&segment.id, faults);
+    check_wording(&segment.id, faults);
+    check_wording(&segment.title, faults);
+    let parts = Parts::of(&segment.when);
+    if let (Some(page), true) = (parts.page, parts.click || parts.demographic) {
+        let message = "`page` mixes with nothing: make a contextual segment of its own from it";
+        faults.add(page, message);
+    } else if let Some(derived) = parts.approach() {
+        check_approach(segment, derived, faults);
+        check_purpose_of(segment, derived, faults);
+    }
+    if let Some(named) = segment.purpose.as_ref().filter(|named| !named.value.is_empty()) {
+        match purposes.iter().find(|purpose| purpose.id.value == named.value) {
+            None => {
+                let message =
+                    format!("unknown purpose `{}`: declare it under `purposes`", named.value);
+                faults.add(named.place, message);
+            }
+            Some(PurposeSpec { retention: Some(retention), .. }) => {
+                check_windows(&segment.when, *retention, faults);
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+fn check_approach(segment: &SegmentSpec, derived: Approach, faults: &mut Faults) {
+    if let Some(written) = segment.approach.as_ref().filter(|written| written.value != derived) {
+        let (written, place) = (written.value.label(), written.place);
+        let derived = derived.label();
+        faults.add(place, format!("not {written}: by its conditions it is {derived}: write that"));
+    }
+}
+
+fn check_purpose_of(segment: &SegmentSpec, derived: Approach, faults: &mut Faults) {
+    match &segment.purpose {
+        Some(purpose) if derived == Approach::Contextual => {
+            let message = "a contextual segment rests on no person and has no purpose: remove it";
+            faults.add(purpose.place, message);
+        }
+        None if derived != Approach::Contextual => {
+            let message = format!(
+                "`purpose` is missing: a {} segment rests on a person's data, so name what for",
+                derived.label()
+            );
+            faults.add(segment.place, message);
+        }
+        _ => {}
+    }
+}
+
+/// Ids match `[a-z0-9-]{1,64}`.
+fn check_id(id: &Text, faults: &mut Faults) {
+    if !id.value.is_empty() && !is_slug(&id.value) {
+        let message = format!("`{}` is no id: write 1 to 64 of a-z, 0-9 and -", id.value);
+        faults.add(id.place, message);
+    }
+}
+
+fn check_wording(text: &Text, faults: &mut Faults) {
+    if themes::names_exact_age(&text.value) {
+        let message = format!(
+            "`{}` names an exact age or a birth date: name an age band, or a range such as \"ages \
+             3 to 5\"",
+            text.value
+        );
+        faults.add(text.place, message);
+    }
+    if let Some(theme) = themes::sensitive_theme(&text.value) {
+        let message = format!(
+            "`{}` names a sensitive theme ({theme}; Civ. Code 1798.140(ae)): no segment or purpose \
+             may rest on it",
+            text.value
+        );
+        faults.add(text.place, message);
+    }
+}
+
+fn check_unique<'s>(ids: impl Iterator<Item = &'s Text>, what: &str, faults: &mut Faults) {
+    let mut seen = BTreeSet::new();
+    for id in ids.filter(|id| !id.value.is_empty()) {
+        if !seen.insert(id.value.as_str()) {
+            let message = format!("a second {what} `{}`: give each its own id", id.value);
+            faults.add(id.place, message);
+        }
+    }
+}
+
+/// At most 128 segments of each purpose, and as many contextual ones.
+fn check_numbers(segments: &[SegmentSpec], faults: &mut Faults) {
+    let mut numbers: BTreeMap<Option<&str>, usize> = BTreeMap::new();
+    for segment in segments {
+        let purpose = segment.purpose.as_ref().map(|purpose| purpose.value.as_str());
+        let number = numbers.entry(purpose).or_default();
+        *number += 1;
+        if *number == SEGMENTS_MAX + 1 {
+            let of = purpose.map_or("no purpose".to_owned(), |id| format!("purpose `{id}`"));
+            let message = format!("more than {SEGMENTS_MAX} segments of {of}: remove some");
+            faults.add(segment.id.place, message);
+        }
+    }
+}
+
+/// No window is longer than the purpose keeps a click.
+fn check_windows(condition: &ConditionSpec, retention: Span, faults: &mut Faults) {
+    match &condition.kind {
+        ConditionKind::All(parts) | ConditionKind::Any(parts) => {
+            for part in parts {
+                check_windows(part, retention, faults);
+            }
+        }
+        ConditionKind::Not(part) => check_windows(part, retention, faults),
+        ConditionKind::Click(click) => {
+            let window = window(click.measure);
+            if window > retention {
+                let message = format!(
+                    "{} is past the purpose's retention of {}: shorten it, or have counsel agree to \
+                     a longer retention",
+                    duration::render(window),
+                    duration::render(retention)
+                );
+                faults.add(click.window_place, message);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn window(measure: Measure) -> Span {
+    match measure {
+        Measure::Count { within, .. }
+        | Measure::Distinct { within, .. }
+        | Measure::Sum { within, .. }
+        | Measure::LastWithin { within } => within,
+        Measure::LastNotWithin { not_within } => not_within,
+        Measure::Region => Span::default(),
+    }
+}
+
+/// What a condition is made of.
+#[derive(Clone, Copy, Default)]
+struct Parts {
+    page: Option<Place>,
+    click: bool,
+    demographic: bool,
+    faulty: bool,
+}
+
+impl Parts {
+    fn of(condition: &ConditionSpec) -> Self {
+        let own = Self::default();
+        match &condition.kind {
+            ConditionKind::All(parts) | ConditionKind::Any(parts) => {
+                // An empty list is a fault of its own.
+                let empty = Self { faulty: parts.is_empty(), ..own };
+                parts.iter().map(Self::of).fold(empty, Self::and)
+            }
+            ConditionKind::Not(part) => Self::of(part),
+            ConditionKind::AgeBand(_) | ConditionKind::Region(_) => {
+                Self { demographic: true, ..own }
+            }
+            ConditionKind::Click(_) => Self { click: true, ..own },
+            ConditionKind::Page(_) => Self { page: Some(condition.place), ..own },
+            ConditionKind::Faulty => Self { faulty: true, ..own },
+        }
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self {
+            page: self.page.or(other.page),
+            click: self.click || other.click,
+            demographic: self.demographic || other.demographic,
+            faulty: self.faulty || other.faulty,
+        }
+    }
+
+    /// `None`: a part is faulty, so that nothing can be said.
+    fn approach(self) -> Option<Approach> {
+        match (self.click, self.demographic) {
+            _ if self.faulty => None,
+            (false, false) => Some(Approach::Contextual),
+            (true, false) => Some(Approach::Behavioral),
+            (false, true) => Some(Approach::Demographic),
+            (true, true) => Some(Approach::Hybrid),
+        }
+    }
+}

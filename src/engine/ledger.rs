@@ -1,0 +1,169 @@
+//! The partition's own record: how far it is, and under what it decided. Written in every
+//! transaction under the state key `meta`; private, versioned by its first byte.
+
+use std::collections::BTreeMap;
+
+use crate::domain::audit::Sha256Hash;
+use crate::domain::audit::chain::GENESIS;
+use crate::domain::binary::{Malformed, Reader, Write};
+use crate::domain::merge::PurposeNames;
+use crate::domain::time::Timestamp;
+
+/// The form of everything in assent-state. Another form is refused, never guessed at.
+pub const FORMAT: u8 = 1;
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ledger {
+    pub next_click: i64,
+    pub next_consent: i64,
+    pub next_sequence: i64,
+    pub head: Sha256Hash,
+    /// The clock of the last batch: the next one's is never earlier.
+    pub now: Timestamp,
+    /// Every rulebook that ever decided, in order: version and SHA-256.
+    pub rulebooks: Vec<(String, Sha256Hash)>,
+    pub key_fingerprints: BTreeMap<u8, [u8; 32]>,
+    pub active_key: u8,
+    pub partitioner: String,
+    /// Partition counts of segments.*, by purpose.
+    pub segment_partitions: BTreeMap<String, i32>,
+    /// A configured source's last heartbeat or record here: append time.
+    pub last_signs: BTreeMap<String, Timestamp>,
+    /// How many subjects the records hold: checked at restore.
+    pub subjects: i64,
+    pub cycle: Cycle,
+}
+
+/// Where the rewriting of buckets stands (see `store`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cycle {
+    /// Number of the next delta record.
+    pub next_delta: i64,
+    /// Deltas below this are removed; those up to `trim_to` are to be removed.
+    pub floor: i64,
+    pub trim_to: i64,
+    /// The pass: where the deltas stood when it began, when that was, and the next bucket.
+    pub pass_delta: i64,
+    pub pass_began: Timestamp,
+    pub bucket: i64,
+    /// Bytes of deltas that no bucket has paid for yet.
+    pub debt: i64,
+}
+
+impl Ledger {
+    pub fn fresh() -> Self {
+        Self { head: GENESIS, now: Timestamp::MIN, ..Self::default() }
+    }
+
+    pub fn pack(&self, names: &PurposeNames) -> Vec<u8> {
+        let mut out = vec![FORMAT];
+        for number in [self.next_click, self.next_consent, self.next_sequence, self.now.0] {
+            out.put_long(number);
+        }
+        out.put_fixed(&self.head);
+        put_list(&mut out, self.rulebooks.iter(), |out, (version, hash)| {
+            out.put_string(version);
+            out.put_fixed(hash);
+        });
+        put_list(&mut out, self.key_fingerprints.iter(), |out, (version, print)| {
+            out.push(*version);
+            out.put_fixed(print);
+        });
+        out.push(self.active_key);
+        out.put_string(&self.partitioner);
+        put_list(&mut out, self.segment_partitions.iter(), |out, (purpose, count)| {
+            out.put_string(purpose);
+            out.put_long(i64::from(*count));
+        });
+        put_list(&mut out, self.last_signs.iter(), |out, (source, at)| {
+            out.put_string(source);
+            out.put_long(at.0);
+        });
+        out.put_long(self.subjects);
+        self.cycle.pack(&mut out);
+        out.put_long(names.len() as i64);
+        names.iter().for_each(|name| out.put_string(name));
+        out
+    }
+
+    pub fn unpack(bytes: &[u8]) -> Result<(Self, PurposeNames), Malformed> {
+        let mut reader = Reader::new(bytes);
+        let r = &mut reader;
+        if r.byte()? != FORMAT {
+            return Err(Malformed("format"));
+        }
+        let ledger = Self {
+            next_click: r.long()?,
+            next_consent: r.long()?,
+            next_sequence: r.long()?,
+            now: Timestamp(r.long()?),
+            head: r.fixed()?,
+            rulebooks: list(r, |r| Ok((r.string()?.to_owned(), r.fixed()?)))?,
+            key_fingerprints: list(r, |r| Ok((r.byte()?, r.fixed()?)))?.into_iter().collect(),
+            active_key: r.byte()?,
+            partitioner: r.string()?.to_owned(),
+            segment_partitions: list(r, |r| {
+                let purpose = r.string()?.to_owned();
+                Ok((purpose, i32::try_from(r.long()?).map_err(|_| Malformed("count"))?))
+            })?
+            .into_iter()
+            .collect(),
+            last_signs: list(r, |r| Ok((r.string()?.to_owned(), Timestamp(r.long()?))))?
+                .into_iter()
+                .collect(),
+            subjects: r.long()?,
+            cycle: Cycle::unpack(r)?,
+        };
+        let mut names = PurposeNames::default();
+        for name in list(r, |r| r.string())? {
+            names.intern(name).ok_or(Malformed("names"))?;
+        }
+        if r.is_empty() { Ok((ledger, names)) } else { Err(Malformed("end")) }
+    }
+}
+
+impl Cycle {
+    fn pack(&self, out: &mut Vec<u8>) {
+        for number in [
+            self.next_delta,
+            self.floor,
+            self.trim_to,
+            self.pass_delta,
+            self.pass_began.0,
+            self.bucket,
+            self.debt,
+        ] {
+            out.put_long(number);
+        }
+    }
+
+    fn unpack(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            next_delta: reader.long()?,
+            floor: reader.long()?,
+            trim_to: reader.long()?,
+            pass_delta: reader.long()?,
+            pass_began: Timestamp(reader.long()?),
+            bucket: reader.long()?,
+            debt: reader.long()?,
+        })
+    }
+}
+
+fn put_list<T>(
+    out: &mut Vec<u8>,
+    items: impl ExactSizeIterator<Item = T>,
+    mut put: impl FnMut(&mut Vec<u8>, T),
+) {
+    out.put_long(items.len() as i64);
+    for item in items {
+        put(out, item);
+    }
+}
+
+fn list<'a, T>(
+    reader: &mut Reader<'a>,
+    mut item: impl FnMut(&mut Reader<'a>) -> Result<T, Malformed>,
+) -> Result<Vec<T>, Malformed> {
+    (0..reader.length()?).map(|_| item(reader)).collect()
+}

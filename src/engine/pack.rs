@@ -1,0 +1,210 @@
+//! A subject's packed form in assent-state. Private and versioned by the record that holds it.
+//!
+//! ```text
+//! flags      byte: 1 audit token · 2 record · 4 contradicted · 8 undecodable · 16 signal · 32 erased
+//! token      17 bytes                                          (if 1)
+//! record     version, age band, guardian?, second step?, decisions…   (if 2)
+//! signal_at  ms · erased_at ms                                 (if 16 · if 32)
+//! purposes   count, each: name, pseudonym (17 bytes), counters, live?
+//! ```
+//! Numbers are Avro longs. A subject that is unpacked and packed again gives the same bytes.
+
+use super::subject::{Assigned, PurposeState, Subject};
+use super::window::Counters;
+use crate::domain::binary::{Malformed, Reader, Write};
+use crate::domain::consent::{AgeBand, ConsentStatus};
+use crate::domain::merge::{GuardianTerms, Standing, StandingRecord};
+use crate::domain::outcome::Basis;
+use crate::domain::pseudonym::Pseudonym;
+use crate::domain::time::{Span, Timestamp};
+
+const TOKEN: u8 = 1;
+const RECORD: u8 = 2;
+const CONTRADICTED: u8 = 4;
+const UNDECODABLE: u8 = 8;
+const SIGNAL: u8 = 16;
+const ERASED: u8 = 32;
+
+pub fn pack_subject(subject: &Subject, out: &mut Vec<u8>) {
+    let consent = &subject.consent;
+    let flag = |set: bool, flag: u8| if set { flag } else { 0 };
+    out.push(
+        flag(subject.audit_token.is_some(), TOKEN)
+            | flag(consent.record.is_some(), RECORD)
+            | flag(consent.contradicted, CONTRADICTED)
+            | flag(consent.undecodable, UNDECODABLE)
+            | flag(consent.signal_at.is_some(), SIGNAL)
+            | flag(consent.erased_at.is_some(), ERASED),
+    );
+    if let Some(token) = &subject.audit_token {
+        out.put_fixed(token);
+    }
+    if let Some(record) = &consent.record {
+        pack_record(record, out);
+    }
+    if let Some(at) = consent.signal_at {
+        out.put_long(at.0);
+    }
+    if let Some(at) = consent.erased_at {
+        out.put_long(at.0);
+    }
+    out.put_long(subject.purposes.len() as i64);
+    for state in &subject.purposes {
+        pack_purpose(state, out);
+    }
+}
+
+/// `slots` says how many counters a purpose had under the rulebook that packed it.
+pub fn unpack_subject(
+    reader: &mut Reader<'_>,
+    slots: impl Fn(u16) -> usize,
+) -> Result<Subject, Malformed> {
+    let flags = reader.byte()?;
+    let has = |flag: u8| flags & flag != 0;
+    let mut subject = Subject::default();
+    if has(TOKEN) {
+        subject.audit_token = Some(reader.fixed()?);
+    }
+    if has(RECORD) {
+        subject.consent.record = Some(Box::new(unpack_record(reader)?));
+    }
+    subject.consent.contradicted = has(CONTRADICTED);
+    subject.consent.undecodable = has(UNDECODABLE);
+    if has(SIGNAL) {
+        subject.consent.signal_at = Some(Timestamp(reader.long()?));
+    }
+    if has(ERASED) {
+        subject.consent.erased_at = Some(Timestamp(reader.long()?));
+    }
+    for _ in 0..reader.length()? {
+        subject.purposes.push(unpack_purpose(reader, &slots)?);
+    }
+    Ok(subject)
+}
+
+fn pack_record(record: &StandingRecord, out: &mut Vec<u8>) {
+    out.put_long(record.version);
+    out.put_long(record.age_band as i64);
+    match record.guardian {
+        None => out.push(0),
+        Some(guardian) => {
+            out.push(
+                1 | u8::from(guardian.coppa_consent) << 1
+                    | u8::from(guardian.coppa_disclosure) << 2
+                    | u8::from(guardian.ccpa_authorization) << 3,
+            );
+            out.put_long(guardian.verified_at.0);
+        }
+    }
+    out.put_optional_long(record.double_opt_in_at.map(|at| at.0));
+    out.put_long(record.decisions.len() as i64);
+    for decision in &record.decisions {
+        out.put_long(i64::from(decision.purpose));
+        out.put_long(decision.status as i64);
+        out.put_long(decision.since.0);
+        out.put_optional_long(decision.expires_at.map(|at| at.0));
+    }
+}
+
+fn unpack_record(reader: &mut Reader<'_>) -> Result<StandingRecord, Malformed> {
+    let version = reader.long()?;
+    let age_band = age_band(reader.long()?)?;
+    let guardian = match reader.byte()? {
+        0 => None,
+        flags => Some(GuardianTerms {
+            verified_at: Timestamp(reader.long()?),
+            coppa_consent: flags & 2 != 0,
+            coppa_disclosure: flags & 4 != 0,
+            ccpa_authorization: flags & 8 != 0,
+        }),
+    };
+    let double_opt_in_at = reader.optional_long()?.map(Timestamp);
+    let mut decisions = Vec::new();
+    for _ in 0..reader.length()? {
+        decisions.push(Standing {
+            purpose: name_id(reader)?,
+            status: status(reader.long()?)?,
+            since: Timestamp(reader.long()?),
+            expires_at: reader.optional_long()?.map(Timestamp),
+        });
+    }
+    Ok(StandingRecord {
+        version,
+        age_band,
+        guardian,
+        double_opt_in_at,
+        decisions: decisions.into(),
+    })
+}
+
+fn pack_purpose(state: &PurposeState, out: &mut Vec<u8>) {
+    out.put_long(i64::from(state.name));
+    out.put_fixed(&state.pseudonym.0);
+    state.counters.pack(out);
+    match &state.live {
+        None => out.push(0),
+        Some(live) => {
+            out.push(1);
+            out.put_long(live.segments as u64 as i64);
+            out.put_long((live.segments >> 64) as u64 as i64);
+            out.put_long(live.basis as i64);
+            out.put_long(live.consent_version);
+            out.put_long(live.decided_at.0);
+            out.put_long((live.expires_at - live.decided_at).0);
+        }
+    }
+}
+
+fn unpack_purpose(
+    reader: &mut Reader<'_>,
+    slots: &impl Fn(u16) -> usize,
+) -> Result<PurposeState, Malformed> {
+    let name = name_id(reader)?;
+    let pseudonym = Pseudonym(reader.fixed()?);
+    let counters = Counters::unpack(reader, slots(name))?;
+    let live = if reader.bool()? { Some(unpack_assigned(reader)?) } else { None };
+    Ok(PurposeState { name, pseudonym, counters, live })
+}
+
+fn unpack_assigned(reader: &mut Reader<'_>) -> Result<Assigned, Malformed> {
+    let low = reader.long()? as u64;
+    let high = reader.long()? as u64;
+    let basis = *usize::try_from(reader.long()?)
+        .ok()
+        .and_then(|index| Basis::ALL.get(index))
+        .ok_or(Malformed("basis"))?;
+    let consent_version = reader.long()?;
+    let decided_at = Timestamp(reader.long()?);
+    Ok(Assigned {
+        segments: u128::from(low) | u128::from(high) << 64,
+        basis,
+        consent_version,
+        decided_at,
+        expires_at: decided_at + Span(reader.long()?),
+    })
+}
+
+fn name_id(reader: &mut Reader<'_>) -> Result<u16, Malformed> {
+    u16::try_from(reader.long()?).map_err(|_| Malformed("purpose"))
+}
+
+fn age_band(index: i64) -> Result<AgeBand, Malformed> {
+    const BANDS: [AgeBand; 5] = [
+        AgeBand::Unknown,
+        AgeBand::Under13,
+        AgeBand::From13To15,
+        AgeBand::From16To17,
+        AgeBand::From18,
+    ];
+    usize::try_from(index).ok().and_then(|i| BANDS.get(i)).copied().ok_or(Malformed("age band"))
+}
+
+fn status(index: i64) -> Result<ConsentStatus, Malformed> {
+    const STATUSES: [ConsentStatus; 4] = [
+        ConsentStatus::NotAsked,
+        ConsentStatus::Granted,
+        ConsentStatus::Denied,
+        ConsentStatus::Withdrawn,
+    ];
+    usize::try_from(index).ok().and_then(|i| STATUSES.get(i)).copied().ok_or(Malformed("status"))
+}

@@ -1,0 +1,160 @@
+//! A partition's state, and the life of a batch: begin, inputs, finish, then confirm or rollback.
+//!
+//! In-memory state must be undone when a transaction aborts, or exactly-once is broken although
+//! Kafka is right: `rollback` leaves what `begin` found (INV-5, INV-10).
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use super::ledger::Ledger;
+use super::stats::Stats;
+use super::store::BucketChunks;
+use super::subject::StateToken;
+use super::subjects::Subjects;
+use super::timers::Timers;
+use super::undo::Undo;
+use super::work::Work;
+use crate::domain::gate::PurposeTerms;
+use crate::domain::merge::{NameId, PurposeNames};
+use crate::domain::partitioner::Partitioner;
+use crate::domain::pseudonym::KeyRing;
+use crate::domain::rules::Rulebook;
+use crate::domain::time::{Span, Timestamp};
+
+/// What every partition of a process decides under.
+pub struct Setup {
+    pub rulebook: Arc<Rulebook>,
+    /// The rulebook file's bytes: kept in the state as evidence.
+    pub rulebook_yaml: Arc<[u8]>,
+    pub keys: Arc<KeyRing>,
+    pub group_id: String,
+    pub lease: Span,
+    pub partitioner: Partitioner,
+    /// Partition counts of segments.*, by purpose.
+    pub segment_partitions: BTreeMap<String, i32>,
+    /// The configured consent sources, whose last signs are kept.
+    pub sources: Vec<String>,
+}
+
+/// How far a partition is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Positions {
+    pub next_click: i64,
+    pub next_consent: i64,
+    pub next_sequence: i64,
+}
+
+pub struct Partition {
+    pub(super) setup: Arc<Setup>,
+    pub(super) chain: String,
+    /// By purpose index.
+    pub(super) terms: Vec<PurposeTerms>,
+    pub(super) declared: Vec<NameId>,
+    pub(super) names: PurposeNames,
+    /// Nothing was ever decided here.
+    pub(super) fresh: bool,
+    pub(super) ledger: Ledger,
+    pub(super) subjects: Subjects,
+    pub(super) chunks: BucketChunks,
+    pub(super) timers: Timers,
+    /// Hints, like the timers: whose assignment a closed gate held back.
+    pub(super) deferred: HashSet<StateToken>,
+    pub(super) stats: Stats,
+    /// The batch at hand; none between batches.
+    pub(super) work: Option<Box<Work>>,
+    pub(super) undo: Option<Box<Undo>>,
+}
+
+impl Partition {
+    /// How far it is; `None`: nothing was ever decided here, and [`Self::start_at`] says where to begin.
+    pub fn positions(&self) -> Option<Positions> {
+        (!self.fresh).then_some(Positions {
+            next_click: self.ledger.next_click,
+            next_consent: self.ledger.next_consent,
+            next_sequence: self.ledger.next_sequence,
+        })
+    }
+
+    /// Where a fresh partition begins: the first offsets that the two inputs still hold.
+    ///
+    /// # Panics
+    /// Where something was decided here before: an offset is never skipped silently.
+    pub fn start_at(&mut self, next_click: i64, next_consent: i64) {
+        assert!(self.fresh, "a partition with a past begins where it stopped");
+        self.ledger.next_click = next_click;
+        self.ledger.next_consent = next_consent;
+    }
+
+    /// Starts a batch. `now` is the wall clock, but never earlier than the last batch's.
+    pub fn begin(&mut self, wall: Timestamp, gate_open: bool) {
+        debug_assert!(self.undo.is_none(), "the last batch was neither confirmed nor rolled back");
+        let now = wall.max(self.ledger.now);
+        self.undo =
+            Some(Box::new(Undo::of(&self.ledger, self.names.len(), &self.chunks, self.fresh)));
+        self.work = Some(Box::new(Work::new(now, gate_open, self.terms.len())));
+        self.ledger.now = now;
+    }
+
+    /// The batch is committed: its past is forgotten.
+    pub fn confirm(&mut self) {
+        let undo = self.undo.take().expect("a batch was begun");
+        for (token, before) in undo.subjects {
+            if let Some(before) = &before {
+                self.stats.remove(before);
+            }
+            match self.subjects.get(token) {
+                Some(subject) => {
+                    self.stats.add(subject);
+                    if !subject.deferred {
+                        self.deferred.remove(&token);
+                    }
+                }
+                None => {
+                    self.deferred.remove(&token);
+                }
+            }
+        }
+        self.work = None;
+    }
+
+    /// The batch is not committed: everything is as `begin` found it.
+    pub fn rollback(&mut self) {
+        let undo = self.undo.take().expect("a batch was begun");
+        for (token, before) in undo.subjects {
+            match before {
+                None => {
+                    self.subjects.remove(token);
+                }
+                Some(before) => {
+                    self.timers.reinstate(token, &before);
+                    self.subjects.insert(token, before);
+                }
+            }
+        }
+        self.ledger = undo.ledger;
+        self.names.truncate(undo.names);
+        self.chunks = undo.chunks;
+        self.fresh = undo.fresh;
+        self.work = None;
+    }
+
+    /// When time alone next asks for a batch.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        let housekeeping = self.ledger.cycle.due(self.ledger.now);
+        self.timers.peek().into_iter().chain(housekeeping).min()
+    }
+
+    /// Has a closed gate held assignments back? Then a batch is due as soon as it opens.
+    pub fn has_deferred(&self) -> bool {
+        !self.deferred.is_empty()
+    }
+
+    /// Of each configured source, its last heartbeat or record here: append times.
+    pub fn last_signs(&self) -> &BTreeMap<String, Timestamp> {
+        &self.ledger.last_signs
+    }
+
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+}

@@ -1,0 +1,223 @@
+//! The end of a batch: the audit batches that cover it, and the state that it leaves. Keeps INV-8,
+//! INV-9: coverage and sequence have no gap and no overlap.
+
+use super::check;
+use super::input::Coverage;
+use super::output::{BatchOutput, Output};
+use super::partition::Partition;
+use super::revise;
+use super::store::{self, Store};
+use super::subject::StateToken;
+use super::work::{Mark, Work};
+use crate::domain::audit::{AuditBatch, chain};
+use crate::domain::binary::Write;
+use crate::domain::invariants;
+use crate::domain::outcome::InputKind;
+use crate::domain::time::Timestamp;
+
+/// Room for a batch's fields before its entries: names and purposes of the rulebook.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
+
+impl Partition {
+    /// Ends the batch. Without anything to say, the output is empty and needs no transaction.
+    pub fn finish(&mut self, coverage: Coverage) -> BatchOutput {
+        let changed = self.settle_touched();
+        if !self.has_something_to_say(coverage, &changed) {
+            return self.output();
+        }
+        self.write_audit(coverage);
+        self.note_rulebook();
+        self.ledger.next_click = coverage.click_to;
+        self.ledger.next_consent = coverage.consent_to;
+        self.write_state(&changed);
+        self.fresh = false;
+        self.output()
+    }
+
+    fn output(&mut self) -> BatchOutput {
+        let work = self.work.as_deref_mut().expect("a batch was begun");
+        BatchOutput {
+            outputs: std::mem::take(&mut work.outputs),
+            tally: work.take_tally(),
+            opt_outs: std::mem::take(&mut work.opt_outs),
+            next_click: self.ledger.next_click,
+            next_sequence: self.ledger.next_sequence,
+        }
+    }
+
+    /// Forgets who left nothing, looks ahead for the others; returns, sorted, whom the batch changed.
+    fn settle_touched(&mut self) -> Vec<StateToken> {
+        let undo = self.undo.as_ref().expect("a batch was begun");
+        let now = self.ledger.now;
+        let mut changed = Vec::new();
+        let mut members = 0;
+        for (&token, before) in &undo.subjects {
+            members -= i64::from(before.is_some());
+            let Some(subject) = self.subjects.get_mut(token) else { continue };
+            if subject.is_residue() {
+                subject.audit_token = None;
+            }
+            if subject.is_blank() {
+                self.subjects.remove(token);
+                if before.is_some() {
+                    changed.push(token);
+                }
+                continue;
+            }
+            members += 1;
+            if cfg!(debug_assertions) {
+                let violation = check::of_subject(subject, &self.setup, &self.terms, now);
+                assert!(violation.is_none(), "{violation:?}");
+            }
+            subject.due = revise::next_due(subject, &self.setup, &self.terms, now);
+            // The entry may have been taken by this batch: a second one does no harm.
+            subject.scheduled = Timestamp::MAX;
+            self.timers.schedule(token, subject);
+            if subject.deferred {
+                self.deferred.insert(token);
+            }
+            if before.as_ref().is_none_or(|before| !before.is_kept_like(subject)) {
+                changed.push(token);
+            }
+        }
+        self.ledger.subjects += members;
+        changed.sort_unstable();
+        changed
+    }
+
+    fn has_something_to_say(&self, coverage: Coverage, changed: &[StateToken]) -> bool {
+        let work = self.work.as_deref().expect("a batch was begun");
+        !work.marks.is_empty()
+            || !changed.is_empty()
+            || work.signs_changed
+            || coverage.click_to != self.ledger.next_click
+            || coverage.consent_to != self.ledger.next_consent
+            || self.ledger.cycle.due(work.now).is_some_and(|due| due <= work.now)
+    }
+
+    fn write_audit(&mut self, coverage: Coverage) {
+        let violation = invariants::covers_without_gap(
+            self.ledger.next_click,
+            self.ledger.next_click,
+            coverage.click_to,
+        )
+        .or_else(|| {
+            let (from, to) = (self.ledger.next_consent, coverage.consent_to);
+            invariants::covers_without_gap(from, from, to)
+        });
+        debug_assert!(violation.is_none(), "{violation:?}");
+        let mut work = self.work.take().expect("a batch was begun");
+        for part in split(&work, self.ledger.next_click, self.ledger.next_consent, coverage) {
+            let body = self.encode_part(&work, &part);
+            self.ledger.head = chain::body_hash(&body);
+            self.ledger.next_sequence += 1;
+            work.outputs.push(Output::Audit { body });
+        }
+        self.work = Some(work);
+    }
+
+    fn encode_part(&self, work: &Work, part: &Part) -> Vec<u8> {
+        let rulebook = &self.setup.rulebook;
+        let head = AuditBatch {
+            chain: self.chain.clone(),
+            sequence: self.ledger.next_sequence,
+            previous: self.ledger.head,
+            decided_at: work.now,
+            rulebook: rulebook.version.clone(),
+            rulebook_sha256: rulebook.sha256,
+            key_version: self.setup.keys.active(),
+            click_from: part.click.0,
+            click_to: part.click.1,
+            consent_from: part.consent.0,
+            consent_to: part.consent.1,
+            barrier: part.barrier,
+            gate_open: work.gate_open,
+            purposes: rulebook.purposes.iter().map(|purpose| purpose.id.clone()).collect(),
+            entries: Vec::new(),
+        };
+        let mut body = Vec::with_capacity(part.bytes.len() + 512);
+        head.encode_head(&mut body);
+        if part.entries > 0 {
+            body.put_long(part.entries as i64);
+            body.extend_from_slice(&work.entries[part.bytes.clone()]);
+        }
+        body.put_long(0);
+        body
+    }
+
+    /// Every rulebook that ever decided is kept by its hash, as evidence.
+    fn note_rulebook(&mut self) {
+        let rulebook = &self.setup.rulebook;
+        if self.ledger.rulebooks.last().is_some_and(|(_, hash)| *hash == rulebook.sha256) {
+            return;
+        }
+        self.ledger.rulebooks.push((rulebook.version.clone(), rulebook.sha256));
+        let key = store::rulebook_key(&rulebook.sha256);
+        let value = Some(self.setup.rulebook_yaml.to_vec());
+        self.desk().outputs.push(Output::State { key, value });
+    }
+
+    fn write_state(&mut self, changed: &[StateToken]) {
+        let work = self.work.as_deref_mut().expect("a batch was begun");
+        Store {
+            subjects: &self.subjects,
+            names: &self.names,
+            layout: &self.setup.rulebook.sha256,
+            chunks: &mut self.chunks,
+            outputs: &mut work.outputs,
+        }
+        .write(&mut self.ledger, changed);
+    }
+}
+
+/// What one audit batch of several covers.
+struct Part {
+    bytes: std::ops::Range<usize>,
+    entries: usize,
+    click: (i64, i64),
+    consent: (i64, i64),
+    barrier: i64,
+}
+
+/// Cuts the entries where a batch would pass [`AuditBatch::BYTES_MAX`]. A part that covers clicks
+/// covers all of the batch's consent, so that its barrier is at most its `consent_to`.
+fn split(work: &Work, next_click: i64, next_consent: i64, coverage: Coverage) -> Vec<Part> {
+    let mut parts = Vec::new();
+    let (mut click, mut consent, mut from, mut begin) = (next_click, next_consent, 0, 0);
+    loop {
+        let end = cut(&work.marks, begin, from);
+        let last = end == work.marks.len();
+        let marks = &work.marks[begin..end];
+        let to = marks.last().map_or(from, |mark| mark.end);
+        let click_to = past(marks, InputKind::Click);
+        let consent_to = past(marks, InputKind::Consent);
+        let covers_clicks = last || click_to.is_some();
+        let click_to = if last { coverage.click_to } else { click_to.unwrap_or(click) };
+        let consent_to =
+            if covers_clicks { coverage.consent_to } else { consent_to.unwrap_or(consent) };
+        let barrier = if click_to > click { coverage.barrier } else { consent_to };
+        parts.push(Part {
+            bytes: from..to,
+            entries: marks.len(),
+            click: (click, click_to),
+            consent: (consent, consent_to),
+            barrier,
+        });
+        (click, consent, from, begin) = (click_to, consent_to, to, end);
+        if last {
+            return parts;
+        }
+    }
+}
+
+/// The first mark that no longer fits.
+fn cut(marks: &[Mark], begin: usize, from: usize) -> usize {
+    let room = AuditBatch::BYTES_MAX - HEAD_BYTES_MAX;
+    begin + marks[begin..].partition_point(|mark| mark.end - from <= room)
+}
+
+/// One past the last offset of this kind.
+fn past(marks: &[Mark], input: InputKind) -> Option<i64> {
+    let last = marks.iter().rev().find(|mark| mark.input == input)?;
+    last.offset.map(|offset| offset + 1)
+}

@@ -1,0 +1,74 @@
+//! What a partition holds, counted as it changes: the gauges of section 9.
+
+use std::collections::BTreeMap;
+
+use super::subject::Subject;
+use crate::domain::merge::NameId;
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    pub subjects: BTreeMap<SubjectKind, i64>,
+    /// By purpose name and key version.
+    pub live_keys: BTreeMap<(NameId, u8), i64>,
+    /// By purpose name and the segment's bit.
+    pub members: BTreeMap<(NameId, u8), i64>,
+}
+
+/// Label `consent` of assent_subjects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SubjectKind {
+    Record,
+    Unreadable,
+    SignalOnly,
+    Erased,
+}
+
+impl SubjectKind {
+    pub const ALL: [Self; 4] = [Self::Record, Self::Unreadable, Self::SignalOnly, Self::Erased];
+
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Record => "record",
+            Self::Unreadable => "unreadable",
+            Self::SignalOnly => "signal_only",
+            Self::Erased => "erased",
+        }
+    }
+
+    fn of(subject: &Subject) -> Self {
+        let consent = &subject.consent;
+        if consent.is_unreadable() {
+            Self::Unreadable
+        } else if consent.record.is_some() {
+            Self::Record
+        } else if consent.signal_at.is_some() {
+            Self::SignalOnly
+        } else {
+            Self::Erased
+        }
+    }
+}
+
+impl Stats {
+    pub fn add(&mut self, subject: &Subject) {
+        self.shift(subject, 1);
+    }
+
+    pub fn remove(&mut self, subject: &Subject) {
+        self.shift(subject, -1);
+    }
+
+    fn shift(&mut self, subject: &Subject, by: i64) {
+        *self.subjects.entry(SubjectKind::of(subject)).or_default() += by;
+        for state in &subject.purposes {
+            let Some(live) = &state.live else { continue };
+            *self.live_keys.entry((state.name, state.pseudonym.version())).or_default() += by;
+            let mut rest = live.segments;
+            while rest != 0 {
+                let bit = rest.trailing_zeros() as u8;
+                *self.members.entry((state.name, bit)).or_default() += by;
+                rest &= rest - 1;
+            }
+        }
+    }
+}

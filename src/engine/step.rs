@@ -1,0 +1,321 @@
+//! One input, its outcome and its effects. The order of a batch: consent by offset, due timers,
+//! clicks by offset; a touched subject's own due timers are settled directly before it.
+
+use super::input::{ClickInput, ConsentBody, ConsentInput};
+use super::output::{InputTopic, OptOut};
+use super::partition::Partition;
+use super::revise::{Occasion, Reviser};
+use super::subject::{StateToken, Subject};
+use super::work::{Work, event_time_ahead};
+use crate::domain::audit::{AuditToken, Change};
+use crate::domain::consent::ConsentRecord;
+use crate::domain::event::Click;
+use crate::domain::gate::{self, PurposeTerms};
+use crate::domain::outcome::{InputKind, Outcome};
+use crate::domain::time::{Span, Timestamp};
+
+/// A click may lie this far ahead of the clock of its decision (section 10).
+pub const EVENT_TIME_AHEAD_MAX: Span = Span(5 * Span::MINUTE.0);
+
+/// Most subjects whose timers one batch settles: bounds the transaction; the rest follow at once.
+pub const TIMERS_PER_BATCH_MAX: usize = 10_000;
+
+impl Partition {
+    /// Takes one record of the consent changelog.
+    pub fn consent(&mut self, input: &ConsentInput<'_>) {
+        match &input.body {
+            ConsentBody::Heartbeat { source } => {
+                self.desk().count_heartbeat();
+                if let Some(source) = source {
+                    self.note_sign(source, input.append_time);
+                }
+            }
+            ConsentBody::Forwarded => self.end_without_subject(input.offset, Outcome::Forwarded),
+            ConsentBody::DeadLettered(rejection) => {
+                let (offset, payload) = (input.offset, input.payload);
+                self.desk().dead_letter(InputTopic::Consent, offset, payload, rejection);
+                self.end_without_subject(offset, Outcome::DeadLettered);
+            }
+            ConsentBody::Erasure => self.decide_consent(input, None, |subject, _| {
+                subject.consent.erase(input.append_time);
+                Outcome::Erased
+            }),
+            ConsentBody::Record(record) => {
+                self.note_sign(&record.source, input.append_time);
+                self.apply_record(input, record);
+            }
+            ConsentBody::Unreadable(rejection) => {
+                self.desk().dead_letter(
+                    InputTopic::Consent,
+                    input.offset,
+                    input.payload,
+                    rejection,
+                );
+                self.decide_consent(input, None, |subject, _| {
+                    subject.consent.mark_undecodable();
+                    Outcome::Unreadable
+                });
+            }
+        }
+    }
+
+    fn apply_record(&mut self, input: &ConsentInput<'_>, record: &ConsentRecord) {
+        let declared = std::mem::take(&mut self.declared);
+        self.decide_consent(input, Some(record.recorded_at), |subject, names| {
+            subject.consent.apply(record, input.append_time, names, &declared)
+        });
+        self.declared = declared;
+    }
+
+    fn end_without_subject(&mut self, offset: i64, outcome: Outcome) {
+        self.desk().end_entry(InputKind::Consent, Some(offset), outcome, None, None);
+    }
+
+    /// A source's heartbeat or record shows that its way to here works.
+    fn note_sign(&mut self, source: &str, at: Timestamp) {
+        if !self.setup.sources.iter().any(|configured| configured == source) {
+            return;
+        }
+        let last = self.ledger.last_signs.entry(source.to_owned()).or_insert(Timestamp::MIN);
+        if *last < at {
+            *last = at;
+            self.desk().signs_changed = true;
+        }
+    }
+
+    /// Changes a subject's consent, judges every purpose again, and ends the entry.
+    fn decide_consent(
+        &mut self,
+        input: &ConsentInput<'_>,
+        recorded_at: Option<Timestamp>,
+        change: impl FnOnce(&mut Subject, &mut crate::domain::merge::PurposeNames) -> Outcome,
+    ) {
+        let token = self.setup.keys.state_token(input.key);
+        let audit_token = self.setup.keys.audit_token(input.key);
+        self.touch(token);
+        let subject = self.subjects.get_or_blank(token);
+        subject.audit_token = Some(audit_token);
+        let outcome = change(subject, &mut self.names);
+        let work = self.work.as_deref_mut().expect("a batch was begun");
+        let erased = outcome == Outcome::Erased;
+        Reviser { setup: &self.setup, terms: &self.terms, work }
+            .revise_all(subject, Occasion { subject_id: Some(input.key), erased });
+        if matches!(outcome, Outcome::Applied | Outcome::Erased | Outcome::Unreadable) {
+            standing_verdicts(&self.terms, subject, work);
+        }
+        if work.effects.iter().any(|effect| matches!(effect.change, Change::Removed(_))) {
+            work.opt_outs.push(OptOut { append_time: input.append_time, recorded_at });
+        }
+        let version = subject.consent.version();
+        work.end_entry(InputKind::Consent, Some(input.offset), outcome, Some(audit_token), version);
+    }
+
+    /// Settles what is due by time alone, the earliest first.
+    pub fn timers(&mut self) {
+        for token in self.take_due() {
+            self.touch(token);
+        }
+    }
+
+    /// The subjects whose own time has come and that this batch has not touched yet.
+    fn take_due(&mut self) -> Vec<StateToken> {
+        let (now, gate_open) = (self.desk().now, self.desk().gate_open);
+        let touched = &self.undo.as_ref().expect("a batch was begun").subjects;
+        let mut due = Vec::new();
+        while let Some((at, token)) = self.timers.pop(now) {
+            let Some(subject) = self.subjects.get_mut(token) else { continue };
+            if subject.scheduled != at || touched.contains_key(&token) {
+                continue;
+            }
+            if subject.due <= now {
+                due.push((subject.due, token));
+            } else {
+                subject.scheduled = Timestamp::MAX;
+                self.timers.schedule(token, subject);
+            }
+        }
+        if gate_open {
+            let waiting = |token: &&StateToken| {
+                !touched.contains_key(*token)
+                    && self.subjects.get(**token).is_some_and(|s| s.deferred && s.due > now)
+            };
+            due.extend(self.deferred.iter().filter(waiting).map(|&token| (Timestamp::MIN, token)));
+        }
+        due.sort_unstable();
+        for (at, token) in due.split_off(due.len().min(TIMERS_PER_BATCH_MAX)) {
+            if at != Timestamp::MIN {
+                self.timers.push(at, token);
+            }
+        }
+        due.into_iter().map(|(_, token)| token).collect()
+    }
+
+    /// Takes one record of the clickstream.
+    pub fn click(&mut self, input: &ClickInput<'_>) {
+        match &input.click {
+            Err(rejection) => {
+                let work = self.desk();
+                work.dead_letter(InputTopic::Clickstream, input.offset, input.payload, rejection);
+                let (kind, outcome) = (InputKind::Click, Outcome::DeadLettered);
+                work.end_entry(kind, Some(input.offset), outcome, None, None);
+            }
+            Ok(click) => self.take_click(input, click),
+        }
+    }
+
+    fn take_click(&mut self, input: &ClickInput<'_>, click: &Click<'_>) {
+        let outcome = self.click_outcome(input, click);
+        let decided = outcome == Outcome::Decided;
+        if decided {
+            self.show_page(click);
+        }
+        let effect = match click.subject_id {
+            Some(subject_id) => self.use_click(input.offset, click, subject_id.as_bytes(), decided),
+            None => ClickEffect::default(),
+        };
+        let work = self.work.as_deref_mut().expect("a batch was begun");
+        if decided && work.verdicts.is_empty() {
+            for &purpose in &self.terms {
+                let (at, now) = (click.occurred_at, work.now);
+                work.verdicts.push(gate::decide_click(!work.gate_open, None, purpose, at, now));
+            }
+        }
+        let version = effect.version.filter(|_| decided);
+        work.end_entry(InputKind::Click, Some(input.offset), outcome, effect.named, version);
+    }
+
+    fn click_outcome(&mut self, input: &ClickInput<'_>, click: &Click<'_>) -> Outcome {
+        let setup = std::sync::Arc::clone(&self.setup);
+        let work = self.desk();
+        if click.gpc.is_none() {
+            work.count_click_without_gpc();
+        }
+        if click.occurred_at - work.now > EVENT_TIME_AHEAD_MAX {
+            let (offset, payload) = (input.offset, input.payload);
+            work.dead_letter(InputTopic::Clickstream, offset, payload, &event_time_ahead());
+            Outcome::DeadLettered
+        } else if setup.rulebook.is_too_late(click.occurred_at, work.now) {
+            Outcome::TooLate
+        } else {
+            Outcome::Decided
+        }
+    }
+
+    /// The click's signal binds; where the click is decided and allowed, the counters take it.
+    fn use_click(
+        &mut self,
+        offset: i64,
+        click: &Click<'_>,
+        subject_id: &[u8],
+        decided: bool,
+    ) -> ClickEffect {
+        let token = self.setup.keys.state_token(subject_id);
+        if !click.opt_out_signal && (!decided || self.subjects.get(token).is_none()) {
+            return ClickEffect::default();
+        }
+        self.touch(token);
+        let work = self.work.as_deref_mut().expect("a batch was begun");
+        let subject = self.subjects.get_or_blank(token);
+        let moved = click.opt_out_signal && subject.consent.bind(click.occurred_at.min(work.now));
+        let occasion = Occasion { subject_id: Some(subject_id), erased: false };
+        let mut reviser = Reviser { setup: &self.setup, terms: &self.terms, work };
+        if moved {
+            reviser.revise_all(subject, occasion);
+        }
+        let allowed = decided && reviser.count_click(subject, offset, click, occasion);
+        if moved || allowed || !reviser.work.effects.is_empty() {
+            let named = self.setup.keys.audit_token(subject_id);
+            let named = *subject.audit_token.get_or_insert(named);
+            ClickEffect { named: Some(named), version: subject.consent.version() }
+        } else {
+            ClickEffect { named: None, version: subject.consent.version() }
+        }
+    }
+
+    /// The first touch of a subject in a batch: remembers it for undo, and settles what is due.
+    fn touch(&mut self, token: StateToken) {
+        let undo = self.undo.as_mut().expect("a batch was begun");
+        if undo.subjects.contains_key(&token) {
+            return;
+        }
+        let subject = self.subjects.get_mut(token);
+        undo.subjects.insert(token, subject.as_deref().cloned());
+        let work = self.work.as_deref_mut().expect("a batch was begun");
+        let Some(subject) = subject else { return };
+        if subject.due <= work.now || (subject.deferred && work.gate_open) {
+            settle(&mut Reviser { setup: &self.setup, terms: &self.terms, work }, subject);
+        }
+    }
+
+    pub(super) fn desk(&mut self) -> &mut Work {
+        self.work.as_deref_mut().expect("a batch was begun")
+    }
+}
+
+/// What a click did to its subject, as far as the audit may name it.
+#[derive(Default)]
+struct ClickEffect {
+    named: Option<AuditToken>,
+    version: Option<i64>,
+}
+
+/// A subject's due timers, as an entry of their own where they had an effect.
+fn settle(reviser: &mut Reviser<'_>, subject: &mut Subject) {
+    subject.consent.expire(reviser.work.now);
+    reviser.revise_all(subject, Occasion::TIME);
+    if !reviser.work.effects.is_empty() {
+        let version = subject.consent.version();
+        let work = &mut *reviser.work;
+        work.end_entry(InputKind::Timer, None, Outcome::Elapsed, subject.audit_token, version);
+    }
+}
+
+fn standing_verdicts(terms: &[PurposeTerms], subject: &Subject, work: &mut Work) {
+    for &purpose in terms {
+        work.verdicts.push(gate::decide_standing(&subject.consent, purpose, work.now));
+    }
+}
+
+impl Reviser<'_> {
+    /// Judges a decided click for every purpose and counts it where it is allowed. Returns whether
+    /// any purpose allowed it.
+    fn count_click(
+        &mut self,
+        subject: &mut Subject,
+        offset: i64,
+        click: &Click<'_>,
+        occasion: Occasion<'_>,
+    ) -> bool {
+        let now = self.work.now;
+        let t = click.occurred_at.min(now);
+        let mut allowed = false;
+        for (index, &terms) in self.terms.iter().enumerate() {
+            let line_1_holds = !self.work.gate_open;
+            let verdict = gate::decide_click(line_1_holds, Some(&subject.consent), terms, t, now);
+            self.work.verdicts.push(verdict);
+            if verdict.allows() {
+                allowed = true;
+                self.ensure_state(subject, index, occasion);
+                self.observe(subject, index, click, t, offset, occasion);
+            }
+        }
+        allowed
+    }
+
+    fn observe(
+        &mut self,
+        subject: &mut Subject,
+        index: usize,
+        click: &Click<'_>,
+        t: Timestamp,
+        offset: i64,
+        occasion: Occasion<'_>,
+    ) {
+        let (name, now) = (self.terms[index].name, self.work.now);
+        let purpose = &self.setup.rulebook.purposes[index];
+        let state = subject.purposes.iter_mut().find(|state| state.name == name);
+        if state.is_some_and(|state| state.counters.observe(purpose, click, t, offset, now)) {
+            self.revise(subject, index, occasion);
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! What is kept of one subject: consent, and per purpose the counters and live keys.
+//!
+//! Holds no raw identifier (INV-6): the map's key is the state token. Keeps INV-11: counters exist
+//! only for purposes that the gate allows.
+
+use super::window::Counters;
+use crate::domain::audit::AuditToken;
+use crate::domain::merge::{NameId, SubjectConsent};
+use crate::domain::outcome::Basis;
+use crate::domain::pseudonym::Pseudonym;
+use crate::domain::rules::SegmentSet;
+use crate::domain::time::Timestamp;
+
+/// Pseudonym of the reserved purpose `state`: 16 bytes of HMAC, big-endian.
+pub type StateToken = u128;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subject {
+    /// What the audit calls this subject; absent once only an erasure's residue is left.
+    pub audit_token: Option<AuditToken>,
+    pub consent: SubjectConsent,
+    /// Purposes that the gate allows, or may come to allow by time alone. Sorted by name.
+    pub purposes: Vec<PurposeState>,
+    /// An assignment is due that a closed gate holds back. Not packed: recomputed at restore.
+    pub deferred: bool,
+    /// The earliest moment at which time alone changes something. Not packed: recomputed.
+    pub due: Timestamp,
+    /// The moment of this subject's entry in the timers, if any. Not packed.
+    pub scheduled: Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PurposeState {
+    pub name: NameId,
+    /// Under the key version that was active when it was computed: a timer has no raw id.
+    pub pseudonym: Pseudonym,
+    pub counters: Counters,
+    /// The last committed value of `pseudonym`'s key, unless it is null.
+    pub live: Option<Assigned>,
+}
+
+/// What the last assignment of a live key said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Assigned {
+    pub segments: SegmentSet,
+    pub basis: Basis,
+    pub consent_version: i64,
+    pub decided_at: Timestamp,
+    pub expires_at: Timestamp,
+}
+
+impl Default for Subject {
+    fn default() -> Self {
+        Self {
+            audit_token: None,
+            consent: SubjectConsent::default(),
+            purposes: Vec::new(),
+            deferred: false,
+            due: Timestamp::MAX,
+            scheduled: Timestamp::MAX,
+        }
+    }
+}
+
+impl Subject {
+    pub fn purpose(&self, name: NameId) -> Option<&PurposeState> {
+        self.purposes.iter().find(|state| state.name == name)
+    }
+
+    /// Is what is packed of the two the same?
+    pub fn is_kept_like(&self, other: &Self) -> bool {
+        self.audit_token == other.audit_token
+            && self.consent == other.consent
+            && self.purposes == other.purposes
+    }
+
+    /// Nothing is kept of it: it leaves the map.
+    pub fn is_blank(&self) -> bool {
+        self.purposes.is_empty() && self.consent.is_blank()
+    }
+
+    /// Only that an erasure was applied, and when.
+    pub fn is_residue(&self) -> bool {
+        let consent = &self.consent;
+        self.purposes.is_empty()
+            && consent.record.is_none()
+            && !consent.is_unreadable()
+            && consent.signal_at.is_none()
+    }
+}

@@ -1,0 +1,204 @@
+//! One subject's story through the engine: a grant, clicks, an assignment, a denial, a tombstone;
+//! undone, repeated and recovered. The reference model holds the engine to more (tests/pure).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::input::{ClickInput, ConsentBody, ConsentInput, Coverage};
+use super::output::{BatchOutput, Output};
+use super::*;
+use crate::domain::consent::{AgeBand, ConsentRecord, ConsentStatus, Decision};
+use crate::domain::event::{Click, EventKind};
+use crate::domain::outcome::{TombstoneReason, Verdict};
+use crate::domain::partitioner::Partitioner;
+use crate::domain::pseudonym::{KeyRing, Keyset};
+use crate::domain::rules;
+use crate::domain::time::{Span, Timestamp};
+
+const RULES: &str = r#"
+rulebook: "1"
+default_segment: all-visitors
+purposes:
+  - {id: offers, title: Offers, sale_or_share: false, requires_opt_in: true, retention: 30d}
+segments:
+  - id: twice
+    title: Looked twice
+    why: To greet
+    owner: marketing@shop.example
+    approach: behavioral
+    purpose: offers
+    when: {count: {of: PRODUCT_VIEW, within: 1h, at_least: 2}}
+"#;
+
+const START: Timestamp = Timestamp(1_795_305_600_000);
+const LEASE: Span = Span(48 * Span::HOUR.0);
+
+fn setup() -> Arc<Setup> {
+    let rulebook = Arc::new(rules::compile(RULES.as_bytes()).unwrap());
+    let purposes: Vec<String> = rulebook.purposes.iter().map(|p| p.id.clone()).collect();
+    let keyset = Keyset::first([7; 32]);
+    Arc::new(Setup {
+        rulebook,
+        rulebook_yaml: RULES.as_bytes().into(),
+        keys: Arc::new(KeyRing::new(&keyset, &purposes)),
+        group_id: "assent".to_owned(),
+        lease: LEASE,
+        partitioner: Partitioner::Murmur2,
+        segment_partitions: BTreeMap::from([("offers".to_owned(), 4)]),
+        sources: vec![],
+    })
+}
+
+fn record(version: i64, status: ConsentStatus) -> ConsentRecord {
+    let since = START - Span::DAY;
+    ConsentRecord {
+        subject_id: "anna".to_owned(),
+        version,
+        recorded_at: since,
+        age_band: AgeBand::From18,
+        decisions: BTreeMap::from([(
+            "offers".to_owned(),
+            Decision { status, since, expires_at: None, notice_version: None },
+        )]),
+        guardian: None,
+        double_opt_in_at: None,
+        opt_out_signal_at: None,
+        source: "cli".to_owned(),
+        receipt_id: None,
+    }
+}
+
+fn give(partition: &mut Partition, offset: i64, record: &ConsentRecord) {
+    partition.consent(&ConsentInput {
+        offset,
+        append_time: START,
+        key: b"anna",
+        payload: Some(b"-"),
+        body: ConsentBody::Record(record),
+    });
+}
+
+fn look(partition: &mut Partition, offset: i64, at: Timestamp) {
+    let click = Click {
+        subject_id: Some("anna"),
+        session_id: "s",
+        occurred_at: at,
+        kind: EventKind::ProductView,
+        gpc: Some(false),
+        ..Click::default()
+    };
+    partition.click(&ClickInput { offset, payload: Some(b"-"), click: Ok(click) });
+}
+
+fn end(partition: &mut Partition, click_to: i64, consent_to: i64) -> BatchOutput {
+    partition.finish(Coverage { click_to, consent_to, barrier: consent_to })
+}
+
+/// Grant and two views in one batch.
+fn first_batch(partition: &mut Partition) -> BatchOutput {
+    partition.begin(START, true);
+    give(partition, 0, &record(1, ConsentStatus::Granted));
+    partition.timers();
+    look(partition, 0, START);
+    look(partition, 1, START);
+    end(partition, 2, 1)
+}
+
+fn denial(partition: &mut Partition) -> BatchOutput {
+    partition.begin(START + Span::MINUTE, true);
+    give(partition, 1, &record(2, ConsentStatus::Denied));
+    partition.timers();
+    end(partition, 2, 2)
+}
+
+fn fresh(setup: &Arc<Setup>) -> Partition {
+    let mut partition = Restore::new(3).finish(Arc::clone(setup)).unwrap();
+    partition.start_at(0, 0);
+    partition
+}
+
+fn recover(setup: &Arc<Setup>, batches: &[&BatchOutput]) -> Partition {
+    let mut restore = Restore::new(3);
+    for output in batches.iter().flat_map(|batch| &batch.outputs) {
+        if let Output::State { key, value } = output {
+            restore.apply(key, value.as_deref()).unwrap();
+        }
+    }
+    restore.finish(Arc::clone(setup)).unwrap()
+}
+
+fn assignments(output: &BatchOutput) -> usize {
+    output.outputs.iter().filter(|output| matches!(output, Output::Assignment { .. })).count()
+}
+
+#[test]
+fn an_opt_out_removes_what_a_grant_allowed() {
+    let setup = setup();
+    let mut partition = fresh(&setup);
+    let first = first_batch(&mut partition);
+    assert_eq!(assignments(&first), 1);
+    partition.confirm();
+    let second = denial(&mut partition);
+    let withheld = TombstoneReason::Withheld(Verdict::OptedOut);
+    assert!(second.outputs.iter().any(
+        |output| matches!(output, Output::Tombstone { reason, consent_version: Some(2), .. } if *reason == withheld)
+    ));
+    assert_eq!(second.opt_outs.len(), 1);
+}
+
+#[test]
+fn a_batch_undone_and_repeated_says_the_same() {
+    let setup = setup();
+    let mut partition = fresh(&setup);
+    let first = first_batch(&mut partition);
+    partition.rollback();
+    assert!(partition.positions().is_none());
+    assert_eq!(first_batch(&mut partition), first);
+}
+
+#[test]
+fn a_recovered_partition_says_the_same() {
+    let setup = setup();
+    let mut partition = fresh(&setup);
+    let first = first_batch(&mut partition);
+    partition.confirm();
+    let mut recovered = recover(&setup, &[&first]);
+    assert_eq!(recovered.positions(), partition.positions());
+    assert_eq!(recovered.stats(), partition.stats());
+    assert_eq!(denial(&mut recovered), denial(&mut partition));
+}
+
+#[test]
+fn a_window_that_passes_ends_the_segment_without_a_click() {
+    let setup = setup();
+    let mut partition = fresh(&setup);
+    first_batch(&mut partition);
+    partition.confirm();
+    assert_eq!(partition.next_due(), Some(START + Span::HOUR));
+    partition.begin(START + Span::HOUR, true);
+    partition.timers();
+    let output = end(&mut partition, 2, 1);
+    assert!(output.outputs.iter().any(|output| matches!(
+        output,
+        Output::Tombstone { reason: TombstoneReason::SegmentsLeft, .. }
+    )));
+}
+
+#[test]
+fn a_lease_is_renewed_at_its_half_and_a_closed_gate_holds_it_back() {
+    let setup = setup();
+    let mut partition = fresh(&setup);
+    partition.begin(START, true);
+    let mut lasting = record(1, ConsentStatus::Granted);
+    lasting.age_band = AgeBand::From18;
+    give(&mut partition, 0, &lasting);
+    look(&mut partition, 0, START);
+    look(&mut partition, 1, START);
+    end(&mut partition, 2, 1);
+    partition.confirm();
+    partition.begin(START + Span::MINUTE, false);
+    look(&mut partition, 2, START + Span::MINUTE);
+    let closed = end(&mut partition, 3, 1);
+    assert_eq!(assignments(&closed), 0);
+    assert_eq!(closed.tally.verdicts.get(&(0, Verdict::ConsentStale)), Some(&1));
+}

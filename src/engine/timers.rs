@@ -1,0 +1,48 @@
+//! Who is due when. Entries are hints: a subject's own `scheduled` says which one counts, so that an
+//! entry that was overtaken, or a batch that was undone, costs nothing to take back.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use super::subject::{StateToken, Subject};
+use crate::domain::time::Timestamp;
+
+#[derive(Clone, Debug, Default)]
+pub struct Timers {
+    heap: BinaryHeap<Reverse<(Timestamp, StateToken)>>,
+}
+
+impl Timers {
+    /// Sees to it that a subject is looked at no later than when it is due. An entry that stands
+    /// earlier is kept: most clicks only move the due time on.
+    pub fn schedule(&mut self, token: StateToken, subject: &mut Subject) {
+        if subject.due < subject.scheduled {
+            subject.scheduled = subject.due;
+            self.heap.push(Reverse((subject.due, token)));
+        }
+    }
+
+    /// Puts a subject's entry back after its batch was undone.
+    pub fn reinstate(&mut self, token: StateToken, subject: &Subject) {
+        if subject.scheduled != Timestamp::MAX {
+            self.heap.push(Reverse((subject.scheduled, token)));
+        }
+    }
+
+    /// The next entry at or before `now`.
+    pub fn pop(&mut self, now: Timestamp) -> Option<(Timestamp, StateToken)> {
+        let Reverse((at, _)) = self.heap.peek()?;
+        if *at > now {
+            return None;
+        }
+        self.heap.pop().map(|Reverse(entry)| entry)
+    }
+
+    pub fn peek(&self) -> Option<Timestamp> {
+        self.heap.peek().map(|Reverse((at, _))| *at)
+    }
+
+    pub fn push(&mut self, at: Timestamp, token: StateToken) {
+        self.heap.push(Reverse((at, token)));
+    }
+}

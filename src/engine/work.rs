@@ -1,0 +1,163 @@
+//! The desk of one batch: what it has decided so far, in the order of the inputs.
+
+use super::input::{Rejection, payload_hash};
+use super::output::{DeadLetterNote, InputTopic, OptOut, Output, Tally};
+use crate::domain::audit::{AuditEntry, AuditToken, Effect};
+use crate::domain::outcome::{DeadLetterReason, InputKind, Outcome, TombstoneReason, Verdict};
+use crate::domain::time::Timestamp;
+
+pub struct Work {
+    pub now: Timestamp,
+    pub gate_open: bool,
+    pub outputs: Vec<Output>,
+    /// The entries' Avro bytes, one after the other, and where each ends.
+    pub entries: Vec<u8>,
+    pub marks: Vec<Mark>,
+    /// Of the entry at hand.
+    pub verdicts: Vec<Verdict>,
+    pub effects: Vec<Effect>,
+    pub opt_outs: Vec<OptOut>,
+    /// A source gave a sign: the ledger changed although no entry says so.
+    pub signs_changed: bool,
+    counts: Counts,
+    tally: Tally,
+}
+
+/// Where an entry ends in [`Work::entries`], and what it was of.
+#[derive(Clone, Copy, Debug)]
+pub struct Mark {
+    pub end: usize,
+    pub input: InputKind,
+    pub offset: Option<i64>,
+}
+
+/// The counts that every click moves, as arrays.
+struct Counts {
+    outcomes: [[u64; Outcome::ALL.len()]; 2],
+    verdicts: Vec<[u64; Verdict::ALL.len()]>,
+}
+
+impl Work {
+    pub fn new(now: Timestamp, gate_open: bool, purposes: usize) -> Self {
+        Self {
+            now,
+            gate_open,
+            outputs: Vec::new(),
+            entries: Vec::new(),
+            marks: Vec::new(),
+            verdicts: Vec::with_capacity(purposes),
+            effects: Vec::new(),
+            opt_outs: Vec::new(),
+            signs_changed: false,
+            counts: Counts {
+                outcomes: [[0; Outcome::ALL.len()]; 2],
+                verdicts: vec![[0; Verdict::ALL.len()]; purposes],
+            },
+            tally: Tally::default(),
+        }
+    }
+
+    /// Ends the entry at hand: its verdicts and effects are those gathered since the last one.
+    pub fn end_entry(
+        &mut self,
+        input: InputKind,
+        offset: Option<i64>,
+        outcome: Outcome,
+        subject: Option<AuditToken>,
+        consent_version: Option<i64>,
+    ) {
+        for (counts, verdict) in self.counts.verdicts.iter_mut().zip(&self.verdicts) {
+            counts[*verdict as usize] += 1;
+        }
+        if let Some(topic) = topic_of(input) {
+            self.counts.outcomes[topic as usize][outcome as usize] += 1;
+        }
+        let mut entry = AuditEntry {
+            input,
+            offset,
+            outcome,
+            subject,
+            consent_version,
+            verdicts: std::mem::take(&mut self.verdicts),
+            effects: std::mem::take(&mut self.effects),
+        };
+        entry.encode(&mut self.entries);
+        self.marks.push(Mark { end: self.entries.len(), input, offset });
+        entry.verdicts.clear();
+        entry.effects.clear();
+        self.verdicts = entry.verdicts;
+        self.effects = entry.effects;
+    }
+
+    pub fn dead_letter(
+        &mut self,
+        topic: InputTopic,
+        offset: i64,
+        payload: Option<&[u8]>,
+        rejection: &Rejection,
+    ) {
+        *self.tally.dead_letters.entry((topic, rejection.reason)).or_default() += 1;
+        self.outputs.push(Output::DeadLetter(DeadLetterNote {
+            reason: rejection.reason,
+            topic,
+            offset,
+            payload_sha256: payload_hash(payload),
+            failed_at: self.now,
+            detail: rejection.detail.clone(),
+        }));
+    }
+
+    pub fn count_assignment(&mut self, purpose: u16) {
+        *self.tally.assignments.entry(purpose).or_default() += 1;
+    }
+
+    pub fn count_tombstone(&mut self, purpose: u16, reason: TombstoneReason) {
+        *self.tally.tombstones.entry((purpose, reason)).or_default() += 1;
+    }
+
+    pub fn count_heartbeat(&mut self) {
+        self.tally.heartbeats += 1;
+    }
+
+    pub fn count_click_without_gpc(&mut self) {
+        self.tally.clicks_without_gpc += 1;
+    }
+
+    /// The counts of the whole batch.
+    pub fn take_tally(&mut self) -> Tally {
+        let mut tally = std::mem::take(&mut self.tally);
+        for topic in [InputTopic::Clickstream, InputTopic::Consent] {
+            for &outcome in Outcome::ALL {
+                let count = self.counts.outcomes[topic as usize][outcome as usize];
+                if count > 0 {
+                    tally.outcomes.insert((topic, outcome), count);
+                }
+            }
+        }
+        for (purpose, counts) in self.counts.verdicts.iter().enumerate() {
+            for &verdict in Verdict::ALL {
+                if counts[verdict as usize] > 0 {
+                    tally.verdicts.insert((purpose as u16, verdict), counts[verdict as usize]);
+                }
+            }
+        }
+        tally
+    }
+}
+
+fn topic_of(input: InputKind) -> Option<InputTopic> {
+    match input {
+        InputKind::Click => Some(InputTopic::Clickstream),
+        InputKind::Consent => Some(InputTopic::Consent),
+        InputKind::Timer | InputKind::Upkeep => None,
+    }
+}
+
+/// A click whose time lies ahead: section 10's last reason, found only once `now` is known.
+pub fn event_time_ahead() -> Rejection {
+    Rejection {
+        reason: DeadLetterReason::EventTimeAhead,
+        detail: "occurred_at lies more than 5 minutes ahead of the clock of the decision"
+            .to_owned(),
+    }
+}

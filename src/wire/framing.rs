@@ -1,0 +1,100 @@
+//! How a value says which schema it was written with.
+//!
+//! ```text
+//! single-object  C3 01 | fingerprint, 8 bytes little-endian | Avro body
+//! Confluent      00    | schema id, 4 bytes big-endian      | Avro body
+//! ```
+//!
+//! A reader accepts both (design, section 3). Without a schema registry no Confluent id is known.
+
+use serde_avro_fast::Schema;
+
+use super::schema::SchemaName;
+use crate::domain::intake::Rejection;
+use crate::domain::outcome::DeadLetterReason;
+
+/// First bytes of Avro's single-object encoding.
+const SINGLE_OBJECT: [u8; 2] = [0xC3, 0x01];
+
+/// First byte of Confluent's framing.
+const CONFLUENT: u8 = 0;
+
+/// Length of the single-object header.
+pub const HEADER_LEN: usize = 10;
+
+/// A body in single-object encoding.
+pub fn frame(schema: SchemaName, body: &[u8]) -> Vec<u8> {
+    let mut value = Vec::with_capacity(HEADER_LEN + body.len());
+    value.extend_from_slice(&header(schema));
+    value.extend_from_slice(body);
+    value
+}
+
+/// The single-object header of a schema.
+pub fn header(schema: SchemaName) -> [u8; HEADER_LEN] {
+    let mut header = [0; HEADER_LEN];
+    header[..2].copy_from_slice(&SINGLE_OBJECT);
+    header[2..].copy_from_slice(schema.fingerprint());
+    header
+}
+
+/// What a value's first bytes say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framed<'a> {
+    SingleObject { fingerprint: &'a [u8; 8], body: &'a [u8] },
+    Confluent { id: u32, body: &'a [u8] },
+    Unframed,
+}
+
+impl<'a> Framed<'a> {
+    pub fn split(value: &'a [u8]) -> Self {
+        if let Some(rest) = value.strip_prefix(&SINGLE_OBJECT)
+            && let Some((fingerprint, body)) = rest.split_first_chunk()
+        {
+            Self::SingleObject { fingerprint, body }
+        } else if let Some((&CONFLUENT, rest)) = value.split_first()
+            && let Some((id, body)) = rest.split_first_chunk()
+        {
+            Self::Confluent { id: u32::from_be_bytes(*id), body }
+        } else {
+            Self::Unframed
+        }
+    }
+}
+
+/// The schemas that a reader's values may have been written with.
+///
+/// The contract's own is always among them. Those of a schema registry, by id, belong here too.
+#[derive(Clone, Copy)]
+pub struct WriterSchemas {
+    name: SchemaName,
+}
+
+impl WriterSchemas {
+    pub fn of(name: SchemaName) -> Self {
+        Self { name }
+    }
+
+    /// The schema a value was written with, and its body.
+    pub fn resolve<'a>(&self, value: &'a [u8]) -> Result<(&'static Schema, &'a [u8]), Rejection> {
+        match Framed::split(value) {
+            Framed::SingleObject { fingerprint, body }
+                if fingerprint == self.name.fingerprint() =>
+            {
+                Ok((self.name.schema(), body))
+            }
+            Framed::SingleObject { .. } => Err(Rejection::new(
+                DeadLetterReason::UnknownSchema,
+                format!("the fingerprint is not that of {:?}", self.name),
+            )),
+            Framed::Confluent { .. } => Err(Rejection::new(
+                DeadLetterReason::UnknownSchema,
+                "Confluent framing, but no schema registry is configured",
+            )),
+            Framed::Unframed => Err(Rejection::new(
+                DeadLetterReason::Undecodable,
+                "neither Avro single-object encoding nor Confluent framing",
+            )),
+        }
+    }
+}

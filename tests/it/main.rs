@@ -1,0 +1,11 @@
+//! The one integration binary: everything that needs a real Kafka or the built program.
+//!
+//! A test is a function in a module beside this file that begins with `kafka_or_skip!()` and opens a
+//! `Shop` of its own; `support` is the tool box. Nothing here reaches another machine than 127.0.0.1.
+
+#![allow(clippy::disallowed_methods)] // tests are at the rim: they wait, and time what they wait for
+
+#[macro_use]
+mod support;
+
+mod rig;

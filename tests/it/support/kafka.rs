@@ -1,0 +1,139 @@
+//! A real Apache Kafka for a test, through `scripts/kafka`, which outlives no test process.
+//!
+//! `scripts/kafka hold` starts the broker and wipes it when our end of its stdin closes: on drop, on
+//! panic, and also where the test process itself is killed.
+
+use std::fmt;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, OnceLock};
+
+use super::process::{Signal, signal};
+use super::records::Producer;
+
+/// Exit code of `scripts/kafka` where Java or Maven is not there.
+const TOOL_MISSING: i32 = 78;
+
+/// Why no broker can be had on this machine.
+#[derive(Clone, Debug)]
+pub struct LeftOut(String);
+
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+pub struct Kafka {
+    bootstrap: String,
+    directory: PathBuf,
+    /// Its stdin keeps the broker.
+    holder: Mutex<Child>,
+    pub(super) producer: OnceLock<Producer>,
+}
+
+impl Kafka {
+    /// One broker for all tests of this process that don't harm it; each has its own [`super::Shop`].
+    pub fn shared() -> Result<&'static Self, LeftOut> {
+        static SHARED: OnceLock<Result<Kafka, LeftOut>> = OnceLock::new();
+        SHARED.get_or_init(Self::start).as_ref().map_err(Clone::clone)
+    }
+
+    pub fn start() -> Result<Self, LeftOut> {
+        Self::start_with(&[])
+    }
+
+    /// With broker settings besides those of `scripts/kafka`, e.g. `log.cleaner.backoff.ms=100`.
+    pub fn start_with(settings: &[&str]) -> Result<Self, LeftOut> {
+        let directory =
+            tempfile::Builder::new().prefix("assent-kafka-").tempdir().expect("temp dir").keep();
+        let mut command = script("hold", &directory);
+        command.args(["--port", "0"]).args(settings.iter().flat_map(|s| ["--set", s]));
+        let started =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let mut holder = match started {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(LeftOut("python3 is not on the PATH; scripts/kafka needs it".into()));
+            }
+            started => started.expect("python3 starts"),
+        };
+        let mut bootstrap = String::new();
+        BufReader::new(holder.stdout.take().unwrap()).read_line(&mut bootstrap).expect("stdout");
+        if bootstrap.is_empty() {
+            return Err(no_broker(holder));
+        }
+        Ok(Self {
+            bootstrap: bootstrap.trim().to_owned(),
+            directory,
+            holder: Mutex::new(holder),
+            producer: OnceLock::new(),
+        })
+    }
+
+    /// `host:port` for `bootstrap.servers`.
+    pub fn bootstrap(&self) -> &str {
+        &self.bootstrap
+    }
+
+    pub fn broker_pid(&self) -> u32 {
+        let pid = std::fs::read_to_string(self.directory.join("pid")).expect("the broker runs");
+        pid.parse().expect("a process id")
+    }
+
+    /// SIGKILL. What was acknowledged stays (the page cache survives: this is no power cut).
+    pub fn kill(&self) {
+        self.run("kill");
+    }
+
+    /// In good order.
+    pub fn stop(&self) {
+        self.run("stop");
+    }
+
+    /// After [`Self::kill`] or [`Self::stop`]: the same ports, the same data. Returns when it answers;
+    /// after a kill the broker stays fenced until its old session ends (2 s).
+    pub fn restart(&self) {
+        self.run("start");
+    }
+
+    /// SIGSTOP and SIGCONT to the broker.
+    pub fn signal(&self, which: Signal) {
+        signal(self.broker_pid(), which);
+    }
+
+    /// What the broker logged so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.directory.join("broker.log")).expect("broker.log")
+    }
+
+    fn run(&self, verb: &str) {
+        let done = script(verb, &self.directory).stdin(Stdio::null()).output().expect("python3");
+        let said = String::from_utf8_lossy(&done.stderr);
+        assert!(done.status.success(), "scripts/kafka {verb}: {said}");
+    }
+}
+
+impl Drop for Kafka {
+    fn drop(&mut self) {
+        let mut holder = self.holder.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        drop(holder.stdin.take());
+        let _ = holder.wait();
+    }
+}
+
+fn script(verb: &str, directory: &Path) -> Command {
+    let mut command = Command::new("python3");
+    command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/kafka")).arg(verb);
+    command.arg("--dir").arg(directory);
+    command
+}
+
+/// A missing tool is a reason; anything else that keeps the broker from starting is a failure.
+fn no_broker(mut holder: Child) -> LeftOut {
+    let mut said = String::new();
+    let _ = holder.stderr.take().unwrap().read_to_string(&mut said);
+    let status = holder.wait().expect("the script ends");
+    assert_eq!(status.code(), Some(TOOL_MISSING), "scripts/kafka hold: {said}");
+    LeftOut(said.trim().trim_start_matches("kafka: ").to_owned())
+}

@@ -1,0 +1,66 @@
+//! The tool box of the integration tests: a broker, a shop on it, the running program, records.
+//!
+//! It knows the contract's names and formats, and shares no code with `src`, so that a mistake there
+//! is not repeated here.
+
+#![allow(dead_code, unused_macros, unused_imports)] // a tool box: which tools are in use changes with the tests
+
+mod avro;
+mod kafka;
+mod process;
+mod records;
+mod service;
+mod shop;
+
+use std::io::Write as _;
+use std::time::{Duration, Instant};
+
+pub use avro::{decode, encode, unhex};
+pub use kafka::{Kafka, LeftOut};
+pub use process::{Assent, Finished, Signal};
+pub use records::{Isolation, Message, Producer, Record, TopicPlan, latest};
+pub use service::{Metrics, Service};
+pub use shop::{Plan, Shop};
+
+/// The broker that all tests share, or an early return where there is no Java or Maven (CI: a failure).
+macro_rules! kafka_or_skip {
+    () => {
+        match $crate::support::Kafka::shared() {
+            Ok(kafka) => kafka,
+            Err(why) => return $crate::support::leave_out(module_path!(), &why),
+        }
+    };
+}
+
+/// As [`kafka_or_skip`], but a broker of the test's own, which it may kill.
+macro_rules! own_kafka_or_skip {
+    () => {
+        match $crate::support::Kafka::start() {
+            Ok(kafka) => kafka,
+            Err(why) => return $crate::support::leave_out(module_path!(), &why),
+        }
+    };
+}
+
+/// Says, past libtest's capture, that a test is left out; with `CI=true` nothing is left out.
+pub fn leave_out(test: &str, why: &LeftOut) {
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "nothing is left out in CI: {why}");
+    let _ = writeln!(std::io::stderr(), "left out ({test}): {why}");
+}
+
+/// Asks `probe` until it answers; panics with `what` at the deadline.
+pub fn wait_until<T>(within: Duration, what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + within;
+    loop {
+        if let Some(answer) = probe() {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "not within {within:?}: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Wall clock, epoch milliseconds.
+pub fn now_ms() -> i64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64
+}
