@@ -5,8 +5,14 @@ pub mod engine;
 pub mod wire;
 
 #[cfg(feature = "service")]
+pub mod clock;
+#[cfg(feature = "service")]
 pub mod config;
 #[cfg(feature = "service")]
 pub mod failure;
 #[cfg(feature = "service")]
+pub mod http;
+#[cfg(feature = "service")]
 pub mod kafka;
+#[cfg(feature = "service")]
+pub mod telemetry;

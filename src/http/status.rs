@@ -1,0 +1,195 @@
+//! What the workers last said of themselves; `/livez` and `/readyz` are read off it.
+//!
+//! A reported lag grows with the report's age, so a worker that hangs can't stay ready.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use crate::clock::Clock;
+
+/// A worker whose poll loop has not ticked for this long is taken for dead (design, section 9).
+pub const TICK_MAX: Duration = Duration::from_secs(30);
+
+/// A report this fresh is taken as it is: section 7 calls consent synced whose last answered
+/// question is at most a second old.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// What a worker says of a partition it owns.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PartitionStatus {
+    pub restored: bool,
+    pub consent_sync_lag_seconds: f64,
+    pub gate_open: bool,
+}
+
+/// Shared by the workers, who write, and the HTTP server, which reads.
+pub struct Status {
+    clock: Arc<dyn Clock>,
+    started: Instant,
+    max_sync_lag: Duration,
+    /// Milliseconds after `started` of each worker's last tick.
+    ticks: Vec<AtomicU64>,
+    /// Has the consumer group given this instance an answer, be it no partition at all?
+    joined: AtomicBool,
+    partitions: Mutex<BTreeMap<i32, (PartitionStatus, Instant)>>,
+}
+
+impl Status {
+    pub fn new(workers: usize, max_sync_lag: Duration, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            started: clock.instant(),
+            clock,
+            max_sync_lag,
+            ticks: (0..workers).map(|_| AtomicU64::new(0)).collect(),
+            joined: AtomicBool::new(false),
+            partitions: Mutex::default(),
+        }
+    }
+
+    /// The poll loop of this worker (from 0) went round.
+    pub fn tick(&self, worker: usize) {
+        if let Some(tick) = self.ticks.get(worker) {
+            tick.store(self.uptime().as_millis() as u64, Ordering::Relaxed);
+        }
+    }
+
+    /// The consumer group answered with an assignment, also with an empty one.
+    pub fn set_joined(&self) {
+        self.joined.store(true, Ordering::Relaxed);
+    }
+
+    pub fn set_partition(&self, partition: i32, status: PartitionStatus) {
+        let reported = self.clock.instant();
+        self.partitions().insert(partition, (status, reported));
+    }
+
+    /// The partition is no longer owned.
+    pub fn remove_partition(&self, partition: i32) {
+        self.partitions().remove(&partition);
+    }
+
+    /// Did every worker tick within [`TICK_MAX`]?
+    pub fn is_live(&self) -> bool {
+        let uptime = self.uptime();
+        self.ticks.iter().all(|tick| {
+            uptime.saturating_sub(Duration::from_millis(tick.load(Ordering::Relaxed))) <= TICK_MAX
+        })
+    }
+
+    pub fn readiness(&self) -> Readiness {
+        let now = self.clock.instant();
+        let partitions: Vec<_> = self
+            .partitions()
+            .iter()
+            .map(|(&partition, (status, reported))| {
+                PartitionReadiness::new(
+                    partition,
+                    *status,
+                    now.saturating_duration_since(*reported),
+                )
+            })
+            .collect();
+        let bound = self.max_sync_lag.as_secs_f64();
+        let ready = self.joined.load(Ordering::Relaxed)
+            && partitions.iter().all(|p| p.restored && p.consent_sync_lag_seconds <= bound);
+        Readiness { ready, partitions }
+    }
+
+    fn uptime(&self) -> Duration {
+        self.clock.instant().saturating_duration_since(self.started)
+    }
+
+    fn partitions(&self) -> MutexGuard<'_, BTreeMap<i32, (PartitionStatus, Instant)>> {
+        self.partitions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The body of `/readyz`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Readiness {
+    pub ready: bool,
+    /// Owned partitions, by number.
+    pub partitions: Vec<PartitionReadiness>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct PartitionReadiness {
+    pub partition: i32,
+    pub restored: bool,
+    pub consent_sync_lag_seconds: f64,
+    pub gate_open: bool,
+}
+
+impl PartitionReadiness {
+    fn new(partition: i32, status: PartitionStatus, age: Duration) -> Self {
+        let unreported = if age <= FRESH { 0.0 } else { age.as_secs_f64() };
+        Self {
+            partition,
+            restored: status.restored,
+            consent_sync_lag_seconds: status.consent_sync_lag_seconds + unreported,
+            gate_open: status.gate_open,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::domain::time::Timestamp;
+
+    const GOOD: PartitionStatus =
+        PartitionStatus { restored: true, consent_sync_lag_seconds: 0.0, gate_open: true };
+
+    fn instance(workers: usize) -> (Status, Arc<ManualClock>) {
+        let clock = Arc::new(ManualClock::at(Timestamp(0)));
+        (Status::new(workers, Duration::from_secs(60), clock.clone()), clock)
+    }
+
+    #[test]
+    fn every_worker_must_tick_within_thirty_seconds() {
+        let (status, clock) = instance(2);
+        clock.advance(Duration::from_secs(20));
+        status.tick(0);
+        assert!(status.is_live());
+        clock.advance(Duration::from_secs(11));
+        assert!(!status.is_live(), "worker 1 never ticked");
+        status.tick(1);
+        assert!(status.is_live());
+    }
+
+    #[test]
+    fn ready_once_joined_and_every_owned_partition_is_restored_and_in_sync() {
+        let check = |partitions: &[PartitionStatus], expect: bool| {
+            let (status, _) = instance(1);
+            assert!(!status.readiness().ready, "not joined");
+            status.set_joined();
+            for (partition, report) in partitions.iter().enumerate() {
+                status.set_partition(partition as i32, *report);
+            }
+            assert_eq!(status.readiness().ready, expect, "{partitions:?}");
+        };
+        check(&[], true);
+        check(&[GOOD, GOOD], true);
+        check(&[GOOD, PartitionStatus { restored: false, ..GOOD }], false);
+        check(&[PartitionStatus { consent_sync_lag_seconds: 60.0, ..GOOD }], true);
+        check(&[PartitionStatus { consent_sync_lag_seconds: 60.1, ..GOOD }], false);
+    }
+
+    #[test]
+    fn an_old_report_grows_old() {
+        let (status, clock) = instance(1);
+        status.set_joined();
+        status.set_partition(3, GOOD);
+        clock.advance(Duration::from_secs(61));
+        let readiness = status.readiness();
+        assert!(!readiness.ready);
+        assert!(readiness.partitions[0].consent_sync_lag_seconds > 60.0);
+        status.remove_partition(3);
+        assert!(status.readiness().ready);
+    }
+}

@@ -1,0 +1,214 @@
+//! The catalog of metrics: each is declared once, with its labels and what to do about it.
+//!
+//! Names and labels are the contract's (design, section 9). `docs/metrics.md` is made from this
+//! file. What several workers share (a gauge without `partition`) is a sum: add and subtract.
+
+use std::fmt::Write as _;
+
+use prometheus::core::Collector;
+use prometheus::{
+    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
+    IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+/// Seconds, for what should take milliseconds: barriers, transactions, opt-outs.
+const FAST: &[f64] =
+    &[0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+
+/// Seconds, for what may have waited elsewhere first: a queue of the shop's, an outage, a night.
+const LONG: &[f64] =
+    &[0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3_600.0, 86_400.0];
+
+/// One metric as declared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Declaration {
+    pub name: &'static str,
+    /// `gauge`, `counter` or `histogram`.
+    pub kind: &'static str,
+    pub labels: &'static [&'static str],
+    /// What it counts, and how to act on it.
+    pub help: &'static str,
+}
+
+/// A type of metric that can be made from its declaration. Only histograms use the buckets.
+trait Declared: Collector + Clone + Sized + 'static {
+    const KIND: &'static str;
+    fn declare(declaration: &Declaration, buckets: &[f64]) -> prometheus::Result<Self>;
+}
+
+macro_rules! declared {
+    ($($kind:literal: $type:ident($options:ident $(, $labels:ident)?);)+) => {$(
+        impl Declared for $type {
+            const KIND: &'static str = $kind;
+            fn declare(declaration: &Declaration, buckets: &[f64]) -> prometheus::Result<Self> {
+                declared!(@make $type, $options(declaration, buckets) $(, declaration.$labels)?)
+            }
+        }
+    )+};
+    (@make $type:ident, $options:expr) => { $type::with_opts($options) };
+    (@make $type:ident, $options:expr, $labels:expr) => { $type::new($options, $labels) };
+}
+
+declared! {
+    "gauge": Gauge(plain);
+    "gauge": IntGauge(plain);
+    "gauge": GaugeVec(plain, labels);
+    "gauge": IntGaugeVec(plain, labels);
+    "counter": IntCounter(plain);
+    "counter": IntCounterVec(plain, labels);
+    "histogram": Histogram(bucketed);
+    "histogram": HistogramVec(bucketed, labels);
+}
+
+fn plain(declaration: &Declaration, _: &[f64]) -> Opts {
+    Opts::new(declaration.name, declaration.help)
+}
+
+fn bucketed(declaration: &Declaration, buckets: &[f64]) -> HistogramOpts {
+    HistogramOpts::new(declaration.name, declaration.help).buckets(buckets.to_vec())
+}
+
+macro_rules! catalog {
+    ($($field:ident: $type:ident [$($label:literal),*] $(in $buckets:ident)? = $help:literal;)+) => {
+        /// Every metric of the catalog, registered in a registry of its own. Each field is named
+        /// as its metric without `assent_`; cloning a field clones a handle.
+        #[derive(Clone)]
+        pub struct Metrics {
+            registry: Registry,
+            $(#[doc = $help] pub $field: $type,)+
+        }
+
+        /// The declarations, in the order of the documents.
+        pub const CATALOG: &[Declaration] = &[$(Declaration {
+            name: concat!("assent_", stringify!($field)),
+            kind: <$type as Declared>::KIND,
+            labels: &[$($label),*],
+            help: $help,
+        }),+];
+
+        impl Metrics {
+            fn registered() -> prometheus::Result<Self> {
+                let registry = Registry::new();
+                let mut declarations = CATALOG.iter();
+                $(
+                    let declaration = declarations.next().ok_or(prometheus::Error::AlreadyReg)?;
+                    let buckets: &[f64] = catalog!(@buckets $($buckets)?);
+                    let $field = <$type as Declared>::declare(declaration, buckets)?;
+                    registry.register(Box::new($field.clone()))?;
+                )+
+                Ok(Self { registry, $($field),+ })
+            }
+        }
+    };
+    (@buckets) => { &[] };
+    (@buckets $buckets:ident) => { $buckets };
+}
+
+catalog! {
+    consent_sync_lag_seconds: GaugeVec["partition"] =
+        "How far behind the applied consent is. Alert well below consent.max_sync_lag: past it, clicks are decided CONSENT_STALE. Look for an open transaction on the consent changelog, a slow broker, or a worker that restarts.";
+    consent_synced_timestamp_seconds: GaugeVec["partition"] =
+        "Up to which moment consent is known to be applied (epoch seconds). Use it where the lag itself could be stale: time() minus this.";
+    consent_gate_open: IntGaugeVec["partition"] =
+        "1 while clicks may be allowed, 0 while consent sync is past its bound or not yet reached. 0 for minutes: treat as an outage of segmentation, and see the lag of the partition.";
+    consent_source_last_record_timestamp_seconds: GaugeVec["source"] =
+        "Append time of the latest record or heartbeat of a consent source (epoch seconds). Old while people visit: ask the source's owner whether opt-outs still arrive.";
+    opt_outs_pending: IntGauge[] =
+        "Opt-outs read whose tombstones are not committed. Should return to 0 within a second; growing: transactions fail, see assent_transactions_total.";
+    opt_out_oldest_pending_timestamp_seconds: Gauge[] =
+        "Append time of the oldest opt-out that is not committed (epoch seconds), 0 where there is none. Page when it is older than a minute.";
+    assigned_partitions: IntGauge[] =
+        "Partitions this instance owns. The sum over instances must be the topic's count; less: an instance is missing or can't join.";
+    subjects: IntGaugeVec["consent"] =
+        "Subjects in the state, by what is held of them: record, unreadable, signal_only, erased. Any unreadable: their producer writes faulty or contradicting consent.";
+    segment_members: IntGaugeVec["purpose", "segment"] =
+        "Live keys in a segment. A sudden fall: look at assent_tombstones_total by reason; a sudden rise: at the last rulebook.";
+    live_keys: IntGaugeVec["purpose", "key_version"] =
+        "Pseudonyms whose last committed value is not null. A retiring key version must fall to 0 before it is retired.";
+    state_bytes: IntGauge[] =
+        "Memory that the state of the owned partitions takes. Near the limit of the host: add an instance.";
+    audit_sequence: IntGaugeVec["partition"] =
+        "Sequence of the last committed audit batch. Standing still while records are consumed: no commits, see assent_transactions_total.";
+    key_version: IntGauge[] =
+        "The active pseudonym key. Instances that differ for longer than a rollout: a keyset file is stale.";
+    build_info: IntGaugeVec["version", "revision"] =
+        "Always 1. Which build runs; more than one value outside a rollout: an instance was forgotten.";
+
+    records_consumed_total: IntCounterVec["topic"] =
+        "Input records consumed and committed. Flat while the topic grows: see assent_consent_gate_open and /livez.";
+    outcomes_total: IntCounterVec["topic", "outcome"] =
+        "What became of each input record; the sum is assent_records_consumed_total (INV-8). Watch unreadable, dead_lettered and too_late.";
+    verdicts_total: IntCounterVec["purpose", "verdict"] =
+        "The gate's answers to clicks. A rise of consent_stale: consent sync; of consent_unreadable: a faulty consent producer.";
+    assignments_total: IntCounterVec["purpose"] =
+        "Segment assignments committed, renewals included. 0 with live keys for half a lease: nothing is renewed, and the keys end.";
+    tombstones_total: IntCounterVec["purpose", "reason"] =
+        "Keys removed, by reason. A rise of opt_out_signal or opted_out: people leave; of rulebook_changed: a rulebook was rolled out.";
+    records_produced_total: IntCounterVec["topic"] =
+        "Records committed to each output topic, for capacity planning.";
+    dead_letters_total: IntCounterVec["topic", "reason"] =
+        "Inputs that could not be used. Any steady rate: read segmentation-dead-letters and tell the producer of that topic.";
+    clicks_without_gpc_total: IntCounter[] =
+        "Clicks whose collector did not look for Sec-GPC. Above 0: an opt-out preference signal may go unseen; fix that collector.";
+    barrier_timeouts_total: IntCounter[] =
+        "Barriers that were not reached within the bound. Look for an open transaction on the consent changelog, or a broker that doesn't answer.";
+    transactions_total: IntCounterVec["result"] =
+        "Transactions by result: committed, aborted, unclear. Repeated aborted or unclear: the brokers or the network; inputs are decided again, nothing is lost.";
+    rebalances_total: IntCounter[] =
+        "Changes of the partitions this instance owns. Several an hour without a rollout: session time-outs, see CPU and network.";
+
+    barrier_wait_seconds: Histogram[] in FAST =
+        "From asking the broker for the end of consent to having applied up to there. High: raise fetch capacity, or look for open transactions.";
+    opt_out_propagation_seconds: Histogram[] in FAST =
+        "From the append of a consent record to the commit of the tombstones it caused. p99 over a second: act before people notice.";
+    opt_out_handling_seconds: Histogram[] in LONG =
+        "From recorded_at, when a person decided, to the same commit. High while propagation is low: the delay is before Kafka, in the intake.";
+    click_latency_seconds: Histogram[] in LONG =
+        "From a click record's timestamp to the commit of its decision. Growing: add instances, up to the partition count.";
+    transaction_duration_seconds: Histogram[] in FAST =
+        "Begin to end of a transaction. Near 10 s the broker aborts it: look at the brokers' request latency.";
+    restore_duration_seconds: Histogram[] in LONG =
+        "From the assignment of a partition to its first decision. Long: the state is large or the broker slow; it sets how long a restart is felt.";
+    consent_source_delay_seconds: HistogramVec["source"] in LONG =
+        "From recorded_at to the append of a consent record, by source. High: that source queues opt-outs; tell its owner.";
+}
+
+impl Metrics {
+    /// The catalog's metrics at zero, and the build's own line.
+    pub fn new() -> Self {
+        let metrics = Self::registered().expect("the catalog declares each metric once, legally");
+        metrics.build_info.with_label_values(&[super::VERSION, super::REVISION]).set(1);
+        metrics
+    }
+
+    /// Prometheus' text exposition format.
+    pub fn render(&self) -> String {
+        let mut text = Vec::new();
+        TextEncoder::new()
+            .encode(&self.registry.gather(), &mut text)
+            .expect("writing into memory doesn't fail");
+        String::from_utf8(text).expect("names, labels and help are text")
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// `docs/metrics.md`.
+pub fn documentation() -> String {
+    let mut page = String::from(
+        "# Metrics\n\nMade from src/telemetry/metrics.rs by `UPDATE_DOCS=1 cargo test --lib \
+         telemetry`. Labels are in lower case.\n\n| name | kind | labels | what it says, and what \
+         to do |\n|---|---|---|---|\n",
+    );
+    for Declaration { name, kind, labels, help } in CATALOG {
+        let _ = writeln!(page, "| `{name}` | {kind} | {} | {help} |", labels.join(", "));
+    }
+    page
+}
+
+#[cfg(test)]
+mod tests;
