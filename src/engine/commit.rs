@@ -78,8 +78,12 @@ pub enum Fault {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// No usable producer. `unclear`: a batch whose fate is not known hangs on it.
-    Unready { unclear: bool },
-    Initializing { unclear: bool },
+    Unready {
+        unclear: bool,
+    },
+    Initializing {
+        unclear: bool,
+    },
     /// A producer, no transaction.
     Ready,
     Beginning,
@@ -87,7 +91,9 @@ enum State {
     SendingOffsets,
     Committing,
     /// `evicted`: the partitions go once the transaction is gone.
-    Aborting { evicted: bool },
+    Aborting {
+        evicted: bool,
+    },
     ReadingBack,
     /// The read-back failed and is tried again.
     Blind,
@@ -160,9 +166,8 @@ impl Commit {
             (State::Unready { unclear }, Event::Resume) => {
                 (State::Initializing { unclear }, Action::Initialize)
             }
-            (State::Initializing { unclear: true }, Event::Done) | (State::Blind, Event::Resume) => {
-                (State::ReadingBack, Action::ReadBack)
-            }
+            (State::Initializing { unclear: true }, Event::Done)
+            | (State::Blind, Event::Resume) => (State::ReadingBack, Action::ReadBack),
             (State::Initializing { unclear: false }, Event::Done) => (State::Ready, Action::Rest),
 
             (State::Ready, Event::Start) => (State::Beginning, Action::Begin),
@@ -304,10 +309,8 @@ mod tests {
     #[test]
     fn a_failed_abort_is_read_back_too() {
         for fault in [REPLACE, ABORTABLE, EVICTED] {
-            let commit = after(
-                Action::SendOffsets,
-                &[(ABORTABLE, Action::Abort), (fault, Action::Rest)],
-            );
+            let commit =
+                after(Action::SendOffsets, &[(ABORTABLE, Action::Abort), (fault, Action::Rest)]);
             assert!(commit.is_unclear());
         }
     }
@@ -377,8 +380,15 @@ mod tests {
     #[test]
     fn no_path_confirms_without_knowing() {
         let events = [
-            Event::Start, Event::Resume, Event::Done, REPLACE, ABORTABLE, EVICTED, Event::Lost,
-            Event::Landed(true), Event::Landed(false),
+            Event::Start,
+            Event::Resume,
+            Event::Done,
+            REPLACE,
+            ABORTABLE,
+            EVICTED,
+            Event::Lost,
+            Event::Landed(true),
+            Event::Landed(false),
         ];
         let mut seed = 7_u64;
         let mut commit = Commit::new();
