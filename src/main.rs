@@ -1,1 +1,12 @@
-fn main() {}
+//! `assent`: hands the command line and the environment to the commands, and exits with their code.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let variables = std::env::vars_os()
+        .map(|(name, value)| {
+            (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())
+        })
+        .collect();
+    assent::cli::main(std::env::args_os(), variables)
+}

@@ -1,11 +1,49 @@
 //! The configuration, resolved: every value checked, every path absolute, before a socket opens.
+//!
+//! yaml (flat keys) → entries (file, variables, secret files) → resolve (types, bounds) → [`Config`].
+
+mod entries;
+mod keyset;
+mod properties;
+mod resolve;
+mod rulebook;
+mod values;
+mod yaml;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::fmt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+pub use keyset::{create_keyset, read_keyset};
+pub use rulebook::{RulebookFile, RulebookRefusal, load_rulebook, read_rulebook};
 
 use crate::domain::partitioner::Partitioner;
 use crate::domain::time::Span;
+use crate::failure::{Failure, Result};
+
+/// Read where no `--config` is given; all defaults where it isn't there.
+pub const DEFAULT_FILE: &str = "assent.yaml";
+
+/// Reads the configuration: `file` (which then must be there) or [`DEFAULT_FILE`], under the
+/// variables `ASSENT__SECTION__KEY`. Fails (78) at the first fault.
+pub fn load(file: Option<&Path>, variables: &BTreeMap<String, String>) -> Result<Config> {
+    let path = file.unwrap_or(Path::new(DEFAULT_FILE));
+    let yaml = match std::fs::read_to_string(path) {
+        Ok(yaml) => Some(yaml),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && file.is_none() => None,
+        Err(error) => {
+            let message = format!("{}: the configuration can't be read: {error}", path.display());
+            return Err(Failure::config(message));
+        }
+    };
+    parse(path, yaml.as_deref(), variables)
+}
+
+/// The same from text; `path` names it in messages and is what relative paths are relative to.
+fn parse(path: &Path, yaml: Option<&str>, variables: &BTreeMap<String, String>) -> Result<Config> {
+    resolve::resolve(&entries::Entries::read(path, yaml, variables)?)
+}
 
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -18,13 +56,25 @@ pub struct Config {
     pub http: Http,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Kafka {
     pub bootstrap_servers: String,
     pub group_id: String,
     pub partitioner: Partitioner,
     /// Passed to librdkafka as they are. May hold secrets: never logged.
     pub properties: BTreeMap<String, String>,
+}
+
+/// Shows the properties' names only: their values may be secrets.
+impl fmt::Debug for Kafka {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Kafka")
+            .field("bootstrap_servers", &self.bootstrap_servers)
+            .field("group_id", &self.group_id)
+            .field("partitioner", &self.partitioner)
+            .field("properties", &self.properties.keys())
+            .finish()
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -77,3 +127,6 @@ pub struct Pipeline {
 pub struct Http {
     pub listen: std::net::SocketAddr,
 }
+
+#[cfg(test)]
+mod tests;

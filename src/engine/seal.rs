@@ -92,7 +92,13 @@ impl Partition {
             || work.signs_changed
             || coverage.click_to != self.ledger.next_click
             || coverage.consent_to != self.ledger.next_consent
-            || self.ledger.cycle.due(work.now).is_some_and(|due| due <= work.now)
+            || self.housekeeping_is_due(work.now)
+    }
+
+    /// The state's own upkeep, as the last batch left it.
+    fn housekeeping_is_due(&self, now: Timestamp) -> bool {
+        let last = &self.undo.as_ref().expect("a batch was begun").ledger;
+        last.cycle.due(last.now).is_some_and(|due| due <= now)
     }
 
     fn write_audit(&mut self, coverage: Coverage) {

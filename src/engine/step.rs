@@ -110,7 +110,8 @@ impl Partition {
         work.end_entry(InputKind::Consent, Some(input.offset), outcome, Some(audit_token), version);
     }
 
-    /// Settles what is due by time alone, the earliest first.
+    /// Settles what is due by time alone: of the earliest, by token, so that a restored partition,
+    /// which knows less of what was held back since when, settles in the same order (INV-10).
     pub fn timers(&mut self) {
         for token in self.take_due() {
             self.touch(token);
@@ -147,7 +148,9 @@ impl Partition {
                 self.timers.push(at, token);
             }
         }
-        due.into_iter().map(|(_, token)| token).collect()
+        let mut tokens: Vec<StateToken> = due.into_iter().map(|(_, token)| token).collect();
+        tokens.sort_unstable();
+        tokens
     }
 
     /// Takes one record of the clickstream.

@@ -1,9 +1,12 @@
 //! Kafka through librdkafka: clients, and what the pipeline and the commands ask of a cluster.
 
+pub mod admin;
 pub mod client;
 pub mod consumer;
 mod context;
 pub mod probe;
 pub mod producer;
 pub mod restore;
+pub mod sample;
+pub mod topic_plan;
 pub mod topics;

@@ -1,4 +1,5 @@
-//! A record of the clickstream to a [`Click`], borrowed from its bytes, without an allocation.
+//! A record of the clickstream to a [`Click`], borrowed from its bytes, without an allocation
+//! but for a GPP string's few section ids.
 //!
 //! Reads by projection: only the fields that the gate or a live rule reads (INV-11). The reasons
 //! come in section 10's order; `EVENT_TIME_AHEAD` and too late need a clock and are the engine's.
@@ -128,7 +129,9 @@ impl<'de> Visitor<'de> for ClickSeed {
                 }
                 Field::ValueCents if fields.value_cents => click.value_cents = map.next_value()?,
                 Field::Region if fields.region => click.region = map.next_value()?,
-                _ => drop(map.next_value::<Skipped>()?),
+                _ => {
+                    map.next_value::<Skipped>()?;
+                }
             }
         }
         click.session_id = session_id.ok_or_else(|| Error::missing_field("session_id"))?;

@@ -73,9 +73,9 @@ fn us_privacy_opts_out(text: &[u8]) -> Option<bool> {
 struct UsSection {
     id: u8,
     is_well_formed: fn(&str) -> bool,
-    /// The bit at which SaleOptOut begins: 6 of the version, then 2 for each notice.
+    /// The bit at which `SaleOptOut` begins: 6 of the version, then 2 for each notice.
     opt_outs_at: usize,
-    /// SaleOptOut, SharingOptOut where there is one, TargetedAdvertisingOptOut where there is one.
+    /// How many: `SaleOptOut`, then `SharingOptOut`, `TargetedAdvertisingOptOut` or both.
     opt_outs: usize,
 }
 

@@ -62,3 +62,69 @@ fn effect(reader: &mut Reader<'_>) -> Result<Effect, Malformed> {
 fn key_version(reader: &mut Reader<'_>) -> Result<u8, Malformed> {
     u8::try_from(reader.int()?).map_err(|_| Malformed("key version"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::binary::Write;
+
+    /// A batch without entries, up to its two arrays.
+    fn head() -> Vec<u8> {
+        let mut body = Vec::new();
+        AuditBatch {
+            chain: "assent/3".to_owned(),
+            sequence: 1,
+            previous: [1; 32],
+            decided_at: Timestamp(2),
+            rulebook: "r1".to_owned(),
+            rulebook_sha256: [3; 32],
+            key_version: 4,
+            click_from: 5,
+            click_to: 6,
+            consent_from: 7,
+            consent_to: 8,
+            barrier: 9,
+            gate_open: true,
+            purposes: Vec::new(),
+            entries: Vec::new(),
+        }
+        .encode(&mut body);
+        body.truncate(body.len() - 2);
+        body
+    }
+
+    #[test]
+    fn arrays_come_in_any_blocks() {
+        let mut body = head();
+        for purpose in ["a", "b"] {
+            body.put_long(-1);
+            body.put_long(2); // the block's bytes
+            body.put_string(purpose);
+        }
+        body.put_long(0);
+        body.put_long(0);
+        assert_eq!(AuditBatch::decode(&body).unwrap().purposes, ["a", "b"]);
+    }
+
+    #[test]
+    fn a_hostile_count_ends_with_the_bytes() {
+        for count in [i64::MAX, i64::MIN, -1, 1 << 40] {
+            let mut body = head();
+            body.put_long(count);
+            body.extend([0; 64]);
+            assert!(AuditBatch::decode(&body).is_err(), "{count}");
+        }
+    }
+
+    #[test]
+    fn an_effect_is_an_assignment_or_a_tombstone() {
+        for (hash, reason) in [(false, false), (true, true)] {
+            let mut bytes = vec![0, 2]; // purpose 0, key version 1
+            bytes.put_long(i64::from(hash));
+            bytes.put_fixed(if hash { &[0; 32] } else { &[] });
+            bytes.put_long(i64::from(reason));
+            bytes.put_fixed(if reason { &[0] } else { &[] });
+            assert!(effect(&mut Reader::new(&bytes)).is_err());
+        }
+    }
+}

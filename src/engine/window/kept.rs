@@ -51,7 +51,7 @@ pub(super) struct Bucket {
     pub cents: i128,
 }
 
-/// Ordered by the click's own millisecond, then by its offset.
+/// Ordered by t, whole seconds, then by the click's offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct RegionAt {
     pub t: Timestamp,
@@ -84,7 +84,7 @@ impl Dated for Bucket {
 
 impl Dated for RegionAt {
     fn start(&self) -> Timestamp {
-        self.t.floor_second()
+        self.t
     }
 }
 
@@ -299,7 +299,7 @@ fn bucket_of(window: Window, seen: &Seen<'_>) -> Option<Bucket> {
 
 fn region_at(seen: &Seen<'_>) -> Option<RegionAt> {
     let hash = value_hash(seen.click.region?);
-    Some(RegionAt { t: seen.t, offset: seen.offset, hash })
+    Some(RegionAt { t: seen.t.floor_second(), offset: seen.offset, hash })
 }
 
 /// Keeps the latest `max` items.

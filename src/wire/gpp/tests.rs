@@ -60,7 +60,7 @@ fn header(ids: &[u8]) -> String {
                 code.insert(0, if is_in { '1' } else { '0' });
             }
         }
-        bits += &format!("0{code}1");
+        bits.extend(["0", &code, "1"]);
     }
     encode(&bits)
 }

@@ -26,11 +26,24 @@ fn fingerprints_are_those_of_the_contract_and_of_apache_avro() {
     ] {
         let expected = text(&contract["fingerprints"]["schemas"][file]);
         assert_eq!(to_hex(name.fingerprint()), expected, "{file}");
-        let theirs = apache_avro::Schema::parse_str(name.json())
+        // apache-avro 0.22 leaves braces around a primitive whose logical type it strips.
+        let canonical = apache_avro::Schema::parse_str(name.json())
             .unwrap()
-            .fingerprint::<apache_avro::rabin::Rabin>();
-        assert_eq!(to_hex(&theirs.bytes), expected, "{file}");
+            .canonical_form()
+            .replace(r#"{"type":"string"}"#, r#""string""#)
+            .replace(r#"{"type":"long"}"#, r#""long""#);
+        assert_eq!(to_hex(&crc_64_avro(&canonical).to_le_bytes()), expected, "{file}");
     }
+}
+
+/// As the Avro specification gives it, "Schema Fingerprints".
+fn crc_64_avro(text: &str) -> u64 {
+    const EMPTY: u64 = 0xc15d_213a_a4d7_a795;
+    text.bytes().fold(EMPTY, |crc, byte| {
+        let index = (crc ^ u64::from(byte)) & 0xff;
+        let entry = (0..8).fold(index, |fp, _| (fp >> 1) ^ (EMPTY & (fp & 1).wrapping_neg()));
+        (crc >> 8) ^ entry
+    })
 }
 
 #[test]

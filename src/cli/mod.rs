@@ -1,0 +1,145 @@
+//! The command line: one file a command, one place that prints a failure and chooses the exit code.
+//!
+//! A command is a `clap::Args` and a function `execute(args, globals)`.
+
+mod check;
+mod keys;
+mod rules;
+pub mod stdout;
+mod topics;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+
+use crate::config::{self, Config};
+use crate::failure::{Exit, Failure, Result};
+use crate::telemetry::logging::{self, LogFormat};
+
+/// Joins clicks with consent on Kafka, and keeps segments in which nobody is who has not agreed.
+#[derive(Parser)]
+#[command(name = "assent", version, after_help = EXIT_CODES)]
+struct CommandLine {
+    #[command(flatten)]
+    options: Options,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Every configuration key can also be set as ASSENT__SECTION__KEY, for example
+ASSENT__KAFKA__BOOTSTRAP_SERVERS. RUST_LOG sets the level of the logs.
+
+Exit codes: 0 done, 1 failed or violations found, 64 bad usage, 65 bad input data,
+69 broker not reachable, 78 bad configuration.
+
+Example:
+  assent check --config /etc/assent/assent.yaml";
+
+#[derive(clap::Args)]
+struct Options {
+    /// The configuration (YAML); where it isn't given and assent.yaml is absent: the defaults
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Results for a program: one JSON object, or one a line for lists
+    #[arg(long, global = true)]
+    json: bool,
+    /// How logs are written to stderr
+    #[arg(long, global = true, value_enum, default_value_t)]
+    log_format: LogFormat,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Check(check::Args),
+    Topics(topics::Args),
+    Rules(rules::Args),
+    Keys(keys::Args),
+}
+
+impl Command {
+    fn execute(&self, globals: &Globals) -> Result<()> {
+        match self {
+            Self::Check(args) => check::execute(args, globals),
+            Self::Topics(args) => topics::execute(args, globals),
+            Self::Rules(args) => rules::execute(args, globals),
+            Self::Keys(args) => keys::execute(args, globals),
+        }
+    }
+}
+
+/// What every command is given besides its own arguments.
+pub struct Globals {
+    pub config: Option<PathBuf>,
+    pub json: bool,
+    pub log_format: LogFormat,
+    /// The environment.
+    pub variables: BTreeMap<String, String>,
+}
+
+impl Globals {
+    /// Reads and checks the configuration (78).
+    pub fn load_config(&self) -> Result<Config> {
+        config::load(self.config.as_deref(), &self.variables)
+    }
+}
+
+/// Runs the command line, and prints what failed as one message.
+pub fn main(
+    arguments: impl IntoIterator<Item = OsString>,
+    variables: BTreeMap<String, String>,
+) -> ExitCode {
+    let line = match CommandLine::try_parse_from(arguments) {
+        Ok(line) => line,
+        Err(error) => return usage(&error),
+    };
+    let Options { config, json, log_format } = line.options;
+    let globals = Globals { config, json, log_format, variables };
+    let level = globals.variables.get("RUST_LOG").map(String::as_str);
+    let result = logging::init(log_format, level).and_then(|()| line.command.execute(&globals));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure { exit, message }) => {
+            eprintln!("assent: {message}");
+            ExitCode::from(exit as u8)
+        }
+    }
+}
+
+/// clap prints; help and version that were asked for are no failure.
+fn usage(error: &clap::Error) -> ExitCode {
+    let _ = error.print();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
+        _ => ExitCode::from(Exit::Usage as u8),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn every_help_gives_an_example() {
+        check_examples(&mut CommandLine::command());
+    }
+
+    fn check_examples(command: &mut clap::Command) {
+        let help = command.render_long_help().to_string();
+        assert!(help.contains("Example:"), "{} --help lacks an example", command.get_name());
+        for sub in command.get_subcommands_mut().filter(|sub| sub.get_name() != "help") {
+            check_examples(sub);
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! `assent rules`: is this rulebook one that Assent would run?
+
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use super::{Globals, stdout};
+use crate::config::{RulebookRefusal, read_rulebook};
+use crate::domain::rules::Rulebook;
+use crate::failure::{Exit, Result};
+
+/// Look at the rulebook
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  assent rules check")]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    Check(CheckArgs),
+}
+
+/// Refuse a faulty rulebook, with file, line, column and reason (exit code 65)
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  assent rules check rules/children-retail.yaml")]
+struct CheckArgs {
+    /// The rulebook; default: the configured one
+    file: Option<PathBuf>,
+}
+
+pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
+    let Command::Check(CheckArgs { file }) = &args.command;
+    let path = match file {
+        Some(file) => file.clone(),
+        None => globals.load_config()?.rulebook,
+    };
+    match read_rulebook(&path) {
+        Ok(file) => accepted(&path, &file.rulebook, globals.json),
+        Err(refusal) => {
+            if globals.json {
+                refused_as_json(&path, &refusal)?;
+            }
+            Err(refusal.into_failure(&path, Exit::Data))
+        }
+    }
+}
+
+fn accepted(path: &Path, rulebook: &Rulebook, is_json: bool) -> Result<()> {
+    let purposes = rulebook.purposes.len();
+    let assigned: usize = rulebook.purposes.iter().map(|purpose| purpose.segments.len()).sum();
+    let contextual = rulebook.contextual.len();
+    if is_json {
+        return stdout::json(&json!({
+            "ok": true,
+            "file": path,
+            "rulebook": rulebook.version,
+            "purposes": purposes,
+            "segments": assigned + contextual,
+            "contextual_segments": contextual,
+        }));
+    }
+    stdout::line(&format!(
+        "{}: OK: rulebook {}, {purposes} purposes, {} segments ({contextual} of them contextual)",
+        path.display(),
+        rulebook.version,
+        assigned + contextual,
+    ))
+}
+
+fn refused_as_json(path: &Path, refusal: &RulebookRefusal) -> Result<()> {
+    let errors = match refusal {
+        RulebookRefusal::Unreadable(error) => vec![json!({ "message": error.to_string() })],
+        RulebookRefusal::Faulty(errors) => errors
+            .iter()
+            .map(|e| json!({ "line": e.line, "column": e.column, "message": e.message }))
+            .collect(),
+    };
+    stdout::json(&json!({ "ok": false, "file": path, "errors": errors }))
+}

@@ -1,0 +1,136 @@
+//! `assent topics create`: makes what is missing, leaves what is there, and says what differs.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use super::{Globals, stdout};
+use crate::config::load_rulebook;
+use crate::failure::{Failure, Result};
+use crate::kafka::admin::{Admin, Cluster};
+use crate::kafka::topic_plan::{TopicPlan, topic_plans};
+
+/// Replicas per partition where the cluster has enough brokers.
+const REPLICATION: usize = 3;
+
+/// Make the topics that Assent needs
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  assent topics create")]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    Create(CreateArgs),
+}
+
+/// Make every topic that is missing; existing ones are left as they are, and differences are named
+///
+/// The partition count is chosen once: to grow, add instances up to it.
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  assent topics create --partitions 24")]
+struct CreateArgs {
+    /// Partitions of every topic
+    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(i32).range(1..=10_000))]
+    partitions: i32,
+    /// Replicas of every partition; default: 3 where there are as many brokers, else 1
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(i32).range(1..=100))]
+    replication_factor: Option<i32>,
+}
+
+pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
+    let Command::Create(args) = &args.command;
+    let config = globals.load_config()?;
+    let rulebook = load_rulebook(&config.rulebook)?.rulebook;
+    let plans = topic_plans(&config, &rulebook);
+    let admin = Admin::new(&config)?;
+    let cluster = admin.cluster()?;
+    let replication = replication(args.replication_factor, &cluster)?;
+    let found = existing_settings(&admin, &cluster, &plans)?;
+    for plan in &plans {
+        let result = match cluster.topics.get(&plan.name) {
+            None if admin.create(plan, args.partitions, replication)? => Made::Created,
+            None => Made::Exists(Vec::new()),
+            Some(&count) => {
+                Made::Exists(differences(plan, count, args.partitions, found.get(&plan.name)))
+            }
+        };
+        report(&plan.name, &result, globals.json)?;
+    }
+    Ok(())
+}
+
+fn replication(asked: Option<i32>, cluster: &Cluster) -> Result<i32> {
+    match asked {
+        Some(count) if count as usize > cluster.brokers => Err(Failure::new(
+            crate::failure::Exit::Usage,
+            format!("--replication-factor {count}: the cluster has {} brokers", cluster.brokers),
+        )),
+        Some(count) => Ok(count),
+        None if cluster.brokers >= REPLICATION => Ok(REPLICATION as i32),
+        None => Ok(1),
+    }
+}
+
+type Settings = BTreeMap<String, String>;
+
+fn existing_settings(
+    admin: &Admin,
+    cluster: &Cluster,
+    plans: &[TopicPlan],
+) -> Result<BTreeMap<String, Settings>> {
+    let existing: Vec<&str> = plans
+        .iter()
+        .map(|plan| plan.name.as_str())
+        .filter(|name| cluster.topics.contains_key(*name))
+        .collect();
+    admin.settings(&existing)
+}
+
+fn differences(plan: &TopicPlan, count: i32, asked: i32, found: Option<&Settings>) -> Vec<String> {
+    let mut differences = Vec::new();
+    if count != asked {
+        differences.push(format!("has {count} partitions, not {asked}"));
+    }
+    match found {
+        Some(settings) => differences.extend(setting_differences(plan, settings)),
+        None => differences.push("its settings may not be read by this user".to_owned()),
+    }
+    differences
+}
+
+/// `name=value, not value` for each setting of the contract that is otherwise.
+pub(super) fn setting_differences(plan: &TopicPlan, settings: &Settings) -> Vec<String> {
+    plan.settings
+        .iter()
+        .filter_map(|(name, planned)| {
+            let found = settings.get(*name).map_or("unset", String::as_str);
+            (found != planned).then(|| format!("{name}={found}, not {planned}"))
+        })
+        .collect()
+}
+
+enum Made {
+    Created,
+    /// Left alone; in what it differs from what would have been made.
+    Exists(Vec<String>),
+}
+
+fn report(topic: &str, made: &Made, is_json: bool) -> Result<()> {
+    let (result, differences) = match made {
+        Made::Created => ("created", &[] as &[String]),
+        Made::Exists(differences) => ("exists", differences.as_slice()),
+    };
+    if is_json {
+        return stdout::json(
+            &json!({ "topic": topic, "result": result, "differences": differences }),
+        );
+    }
+    let differences = match differences {
+        [] => String::new(),
+        _ => format!(" ({})", differences.join("; ")),
+    };
+    stdout::line(&format!("{topic}: {result}{differences}"))
+}

@@ -1,0 +1,243 @@
+//! Raw configuration: every key's text and where it comes from; later sources win.
+//!
+//! File, then `ASSENT__SECTION__KEY` variables, then the files that `<key>_file` names. Knows which
+//! keys exist, and nothing of what their values mean.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::yaml;
+use crate::failure::{Failure, Result};
+
+/// Every key but those of the two mappings whose keys a person chooses: `kafka.properties.<name>`
+/// and `consent.sources.<id>.{max_silence,on_silence}`.
+const KEYS: &[&str] = &[
+    "kafka.bootstrap_servers",
+    "kafka.group_id",
+    "kafka.partitioner",
+    "schema_registry.url",
+    "schema_registry.username",
+    "schema_registry.password",
+    "schema_registry.password_file",
+    "schema_registry.ca_file",
+    "topics.clickstream",
+    "topics.consent",
+    "topics.segments",
+    "topics.contextual",
+    "topics.audit",
+    "topics.state",
+    "topics.dead_letters",
+    "rulebook",
+    "keyset",
+    "consent.max_sync_lag",
+    "pipeline.workers",
+    "pipeline.commit_interval",
+    "pipeline.lease",
+    "pipeline.state_dir",
+    "http.listen",
+];
+
+const SECTIONS: &[&str] = &[
+    "kafka",
+    "kafka.properties",
+    "schema_registry",
+    "topics",
+    "consent",
+    "consent.sources",
+    "pipeline",
+    "http",
+];
+
+pub(super) const PROPERTIES: &str = "kafka.properties.";
+pub(super) const SOURCES: &str = "consent.sources.";
+const VARIABLE_PREFIX: &str = "ASSENT__";
+
+/// librdkafka's names that hold an underscore; in every other, `_` of a variable stands for `.`.
+const UNDERSCORED_PROPERTIES: &[&str] = &["ssl_key", "ssl_certificate", "ssl_ca"];
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    File { line: usize, column: usize },
+    Variable(String),
+    Default,
+}
+
+/// Not printed: `text` may be a secret.
+#[derive(Clone)]
+pub(super) struct Entry {
+    /// `None`: written as null, which is the default.
+    pub text: Option<String>,
+    pub origin: Origin,
+}
+
+pub(super) struct Entries {
+    /// As a person named it; for messages.
+    file: PathBuf,
+    map: BTreeMap<String, Entry>,
+}
+
+impl Entries {
+    /// `file` and `yaml`: the configuration file's name and text; no text: there is none.
+    pub fn read(
+        file: &Path,
+        yaml: Option<&str>,
+        variables: &BTreeMap<String, String>,
+    ) -> Result<Self> {
+        let mut entries = Self { file: file.to_owned(), map: BTreeMap::new() };
+        let flat = yaml::flatten(yaml.unwrap_or_default()).map_err(|fault| {
+            let yaml::Fault { line, column, message } = fault;
+            Failure::config(format!("{}:{line}:{column}: {message}", file.display()))
+        })?;
+        for (key, entry) in flat {
+            entries.map.insert(key, entry);
+        }
+        entries.refuse_unknown()?;
+        entries.overlay(variables)?;
+        entries.refuse_unknown()?;
+        entries.read_secret_files()?;
+        Ok(entries)
+    }
+
+    pub fn get(&self, key: &str) -> Option<(&str, &Origin)> {
+        let entry = self.map.get(key)?;
+        Some((entry.text.as_deref()?, &entry.origin))
+    }
+
+    /// The keys below a prefix that ends in a dot, without it.
+    pub fn below<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a str> {
+        self.map
+            .iter()
+            .filter(|(_, entry)| entry.text.is_some())
+            .filter_map(move |(key, _)| key.strip_prefix(prefix))
+    }
+
+    /// One message: where it was written, the key, what is wrong and what to do.
+    pub fn refuse(&self, key: &str, message: &str) -> Failure {
+        let origin = self.map.get(key).map_or(&Origin::Default, |entry| &entry.origin);
+        Failure::config(match origin {
+            Origin::File { line, column } => {
+                format!("{}:{line}:{column}: {key}: {message}", self.file.display())
+            }
+            Origin::Variable(name) => format!("{name}: {key}: {message}"),
+            Origin::Default => format!("{key}: {message}"),
+        })
+    }
+
+    fn refuse_unknown(&self) -> Result<()> {
+        for (key, entry) in &self.map {
+            if SECTIONS.contains(&key.as_str()) && entry.text.is_some() {
+                return Err(self.refuse(key, "this is a section: its keys go below it"));
+            }
+            if !is_known(key, entry.text.is_some()) {
+                return Err(self.refuse(key, &format!("unknown key; {}", known_beside(key))));
+            }
+        }
+        Ok(())
+    }
+
+    fn overlay(&mut self, variables: &BTreeMap<String, String>) -> Result<()> {
+        for (name, value) in variables {
+            let upper = name.to_ascii_uppercase();
+            let Some(path) = upper.strip_prefix(VARIABLE_PREFIX) else { continue };
+            let key = key_of_variable(path);
+            if let Some(Entry { origin: Origin::Variable(other), .. }) = self.map.get(&key) {
+                let message = format!("{other} and {name} both set {key}; unset one");
+                return Err(Failure::config(message));
+            }
+            self.map.remove(&twin(&key));
+            let entry = Entry { text: Some(value.clone()), origin: Origin::Variable(name.clone()) };
+            self.map.insert(key, entry);
+        }
+        Ok(())
+    }
+
+    /// Puts what `<key>_file` names in the place of `<key>`.
+    fn read_secret_files(&mut self) -> Result<()> {
+        let keys: Vec<String> =
+            self.map.keys().filter(|key| is_secret_file(key)).cloned().collect();
+        for key in keys {
+            let Some((path, origin)) = self.get(&key) else { continue };
+            let secret_key = twin(&key);
+            if self.get(&secret_key).is_some() {
+                return Err(self.refuse(&key, &format!("{secret_key} is set too; keep one")));
+            }
+            let path = self.folder().join(path);
+            let secret = std::fs::read_to_string(&path)
+                .map_err(|e| self.refuse(&key, &format!("{}: {e}", path.display())))?;
+            let text = Some(secret.trim_end_matches(['\r', '\n']).to_owned());
+            let entry = Entry { text, origin: origin.clone() };
+            self.map.remove(&key);
+            self.map.insert(secret_key, entry);
+        }
+        Ok(())
+    }
+
+    /// What relative paths are relative to.
+    pub fn folder(&self) -> &Path {
+        self.file.parent().unwrap_or(Path::new(""))
+    }
+}
+
+fn is_known(key: &str, has_text: bool) -> bool {
+    if let Some(name) = key.strip_prefix(PROPERTIES) {
+        return !name.is_empty();
+    }
+    if let Some(source) = key.strip_prefix(SOURCES) {
+        return match source.rsplit_once('.') {
+            Some((_, key)) => matches!(key, "max_silence" | "on_silence"),
+            None => !has_text,
+        };
+    }
+    KEYS.contains(&key) || SECTIONS.contains(&key)
+}
+
+fn known_beside(key: &str) -> String {
+    let section = match key.split_once('.') {
+        Some(("consent", rest)) if rest.starts_with("sources.") => {
+            return "a source has max_silence and on_silence".to_owned();
+        }
+        Some((section, _)) if SECTIONS.contains(&section) => section,
+        _ => {
+            return "the sections are kafka, schema_registry, topics, consent, pipeline and http, \
+                    and beside them stand rulebook and keyset"
+                .to_owned();
+        }
+    };
+    let prefix = format!("{section}.");
+    let names: Vec<&str> =
+        KEYS.iter().chain(SECTIONS).filter_map(|known| known.strip_prefix(&prefix)).collect();
+    format!("{section} has {}", names.join(", "))
+}
+
+/// `KAFKA__PROPERTIES__SASL_PASSWORD` → `kafka.properties.sasl.password`.
+fn key_of_variable(path: &str) -> String {
+    let key = path.to_ascii_lowercase().replace("__", ".");
+    match key.strip_prefix(PROPERTIES) {
+        Some(name) => format!("{PROPERTIES}{}", property_of_variable(name)),
+        None => key,
+    }
+}
+
+fn property_of_variable(name: &str) -> String {
+    let (name, suffix) = match name.strip_suffix("_file") {
+        Some(name) => (name, "_file"),
+        None => (name, ""),
+    };
+    if UNDERSCORED_PROPERTIES.contains(&name) {
+        return format!("{name}{suffix}");
+    }
+    format!("{}{suffix}", name.replace('_', "."))
+}
+
+fn is_secret_file(key: &str) -> bool {
+    key == "schema_registry.password_file"
+        || (key.starts_with(PROPERTIES) && key.ends_with("_file"))
+}
+
+/// `<key>` for `<key>_file`, and the other way round.
+fn twin(key: &str) -> String {
+    match key.strip_suffix("_file") {
+        Some(key) => key.to_owned(),
+        None => format!("{key}_file"),
+    }
+}

@@ -1,0 +1,198 @@
+//! Raw → resolved: defaults, types, bounds, and what must fit together.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::entries::{Entries, PROPERTIES, SOURCES};
+use super::{
+    Config, Consent, Http, Kafka, OnSilence, Pipeline, Source, Topics, properties, values,
+};
+use crate::domain::partitioner::Partitioner;
+use crate::domain::time::Span;
+use crate::failure::{Failure, Result};
+
+/// More threads than that on one host share its network card: add instances.
+const WORKERS: RangeInclusive<usize> = 1..=64;
+
+/// A transaction ends by itself after 10 s (section 7); half of that leaves time to commit.
+const COMMIT_INTERVAL: RangeInclusive<Span> = Span(1)..=Span(5_000);
+
+/// The broker is asked every 500 ms, and an answer counts for a second (section 7).
+const MAX_SYNC_LAG: RangeInclusive<Span> = Span::SECOND..=Span::DAY;
+
+/// At most what tombstones are kept for (section 3): a lease is meant to end before a copy's last
+/// chance to see one.
+const LEASE: RangeInclusive<Span> = Span::SECOND..=Span(30 * Span::DAY.0);
+
+const MAX_SILENCE: RangeInclusive<Span> = Span::SECOND..=Span(365 * Span::DAY.0);
+
+pub(super) fn resolve(entries: &Entries) -> Result<Config> {
+    refuse_registry(entries)?;
+    Ok(Config {
+        kafka: kafka(entries)?,
+        topics: topics(entries)?,
+        rulebook: path(entries, "rulebook", "rules/children-retail.yaml")?,
+        keyset: path(entries, "keyset", "keys/keyset.json")?,
+        consent: Consent {
+            max_sync_lag: duration(entries, "consent.max_sync_lag", "60s", MAX_SYNC_LAG)?,
+            sources: sources(entries)?,
+        },
+        pipeline: Pipeline {
+            workers: value(entries, "pipeline.workers", "1", |t| values::whole(t, WORKERS))?,
+            commit_interval: duration(
+                entries,
+                "pipeline.commit_interval",
+                "100ms",
+                COMMIT_INTERVAL,
+            )?,
+            lease: value(entries, "pipeline.lease", "48h", |t| values::duration(t, LEASE))?,
+            state_dir: path(entries, "pipeline.state_dir", "state")?,
+        },
+        http: Http { listen: listen(entries)? },
+    })
+}
+
+/// The key's text or its default, checked.
+fn value<T>(
+    entries: &Entries,
+    key: &str,
+    default: &str,
+    check: impl FnOnce(&str) -> std::result::Result<T, String>,
+) -> Result<T> {
+    let text = entries.get(key).map_or(default, |(text, _)| text);
+    check(text).map_err(|message| entries.refuse(key, &message))
+}
+
+fn duration(
+    entries: &Entries,
+    key: &str,
+    default: &str,
+    bounds: RangeInclusive<Span>,
+) -> Result<Duration> {
+    let span = value(entries, key, default, |text| values::duration(text, bounds))?;
+    Ok(Duration::from_millis(span.0 as u64))
+}
+
+fn path(entries: &Entries, key: &str, default: &str) -> Result<PathBuf> {
+    let relative = value(entries, key, default, values::non_empty)?;
+    std::path::absolute(entries.folder().join(relative))
+        .map_err(|error| entries.refuse(key, &error.to_string()))
+}
+
+fn listen(entries: &Entries) -> Result<SocketAddr> {
+    value(entries, "http.listen", "127.0.0.1:9464", values::address)
+}
+
+fn refuse_registry(entries: &Entries) -> Result<()> {
+    match entries.get("schema_registry.url") {
+        None | Some(("", _)) => Ok(()),
+        Some(_) => Err(entries.refuse(
+            "schema_registry.url",
+            "this version reads and writes Avro single-object encoding and knows no schema \
+             registry; remove the url",
+        )),
+    }
+}
+
+fn kafka(entries: &Entries) -> Result<Kafka> {
+    Ok(Kafka {
+        bootstrap_servers: value(
+            entries,
+            "kafka.bootstrap_servers",
+            "localhost:9092",
+            values::non_empty,
+        )?,
+        group_id: value(entries, "kafka.group_id", "assent", values::group_id)?,
+        partitioner: value(entries, "kafka.partitioner", "murmur2", partitioner)?,
+        properties: kafka_properties(entries)?,
+    })
+}
+
+fn partitioner(text: &str) -> std::result::Result<Partitioner, String> {
+    text.parse().map_err(|_| {
+        format!(
+            "`{text}` is not murmur2 (Kafka's own default) or crc32 (librdkafka's); it must be \
+             what the producers of both inputs use"
+        )
+    })
+}
+
+fn kafka_properties(entries: &Entries) -> Result<BTreeMap<String, String>> {
+    let mut checked = BTreeMap::new();
+    for name in entries.below(PROPERTIES) {
+        let key = format!("{PROPERTIES}{name}");
+        let text = value(entries, &key, "", |text| {
+            properties::check(name, text).map(|()| text.to_owned())
+        })?;
+        checked.insert(name.to_owned(), text);
+    }
+    Ok(checked)
+}
+
+fn topics(entries: &Entries) -> Result<Topics> {
+    let topic =
+        |name: &str, default| value(entries, &format!("topics.{name}"), default, values::topic);
+    let topics = Topics {
+        clickstream: topic("clickstream", "clickstream")?,
+        consent: topic("consent", "consent-changelog")?,
+        segments: value(entries, "topics.segments", "segments.{purpose}", values::segments_topic)?,
+        contextual: topic("contextual", "contextual-segments")?,
+        audit: topic("audit", "segmentation-audit")?,
+        state: topic("state", "assent-state")?,
+        dead_letters: topic("dead_letters", "segmentation-dead-letters")?,
+    };
+    refuse_shared_topics(entries, &topics)?;
+    Ok(topics)
+}
+
+fn refuse_shared_topics(entries: &Entries, topics: &Topics) -> Result<()> {
+    let named = [
+        ("topics.clickstream", &topics.clickstream),
+        ("topics.consent", &topics.consent),
+        ("topics.contextual", &topics.contextual),
+        ("topics.audit", &topics.audit),
+        ("topics.state", &topics.state),
+        ("topics.dead_letters", &topics.dead_letters),
+    ];
+    for (index, (key, name)) in named.iter().enumerate() {
+        if let Some((other, _)) = named[..index].iter().find(|(_, earlier)| earlier == name) {
+            let message = format!("`{name}` is the topic of {other} too; each needs its own");
+            return Err(entries.refuse(key, &message));
+        }
+        if values::may_be_segments_topic(&topics.segments, name) {
+            let message = format!("`{name}`, the topic of {key}, could be a purpose's, too");
+            return Err(entries.refuse("topics.segments", &message));
+        }
+    }
+    Ok(())
+}
+
+fn sources(entries: &Entries) -> Result<BTreeMap<String, Source>> {
+    let ids: BTreeSet<&str> =
+        entries.below(SOURCES).filter_map(|key| Some(key.rsplit_once('.')?.0)).collect();
+    ids.into_iter().map(|id| Ok((id.to_owned(), source(entries, id)?))).collect()
+}
+
+fn source(entries: &Entries, id: &str) -> Result<Source> {
+    let silence = format!("{SOURCES}{id}.max_silence");
+    let legal = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b);
+    if !(1..=64).contains(&id.len()) || !id.bytes().all(legal) {
+        let message = "a source's id is 1 to 64 of a-z, 0-9, `.`, `_` and `-`";
+        return Err(Failure::config(format!("{SOURCES}{id}: {message}")));
+    }
+    Ok(Source {
+        max_silence: duration(entries, &silence, "15m", MAX_SILENCE)?,
+        on_silence: value(entries, &format!("{SOURCES}{id}.on_silence"), "alert", on_silence)?,
+    })
+}
+
+fn on_silence(text: &str) -> std::result::Result<OnSilence, String> {
+    match text {
+        "alert" => Ok(OnSilence::Alert),
+        "close" => Ok(OnSilence::Close),
+        _ => Err(format!("`{text}` is not alert or close")),
+    }
+}

@@ -1,0 +1,120 @@
+//! What a configured value may look like. Each refusal says what is expected.
+
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+
+use crate::domain::time::Span;
+
+type Checked<T> = Result<T, String>;
+
+/// Kafka's own bound of a topic's name.
+const TOPIC_NAME_MAX: usize = 249;
+
+/// The longest purpose id (design, section 4).
+const PURPOSE_MAX: usize = 64;
+
+pub(super) const PURPOSE: &str = "{purpose}";
+
+pub(super) fn whole(text: &str, bounds: RangeInclusive<usize>) -> Checked<usize> {
+    text.parse().ok().filter(|number| bounds.contains(number)).ok_or_else(|| {
+        format!("`{text}` is not a whole number from {} to {}", bounds.start(), bounds.end())
+    })
+}
+
+/// `15m`, `60s`, `100ms`, `48h`, `30d`, within bounds.
+pub(super) fn duration(text: &str, bounds: RangeInclusive<Span>) -> Checked<Span> {
+    let span = parse_duration(text).ok_or_else(|| {
+        format!("`{text}` is not a duration; write for example 100ms, 60s or 48h")
+    })?;
+    if bounds.contains(&span) {
+        return Ok(span);
+    }
+    let (least, most) = (render(*bounds.start()), render(*bounds.end()));
+    Err(format!("`{text}` is out of bounds; it must be from {least} to {most}"))
+}
+
+fn parse_duration(text: &str) -> Option<Span> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).filter(|&at| at > 0)?;
+    let unit = match &text[digits..] {
+        "ms" => 1,
+        "s" => Span::SECOND.0,
+        "m" => Span::MINUTE.0,
+        "h" => Span::HOUR.0,
+        "d" => Span::DAY.0,
+        _ => return None,
+    };
+    text[..digits].parse::<i64>().ok()?.checked_mul(unit).map(Span)
+}
+
+fn render(span: Span) -> String {
+    let units = [(Span::DAY, "d"), (Span::HOUR, "h"), (Span::MINUTE, "m"), (Span::SECOND, "s")];
+    match units.into_iter().find(|(unit, _)| span.0 % unit.0 == 0) {
+        Some((unit, letter)) => format!("{}{letter}", span.0 / unit.0),
+        None => format!("{}ms", span.0),
+    }
+}
+
+pub(super) fn non_empty(text: &str) -> Checked<String> {
+    if text.trim().is_empty() {
+        return Err("is empty; write a value, or leave the key out for its default".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+/// Names the transactional ids and audit chains, so it keeps to what a topic's name may hold.
+pub(super) fn group_id(text: &str) -> Checked<String> {
+    match text.len() {
+        1..=200 if text.bytes().all(is_topic_byte) => Ok(text.to_owned()),
+        _ => Err(format!("`{text}` must be 1 to 200 of letters, digits, `.`, `_` and `-`")),
+    }
+}
+
+pub(super) fn topic(text: &str) -> Checked<String> {
+    if is_topic(text) {
+        return Ok(text.to_owned());
+    }
+    Err(format!(
+        "`{text}` is no topic name: 1 to {TOPIC_NAME_MAX} of letters, digits, `.`, `_` and `-`"
+    ))
+}
+
+/// A topic name with `{purpose}` once, legal for the longest purpose.
+pub(super) fn segments_topic(text: &str) -> Checked<String> {
+    if text.matches(PURPOSE).count() != 1 {
+        return Err(format!("`{text}` must hold {PURPOSE} once, since purposes have topics each"));
+    }
+    let longest = text.replace(PURPOSE, &"p".repeat(PURPOSE_MAX));
+    topic(&longest).map(|_| text.to_owned()).map_err(|_| {
+        format!(
+            "`{text}` makes no topic name: with a purpose of {PURPOSE_MAX} characters it must be \
+             at most {TOPIC_NAME_MAX} of letters, digits, `.`, `_` and `-`"
+        )
+    })
+}
+
+/// Could a purpose's topic be this one?
+pub(super) fn may_be_segments_topic(pattern: &str, topic: &str) -> bool {
+    pattern.split_once(PURPOSE).is_some_and(|(before, after)| {
+        topic
+            .strip_prefix(before)
+            .and_then(|rest| rest.strip_suffix(after))
+            .is_some_and(crate::domain::ids::is_slug)
+    })
+}
+
+fn is_topic(text: &str) -> bool {
+    (1..=TOPIC_NAME_MAX).contains(&text.len())
+        && !matches!(text, "." | "..")
+        && text.bytes().all(is_topic_byte)
+}
+
+fn is_topic_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-')
+}
+
+/// `localhost` is the loopback address; no other name is resolved.
+pub(super) fn address(text: &str) -> Checked<SocketAddr> {
+    text.replacen("localhost:", "127.0.0.1:", 1).parse().map_err(|_| {
+        format!("`{text}` is not an address and port; write for example 127.0.0.1:9464")
+    })
+}

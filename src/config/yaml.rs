@@ -1,0 +1,120 @@
+//! The configuration file as flat keys, each with its text as written and its place.
+//!
+//! `kafka: {group_id: a}` is `kafka.group_id` → `a`. Knows no key by name.
+
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle};
+
+use super::entries::{Entry, Origin};
+
+/// Why the file is refused, and where (1-based).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Fault {
+    pub line: usize,
+    pub column: usize,
+    pub message: String,
+}
+
+impl Fault {
+    fn at(marker: Marker, message: impl Into<String>) -> Self {
+        Self { line: marker.line().max(1), column: marker.col() + 1, message: message.into() }
+    }
+}
+
+/// Every scalar with its dotted key, and every mapping with nothing in it as a key without text,
+/// in the order of the file.
+pub(super) fn flatten(text: &str) -> Result<Vec<(String, Entry)>, Fault> {
+    let mut tree = Tree::default();
+    let mut documents = 0;
+    let mut parser = Parser::new_from_str(text.trim_start_matches('\u{feff}'));
+    while let Some(event) = parser.next_event() {
+        let (event, span) = event
+            .map_err(|error| Fault::at(*error.marker(), format!("not YAML: {}", error.info())))?;
+        documents += usize::from(matches!(event, Event::DocumentStart(_)));
+        if documents > 1 {
+            return Err(Fault::at(span.start, "a second YAML document; write one"));
+        }
+        tree.take(event, span.start)?;
+    }
+    Ok(tree.entries)
+}
+
+/// A mapping that has not ended. `key`: it waits for its value.
+struct Open {
+    prefix: String,
+    key: Option<String>,
+    is_empty: bool,
+    at: Marker,
+}
+
+#[derive(Default)]
+struct Tree {
+    open: Vec<Open>,
+    entries: Vec<(String, Entry)>,
+}
+
+impl Tree {
+    fn take(&mut self, event: Event<'_>, at: Marker) -> Result<(), Fault> {
+        match event {
+            Event::Scalar(text, style, ..) => {
+                self.scalar(text.into_owned(), style == ScalarStyle::Plain, at)
+            }
+            Event::MappingStart(..) => self.mapping(at),
+            Event::MappingEnd => {
+                self.end();
+                Ok(())
+            }
+            Event::SequenceStart(..) => Err(Fault::at(at, "a list; no key takes one")),
+            Event::Alias(_) => Err(Fault::at(at, "an alias; write the value out")),
+            _ => Ok(()),
+        }
+    }
+
+    fn scalar(&mut self, text: String, plain: bool, at: Marker) -> Result<(), Fault> {
+        let text = (!plain || !matches!(text.as_str(), "" | "~" | "null")).then_some(text);
+        let Some(open) = self.open.last_mut() else {
+            return match text {
+                None => Ok(()),
+                Some(_) => Err(Fault::at(at, "expected sections such as `kafka:`")),
+            };
+        };
+        open.is_empty = false;
+        match (open.key.take(), text) {
+            (Some(key), text) => self.add(key, text, at),
+            (None, Some(name)) => {
+                open.key = Some(format!("{}{name}", open.prefix));
+                Ok(())
+            }
+            (None, None) => Err(Fault::at(at, "an empty key")),
+        }
+    }
+
+    fn mapping(&mut self, at: Marker) -> Result<(), Fault> {
+        let prefix = match self.open.last_mut().map(|open| open.key.take()) {
+            None => String::new(),
+            Some(Some(key)) => format!("{key}."),
+            Some(None) => return Err(Fault::at(at, "a key is a single word")),
+        };
+        self.open.push(Open { prefix, key: None, is_empty: true, at });
+        Ok(())
+    }
+
+    fn end(&mut self) {
+        if let Some(Open { prefix, is_empty: true, at, .. }) = self.open.pop()
+            && let Some(section) = prefix.strip_suffix('.')
+        {
+            self.entries.push((section.to_owned(), entry(None, at)));
+        }
+    }
+
+    fn add(&mut self, key: String, text: Option<String>, at: Marker) -> Result<(), Fault> {
+        if self.entries.iter().any(|(other, _)| *other == key) {
+            return Err(Fault::at(at, format!("{key} stands here twice; remove one")));
+        }
+        self.entries.push((key, entry(text, at)));
+        Ok(())
+    }
+}
+
+fn entry(text: Option<String>, at: Marker) -> Entry {
+    Entry { text, origin: Origin::File { line: at.line().max(1), column: at.col() + 1 } }
+}

@@ -1,0 +1,131 @@
+//! What the commands ask of a cluster besides records: topics, their settings, and making them.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode;
+use tokio::runtime::Runtime;
+
+use super::client::client_config;
+use super::topic_plan::TopicPlan;
+use crate::config::Config;
+use crate::failure::{Failure, Result};
+
+/// How long a command waits for a broker before it calls it out of reach.
+const REACH: Duration = Duration::from_secs(10);
+
+/// A broker that answered may take this long to make topics.
+const OPERATION: Duration = Duration::from_secs(30);
+
+/// The cluster as it is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cluster {
+    pub brokers: usize,
+    /// Partition count by topic.
+    pub topics: BTreeMap<String, i32>,
+}
+
+pub struct Admin {
+    client: AdminClient<DefaultClientContext>,
+    runtime: Runtime,
+    servers: String,
+}
+
+impl Admin {
+    /// Makes the client; nothing is asked yet.
+    pub fn new(config: &Config) -> Result<Self> {
+        let client = client_config(config)
+            .create()
+            .map_err(|error| Failure::config(format!("kafka.properties: {error}")))?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .map_err(|error| Failure::failed(format!("admin: {error}")))?;
+        Ok(Self { client, runtime, servers: config.kafka.bootstrap_servers.clone() })
+    }
+
+    /// Fails (69) where no broker answers within 10 s.
+    pub fn cluster(&self) -> Result<Cluster> {
+        let metadata = self
+            .client
+            .inner()
+            .fetch_metadata(None, REACH)
+            .map_err(|error| self.unreachable(&error))?;
+        let topics = metadata
+            .topics()
+            .iter()
+            .filter(|topic| topic.error().is_none())
+            .map(|topic| (topic.name().to_owned(), topic.partitions().len() as i32))
+            .collect();
+        Ok(Cluster { brokers: metadata.brokers().len(), topics })
+    }
+
+    /// Every setting of these topics, defaults included; a topic that may not be described is
+    /// absent.
+    pub fn settings(&self, topics: &[&str]) -> Result<BTreeMap<String, BTreeMap<String, String>>> {
+        if topics.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let resources: Vec<_> =
+            topics.iter().map(|topic| ResourceSpecifier::Topic(topic)).collect();
+        let options = AdminOptions::new().request_timeout(Some(OPERATION));
+        let answers = self
+            .runtime
+            .block_on(self.client.describe_configs(&resources, &options))
+            .map_err(|error| self.refused("describing topics", &error))?;
+        Ok(topics
+            .iter()
+            .zip(answers)
+            .filter_map(|(topic, answer)| {
+                let entries = answer.ok()?.entries.into_iter();
+                let settings = entries.filter_map(|entry| Some((entry.name, entry.value?)));
+                Some(((*topic).to_owned(), settings.collect()))
+            })
+            .collect())
+    }
+
+    /// Makes one topic. `Ok(false)`: somebody else was faster.
+    pub fn create(&self, plan: &TopicPlan, partitions: i32, replication: i32) -> Result<bool> {
+        let insync = if replication >= 3 { "2" } else { "1" };
+        let mut topic = NewTopic::new(&plan.name, partitions, TopicReplication::Fixed(replication))
+            .set("min.insync.replicas", insync);
+        for (name, value) in &plan.settings {
+            topic = topic.set(name, value);
+        }
+        let options =
+            AdminOptions::new().request_timeout(Some(OPERATION)).operation_timeout(Some(OPERATION));
+        let answers = self
+            .runtime
+            .block_on(self.client.create_topics([&topic], &options))
+            .map_err(|error| self.refused("making topics", &error))?;
+        match answers.into_iter().next() {
+            Some(Ok(_)) => Ok(true),
+            Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(false),
+            Some(Err((name, code))) => Err(Failure::failed(format!(
+                "topic {name} can't be made: {code}; see the brokers' settings and this user's ACLs"
+            ))),
+            None => Err(Failure::failed(format!("topic {}: the broker gave no answer", plan.name))),
+        }
+    }
+
+    fn unreachable(&self, error: &KafkaError) -> Failure {
+        Failure::unavailable(format!(
+            "kafka.bootstrap_servers: no broker answers at {} ({error}); is Kafka up, and are \
+             address and kafka.properties right?",
+            self.servers
+        ))
+    }
+
+    fn refused(&self, what: &str, error: &KafkaError) -> Failure {
+        match error.rdkafka_error_code() {
+            Some(
+                RDKafkaErrorCode::OperationTimedOut
+                | RDKafkaErrorCode::BrokerTransportFailure
+                | RDKafkaErrorCode::AllBrokersDown,
+            ) => self.unreachable(error),
+            _ => Failure::failed(format!("{what}: the broker refused: {error}")),
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! A look at the last records of a topic: do their keys lie where the configured partitioner puts
+//! them? Names offsets only, never a key (INV-6); joins no group and commits nothing.
+
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::Message;
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::client::client_config;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::domain::ids::RESERVED_PREFIX;
+use crate::failure::{Failure, Result};
+
+/// Records looked at, from the end of each partition.
+const PER_PARTITION: i64 = 50;
+
+/// A quiet cluster answers in milliseconds; a sample is not worth a longer wait.
+const PATIENCE: Duration = Duration::from_secs(10);
+const ANSWER: Duration = Duration::from_secs(5);
+const POLL: Duration = Duration::from_millis(5);
+
+/// What was seen.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sample {
+    pub keyed: usize,
+    /// Partition and offset of the first keyed record that lies elsewhere than its key says.
+    pub misplaced: Option<(i32, i64)>,
+}
+
+/// Reads the tail of every partition of `topic`, which has `count` of them.
+pub fn sample_keys(config: &Config, topic: &str, count: i32, clock: &dyn Clock) -> Result<Sample> {
+    let failed = |error: KafkaError| Failure::failed(format!("reading {topic}: {error}"));
+    let consumer: BaseConsumer = client_config(config)
+        .set("isolation.level", "read_committed")
+        .set("enable.auto.commit", "false")
+        .set("group.id", &config.kafka.group_id)
+        .set("fetch.wait.max.ms", "10")
+        .create()
+        .map_err(failed)?;
+    let ends = seek_to_tail(&consumer, topic, count).map_err(failed)?;
+    let mut sample = Sample::default();
+    let deadline = clock.instant() + PATIENCE;
+    while clock.instant() < deadline && !reached(&consumer, &ends).map_err(failed)? {
+        let Some(message) = consumer.poll(POLL) else { continue };
+        let message = message.map_err(failed)?;
+        let Some(key) = message.key().filter(|key| !key.starts_with(RESERVED_PREFIX.as_bytes()))
+        else {
+            continue;
+        };
+        sample.keyed += 1;
+        if config.kafka.partitioner.partition(key, count) != message.partition() {
+            sample.misplaced.get_or_insert((message.partition(), message.offset()));
+        }
+    }
+    Ok(sample)
+}
+
+/// The offsets at which a partition has been read; empty partitions are left out.
+fn seek_to_tail(
+    consumer: &BaseConsumer,
+    topic: &str,
+    count: i32,
+) -> std::result::Result<Vec<(i32, i64)>, KafkaError> {
+    let mut assignment = TopicPartitionList::new();
+    let mut ends = Vec::new();
+    for partition in 0..count {
+        let (low, high) = consumer.fetch_watermarks(topic, partition, ANSWER)?;
+        if low < high {
+            let from = low.max(high - PER_PARTITION);
+            assignment.add_partition_offset(topic, partition, Offset::Offset(from))?;
+            ends.push((partition, high));
+        }
+    }
+    consumer.assign(&assignment)?;
+    Ok(ends)
+}
+
+fn reached(consumer: &BaseConsumer, ends: &[(i32, i64)]) -> std::result::Result<bool, KafkaError> {
+    let positions = consumer.position()?;
+    Ok(ends.iter().all(|&(partition, end)| {
+        positions.elements().iter().any(|element| {
+            element.partition() == partition
+                && matches!(element.offset(), Offset::Offset(next) if next >= end)
+        })
+    }))
+}

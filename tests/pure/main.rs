@@ -1,0 +1,12 @@
+//! The tests of the pure part: the contract's vectors in the model, and the engine against it.
+
+#[path = "../model/mod.rs"]
+mod model;
+
+mod engine_against_model;
+mod histories;
+mod model_vectors;
+mod plans;
+mod realize;
+mod rulebooks;
+mod seen;
