@@ -3,7 +3,7 @@
 //! File, then `ASSENT__SECTION__KEY` variables, then the files that `<key>_file` names. Knows which
 //! keys exist, and nothing of what their values mean.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::yaml;
@@ -103,7 +103,7 @@ impl Entries {
         Some((entry.text.as_deref()?, &entry.origin))
     }
 
-    /// The keys below a prefix that ends in a dot, without it.
+    /// The keys that have a text below a prefix that ends in a dot, without it.
     pub fn below<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a str> {
         self.map
             .iter()
@@ -172,6 +172,12 @@ impl Entries {
         Ok(())
     }
 
+    /// The configured consent sources, also those with nothing said of them.
+    pub fn sources(&self) -> BTreeSet<&str> {
+        let below = self.map.keys().filter_map(|key| key.strip_prefix(SOURCES));
+        below.map(|rest| rest.split_once('.').map_or(rest, |(source, _)| source)).collect()
+    }
+
     /// What relative paths are relative to.
     pub fn folder(&self) -> &Path {
         self.file.parent().unwrap_or(Path::new(""))
@@ -183,7 +189,7 @@ fn is_known(key: &str, has_text: bool) -> bool {
         return !name.is_empty();
     }
     if let Some(source) = key.strip_prefix(SOURCES) {
-        return match source.rsplit_once('.') {
+        return match source.split_once('.') {
             Some((_, key)) => matches!(key, "max_silence" | "on_silence"),
             None => !has_text,
         };

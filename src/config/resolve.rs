@@ -1,6 +1,6 @@
 //! Raw → resolved: defaults, types, bounds, and what must fit together.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -171,16 +171,14 @@ fn refuse_shared_topics(entries: &Entries, topics: &Topics) -> Result<()> {
 }
 
 fn sources(entries: &Entries) -> Result<BTreeMap<String, Source>> {
-    let ids: BTreeSet<&str> =
-        entries.below(SOURCES).filter_map(|key| Some(key.rsplit_once('.')?.0)).collect();
-    ids.into_iter().map(|id| Ok((id.to_owned(), source(entries, id)?))).collect()
+    entries.sources().into_iter().map(|id| Ok((id.to_owned(), source(entries, id)?))).collect()
 }
 
 fn source(entries: &Entries, id: &str) -> Result<Source> {
     let silence = format!("{SOURCES}{id}.max_silence");
-    let legal = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b);
+    let legal = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-".contains(&b);
     if !(1..=64).contains(&id.len()) || !id.bytes().all(legal) {
-        let message = "a source's id is 1 to 64 of a-z, 0-9, `.`, `_` and `-`";
+        let message = "a source's id is 1 to 64 of a-z, 0-9, `_` and `-`";
         return Err(Failure::config(format!("{SOURCES}{id}: {message}")));
     }
     Ok(Source {

@@ -209,7 +209,7 @@ fn properties_that_break_an_invariant_are_refused_with_the_reason() {
         let yaml = format!("kafka: {{properties: {{{name}: '1'}}}}");
         let expect = format!(
             "assent.yaml:1:{}: kafka.properties.{name}: is Assent's own to set: ",
-            23 + name.len()
+            24 + name.len()
         );
         refused(&yaml, &[], &expect);
     }
