@@ -14,8 +14,10 @@ pub fn parse(text: &str, now: Timestamp) -> Result<Timestamp, String> {
     }
     match text.parse::<jiff::Timestamp>() {
         Ok(time) => Ok(Timestamp(time.as_millisecond())),
-        Err(_) => Err("a time is `now`, RFC 3339 (2026-11-22T09:00:00Z), or epoch milliseconds"
-            .to_owned()),
+        Err(_) => {
+            Err("a time is `now`, RFC 3339 (2026-11-22T09:00:00Z), or epoch milliseconds"
+                .to_owned())
+        }
     }
 }
 

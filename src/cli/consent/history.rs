@@ -52,9 +52,7 @@ impl History {
                             partition: message.partition(),
                             offset: message.offset(),
                         },
-                        append_time: Timestamp(
-                            message.timestamp().to_millis().unwrap_or_default(),
-                        ),
+                        append_time: Timestamp(message.timestamp().to_millis().unwrap_or_default()),
                     });
                 }
             },

@@ -101,8 +101,10 @@ fn affected_purposes(
         None => Ok(named.to_vec()),
         Some(unknown) => Err(Failure::new(
             Exit::Usage,
-            format!("--purpose {unknown}: neither the record nor the rulebook has it; known: {}",
-                known.join(", ")),
+            format!(
+                "--purpose {unknown}: neither the record nor the rulebook has it; known: {}",
+                known.join(", ")
+            ),
         )),
     }
 }
@@ -176,7 +178,8 @@ mod tests {
             expires_at: Some(Timestamp(9)),
             notice_version: None,
         };
-        let decisions = BTreeMap::from([("a".to_owned(), granted.clone()), ("b".to_owned(), granted)]);
+        let decisions =
+            BTreeMap::from([("a".to_owned(), granted.clone()), ("b".to_owned(), granted)]);
         serde_json::from_value(json!({
             "subject_id": "s", "version": 4, "recorded_at": 1, "age_band": "FROM_18",
             "decisions": decisions,

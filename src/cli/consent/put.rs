@@ -126,7 +126,10 @@ impl Args {
             expires_at: self.expires_at.filter(|_| status == ConsentStatus::Granted),
             notice_version: None,
         };
-        self.decisions.iter().map(|(purpose, status)| (purpose.clone(), decision(*status))).collect()
+        self.decisions
+            .iter()
+            .map(|(purpose, status)| (purpose.clone(), decision(*status)))
+            .collect()
     }
 
     fn guardian(&self) -> Option<Guardian> {
@@ -143,8 +146,7 @@ impl Args {
 /// The file holds one record, over as many lines as it likes, of the subject that was named.
 fn from_file(path: &Path, subject: &str) -> Result<ConsentRecord> {
     let refuse = |why: &str| Failure::new(Exit::Data, format!("{}: {why}", path.display()));
-    let text =
-        std::fs::read(path).map_err(|error| refuse(&format!("can't be read: {error}")))?;
+    let text = std::fs::read(path).map_err(|error| refuse(&format!("can't be read: {error}")))?;
     match LineParser::new(Some(Kind::Consent)).parse(&text) {
         Ok(Line::Consent(record)) if record.subject_id == subject => Ok(*record),
         Ok(_) => Err(refuse("its subject_id is not the SUBJECT of the command")),

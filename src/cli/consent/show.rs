@@ -11,10 +11,9 @@ pub fn run(subject: &str, config: &Config, is_json: bool) -> Result<()> {
     let history = History::read(config, subject)?;
     match history.last {
         None => absent(is_json, "there is no consent record of this subject"),
-        Some(Entry { what: Last::Erasure, append_time, .. }) => absent(
-            is_json,
-            &format!("the subject was erased at {}", when::text(append_time)),
-        ),
+        Some(Entry { what: Last::Erasure, append_time, .. }) => {
+            absent(is_json, &format!("the subject was erased at {}", when::text(append_time)))
+        }
         Some(Entry { what: Last::Unreadable(why), .. }) => {
             Err(Failure::failed(format!("the subject's last record can't be read: {why}")))
         }
@@ -41,14 +40,22 @@ fn absent(is_json: bool, message: &str) -> Result<()> {
 
 fn render(record: &ConsentRecord) -> String {
     let mut lines = vec![
-        format!("{}: version {} of {}", record.subject_id, record.version,
-            when::text(record.recorded_at)),
+        format!(
+            "{}: version {} of {}",
+            record.subject_id,
+            record.version,
+            when::text(record.recorded_at)
+        ),
         format!("  age band {}, source {}", symbol_of_band(record.age_band), record.source),
     ];
     for (purpose, decision) in &record.decisions {
         let end = decision.expires_at.map(|end| format!(", until {}", when::text(end)));
-        lines.push(format!("  {purpose}: {} since {}{}", symbol_of_status(decision.status),
-            when::text(decision.since), end.unwrap_or_default()));
+        lines.push(format!(
+            "  {purpose}: {} since {}{}",
+            symbol_of_status(decision.status),
+            when::text(decision.since),
+            end.unwrap_or_default()
+        ));
     }
     lines.extend(record.guardian.as_ref().map(render_guardian));
     lines.extend(optional("double opt-in at", record.double_opt_in_at));

@@ -11,10 +11,10 @@ use serde_json::Value;
 
 use super::schema::Schema;
 use crate::domain::consent::ConsentRecord;
+use crate::domain::event::ClickEvent;
 use crate::domain::ids::{ID_BYTES_MAX, RESERVED_PREFIX, is_valid_id};
 use crate::domain::time::Timestamp;
 use crate::failure::{Exit, Failure, Result};
-use crate::domain::event::ClickEvent;
 
 /// What a line holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -3,8 +3,8 @@
 //! Pure: the target is given.
 
 use crate::domain::consent::ConsentRecord;
-use crate::domain::time::{Span, Timestamp};
 use crate::domain::event::ClickEvent;
+use crate::domain::time::{Span, Timestamp};
 
 /// The amount that makes `newest` fall on `target`.
 pub fn amount(newest: Timestamp, target: Timestamp) -> Span {

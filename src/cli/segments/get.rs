@@ -50,7 +50,9 @@ impl Args {
     fn pseudonym(&self, config: &Config, purposes: &[String]) -> Result<String> {
         if let Some(subject) = &self.subject {
             if !is_valid_id(subject) {
-                return Err(usage("--subject: must have 1 to 512 bytes and not begin with __assent_"));
+                return Err(usage(
+                    "--subject: must have 1 to 512 bytes and not begin with __assent_",
+                ));
             }
             let keyset = read_keyset(&config.keyset)?;
             return Ok(KeyRing::new(&keyset, purposes).pseudonym(0, subject.as_bytes()).text());
@@ -58,8 +60,10 @@ impl Args {
         let text = self.pseudonym.as_deref().unwrap_or_default();
         match Pseudonym::parse(text) {
             Some(_) => Ok(text.to_owned()),
-            None => Err(usage("PSEUDONYM: is none; it has 23 characters of base64url (--subject \
-                               computes it from a subject's id)")),
+            None => Err(usage(
+                "PSEUDONYM: is none; it has 23 characters of base64url (--subject \
+                               computes it from a subject's id)",
+            )),
         }
     }
 }

@@ -14,9 +14,9 @@ pub use random::Random;
 use shop::Visit;
 
 use crate::domain::consent::{ConsentRecord, ConsentStatus};
+use crate::domain::event::ClickEvent;
 use crate::domain::event::EventKind;
 use crate::domain::time::Timestamp;
-use crate::domain::event::ClickEvent;
 
 /// Clicks of visitors who are not signed in, in thousandths.
 const ANONYMOUS: u64 = 100;
@@ -88,11 +88,8 @@ impl Workload {
         let subject = self.changes.zipf(self.spec.subjects);
         let mut record =
             self.changed.remove(&subject).unwrap_or_else(|| self.first_record(subject));
-        let status = if has_grant(&record) {
-            ConsentStatus::Withdrawn
-        } else {
-            ConsentStatus::Granted
-        };
+        let status =
+            if has_grant(&record) { ConsentStatus::Withdrawn } else { ConsentStatus::Granted };
         let version = record.version + 1;
         decide_all(&mut record, status, version, at);
         self.changed.insert(subject, record.clone());
@@ -132,10 +129,8 @@ pub fn click_of(
     session_id: String,
     occurred_at: Timestamp,
 ) -> ClickEvent {
-    let is_product = matches!(
-        visit.kind,
-        EventKind::ProductView | EventKind::AddToCart | EventKind::Purchase
-    );
+    let is_product =
+        matches!(visit.kind, EventKind::ProductView | EventKind::AddToCart | EventKind::Purchase);
     ClickEvent {
         event_id,
         subject_id: None,
