@@ -44,4 +44,6 @@ pub mod http;
 #[cfg(feature = "service")]
 pub mod kafka;
 #[cfg(feature = "service")]
+pub mod pipeline;
+#[cfg(feature = "service")]
 pub mod telemetry;

@@ -13,7 +13,7 @@ use crate::kafka::inputs::InputWriter;
 /// Clicks where neither `--clicks` nor `--for` says how many.
 const CLICKS_DEFAULT: u64 = 10_000;
 
-/// Put a made-up shop's consent and clicks into Kafka.
+/// Put a made-up shop's consent and clicks into Kafka
 ///
 /// First one consent record for each subject (family-000000, family-000001, ...), then clicks in
 /// Zipf's order of the subjects. The seed decides everything but times and consent versions, which

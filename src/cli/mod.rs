@@ -4,6 +4,7 @@
 
 mod check;
 mod consent;
+mod demo;
 mod generate;
 mod keys;
 mod progress;
@@ -61,6 +62,7 @@ struct Options {
 
 #[derive(Subcommand)]
 enum Command {
+    Demo(demo::Args),
     Check(check::Args),
     Topics(topics::Args),
     Rules(rules::Args),
@@ -74,6 +76,7 @@ enum Command {
 impl Command {
     fn execute(&self, globals: &Globals) -> Result<()> {
         match self {
+            Self::Demo(args) => demo::execute(args, globals),
             Self::Check(args) => check::execute(args, globals),
             Self::Topics(args) => topics::execute(args, globals),
             Self::Rules(args) => rules::execute(args, globals),
@@ -83,6 +86,13 @@ impl Command {
             Self::Consent(args) => consent::execute(args, globals),
             Self::Segments(args) => segments::execute(args, globals),
         }
+    }
+}
+
+impl Command {
+    /// What is logged where RUST_LOG says nothing: the demo's screen is for its own lines.
+    fn level(&self) -> Option<&'static str> {
+        matches!(self, Self::Demo(_)).then_some("warn")
     }
 }
 
@@ -119,7 +129,7 @@ pub fn main(
     };
     let Options { config, json, log_format } = line.options;
     let globals = Globals { config, json, log_format, variables };
-    let level = globals.variables.get("RUST_LOG").map(String::as_str);
+    let level = globals.variables.get("RUST_LOG").map(String::as_str).or(line.command.level());
     let result = logging::init(log_format, level).and_then(|()| line.command.execute(&globals));
     match result {
         Ok(()) => ExitCode::SUCCESS,

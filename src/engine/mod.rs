@@ -3,6 +3,7 @@
 //! Deterministic (INV-10): knows no clock, randomness, I/O, Kafka or metrics. `now` is an input.
 
 mod check;
+pub mod commit;
 pub mod input;
 mod ledger;
 pub mod output;

@@ -160,4 +160,9 @@ impl Partition {
     pub fn stats(&self) -> &Stats {
         &self.stats
     }
+
+    /// The purpose that a number in the statistics stands for.
+    pub fn purpose_name(&self, id: NameId) -> &str {
+        self.names.name(id)
+    }
 }

@@ -3,8 +3,14 @@
 pub mod admin;
 pub mod assignments;
 pub mod client;
+pub mod consumer;
+mod context;
 pub mod inputs;
+pub mod probe;
+pub mod producer;
 pub mod read;
+pub mod restore;
 pub mod sample;
 pub mod topic_plan;
+pub mod topics;
 pub mod write;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rdkafka::Message;
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode;
@@ -24,6 +24,8 @@ pub const REACH_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A read that makes no progress for this long has lost its broker.
 const STALL_MAX: Duration = Duration::from_secs(30);
+
+const ASK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Long enough to sleep, short enough that a person sees no pause.
 const POLL: Duration = Duration::from_millis(10);
@@ -156,8 +158,7 @@ fn assign(
     let mut ranges = BTreeMap::new();
     let mut assignment = TopicPartitionList::new();
     for (topic, partition) in partitions {
-        let (low, end) = consumer
-            .fetch_watermarks(&topic, partition, REACH_TIMEOUT)
+        let (low, end) = patiently(|| consumer.fetch_watermarks(&topic, partition, REACH_TIMEOUT))
             .map_err(|error| unreachable_broker(config, &error))?;
         let from = if start == Start::Beginning { low } else { end };
         assignment
@@ -170,14 +171,17 @@ fn assign(
 }
 
 fn consumer(config: &Config) -> Result<BaseConsumer> {
-    client_config(config)
+    let mut client = client_config(config);
+    if client.get("fetch.wait.max.ms").is_none() {
+        client.set("fetch.wait.max.ms", "50");
+    }
+    client
         .set("group.id", &config.kafka.group_id)
         .set("isolation.level", "read_committed")
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
         .set("auto.offset.reset", "earliest")
         .set("allow.auto.create.topics", "false")
-        .set("fetch.wait.max.ms", "50")
         .set("fetch.queue.backoff.ms", "10")
         .create()
         .map_err(|error| Failure::config(format!("kafka.properties: {error}")))
@@ -189,8 +193,7 @@ pub fn partition_count<C: ClientContext>(
     config: &Config,
     topic: &str,
 ) -> Result<i32> {
-    let metadata = client
-        .fetch_metadata(Some(topic), REACH_TIMEOUT)
+    let metadata = patiently(|| client.fetch_metadata(Some(topic), REACH_TIMEOUT))
         .map_err(|error| unreachable_broker(config, &error))?;
     let found = metadata.topics().iter().find(|found| found.name() == topic);
     match found {
@@ -202,6 +205,17 @@ pub fn partition_count<C: ClientContext>(
              makes the topics",
             config.kafka.bootstrap_servers
         ))),
+    }
+}
+
+/// Asks again until [`REACH_TIMEOUT`] is over: a new topic has no leader for a moment.
+fn patiently<T>(mut ask: impl FnMut() -> KafkaResult<T>) -> KafkaResult<T> {
+    let started = SystemClock.instant();
+    loop {
+        match ask() {
+            Err(_) if started.elapsed() < REACH_TIMEOUT => std::thread::sleep(ASK_AGAIN),
+            answer => return answer,
+        }
     }
 }
 

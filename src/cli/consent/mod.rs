@@ -35,7 +35,7 @@ enum Command {
     Show(ShowArgs),
 }
 
-/// Withdraw what was granted, from now on.
+/// Withdraw what was granted, from now on
 ///
 /// Reads the subject's last record and writes it with the next version.
 #[derive(clap::Args)]
@@ -49,14 +49,14 @@ struct WithdrawArgs {
     purposes: Vec<String>,
 }
 
-/// Ask for the erasure of all that is held of a subject (a null value).
+/// Ask for the erasure of all that is held of a subject (a null value)
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  assent consent erase family-000042")]
 struct EraseArgs {
     subject: String,
 }
 
-/// Show a subject's last record.
+/// Show a subject's last record
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  assent consent show family-000042 --json")]
 struct ShowArgs {

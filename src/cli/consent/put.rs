@@ -18,7 +18,7 @@ use crate::failure::{Exit, Failure, Result};
 /// Who says so: `ConsentRecord.source`.
 pub const SOURCE: &str = "cli";
 
-/// Write a whole consent record.
+/// Write a whole consent record
 ///
 /// A record is never a delta: what is not said here is not kept from the last one. Times are `now`,
 /// RFC 3339 or epoch milliseconds.

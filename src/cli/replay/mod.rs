@@ -20,7 +20,7 @@ use crate::domain::time::{Span, Timestamp};
 use crate::failure::{Exit, Failure, Result};
 use crate::kafka::inputs::InputWriter;
 
-/// Put clicks and consent records from JSON lines into Kafka.
+/// Put clicks and consent records from JSON lines into Kafka
 ///
 /// Each line is one ClickEvent or ConsentRecord, with the fields of schemas/; times are epoch
 /// milliseconds or RFC 3339. All lines are checked before anything is sent. Consent goes first and

@@ -11,7 +11,7 @@ use crate::failure::{Exit, Failure, Result};
 use crate::kafka::assignments::SegmentTopics;
 use crate::kafka::read::TopicReader;
 
-/// Show one pseudonym's live assignment; exit code 1 where there is none.
+/// Show one pseudonym's live assignment; exit code 1 where there is none
 #[derive(clap::Args)]
 #[command(
     after_help = "Example:\n  assent segments get --subject family-000042 --purpose personalized-offers"

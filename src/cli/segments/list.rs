@@ -11,7 +11,7 @@ use crate::failure::Result;
 use crate::kafka::assignments::{Change, SegmentTopics};
 use crate::kafka::read::{Start, TopicReader};
 
-/// List the live assignments that have not expired.
+/// List the live assignments that have not expired
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  assent segments list --purpose personalized-offers --json")]
 pub struct Args {

@@ -13,7 +13,7 @@ use crate::failure::Result;
 use crate::kafka::assignments::{Change, Removal, SegmentTopics};
 use crate::kafka::read::{Start, TopicReader};
 
-/// Follow the segment topics until interrupted.
+/// Follow the segment topics until interrupted
 ///
 /// Shows what is committed from now on: assignments, and tombstones with their reason and how many
 /// milliseconds ago they were decided.

@@ -10,7 +10,7 @@ pub mod shop;
 use std::collections::HashMap;
 
 use people::{Person, Shares, decide_all, has_grant, subject_id};
-use random::Random;
+pub use random::Random;
 use shop::Visit;
 
 use crate::domain::consent::{ConsentRecord, ConsentStatus};

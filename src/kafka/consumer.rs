@@ -1,0 +1,300 @@
+//! The two consumers of a worker: clicks, whose subscription decides ownership, and consent, which
+//! is assigned to follow.
+//!
+//! A rebalance callback only notes what happened; the worker takes it up after its poll and does
+//! the assigning itself. librdkafka waits for that, and goes on with heartbeats meanwhile.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use rdkafka::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::message::BorrowedMessage;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::types::RDKafkaRespErr;
+
+use super::client::client_config;
+use super::context::{self, Logged};
+use crate::config::Config;
+
+/// Longer than the 10 s after which the broker aborts a dead producer's transaction, so partitions
+/// never move while one of theirs is open (trap 12).
+const SESSION_TIMEOUT_MS: &str = "12000";
+
+/// A fetch waits this long for data, and with it the news that a partition has none (trap 6).
+const FETCH_WAIT_MS: &str = "10";
+
+/// What one consumer holds back at most in prefetched records, in KiB (trap 14).
+const QUEUED_KBYTES: &str = "16384";
+
+/// A change of the partitions that the group gives this member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rebalance {
+    Assigned(Vec<i32>),
+    /// `lost`: others may have them already.
+    Revoked {
+        lost: bool,
+    },
+}
+
+/// What a poll of a consumer brought.
+pub enum Polled<'a> {
+    Message(BorrowedMessage<'a>),
+    /// Nothing now, or something that librdkafka handled.
+    Nothing,
+    /// The log does not hold the offset that was asked for.
+    OutOfRange,
+    /// The consumer can't go on.
+    Fatal(KafkaError),
+}
+
+/// Notes rebalances for the worker.
+struct Membership {
+    noted: Mutex<VecDeque<Rebalance>>,
+    /// The consumer is being dropped and nobody will answer a rebalance any more.
+    closing: AtomicBool,
+}
+
+impl ClientContext for Membership {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        context::log("clicks", level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        context::error_event("clicks", &error, reason);
+    }
+}
+
+impl ConsumerContext for Membership {
+    fn rebalance(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        cause: RDKafkaRespErr,
+        partitions: &mut TopicPartitionList,
+    ) {
+        if self.closing.load(Ordering::Relaxed) {
+            let _ = consumer.unassign();
+            return;
+        }
+        let change = match cause {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
+                Rebalance::Assigned(partitions.elements().iter().map(|e| e.partition()).collect())
+            }
+            _ => Rebalance::Revoked { lost: consumer.assignment_lost() },
+        };
+        self.noted.lock().unwrap_or_else(PoisonError::into_inner).push_back(change);
+    }
+}
+
+/// The click consumer of a worker.
+pub struct ClickConsumer {
+    consumer: BaseConsumer<Membership>,
+    topic: String,
+}
+
+impl ClickConsumer {
+    /// Joins the group. `instance_id` is the static member's name.
+    pub fn join(config: &Config, instance_id: &str) -> KafkaResult<Self> {
+        let mut client = following(config);
+        client
+            .set("group.instance.id", instance_id)
+            .set("group.protocol", "classic")
+            .set("partition.assignment.strategy", "range")
+            .set("session.timeout.ms", SESSION_TIMEOUT_MS)
+            .set("heartbeat.interval.ms", "3000");
+        let membership = Membership { noted: Mutex::default(), closing: AtomicBool::new(false) };
+        let consumer: BaseConsumer<Membership> = client.create_with_context(membership)?;
+        let topic = config.topics.clickstream.clone();
+        consumer.subscribe(&[&topic])?;
+        Ok(Self { consumer, topic })
+    }
+
+    /// Never blocks.
+    pub fn poll(&self) -> Polled<'_> {
+        polled(self.consumer.poll(Duration::ZERO))
+    }
+
+    /// What the group decided since the last call.
+    pub fn rebalance(&self) -> Option<Rebalance> {
+        self.consumer.context().noted.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+
+    /// Has the group decided something that was not taken up yet, or taken the partitions away?
+    pub fn is_disturbed(&self) -> bool {
+        let noted = self.consumer.context().noted.lock().unwrap_or_else(PoisonError::into_inner);
+        !noted.is_empty() || self.consumer.assignment_lost()
+    }
+
+    /// Others may have the partitions already.
+    pub fn is_lost(&self) -> bool {
+        self.consumer.assignment_lost()
+    }
+
+    /// Who this member is, in this generation: what fences a zombie. `None`: it is nobody.
+    pub fn group_metadata(&self) -> Option<ConsumerGroupMetadata> {
+        self.consumer.group_metadata()
+    }
+
+    /// Accepts an assignment without fetching from it yet.
+    pub fn accept(&self) -> KafkaResult<()> {
+        self.consumer.assign(&TopicPartitionList::new())
+    }
+
+    /// Fetches from these offsets on.
+    pub fn fetch_from(&self, offsets: &BTreeMap<i32, i64>) -> KafkaResult<()> {
+        self.consumer.assign(&list(&self.topic, offsets)?)
+    }
+
+    /// Gives the partitions back.
+    pub fn unassign(&self) -> KafkaResult<()> {
+        self.consumer.unassign()
+    }
+
+    /// The group's offsets and metadata of these partitions; waits for those of open transactions.
+    pub fn committed(
+        &self,
+        partitions: &[i32],
+        timeout: Duration,
+    ) -> KafkaResult<BTreeMap<i32, Committed>> {
+        let mut asked = TopicPartitionList::new();
+        for &partition in partitions {
+            asked.add_partition(&self.topic, partition);
+        }
+        let answer = self.consumer.committed_offsets(asked, timeout)?;
+        let mut committed = BTreeMap::new();
+        for element in answer.elements() {
+            element.error()?;
+            if let Offset::Offset(offset) = element.offset() {
+                let metadata = element.metadata().to_owned();
+                committed.insert(element.partition(), Committed { offset, metadata });
+            }
+        }
+        Ok(committed)
+    }
+
+    /// The next offset of each partition: beyond what was polled, control records included.
+    pub fn positions(&self) -> KafkaResult<BTreeMap<i32, i64>> {
+        positions(&self.consumer)
+    }
+
+    /// Leaves the group, so that others have the partitions at once. Blocks for a second at most.
+    pub fn leave(self, sleep: impl Fn(Duration)) {
+        self.consumer.unsubscribe();
+        for _ in 0..100 {
+            self.poll();
+            while let Some(change) = self.rebalance() {
+                if matches!(change, Rebalance::Revoked { .. }) {
+                    let _ = self.consumer.unassign();
+                    // The request to leave goes out once the assignment is gone.
+                    sleep(Duration::from_millis(100));
+                    return;
+                }
+            }
+            sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for ClickConsumer {
+    fn drop(&mut self) {
+        self.consumer.context().closing.store(true, Ordering::Relaxed);
+        let _ = self.consumer.unassign();
+    }
+}
+
+/// What the group has for a partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// The next click.
+    pub offset: i64,
+    /// The audit sequence that was written with it, as decimal text.
+    pub metadata: String,
+}
+
+/// A consumer that is told what to read: consent, or the state.
+pub struct Follower {
+    consumer: BaseConsumer<Logged>,
+    topic: String,
+}
+
+impl Follower {
+    pub fn new(config: &Config, role: &'static str, topic: &str) -> KafkaResult<Self> {
+        let consumer = following(config).create_with_context(Logged(role))?;
+        Ok(Self { consumer, topic: topic.to_owned() })
+    }
+
+    /// Reads these partitions from these offsets, and no others.
+    pub fn fetch_from(&self, offsets: &BTreeMap<i32, i64>) -> KafkaResult<()> {
+        self.consumer.assign(&list(&self.topic, offsets)?)
+    }
+
+    pub fn unassign(&self) -> KafkaResult<()> {
+        self.consumer.unassign()
+    }
+
+    /// Never blocks.
+    pub fn poll(&self) -> Polled<'_> {
+        polled(self.consumer.poll(Duration::ZERO))
+    }
+
+    /// The next offset of each partition: beyond what was polled, control records included. Absent
+    /// before the first fetch.
+    pub fn positions(&self) -> KafkaResult<BTreeMap<i32, i64>> {
+        positions(&self.consumer)
+    }
+}
+
+/// What every reading consumer shares. The group's id lets librdkafka assign; only a subscription
+/// joins the group.
+fn following(config: &Config) -> ClientConfig {
+    let mut client = client_config(config);
+    client
+        .set("group.id", &config.kafka.group_id)
+        .set("isolation.level", "read_committed")
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("auto.offset.reset", "error")
+        .set("allow.auto.create.topics", "false")
+        .set("enable.partition.eof", "false")
+        .set("fetch.wait.max.ms", FETCH_WAIT_MS)
+        .set("fetch.queue.backoff.ms", "10")
+        .set("queued.max.messages.kbytes", QUEUED_KBYTES);
+    client
+}
+
+fn list(topic: &str, offsets: &BTreeMap<i32, i64>) -> KafkaResult<TopicPartitionList> {
+    let mut list = TopicPartitionList::with_capacity(offsets.len());
+    for (&partition, &offset) in offsets {
+        list.add_partition_offset(topic, partition, Offset::Offset(offset))?;
+    }
+    Ok(list)
+}
+
+fn positions<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> KafkaResult<BTreeMap<i32, i64>> {
+    let positions = consumer.position()?;
+    let known = positions.elements().into_iter().filter_map(|element| match element.offset() {
+        Offset::Offset(offset) => Some((element.partition(), offset)),
+        _ => None,
+    });
+    Ok(known.collect())
+}
+
+fn polled(result: Option<KafkaResult<BorrowedMessage<'_>>>) -> Polled<'_> {
+    match result {
+        None => Polled::Nothing,
+        Some(Ok(message)) => Polled::Message(message),
+        Some(Err(KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset))) => {
+            Polled::OutOfRange
+        }
+        Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => Polled::Fatal(error),
+        // librdkafka retries; what lasts shows as lag.
+        Some(Err(error)) => {
+            tracing::debug!(%error, "a fetch failed");
+            Polled::Nothing
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! The transactional producer of a worker, and what its errors mean for the commit protocol.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::ConsumerGroupMetadata;
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::message::OwnedHeaders;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use super::client::client_config;
+use super::context::Logged;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::engine::commit::Fault;
+
+/// How long the broker keeps the transaction of a producer that fell silent (design, section 7):
+/// for so long every reader of committed records waits behind it.
+const TRANSACTION_TIMEOUT_MS: &str = "10000";
+
+/// How often the wait for deliveries looks again: well below a round trip.
+const DELIVERY_LOOK: Duration = Duration::from_micros(200);
+
+/// One record to write.
+pub struct Record<'a> {
+    pub topic: &'a str,
+    pub partition: i32,
+    pub key: &'a [u8],
+    /// `None` is a tombstone.
+    pub value: Option<&'a [u8]>,
+    pub headers: Option<OwnedHeaders>,
+}
+
+/// A group's offset of a partition, and what stands beside it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupOffset {
+    pub next_click: i64,
+    pub metadata: String,
+}
+
+pub struct TransactionalProducer {
+    producer: BaseProducer<Logged>,
+}
+
+impl TransactionalProducer {
+    /// Makes the client; nothing is sent before [`Self::init`].
+    pub fn new(config: &Config, transactional_id: &str) -> KafkaResult<Self> {
+        let mut client = client_config(config);
+        if !config.kafka.properties.contains_key("compression.codec") {
+            client.set("compression.type", "lz4");
+        }
+        client
+            .set("transactional.id", transactional_id)
+            .set("transaction.timeout.ms", TRANSACTION_TIMEOUT_MS)
+            .set("enable.idempotence", "true")
+            .set("acks", "all")
+            .set("delivery.report.only.error", "true")
+            .set("linger.ms", "1");
+        Ok(Self { producer: client.create_with_context(Logged("producer"))? })
+    }
+
+    /// Fences every predecessor with this transactional.id and settles what it left open.
+    pub fn init(&self, timeout: Duration) -> Result<(), Fault> {
+        judged("init", self.producer.init_transactions(timeout))
+    }
+
+    pub fn begin(&self) -> Result<(), Fault> {
+        judged("begin", self.producer.begin_transaction())
+    }
+
+    /// Hands a record over. Waits where librdkafka's queue is full, until `deadline`.
+    pub fn send(
+        &self,
+        record: Record<'_>,
+        clock: &dyn Clock,
+        deadline: Instant,
+    ) -> Result<(), Fault> {
+        let mut pending = BaseRecord::to(record.topic).partition(record.partition).key(record.key);
+        pending.payload = record.value;
+        pending.headers = record.headers;
+        loop {
+            match self.producer.send(pending) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
+                    if clock.instant() >= deadline {
+                        return Err(Fault::Abortable);
+                    }
+                    pending = back;
+                    self.producer.poll(Duration::ZERO);
+                    std::thread::sleep(DELIVERY_LOOK);
+                }
+                Err((error, _)) => return judged("produce", Err(error)),
+            }
+        }
+    }
+
+    /// Waits until every record has been taken by its broker or has failed. `commit_transaction`
+    /// would wait too, but a tenth of a second at least (trap 1).
+    pub fn drain(&self, clock: &dyn Clock, deadline: Instant) -> Result<(), Fault> {
+        self.producer.poll(Duration::ZERO);
+        while self.producer.in_flight_count() > 0 {
+            if clock.instant() >= deadline {
+                return Err(Fault::Abortable);
+            }
+            std::thread::sleep(DELIVERY_LOOK);
+            self.producer.poll(Duration::ZERO);
+        }
+        Ok(())
+    }
+
+    /// Adds the group's offsets to the transaction.
+    pub fn send_offsets(
+        &self,
+        topic: &str,
+        offsets: &BTreeMap<i32, GroupOffset>,
+        group: &ConsumerGroupMetadata,
+        timeout: Duration,
+    ) -> Result<(), Fault> {
+        let list = offset_list(topic, offsets);
+        let sent =
+            list.and_then(|list| self.producer.send_offsets_to_transaction(&list, group, timeout));
+        judged("send offsets", sent)
+    }
+
+    pub fn commit(&self, timeout: Duration) -> Result<(), Fault> {
+        judged("commit", self.producer.commit_transaction(timeout))
+    }
+
+    pub fn abort(&self, timeout: Duration) -> Result<(), Fault> {
+        judged("abort", self.producer.abort_transaction(timeout))
+    }
+}
+
+fn offset_list(
+    topic: &str,
+    offsets: &BTreeMap<i32, GroupOffset>,
+) -> KafkaResult<TopicPartitionList> {
+    let mut list = TopicPartitionList::with_capacity(offsets.len());
+    for (&partition, offset) in offsets {
+        let mut element = list.add_partition(topic, partition);
+        element.set_offset(Offset::Offset(offset.next_click))?;
+        element.set_metadata(&offset.metadata);
+    }
+    Ok(list)
+}
+
+fn judged(call: &'static str, result: KafkaResult<()>) -> Result<(), Fault> {
+    result.map_err(|error| {
+        let fault = judge(&error);
+        tracing::warn!(call, %error, ?fault, "a transaction met an error");
+        fault
+    })
+}
+
+/// What follows from an error. What is not known to be harmless is unclear.
+fn judge(error: &KafkaError) -> Fault {
+    use RDKafkaErrorCode as Code;
+    match error.rdkafka_error_code() {
+        Some(Code::UnknownMemberId | Code::IllegalGeneration | Code::FencedInstanceId) => {
+            return Fault::Evicted;
+        }
+        Some(
+            Code::OperationTimedOut
+            | Code::RequestTimedOut
+            | Code::BrokerTransportFailure
+            | Code::AllBrokersDown,
+        ) => return Fault::Replace,
+        _ => {}
+    }
+    match error {
+        KafkaError::Transaction(error) if error.is_fatal() => Fault::Replace,
+        KafkaError::Transaction(error) if error.txn_requires_abort() => Fault::Abortable,
+        KafkaError::MessageProduction(_) => Fault::Abortable,
+        _ => Fault::Replace,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_was_evicted_surrenders_and_what_is_unclear_is_replaced() {
+        use RDKafkaErrorCode as Code;
+        let check = |code, fault| assert_eq!(judge(&KafkaError::Flush(code)), fault, "{code:?}");
+        check(Code::UnknownMemberId, Fault::Evicted);
+        check(Code::IllegalGeneration, Fault::Evicted);
+        check(Code::FencedInstanceId, Fault::Evicted);
+        check(Code::OperationTimedOut, Fault::Replace);
+        check(Code::Fenced, Fault::Replace);
+        let full = KafkaError::MessageProduction(Code::MessageSizeTooLarge);
+        assert_eq!(judge(&full), Fault::Abortable);
+        let gone = KafkaError::MessageProduction(Code::BrokerTransportFailure);
+        assert_eq!(judge(&gone), Fault::Replace);
+    }
+
+    #[test]
+    fn offsets_carry_the_sequence_beside_them() {
+        let offset = GroupOffset { next_click: 42, metadata: "7".to_owned() };
+        let list = offset_list("clickstream", &BTreeMap::from([(3, offset)])).unwrap();
+        let element = list.find_partition("clickstream", 3).unwrap();
+        assert_eq!((element.offset(), element.metadata()), (Offset::Offset(42), "7"));
+    }
+}

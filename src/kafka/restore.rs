@@ -1,0 +1,89 @@
+//! Reads the state topic's partitions from their beginning to an end that was asked for before.
+//!
+//! Until the next-fetch offset reaches the high watermark: the last stable offset can be behind
+//! while a predecessor's transaction is not settled yet (design, section 7).
+
+use std::time::Duration;
+
+use rdkafka::error::KafkaError;
+use rdkafka::message::Message;
+
+use super::consumer::{Follower, Polled};
+use super::probe::Probe;
+use crate::config::Config;
+
+const ASKED_FOR: Duration = Duration::from_secs(10);
+
+/// How long to wait where a poll brought nothing: trap 9 makes a blocking poll take all its time.
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// Records between two looks at what the caller wants.
+const BURST: usize = 1_000;
+
+/// Why the state could not be read to its end.
+#[derive(Debug)]
+pub enum Interrupted {
+    /// The caller no longer wants it.
+    Unwanted,
+    /// A broker did not answer, or the log moved under the reader: to be tried again.
+    Again(KafkaError),
+}
+
+impl From<KafkaError> for Interrupted {
+    fn from(error: KafkaError) -> Self {
+        Self::Again(error)
+    }
+}
+
+/// Hands every record of these partitions to `take(partition, key, value)`, in the order of the
+/// offsets of each. `wanted` is asked between bursts.
+pub fn read_state(
+    config: &Config,
+    probe: &Probe,
+    partitions: &[i32],
+    mut take: impl FnMut(i32, &[u8], Option<&[u8]>),
+    mut wanted: impl FnMut() -> bool,
+) -> Result<(), Interrupted> {
+    let topic = &config.topics.state;
+    let ends = probe.ends(topic, partitions, ASKED_FOR)?;
+    let starts = probe.starts(topic, partitions, ASKED_FOR)?;
+    let follower = Follower::new(config, "state", topic)?;
+    follower.fetch_from(&starts)?;
+    loop {
+        if !wanted() {
+            return Err(Interrupted::Unwanted);
+        }
+        let progressed = read_burst(&follower, &mut take)?;
+        let positions = follower.positions()?;
+        let reached = |partition: &i32, end: &i64| {
+            positions.get(partition).or_else(|| starts.get(partition)).is_some_and(|at| at >= end)
+        };
+        if ends.iter().all(|(partition, end)| reached(partition, end)) {
+            return Ok(());
+        }
+        if !progressed {
+            std::thread::sleep(PAUSE);
+        }
+    }
+}
+
+fn read_burst(
+    follower: &Follower,
+    take: &mut impl FnMut(i32, &[u8], Option<&[u8]>),
+) -> Result<bool, Interrupted> {
+    for read in 0..BURST {
+        match follower.poll() {
+            Polled::Message(message) => {
+                take(message.partition(), message.key().unwrap_or_default(), message.payload());
+            }
+            Polled::Nothing => return Ok(read > 0),
+            Polled::OutOfRange => {
+                return Err(Interrupted::Again(KafkaError::MessageConsumption(
+                    rdkafka::error::RDKafkaErrorCode::AutoOffsetReset,
+                )));
+            }
+            Polled::Fatal(error) => return Err(Interrupted::Again(error)),
+        }
+    }
+    Ok(true)
+}

@@ -1,0 +1,90 @@
+//! What Assent needs of a cluster before it joins: that it answers, and that the topics are there
+//! with the partition counts that the design wants (section 3).
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::types::RDKafkaRespErr;
+
+use super::probe::Probe;
+use crate::config::Config;
+use crate::failure::{Failure, Result};
+
+/// How long a cluster may take to answer at all (design, section 8).
+const REACHED_WITHIN: Duration = Duration::from_secs(30);
+
+/// Partition counts, as the cluster has them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counts {
+    /// Of clickstream, consent, state and audit alike.
+    pub inputs: i32,
+    /// Of segments.*, by purpose.
+    pub segments: BTreeMap<String, i32>,
+    pub contextual: i32,
+    pub dead_letters: i32,
+}
+
+/// Checks the topics. 69: no broker answers; 78: a topic is missing, or the counts differ.
+pub fn check(probe: &Probe, config: &Config, purposes: &[String]) -> Result<Counts> {
+    reach(probe, config)?;
+    let topics = &config.topics;
+    let inputs = count(probe, &topics.clickstream)?;
+    for topic in [&topics.consent, &topics.state, &topics.audit] {
+        let found = count(probe, topic)?;
+        if found != inputs {
+            return Err(Failure::config(format!(
+                "topics: {topic} has {found} partitions, {} has {inputs}; they must have the same \
+                 number, since one partition's clicks, consent, state and audit belong together: \
+                 make {topic} anew with {inputs}",
+                topics.clickstream
+            )));
+        }
+    }
+    let mut segments = BTreeMap::new();
+    for purpose in purposes {
+        segments.insert(purpose.clone(), count(probe, &topics.segments_of(purpose))?);
+    }
+    let contextual = count(probe, &topics.contextual)?;
+    let dead_letters = count(probe, &topics.dead_letters)?;
+    Ok(Counts { inputs, segments, contextual, dead_letters })
+}
+
+fn reach(probe: &Probe, config: &Config) -> Result<()> {
+    probe.metadata(Some(&config.topics.clickstream), REACHED_WITHIN).map(|_| ()).map_err(|error| {
+        Failure::unavailable(format!(
+            "kafka.bootstrap_servers: no broker of {} answered within {} s ({error}); check the \
+             address, and that the broker runs",
+            config.kafka.bootstrap_servers,
+            REACHED_WITHIN.as_secs()
+        ))
+    })
+}
+
+fn count(probe: &Probe, topic: &str) -> Result<i32> {
+    const ASKED_FOR: Duration = Duration::from_secs(10);
+    let unavailable = |error: &KafkaError| {
+        Failure::unavailable(format!("topic {topic}: the brokers don't describe it ({error})"))
+    };
+    let metadata = probe.metadata(Some(topic), ASKED_FOR).map_err(|error| unavailable(&error))?;
+    let Some(described) = metadata.topics().iter().find(|described| described.name() == topic)
+    else {
+        return Err(unavailable(&KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopic)));
+    };
+    match described.error() {
+        None => Ok(described.partitions().len() as i32),
+        Some(
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART
+            | RDKafkaRespErr::RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC,
+        ) => Err(Failure::config(format!(
+            "topic {topic} does not exist; make it with: assent topics create"
+        ))),
+        Some(RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED) => {
+            Err(Failure::config(format!(
+                "topic {topic}: the cluster does not let this user describe it; grant it (assent \
+                 check --print-acls lists what is needed)"
+            )))
+        }
+        Some(error) => Err(unavailable(&KafkaError::MetadataFetch(error.into()))),
+    }
+}

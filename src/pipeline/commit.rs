@@ -1,0 +1,275 @@
+//! A worker's batches: questions to the broker, when to cut, one transaction over all partitions
+//! that have something, and what follows from its end.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use super::Shared;
+use super::assignment::{self, Trouble};
+use super::barrier::Question;
+use super::crash::crash_point;
+use super::report;
+use super::task::Wish;
+use super::transaction::{Batch, Part, Surroundings};
+use super::worker::Worker;
+use crate::engine::commit::{Ending, Event, Fault};
+use crate::failure::Result;
+use crate::kafka::consumer::ClickConsumer;
+use crate::kafka::probe::Probe;
+
+/// The broker is asked at least this often, also without clicks (design, section 7).
+const ASK_EVERY: Duration = Duration::from_millis(500);
+
+/// Two questions are at least this far apart: one costs the broker some 100 µs.
+const ASK_APART: Duration = Duration::from_millis(2);
+
+/// How long a question may take: beyond it the answer would be too old to be of use.
+const ASK_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long reading back may ask for the group's offsets.
+const READ_BACK: Duration = Duration::from_secs(5);
+
+impl Worker {
+    /// Asks the broker for the ends of consent where that is due, and takes note of what was
+    /// reached; did anything happen?
+    pub(super) fn ask_and_settle(&mut self) -> bool {
+        if self.tasks.is_empty() {
+            return false;
+        }
+        let asked = self.ask_due(self.shared.clock.instant()) && self.ask();
+        let waits = self.tasks.values().any(|task| task.barrier.has_open());
+        if waits {
+            self.advance();
+        }
+        let now = self.now();
+        let mut settled = false;
+        for task in self.tasks.values_mut() {
+            for question in task.settle() {
+                settled = true;
+                report::count_barrier_wait(&self.shared, &question, now);
+            }
+        }
+        asked || settled
+    }
+
+    fn ask_due(&self, now: Instant) -> bool {
+        let since = now.saturating_duration_since(self.asked_at);
+        let clicks_wait =
+            || self.tasks.values().any(|t| t.wants_question() && !t.barrier.has_open());
+        let soon = now.saturating_duration_since(self.committed_at)
+            >= self.shared.config.pipeline.commit_interval;
+        since >= ASK_EVERY || (since >= ASK_APART && soon && clicks_wait())
+    }
+
+    /// One question for all partitions. A click received after it was sent is not covered by it.
+    fn ask(&mut self) -> bool {
+        self.asked_at = self.shared.clock.instant();
+        let sent_at = self.now();
+        let partitions: Vec<i32> = self.tasks.keys().copied().collect();
+        let topic = &self.shared.config.topics.consent;
+        match self.probe.ends(topic, &partitions, ASK_TIMEOUT) {
+            Ok(ends) => {
+                for (partition, end) in ends {
+                    if let Some(task) = self.tasks.get_mut(&partition) {
+                        let clicks = task.clicks.received();
+                        task.barrier.asked(Question { sent_at, end, clicks });
+                    }
+                }
+                true
+            }
+            Err(error) => {
+                tracing::debug!(%error, "the broker did not say where consent ends");
+                false
+            }
+        }
+    }
+
+    /// Where the consumers are, beyond what can be received.
+    fn advance(&mut self) {
+        let (Ok(clicks), Ok(consent)) = (self.clicks.positions(), self.consent.positions()) else {
+            return;
+        };
+        for (partition, task) in &mut self.tasks {
+            task.advance(clicks.get(partition), consent.get(partition));
+        }
+    }
+
+    /// Runs a transaction where one is due, or goes on with one that is in hand. With a deadline
+    /// everything that can be committed is due. Did anything happen?
+    pub(super) fn commit_what_is_due(&mut self, deadline: Option<Instant>) -> Result<bool> {
+        if self.shared.clock.instant() < self.transactor.not_before {
+            return Ok(false);
+        }
+        if let Some(batch) = self.in_hand.take() {
+            self.go_on(Event::Resume, batch, deadline)?;
+            return Ok(true);
+        }
+        if self.tasks.is_empty() {
+            return Ok(false);
+        }
+        if !self.transactor.is_ready() {
+            self.drive(Event::Resume, &Batch::default(), deadline);
+            return Ok(true);
+        }
+        if !self.is_due(deadline.is_some()) {
+            return Ok(false);
+        }
+        self.advance();
+        let batch = self.decide();
+        self.committed_at = self.shared.clock.instant();
+        if batch.parts.is_empty() {
+            return Ok(false);
+        }
+        self.go_on(Event::Start, batch, deadline)?;
+        Ok(true)
+    }
+
+    fn is_due(&self, everything: bool) -> bool {
+        let now = self.now();
+        let config = &self.shared.config;
+        let wish = self.tasks.values().map(|task| task.wish(config, now)).max();
+        let since = self.shared.clock.instant().saturating_duration_since(self.committed_at);
+        match wish {
+            None | Some(Wish::Nothing) => false,
+            Some(Wish::AtOnce) => true,
+            Some(Wish::Regular) => everything || since >= config.pipeline.commit_interval,
+        }
+    }
+
+    /// Cuts and decides a batch of every partition that wants one.
+    fn decide(&mut self) -> Batch {
+        let wall = self.now();
+        let config = &self.shared.config;
+        let mut batch = Batch::default();
+        for (&partition, task) in &mut self.tasks {
+            if task.wish(config, wall) == Wish::Nothing {
+                continue;
+            }
+            let cut = task.cut(config, wall);
+            let sequence_before = task.engine.positions().map(|p| p.next_sequence);
+            let output = task.decide(&cut, &self.shared.click_reader, wall);
+            if output.outputs.is_empty() {
+                task.confirm(&cut, wall);
+                continue;
+            }
+            batch.parts.insert(partition, Part { cut, output, sequence_before });
+        }
+        crash_point("after_decide");
+        batch
+    }
+
+    /// Runs the protocol with a batch, and does what its end asks for.
+    fn go_on(&mut self, event: Event, batch: Batch, deadline: Option<Instant>) -> Result<()> {
+        let began = self.shared.clock.instant();
+        match self.drive(event, &batch, deadline) {
+            None => self.in_hand = Some(batch),
+            Some(Ending::Committed) => {
+                let took = self.shared.clock.instant() - began;
+                self.shared.metrics.transaction_duration_seconds.observe(took.as_secs_f64());
+                self.confirm(&batch);
+            }
+            Some(Ending::RolledBack) => {
+                for partition in batch.parts.keys() {
+                    if let Some(task) = self.tasks.get_mut(partition) {
+                        task.rollback();
+                    }
+                }
+            }
+            Some(Ending::Surrendered) => self.rejoin()?,
+        }
+        Ok(())
+    }
+
+    fn confirm(&mut self, batch: &Batch) {
+        let now = self.now();
+        report::count_batch(&self.shared, batch, &self.tasks, now);
+        for (partition, part) in &batch.parts {
+            report::count_opt_outs(&self.shared, part, now);
+            if let Some(task) = self.tasks.get_mut(partition) {
+                task.confirm(&part.cut, now);
+            }
+        }
+    }
+
+    /// One run of the commit protocol, up to its rest or its end.
+    pub(super) fn drive(
+        &mut self,
+        event: Event,
+        batch: &Batch,
+        deadline: Option<Instant>,
+    ) -> Option<Ending> {
+        let (shared, clicks, probe) = (&self.shared, &self.clicks, &self.probe);
+        self.transactor.drive(
+            event,
+            batch,
+            &Surroundings {
+                shared,
+                worker: self.number,
+                group: self.group.as_ref(),
+                read_back: &|batch| landed(shared, clicks, probe, batch),
+                deadline,
+            },
+        )
+    }
+}
+
+/// Did the batch land? The group's metadata is the sequence that was committed with the offsets;
+/// a group without any is asked through the state instead.
+fn landed(
+    shared: &Shared,
+    clicks: &ClickConsumer,
+    probe: &Probe,
+    batch: &Batch,
+) -> std::result::Result<bool, Fault> {
+    let partitions: Vec<i32> = batch.parts.keys().copied().collect();
+    let committed = clicks.committed(&partitions, READ_BACK).map_err(|error| {
+        tracing::warn!(%error, "can't read back yet");
+        Fault::Replace
+    })?;
+    let mut found: BTreeMap<i32, Option<i64>> = committed
+        .iter()
+        .map(|(&partition, committed)| (partition, committed.metadata.parse().ok()))
+        .collect();
+    if found.len() < partitions.len() {
+        found = sequences_of_state(shared, probe, &partitions)?;
+    }
+    judge(batch, &found)
+}
+
+fn sequences_of_state(
+    shared: &Shared,
+    probe: &Probe,
+    partitions: &[i32],
+) -> std::result::Result<BTreeMap<i32, Option<i64>>, Fault> {
+    match assignment::restore(shared, probe, partitions, || !shared.is_stopping()) {
+        Ok(engines) => {
+            let sequence = |(partition, engine): (i32, crate::engine::Partition)| {
+                (partition, engine.positions().map(|positions| positions.next_sequence))
+            };
+            Ok(engines.into_iter().map(sequence).collect())
+        }
+        Err(Trouble::Stop(failure)) => {
+            tracing::error!("{failure}");
+            Err(Fault::Evicted)
+        }
+        Err(Trouble::Again(_) | Trouble::Unwanted) => Err(Fault::Replace),
+    }
+}
+
+/// All partitions of a transaction say the same: after it, or before it. Anything else is
+/// another's work, and what this worker remembers is worth nothing.
+fn judge(batch: &Batch, found: &BTreeMap<i32, Option<i64>>) -> std::result::Result<bool, Fault> {
+    let says = |expect: &dyn Fn(&Part) -> Option<i64>| {
+        batch.parts.iter().all(|(partition, part)| {
+            found.get(partition).is_some_and(|sequence| *sequence == expect(part))
+        })
+    };
+    if says(&|part| Some(part.output.next_sequence)) {
+        Ok(true)
+    } else if says(&|part| part.sequence_before) {
+        Ok(false)
+    } else {
+        tracing::error!("what is committed is neither before nor after the batch at hand");
+        Err(Fault::Evicted)
+    }
+}

@@ -1,0 +1,29 @@
+//! Named points at which a test can end the process, as a power cut would. Without the feature
+//! `crash-points` they are nothing.
+
+/// Every point, in the order of a batch's life.
+pub const POINTS: [&str; 9] = [
+    "after_init",
+    "after_restore",
+    "after_decide",
+    "after_begin",
+    "after_produce",
+    "after_send_offsets",
+    "after_commit",
+    "after_abort",
+    "after_read_back",
+];
+
+/// Ends the process here where `ASSENT_CRASH_AT` names the point.
+#[cfg(feature = "crash-points")]
+pub fn crash_point(name: &str) {
+    debug_assert!(POINTS.contains(&name), "{name} is not a crash point");
+    if std::env::var("ASSENT_CRASH_AT").as_deref() == Ok(name) {
+        std::process::abort();
+    }
+}
+
+#[cfg(not(feature = "crash-points"))]
+pub fn crash_point(name: &str) {
+    debug_assert!(POINTS.contains(&name), "{name} is not a crash point");
+}

@@ -1,0 +1,224 @@
+//! What was received of a partition and is not committed yet: it stays in memory until then, so
+//! that a batch that aborts runs again from here and nothing is ever sought.
+//!
+//! Holds raw identifiers: no `Debug`, nothing of it is logged (INV-6).
+
+use std::ops::Range;
+
+use crate::domain::consent::ConsentStatus;
+use crate::domain::time::Timestamp;
+use crate::engine::input::ConsentInput;
+use crate::wire::{ConsentReading, Inbound};
+
+/// Clicks in the order of their offsets, their bytes in one arena: no allocation a click.
+#[derive(Default)]
+pub struct Clicks {
+    bytes: Vec<u8>,
+    held: Vec<HeldClick>,
+    /// Clicks received since the assignment, held or not.
+    received: u64,
+}
+
+struct HeldClick {
+    offset: i64,
+    timestamp: Timestamp,
+    key: Option<Range<usize>>,
+    payload: Option<Range<usize>>,
+}
+
+/// One click, as it was received.
+pub struct ReceivedClick<'a> {
+    pub offset: i64,
+    /// The record's timestamp.
+    pub timestamp: Timestamp,
+    pub key: Option<&'a [u8]>,
+    pub payload: Option<&'a [u8]>,
+}
+
+impl Clicks {
+    pub fn push(&mut self, click: &ReceivedClick<'_>) {
+        let key = click.key.map(|bytes| append(&mut self.bytes, bytes));
+        let payload = click.payload.map(|bytes| append(&mut self.bytes, bytes));
+        self.held.push(HeldClick {
+            offset: click.offset,
+            timestamp: click.timestamp,
+            key,
+            payload,
+        });
+        self.received += 1;
+    }
+
+    pub fn len(&self) -> usize {
+        self.held.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+
+    /// Memory that is held, in bytes.
+    pub fn size(&self) -> usize {
+        self.bytes.len() + self.held.len() * size_of::<HeldClick>()
+    }
+
+    /// Clicks received since the assignment.
+    pub fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// How many of the held are among the first `received` of the assignment.
+    pub fn held_of(&self, received: u64) -> usize {
+        let forgotten = self.received - self.held.len() as u64;
+        (received.saturating_sub(forgotten) as usize).min(self.held.len())
+    }
+
+    /// One past the offset of the first `count`; `None`: of none.
+    pub fn end_of(&self, count: usize) -> Option<i64> {
+        count.checked_sub(1).map(|last| self.held[last].offset + 1)
+    }
+
+    /// The first `count`, in order.
+    pub fn first(&self, count: usize) -> impl Iterator<Item = ReceivedClick<'_>> {
+        self.held[..count].iter().map(|held| ReceivedClick {
+            offset: held.offset,
+            timestamp: held.timestamp,
+            key: held.key.clone().map(|range| &self.bytes[range]),
+            payload: held.payload.clone().map(|range| &self.bytes[range]),
+        })
+    }
+
+    /// The first `count` are committed.
+    pub fn forget(&mut self, count: usize) {
+        if count == self.held.len() {
+            self.held.clear();
+            self.bytes.clear();
+            return;
+        }
+        let Some(first_kept) = self.held.get(count) else { return };
+        let start = [&first_kept.key, &first_kept.payload]
+            .into_iter()
+            .flatten()
+            .map(|range| range.start)
+            .min()
+            .unwrap_or_default();
+        self.bytes.drain(..start);
+        self.held.drain(..count);
+        for held in &mut self.held {
+            for range in [&mut held.key, &mut held.payload].into_iter().flatten() {
+                *range = range.start - start..range.end - start;
+            }
+        }
+    }
+}
+
+fn append(arena: &mut Vec<u8>, bytes: &[u8]) -> Range<usize> {
+    let start = arena.len();
+    arena.extend_from_slice(bytes);
+    start..arena.len()
+}
+
+/// A consent record, decoded when it was received.
+pub struct HeldConsent {
+    pub offset: i64,
+    /// The broker's.
+    pub append_time: Timestamp,
+    key: Vec<u8>,
+    /// Kept where something of it is still needed: to hash it for a dead letter, or to forward it.
+    payload: Option<Vec<u8>>,
+    pub reading: ConsentReading,
+}
+
+impl HeldConsent {
+    pub fn new(
+        offset: i64,
+        append_time: Timestamp,
+        inbound: &Inbound<'_>,
+        reading: ConsentReading,
+    ) -> Self {
+        let needed = matches!(
+            reading,
+            ConsentReading::Unreadable(_)
+                | ConsentReading::DeadLettered(_)
+                | ConsentReading::Forwarded
+        );
+        Self {
+            offset,
+            append_time,
+            key: inbound.key.unwrap_or_default().to_vec(),
+            payload: inbound.payload.filter(|_| needed).map(<[u8]>::to_vec),
+            reading,
+        }
+    }
+
+    pub fn input(&self) -> ConsentInput<'_> {
+        ConsentInput {
+            offset: self.offset,
+            append_time: self.append_time,
+            key: &self.key,
+            payload: self.payload.as_deref(),
+            body: self.reading.body(),
+        }
+    }
+
+    /// May it take something away from somebody? Then its batch is committed at once. Only a
+    /// heartbeat, and a record that grants everything and carries no signal, can wait.
+    pub fn is_urgent(&self) -> bool {
+        match &self.reading {
+            ConsentReading::Heartbeat { .. } => false,
+            ConsentReading::Record(record) => {
+                record.opt_out_signal_at.is_some()
+                    || record.decisions.values().any(|d| d.status != ConsentStatus::Granted)
+            }
+            _ => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn click<'a>(
+        offset: i64,
+        key: Option<&'a [u8]>,
+        payload: Option<&'a [u8]>,
+    ) -> ReceivedClick<'a> {
+        ReceivedClick { offset, timestamp: Timestamp(offset), key, payload }
+    }
+
+    fn offsets(clicks: &Clicks) -> Vec<(i64, Option<Vec<u8>>, Option<Vec<u8>>)> {
+        let own = |bytes: Option<&[u8]>| bytes.map(<[u8]>::to_vec);
+        clicks.first(clicks.len()).map(|c| (c.offset, own(c.key), own(c.payload))).collect()
+    }
+
+    #[test]
+    fn what_is_kept_after_a_commit_is_what_was_received() {
+        let mut clicks = Clicks::default();
+        clicks.push(&click(3, Some(b"a"), Some(b"one")));
+        clicks.push(&click(4, None, None));
+        clicks.push(&click(9, None, Some(b"two")));
+        clicks.push(&click(10, Some(b"bb"), None));
+        assert_eq!((clicks.end_of(0), clicks.end_of(3)), (None, Some(10)));
+        clicks.forget(1);
+        assert_eq!(
+            offsets(&clicks),
+            [(4, None, None), (9, None, Some(b"two".to_vec())), (10, Some(b"bb".to_vec()), None)]
+        );
+        clicks.forget(1);
+        clicks.forget(1);
+        assert_eq!(offsets(&clicks), [(10, Some(b"bb".to_vec()), None)]);
+        assert_eq!((clicks.received(), clicks.held_of(3), clicks.held_of(4)), (4, 0, 1));
+        clicks.forget(1);
+        assert_eq!((clicks.len(), clicks.size()), (0, 0));
+    }
+
+    #[test]
+    fn a_click_without_bytes_at_the_front_keeps_the_others() {
+        let mut clicks = Clicks::default();
+        clicks.push(&click(0, Some(b"k"), None));
+        clicks.push(&click(1, None, None));
+        clicks.push(&click(2, Some(b"key"), Some(b"value")));
+        clicks.forget(1);
+        assert_eq!(offsets(&clicks)[1], (2, Some(b"key".to_vec()), Some(b"value".to_vec())));
+    }
+}

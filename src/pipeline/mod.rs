@@ -1,0 +1,167 @@
+//! The pipeline: workers that obey the engine on Kafka, exactly once.
+//!
+//! A click's way: received and held → a question to the broker covers it → consent has come as far
+//! as the answer → its batch is cut, decided, written and committed → forgotten, and counted.
+
+mod assignment;
+pub mod barrier;
+mod commit;
+pub mod crash;
+mod identity;
+mod intake;
+mod publish;
+mod receive;
+mod report;
+mod silence;
+mod task;
+mod transaction;
+mod worker;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::domain::pseudonym::KeyRing;
+use crate::domain::rules::Rulebook;
+use crate::engine::Setup;
+use crate::failure::{Failure, Result};
+use crate::http::Status;
+use crate::kafka::probe::Probe;
+use crate::kafka::topics;
+use crate::telemetry::metrics::Metrics;
+use crate::wire::{ClickReader, ConsentReader};
+use identity::Identity;
+use publish::Destinations;
+use worker::Worker;
+
+/// What a pipeline is started with.
+pub struct Start {
+    pub config: Arc<Config>,
+    pub rulebook: Arc<Rulebook>,
+    /// The rulebook file's bytes: evidence.
+    pub rulebook_yaml: Arc<[u8]>,
+    pub keys: Arc<KeyRing>,
+    pub metrics: Arc<Metrics>,
+    pub status: Arc<Status>,
+    pub clock: Arc<dyn Clock>,
+}
+
+/// What the workers share: nothing that any of them changes, but the stop.
+pub(crate) struct Shared {
+    config: Arc<Config>,
+    setup: Arc<Setup>,
+    destinations: Destinations,
+    click_reader: ClickReader,
+    consent_reader: ConsentReader,
+    metrics: Arc<Metrics>,
+    status: Arc<Status>,
+    clock: Arc<dyn Clock>,
+    stopping: AtomicBool,
+}
+
+impl Shared {
+    fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+}
+
+/// A running pipeline. Its lock on the state_dir ends with it.
+pub struct Running {
+    shared: Arc<Shared>,
+    workers: Vec<JoinHandle<Result<()>>>,
+    _identity: Identity,
+}
+
+/// Checks what can be checked before joining, then starts the workers.
+pub fn start(start: Start) -> Result<Running> {
+    let config = &start.config;
+    let identity = Identity::take(&config.pipeline.state_dir)?;
+    let purposes: Vec<String> = start.rulebook.purposes.iter().map(|p| p.id.clone()).collect();
+    let probe = Probe::new(config).map_err(|error| {
+        Failure::config(format!("kafka.properties: librdkafka refuses them: {error}"))
+    })?;
+    let counts = topics::check(&probe, config, &purposes)?;
+    start.metrics.key_version.set(i64::from(start.keys.active()));
+    let partitioner = config.kafka.partitioner;
+    let shared = Arc::new(Shared {
+        setup: Arc::new(Setup {
+            rulebook: Arc::clone(&start.rulebook),
+            rulebook_yaml: start.rulebook_yaml,
+            keys: start.keys,
+            group_id: config.kafka.group_id.clone(),
+            lease: config.pipeline.lease,
+            partitioner,
+            segment_partitions: counts.segments.clone(),
+            sources: config.consent.sources.keys().cloned().collect(),
+        }),
+        destinations: Destinations::new(
+            &config.topics,
+            partitioner,
+            &config.kafka.group_id,
+            &purposes,
+            &counts,
+        ),
+        click_reader: ClickReader::new(start.rulebook.fields, partitioner, counts.inputs),
+        consent_reader: ConsentReader::new(partitioner, counts.inputs),
+        metrics: start.metrics,
+        status: start.status,
+        clock: start.clock,
+        stopping: AtomicBool::new(false),
+        config: Arc::clone(config),
+    });
+    let workers = (0..config.pipeline.workers)
+        .map(|number| spawn(&shared, number, identity.of_worker(&config.kafka.group_id, number)))
+        .collect::<Result<Vec<_>>>()?;
+    Ok(Running { shared, workers, _identity: identity })
+}
+
+fn spawn(shared: &Arc<Shared>, number: usize, name: String) -> Result<JoinHandle<Result<()>>> {
+    let shared = Arc::clone(shared);
+    std::thread::Builder::new()
+        .name(format!("worker-{number}"))
+        .spawn(move || {
+            // Whatever ends one worker ends all: a panic too.
+            let stop = StopAll(Arc::clone(&shared));
+            let result = Worker::new(shared, number, name).and_then(Worker::run);
+            if let Err(failure) = &result {
+                tracing::error!(worker = number, "{failure}");
+            }
+            drop(stop);
+            result
+        })
+        .map_err(|error| Failure::failed(format!("can't start a worker thread: {error}")))
+}
+
+struct StopAll(Arc<Shared>);
+
+impl Drop for StopAll {
+    fn drop(&mut self) {
+        self.0.stopping.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Running {
+    /// Asks the workers to commit, leave the group and end.
+    pub fn stop(&self) {
+        self.shared.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Have all workers ended?
+    pub fn is_finished(&self) -> bool {
+        self.workers.iter().all(JoinHandle::is_finished)
+    }
+
+    /// Waits for the workers; the first failure is the pipeline's.
+    pub fn wait(self) -> Result<()> {
+        let mut result = Ok(());
+        for worker in self.workers {
+            let ended = worker.join().unwrap_or_else(|_| {
+                Err(Failure::failed("a worker panicked; this is a defect of assent, see the log"))
+            });
+            result = result.and(ended);
+        }
+        result
+    }
+}

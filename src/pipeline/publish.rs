@@ -1,0 +1,179 @@
+//! What a batch wants written, as records: topic, partition, framing and headers.
+//!
+//! segments.*, contextual segments and dead letters go where their key belongs: a tombstone must
+//! reach the partition of what it removes. Audit and state go to the input's partition.
+
+use std::collections::BTreeMap;
+
+use rdkafka::message::{Header, OwnedHeaders};
+
+use crate::config::Topics;
+use crate::domain::audit::chain;
+use crate::domain::dead_letter::DeadLetter;
+use crate::domain::outcome::TombstoneReason;
+use crate::domain::partitioner::Partitioner;
+use crate::domain::time::Timestamp;
+use crate::engine::commit::Fault;
+use crate::engine::output::{DeadLetterNote, InputTopic, Output};
+use crate::kafka::producer::Record;
+use crate::kafka::topics::Counts;
+use crate::wire::{SchemaName, frame};
+
+/// A topic that is written by key.
+struct Keyed {
+    topic: String,
+    partitions: i32,
+}
+
+/// Where everything goes.
+pub struct Destinations {
+    topics: Topics,
+    partitioner: Partitioner,
+    group_id: String,
+    /// By purpose index.
+    segments: Vec<Keyed>,
+    contextual: Keyed,
+    dead_letters: Keyed,
+}
+
+impl Destinations {
+    /// `purposes`: the rulebook's ids, in its order.
+    pub fn new(
+        topics: &Topics,
+        partitioner: Partitioner,
+        group_id: &str,
+        purposes: &[String],
+        counts: &Counts,
+    ) -> Self {
+        let keyed = |topic: String, partitions| Keyed { topic, partitions };
+        Self {
+            segments: purposes
+                .iter()
+                .map(|id| keyed(topics.segments_of(id), counts.segments[id]))
+                .collect(),
+            contextual: keyed(topics.contextual.clone(), counts.contextual),
+            dead_letters: keyed(topics.dead_letters.clone(), counts.dead_letters),
+            topics: topics.clone(),
+            partitioner,
+            group_id: group_id.to_owned(),
+        }
+    }
+
+    /// The topic that an input came from.
+    pub fn input(&self, topic: InputTopic) -> &str {
+        match topic {
+            InputTopic::Clickstream => &self.topics.clickstream,
+            InputTopic::Consent => &self.topics.consent,
+        }
+    }
+
+    /// The topic that an output goes to.
+    pub fn topic_of(&self, output: &Output) -> &str {
+        match output {
+            Output::Assignment { purpose, .. } | Output::Tombstone { purpose, .. } => {
+                &self.segments[usize::from(*purpose)].topic
+            }
+            Output::Contextual { .. } => &self.contextual.topic,
+            Output::DeadLetter(_) => &self.dead_letters.topic,
+            Output::Audit { .. } => &self.topics.audit,
+            Output::State { .. } => &self.topics.state,
+        }
+    }
+
+    /// How many records of these outputs each topic takes.
+    pub fn count<'a>(&'a self, outputs: &[Output]) -> BTreeMap<&'a str, u64> {
+        let mut counts = BTreeMap::new();
+        for output in outputs {
+            *counts.entry(self.topic_of(output)).or_default() += 1;
+        }
+        counts
+    }
+
+    /// Hands one output of an input partition over as a record.
+    pub fn publish(
+        &self,
+        partition: i32,
+        output: &Output,
+        send: &mut dyn FnMut(Record<'_>) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        match output {
+            Output::Assignment { purpose, pseudonym, body } => {
+                let value = frame(SchemaName::SegmentAssignment, body);
+                send(self.keyed(self.of_purpose(*purpose), pseudonym.as_bytes(), Some(&value)))
+            }
+            Output::Tombstone { purpose, pseudonym, reason, decided_at, consent_version } => {
+                let to = self.of_purpose(*purpose);
+                let headers = tombstone_headers(*reason, *decided_at, *consent_version);
+                let record = self.keyed(to, pseudonym.as_bytes(), None);
+                send(Record { headers: Some(headers), ..record })
+            }
+            Output::Contextual { session_token, body } => {
+                let value = frame(SchemaName::ContextualSegment, body);
+                send(self.keyed(&self.contextual, session_token.as_bytes(), Some(&value)))
+            }
+            Output::DeadLetter(note) => {
+                let letter = self.dead_letter(partition, note);
+                let mut body = Vec::new();
+                letter.encode(&mut body);
+                let value = frame(SchemaName::DeadLetter, &body);
+                send(self.keyed(&self.dead_letters, letter.key().as_bytes(), Some(&value)))
+            }
+            Output::Audit { body } => {
+                let value = frame(SchemaName::AuditBatch, body);
+                let key = chain::name(&self.group_id, partition);
+                let topic = &self.topics.audit;
+                send(beside(topic, partition, key.as_bytes(), Some(&value)))
+            }
+            Output::State { key, value } => {
+                send(beside(&self.topics.state, partition, key, value.as_deref()))
+            }
+        }
+    }
+
+    fn of_purpose(&self, purpose: u16) -> &Keyed {
+        &self.segments[usize::from(purpose)]
+    }
+
+    fn keyed<'a>(&self, to: &'a Keyed, key: &'a [u8], value: Option<&'a [u8]>) -> Record<'a> {
+        let partition = self.partitioner.partition(key, to.partitions);
+        Record { topic: &to.topic, partition, key, value, headers: None }
+    }
+
+    fn dead_letter(&self, partition: i32, note: &DeadLetterNote) -> DeadLetter {
+        DeadLetter {
+            reason: note.reason,
+            topic: self.input(note.topic).to_owned(),
+            partition,
+            offset: note.offset,
+            payload_sha256: note.payload_sha256,
+            failed_at: note.failed_at,
+            detail: note.detail.clone(),
+        }
+    }
+}
+
+fn beside<'a>(
+    topic: &'a str,
+    partition: i32,
+    key: &'a [u8],
+    value: Option<&'a [u8]>,
+) -> Record<'a> {
+    Record { topic, partition, key, value, headers: None }
+}
+
+/// Text headers (design, section 3).
+fn tombstone_headers(
+    reason: TombstoneReason,
+    decided_at: Timestamp,
+    consent_version: Option<i64>,
+) -> OwnedHeaders {
+    let headers = OwnedHeaders::new_with_capacity(3)
+        .insert(Header { key: "reason", value: Some(reason.label()) })
+        .insert(Header { key: "decided_at", value: Some(&decided_at.to_string()) });
+    match consent_version {
+        None => headers,
+        Some(version) => {
+            headers.insert(Header { key: "consent_version", value: Some(&version.to_string()) })
+        }
+    }
+}

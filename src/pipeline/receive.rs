@@ -1,0 +1,140 @@
+//! A worker's receiving: consent first and whole, then clicks in bursts, within bounds.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::message::{BorrowedMessage, Headers, Message};
+
+use super::assignment;
+use super::intake::{HeldConsent, ReceivedClick};
+use super::task::CONSENTS_PER_BATCH;
+use super::worker::Worker;
+use crate::domain::time::Timestamp;
+use crate::failure::Result;
+use crate::kafka::consumer::Polled;
+use crate::wire::Inbound;
+
+/// Clicks held back take at most this a worker (design, section 7).
+const CLICKS_HELD_MAX: usize = 64 * 1024 * 1024;
+
+/// Records taken from one consumer before the other has its turn.
+const BURST: usize = 2_000;
+
+/// While memory is full, one poll in this long still serves what the group decides, which queues
+/// behind the clicks: at 1 MiB each, the largest a broker takes by default, 10 MiB/s beyond.
+const TRICKLE: Duration = Duration::from_millis(100);
+
+/// The header of a consent record that was sent on to its right partition (design, section 10).
+pub const FORWARDED: &str = "assent-forwarded";
+
+enum Ended {
+    Drained,
+    Full,
+    OutOfRange,
+    Gone,
+}
+
+impl Worker {
+    /// Takes what has arrived; was there anything?
+    pub(super) fn receive(&mut self) -> Result<bool> {
+        let (consents, ended) = self.receive_consent();
+        let (clicks, click_ended) = match ended {
+            Ended::Drained | Ended::Full => self.receive_clicks(),
+            _ => (0, ended),
+        };
+        match click_ended {
+            Ended::OutOfRange => self.stop_for_loss()?,
+            Ended::Gone => self.rejoin()?,
+            Ended::Drained | Ended::Full => {}
+        }
+        Ok(consents + clicks > 0)
+    }
+
+    fn receive_consent(&mut self) -> (usize, Ended) {
+        let held: usize = self.tasks.values().map(|task| task.consents().len()).sum();
+        let room = (2 * CONSENTS_PER_BATCH * self.tasks.len().max(1)).saturating_sub(held);
+        for taken in 0..BURST.min(room) {
+            match self.consent.poll() {
+                Polled::Message(message) => {
+                    if let Some(task) = self.tasks.get_mut(&message.partition()) {
+                        let reader = &self.shared.consent_reader;
+                        task.receive_consent(hold(&message, |inbound, forwarded, source| {
+                            reader.read(inbound, forwarded, source)
+                        }));
+                    }
+                }
+                Polled::Nothing => return (taken, Ended::Drained),
+                Polled::OutOfRange => return (taken, Ended::OutOfRange),
+                Polled::Fatal(error) => {
+                    tracing::error!(%error, "the consent consumer can't go on");
+                    return (taken, Ended::Gone);
+                }
+            }
+        }
+        (BURST.min(room), Ended::Full)
+    }
+
+    fn receive_clicks(&mut self) -> (usize, Ended) {
+        let room = self.room_for_clicks(self.shared.clock.instant());
+        for taken in 0..room {
+            match self.clicks.poll() {
+                Polled::Message(message) => {
+                    if let Some(task) = self.tasks.get_mut(&message.partition()) {
+                        task.receive_click(&ReceivedClick {
+                            offset: message.offset(),
+                            timestamp: timestamp(&message),
+                            key: message.key(),
+                            payload: message.payload(),
+                        });
+                    }
+                }
+                Polled::Nothing => return (taken, Ended::Drained),
+                Polled::OutOfRange => return (taken, Ended::OutOfRange),
+                Polled::Fatal(error) => {
+                    tracing::error!(%error, "the group does not know this member any more");
+                    return (taken, Ended::Gone);
+                }
+            }
+        }
+        (room, Ended::Full)
+    }
+
+    fn room_for_clicks(&mut self, now: Instant) -> usize {
+        let held: usize = self.tasks.values().map(|task| task.clicks.size()).sum();
+        if held < CLICKS_HELD_MAX {
+            BURST
+        } else if now >= self.trickle_until {
+            self.trickle_until = now + TRICKLE;
+            1
+        } else {
+            0
+        }
+    }
+
+    /// An input no longer holds what is needed next: say what was lost. Where it holds it after
+    /// all, the partitions are taken up anew.
+    fn stop_for_loss(&mut self) -> Result<()> {
+        match assignment::find_loss(&self.shared, &self.probe, &self.tasks) {
+            Ok(Some(failure)) => Err(failure),
+            Ok(None) | Err(_) => self.rejoin(),
+        }
+    }
+}
+
+fn hold(
+    message: &BorrowedMessage<'_>,
+    read: impl FnOnce(&Inbound<'_>, bool, Option<&str>) -> crate::wire::ConsentReading,
+) -> HeldConsent {
+    let inbound =
+        Inbound { partition: message.partition(), key: message.key(), payload: message.payload() };
+    let header = |name: &str| {
+        let headers = message.headers()?;
+        headers.iter().find(|header| header.key == name).map(|header| header.value)
+    };
+    let source = header("source").flatten().and_then(|value| std::str::from_utf8(value).ok());
+    let reading = read(&inbound, header(FORWARDED).is_some(), source);
+    HeldConsent::new(message.offset(), timestamp(message), &inbound, reading)
+}
+
+fn timestamp(message: &BorrowedMessage<'_>) -> Timestamp {
+    Timestamp(message.timestamp().to_millis().unwrap_or(0))
+}

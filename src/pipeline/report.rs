@@ -1,0 +1,225 @@
+//! What a worker says of itself: metrics of what was committed, and the status of its partitions.
+//!
+//! Nothing is counted before its commit. Gauges without a `partition` are sums over workers: each
+//! adds the difference to what it said last.
+
+use std::collections::BTreeMap;
+
+use super::Shared;
+use super::barrier::Question;
+use super::task::Task;
+use super::transaction::{Batch, Part};
+use crate::domain::time::{Span, Timestamp};
+use crate::engine::output::{InputTopic, Tally};
+use crate::http::PartitionStatus;
+use crate::wire::ConsentReading;
+
+/// How often the gauges and the status are brought up to date.
+pub const REPORT_EVERY: Span = Span(200);
+
+/// A sample of a summed gauge.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Sum {
+    Assigned,
+    OptOutsPending,
+    Subjects(&'static str),
+    LiveKeys { purpose: String, key_version: u8 },
+    Members { purpose: String, segment: String },
+}
+
+/// What one worker reported last.
+#[derive(Default)]
+pub struct Report {
+    sums: BTreeMap<Sum, i64>,
+    pub reported_at: Option<Timestamp>,
+}
+
+impl Report {
+    /// Brings gauges and status up to date.
+    pub fn refresh(&mut self, shared: &Shared, tasks: &BTreeMap<i32, Task>, now: Timestamp) {
+        self.reported_at = Some(now);
+        let mut sums: BTreeMap<Sum, i64> = self.sums.keys().map(|sum| (sum.clone(), 0)).collect();
+        let mut oldest: Option<Timestamp> = None;
+        for task in tasks.values() {
+            report_partition(shared, task, now);
+            add_task(&mut sums, shared, task);
+            oldest = oldest.into_iter().chain(task.opt_outs_pending().1).min();
+        }
+        let seconds = oldest.map_or(0.0, |at| at.0 as f64 / 1_000.0);
+        shared.metrics.opt_out_oldest_pending_timestamp_seconds.set(seconds);
+        for (sum, value) in sums {
+            let before = self.sums.insert(sum.clone(), value).unwrap_or(0);
+            add(shared, &sum, value - before);
+        }
+    }
+
+    /// These partitions are no longer this worker's.
+    pub fn forget(&mut self, shared: &Shared, partitions: impl Iterator<Item = i32>) {
+        let metrics = &shared.metrics;
+        for partition in partitions {
+            shared.status.remove_partition(partition);
+            let label = partition.to_string();
+            let _ = metrics.consent_sync_lag_seconds.remove_label_values(&[&label]);
+            let _ = metrics.consent_synced_timestamp_seconds.remove_label_values(&[&label]);
+            let _ = metrics.consent_gate_open.remove_label_values(&[&label]);
+            let _ = metrics.audit_sequence.remove_label_values(&[&label]);
+        }
+        self.refresh(shared, &BTreeMap::new(), shared.clock.now());
+    }
+}
+
+fn report_partition(shared: &Shared, task: &Task, now: Timestamp) {
+    let label = task.partition.to_string();
+    let lag = task.barrier.lag(now).0 as f64 / 1_000.0;
+    let gate_open = task.gate_open(&shared.config, now);
+    let metrics = &shared.metrics;
+    metrics.consent_sync_lag_seconds.with_label_values(&[&label]).set(lag);
+    metrics
+        .consent_synced_timestamp_seconds
+        .with_label_values(&[&label])
+        .set(task.barrier.synced().0 as f64 / 1_000.0);
+    metrics.consent_gate_open.with_label_values(&[&label]).set(i64::from(gate_open));
+    if let Some(positions) = task.engine.positions() {
+        metrics.audit_sequence.with_label_values(&[&label]).set(positions.next_sequence - 1);
+    }
+    for (source, at) in task.engine.last_signs() {
+        let gauge = metrics
+            .consent_source_last_record_timestamp_seconds
+            .with_label_values(&[source_label(shared, source)]);
+        gauge.set(gauge.get().max(at.0 as f64 / 1_000.0));
+    }
+    let status = PartitionStatus { restored: true, consent_sync_lag_seconds: lag, gate_open };
+    shared.status.set_partition(task.partition, status);
+}
+
+fn add_task(sums: &mut BTreeMap<Sum, i64>, shared: &Shared, task: &Task) {
+    let stats = task.engine.stats();
+    let mut count = |sum, by| *sums.entry(sum).or_default() += by;
+    count(Sum::Assigned, 1);
+    count(Sum::OptOutsPending, task.opt_outs_pending().0 as i64);
+    for (kind, &number) in &stats.subjects {
+        count(Sum::Subjects(kind.label()), number);
+    }
+    for (&(name, key_version), &number) in &stats.live_keys {
+        let purpose = task.engine.purpose_name(name).to_owned();
+        count(Sum::LiveKeys { purpose, key_version }, number);
+    }
+    let rulebook = &shared.setup.rulebook;
+    for (&(name, bit), &number) in &stats.members {
+        let purpose = task.engine.purpose_name(name);
+        let segments = rulebook.purpose_index(purpose).map(|at| &rulebook.purposes[at].segments);
+        if let Some(segment) = segments.and_then(|segments| segments.get(usize::from(bit))) {
+            let (purpose, segment) = (purpose.to_owned(), segment.id.clone());
+            count(Sum::Members { purpose, segment }, number);
+        }
+    }
+}
+
+fn add(shared: &Shared, sum: &Sum, by: i64) {
+    let metrics = &shared.metrics;
+    match sum {
+        Sum::Assigned => metrics.assigned_partitions.add(by),
+        Sum::OptOutsPending => metrics.opt_outs_pending.add(by),
+        Sum::Subjects(consent) => metrics.subjects.with_label_values(&[*consent]).add(by),
+        Sum::LiveKeys { purpose, key_version } => {
+            metrics.live_keys.with_label_values(&[purpose, &key_version.to_string()]).add(by);
+        }
+        Sum::Members { purpose, segment } => {
+            metrics.segment_members.with_label_values(&[purpose, segment]).add(by);
+        }
+    }
+}
+
+/// Counts a batch that is committed; before its inputs are forgotten.
+pub fn count_batch(shared: &Shared, batch: &Batch, tasks: &BTreeMap<i32, Task>, now: Timestamp) {
+    for (partition, part) in &batch.parts {
+        count_tally(shared, &part.output.tally);
+        count_outputs(shared, part);
+        if let Some(task) = tasks.get(partition) {
+            count_inputs(shared, part, task, now);
+        }
+    }
+}
+
+fn count_inputs(shared: &Shared, part: &Part, task: &Task, now: Timestamp) {
+    let metrics = &shared.metrics;
+    let topics = &shared.config.topics;
+    let consumed = |topic: &str, count: usize| {
+        metrics.records_consumed_total.with_label_values(&[topic]).inc_by(count as u64);
+    };
+    consumed(&topics.clickstream, part.cut.clicks);
+    consumed(&topics.consent, part.cut.consents);
+    for click in task.clicks.first(part.cut.clicks) {
+        metrics.click_latency_seconds.observe(seconds(now - click.timestamp));
+    }
+    for consent in task.consents().iter().take(part.cut.consents) {
+        if let ConsentReading::Record(record) = &consent.reading {
+            metrics
+                .consent_source_delay_seconds
+                .with_label_values(&[source_label(shared, &record.source)])
+                .observe(seconds(consent.append_time - record.recorded_at));
+        }
+    }
+    if part.cut.stale && part.cut.clicks > 0 {
+        metrics.barrier_timeouts_total.inc();
+    }
+}
+
+fn count_outputs(shared: &Shared, part: &Part) {
+    for (topic, count) in shared.destinations.count(&part.output.outputs) {
+        shared.metrics.records_produced_total.with_label_values(&[topic]).inc_by(count);
+    }
+}
+
+/// From the commit back to the append and to the decision of what was taken away.
+pub fn count_opt_outs(shared: &Shared, part: &Part, now: Timestamp) {
+    let metrics = &shared.metrics;
+    for opt_out in &part.output.opt_outs {
+        metrics.opt_out_propagation_seconds.observe(seconds(now - opt_out.append_time));
+        if let Some(recorded_at) = opt_out.recorded_at {
+            metrics.opt_out_handling_seconds.observe(seconds(now - recorded_at));
+        }
+    }
+}
+
+fn count_tally(shared: &Shared, tally: &Tally) {
+    let metrics = &shared.metrics;
+    let topic = |topic: &InputTopic| shared.destinations.input(*topic);
+    let purpose = |index: &u16| shared.setup.rulebook.purposes[usize::from(*index)].id.as_str();
+    for ((input, outcome), &count) in &tally.outcomes {
+        let labels = [topic(input), outcome.label()];
+        metrics.outcomes_total.with_label_values(&labels).inc_by(count);
+    }
+    if tally.heartbeats > 0 {
+        let labels = [topic(&InputTopic::Consent), "heartbeat"];
+        metrics.outcomes_total.with_label_values(&labels).inc_by(tally.heartbeats);
+    }
+    for ((index, verdict), &count) in &tally.verdicts {
+        metrics.verdicts_total.with_label_values(&[purpose(index), verdict.label()]).inc_by(count);
+    }
+    for (index, &count) in &tally.assignments {
+        metrics.assignments_total.with_label_values(&[purpose(index)]).inc_by(count);
+    }
+    for ((index, reason), &count) in &tally.tombstones {
+        metrics.tombstones_total.with_label_values(&[purpose(index), reason.label()]).inc_by(count);
+    }
+    for ((input, reason), &count) in &tally.dead_letters {
+        let labels = [topic(input), reason.label()];
+        metrics.dead_letters_total.with_label_values(&labels).inc_by(count);
+    }
+    metrics.clicks_without_gpc_total.inc_by(tally.clicks_without_gpc);
+}
+
+pub fn count_barrier_wait(shared: &Shared, question: &Question, now: Timestamp) {
+    shared.metrics.barrier_wait_seconds.observe(seconds(now - question.sent_at));
+}
+
+/// A configured id, else `other`: an unbounded label would be a leak and a cost.
+fn source_label<'a>(shared: &Shared, source: &'a str) -> &'a str {
+    if shared.config.consent.sources.contains_key(source) { source } else { "other" }
+}
+
+/// Clocks of two machines differ: a negative span reads as 0.
+fn seconds(span: Span) -> f64 {
+    span.0.max(0) as f64 / 1_000.0
+}

@@ -1,0 +1,259 @@
+//! A partition that this worker owns: its engine, what was received and is not committed, and what
+//! a batch of it may hold right now.
+//!
+//! Keeps INV-2: [`Task::cut`] gives clicks away only up to the newest reached question, or all of
+//! them with the gate closed.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::barrier::{Barrier, Question};
+use super::intake::{Clicks, HeldConsent, ReceivedClick};
+use super::silence;
+use crate::config::Config;
+use crate::domain::time::{Span, Timestamp};
+use crate::engine::Partition;
+use crate::engine::input::{ClickInput, Coverage};
+use crate::engine::output::BatchOutput;
+use crate::wire::{ClickReader, Inbound};
+
+/// Clicks in one batch of a partition: ten times the 5,000 that make a transaction worth its cost,
+/// and well below what fits into its 10 s.
+pub const CLICKS_PER_BATCH: usize = 50_000;
+
+/// Consent records in one batch of a partition: a changelog of millions is caught up with in steps.
+pub const CONSENTS_PER_BATCH: usize = 20_000;
+
+/// A timer waits for company no longer than this.
+const TIMER_PATIENCE: Span = Span(250);
+
+/// Offsets without a record (control records, gaps) are covered after this, so that a partition at
+/// rest is not found behind the retention of its topic later.
+const IDLE_COVERAGE: Span = Span(5_000);
+
+/// One past what was covered, received or committed in the two inputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offsets {
+    pub click: i64,
+    pub consent: i64,
+}
+
+/// What a batch of a partition holds: the first so many of what was received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cut {
+    pub clicks: usize,
+    pub consents: usize,
+    pub coverage: Coverage,
+    pub gate_open: bool,
+    /// Consent sync is past its bound, and the clicks did not wait for the barrier.
+    pub stale: bool,
+}
+
+/// How soon a partition wants a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Wish {
+    Nothing,
+    /// With the next regular commit.
+    Regular,
+    AtOnce,
+}
+
+pub struct Task {
+    pub partition: i32,
+    pub engine: Partition,
+    pub clicks: Clicks,
+    pub barrier: Barrier,
+    pub assigned_at: Timestamp,
+    consents: VecDeque<HeldConsent>,
+    /// Of the consents held, those that may take something away.
+    urgent: usize,
+    received: Offsets,
+    committed: Offsets,
+    committed_at: Timestamp,
+}
+
+impl Task {
+    pub fn new(partition: i32, engine: Partition, start: Offsets, now: Timestamp) -> Self {
+        Self {
+            partition,
+            engine,
+            clicks: Clicks::default(),
+            barrier: Barrier::new(now),
+            assigned_at: now,
+            consents: VecDeque::new(),
+            urgent: 0,
+            received: start,
+            committed: start,
+            committed_at: now,
+        }
+    }
+
+    pub fn receive_click(&mut self, click: &ReceivedClick<'_>) {
+        self.clicks.push(click);
+        self.received.click = click.offset + 1;
+    }
+
+    pub fn receive_consent(&mut self, consent: HeldConsent) {
+        self.received.consent = consent.offset + 1;
+        self.urgent += usize::from(consent.is_urgent());
+        self.consents.push_back(consent);
+    }
+
+    /// How far the consumers are: also beyond control records, which nobody receives.
+    pub fn advance(&mut self, click: Option<&i64>, consent: Option<&i64>) {
+        let further =
+            |known: i64, position: Option<&i64>| position.map_or(known, |&p| p.max(known));
+        self.received.click = further(self.received.click, click);
+        self.received.consent = further(self.received.consent, consent);
+    }
+
+    /// Where the consumers go on.
+    pub fn received(&self) -> Offsets {
+        self.received
+    }
+
+    /// Of the consents held: how many may take something away, and the oldest one's append time.
+    pub fn opt_outs_pending(&self) -> (usize, Option<Timestamp>) {
+        if self.urgent == 0 {
+            return (0, None);
+        }
+        let urgent = self.consents.iter().filter(|held| held.is_urgent());
+        (self.urgent, urgent.map(|held| held.append_time).min())
+    }
+
+    /// Consents held, in order.
+    pub fn consents(&self) -> &VecDeque<HeldConsent> {
+        &self.consents
+    }
+
+    /// Where consent stands while no batch is at hand: below this, everything is applied.
+    fn applied(&self) -> i64 {
+        self.consents.front().map_or(self.received.consent, |first| first.offset)
+    }
+
+    /// The questions that what is applied has reached.
+    pub fn settle(&mut self) -> impl Iterator<Item = Question> + use<> {
+        self.barrier.reach(self.applied())
+    }
+
+    /// Do clicks wait that no question covers yet?
+    pub fn wants_question(&self) -> bool {
+        !self.clicks.is_empty() && !self.barrier.will_cover(self.clicks.received())
+    }
+
+    /// Is this partition's gate open, were it asked now?
+    pub fn gate_open(&self, config: &Config, now: Timestamp) -> bool {
+        self.barrier.was_reached()
+            && !is_past(self.barrier.lag(now), config.consent.max_sync_lag)
+            && !self.is_silent(config, now)
+    }
+
+    fn is_silent(&self, config: &Config, now: Timestamp) -> bool {
+        let signs = self.engine.last_signs();
+        silence::closes_gate(&config.consent.sources, signs, self.assigned_at, now)
+    }
+
+    /// How soon a batch is wanted.
+    pub fn wish(&self, config: &Config, now: Timestamp) -> Wish {
+        let due = self.engine.next_due();
+        let (clicks, _) = self.clicks_ready(config, now, self.received.consent, &self.barrier);
+        let overdue = due.is_some_and(|due| due + TIMER_PATIENCE <= now);
+        if self.urgent > 0
+            || overdue
+            || clicks >= CLICKS_PER_BATCH
+            || self.consents.len() >= CONSENTS_PER_BATCH
+        {
+            return Wish::AtOnce;
+        }
+        let deferred = self.engine.has_deferred() && self.gate_open(config, now);
+        let uncovered = self.received != self.committed
+            && self.clicks.is_empty()
+            && now - self.committed_at >= IDLE_COVERAGE;
+        let some = clicks > 0 || !self.consents.is_empty() || due.is_some_and(|due| due <= now);
+        if some || deferred || uncovered { Wish::Regular } else { Wish::Nothing }
+    }
+
+    /// How many of the clicks held may be decided, and the end of consent that this rests on.
+    fn clicks_ready(
+        &self,
+        config: &Config,
+        now: Timestamp,
+        consent_to: i64,
+        ahead: &Barrier,
+    ) -> (usize, i64) {
+        if is_past(ahead.lag(now), config.consent.max_sync_lag) {
+            return (self.clicks.len(), ahead.newest_end().unwrap_or(consent_to));
+        }
+        match self.barrier.covered(consent_to) {
+            Some(question) => (self.clicks.held_of(question.clicks), question.end),
+            None => (0, consent_to),
+        }
+    }
+
+    /// What a batch would hold now.
+    pub fn cut(&self, config: &Config, now: Timestamp) -> Cut {
+        let consents = self.consents.len().min(CONSENTS_PER_BATCH);
+        let consent_to = if consents == self.consents.len() {
+            self.received.consent
+        } else {
+            self.consents[consents].offset
+        };
+        let applied_at = self.consents.iter().take(consents).map(|held| held.append_time).max();
+        let ahead = self.barrier.ahead(consent_to, applied_at);
+        let stale = is_past(ahead.lag(now), config.consent.max_sync_lag);
+        let (ready, barrier) = self.clicks_ready(config, now, consent_to, &ahead);
+        let clicks = ready.min(CLICKS_PER_BATCH);
+        let click_to = if clicks == self.clicks.len() {
+            self.received.click
+        } else {
+            self.clicks.end_of(clicks).unwrap_or(self.committed.click)
+        };
+        Cut {
+            clicks,
+            consents,
+            coverage: Coverage { click_to, consent_to, barrier },
+            gate_open: ahead.was_reached() && !stale && !self.is_silent(config, now),
+            stale,
+        }
+    }
+
+    /// Decides a batch: consent by offset, then what time alone asks for, then clicks by offset.
+    pub fn decide(&mut self, cut: &Cut, clicks: &ClickReader, wall: Timestamp) -> BatchOutput {
+        self.engine.begin(wall, cut.gate_open);
+        for consent in self.consents.iter().take(cut.consents) {
+            self.engine.consent(&consent.input());
+        }
+        self.engine.timers();
+        for received in self.clicks.first(cut.clicks) {
+            let inbound =
+                Inbound { partition: self.partition, key: received.key, payload: received.payload };
+            self.engine.click(&ClickInput {
+                offset: received.offset,
+                payload: received.payload,
+                click: clicks.read(&inbound),
+            });
+        }
+        self.engine.finish(cut.coverage)
+    }
+
+    /// The batch is committed: what it held is forgotten.
+    pub fn confirm(&mut self, cut: &Cut, now: Timestamp) {
+        self.engine.confirm();
+        self.clicks.forget(cut.clicks);
+        for consent in self.consents.drain(..cut.consents) {
+            self.urgent -= usize::from(consent.is_urgent());
+            self.barrier.applied(consent.append_time);
+        }
+        self.committed = Offsets { click: cut.coverage.click_to, consent: cut.coverage.consent_to };
+        self.committed_at = now;
+    }
+
+    /// The batch is not committed: it runs again from what is held.
+    pub fn rollback(&mut self) {
+        self.engine.rollback();
+    }
+}
+
+fn is_past(lag: Span, bound: Duration) -> bool {
+    lag.0 > bound.as_millis() as i64
+}

@@ -1,0 +1,210 @@
+//! Obeys the commit protocol of `engine::commit` on a real producer.
+//!
+//! Every step is one call with a time-out of its own; what went wrong comes back as an event, and
+//! the protocol says what follows.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::ConsumerGroupMetadata;
+
+use super::Shared;
+use super::crash::crash_point;
+use super::task::Cut;
+use crate::engine::commit::{Action, Commit, Ending, Event, Fault};
+use crate::engine::output::BatchOutput;
+use crate::kafka::producer::{GroupOffset, TransactionalProducer};
+
+/// Time-outs of the calls. Together below the 30 s after which /livez calls the loop dead, and the
+/// deliveries below the broker's own 10 s for a transaction.
+const INIT: Duration = Duration::from_secs(5);
+const DELIVER: Duration = Duration::from_secs(8);
+const SEND_OFFSETS: Duration = Duration::from_secs(5);
+const COMMIT: Duration = Duration::from_secs(8);
+const ABORT: Duration = Duration::from_secs(4);
+
+/// What one transaction holds.
+#[derive(Default)]
+pub struct Batch {
+    pub parts: BTreeMap<i32, Part>,
+}
+
+/// A partition's share.
+pub struct Part {
+    pub cut: Cut,
+    pub output: BatchOutput,
+    /// The partition's sequence before this batch; `None`: it had none.
+    pub sequence_before: Option<i64>,
+}
+
+impl Part {
+    pub fn group_offset(&self) -> GroupOffset {
+        GroupOffset {
+            next_click: self.output.next_click,
+            metadata: self.output.next_sequence.to_string(),
+        }
+    }
+}
+
+/// What a transaction needs beside its producer.
+pub struct Surroundings<'a> {
+    pub shared: &'a Shared,
+    pub worker: usize,
+    /// As captured at assignment: this fences a zombie. `None`: no commit.
+    pub group: Option<&'a ConsumerGroupMetadata>,
+    /// Did the batch land? Asked of a settled log, after an unclear answer.
+    pub read_back: &'a dyn Fn(&Batch) -> Result<bool, Fault>,
+    /// Calls end by then.
+    pub deadline: Option<Instant>,
+}
+
+impl Surroundings<'_> {
+    fn now(&self) -> Instant {
+        self.shared.clock.instant()
+    }
+
+    /// This much time, or what is left of it; never so little that a sound call can't succeed.
+    fn at_most(&self, timeout: Duration) -> Duration {
+        const LEAST: Duration = Duration::from_millis(200);
+        self.deadline.map_or(timeout, |deadline| {
+            timeout.min(deadline.saturating_duration_since(self.now())).max(LEAST)
+        })
+    }
+}
+
+/// A worker's producer, and where its protocol stands.
+pub struct Transactor {
+    transactional_id: String,
+    producer: Option<TransactionalProducer>,
+    protocol: Commit,
+    /// Nothing is tried before.
+    pub not_before: Instant,
+}
+
+impl Transactor {
+    pub fn new(transactional_id: String, now: Instant) -> Self {
+        Self { transactional_id, producer: None, protocol: Commit::new(), not_before: now }
+    }
+
+    pub fn is_ready(&self) -> bool {
+        self.protocol.is_ready()
+    }
+
+    /// Goes on with `event` until the protocol rests or the batch is over.
+    pub fn drive(
+        &mut self,
+        event: Event,
+        batch: &Batch,
+        around: &Surroundings<'_>,
+    ) -> Option<Ending> {
+        let mut action = self.protocol.on(event);
+        loop {
+            around.shared.status.tick(around.worker);
+            match action {
+                Action::Rest | Action::Conclude(_) => break,
+                _ => {}
+            }
+            let event = match self.perform(action, batch, around) {
+                Ok(event) => event,
+                Err(fault) => Event::Failed(fault),
+            };
+            self.count(action, event, around.shared);
+            action = self.protocol.on(event);
+        }
+        let pause = Duration::from_millis(self.protocol.pause().0 as u64);
+        self.not_before = around.now() + pause;
+        match action {
+            Action::Conclude(ending) => Some(ending),
+            _ => None,
+        }
+    }
+
+    fn perform(
+        &mut self,
+        action: Action,
+        batch: &Batch,
+        around: &Surroundings<'_>,
+    ) -> Result<Event, Fault> {
+        match action {
+            Action::Initialize => self.initialize(around)?,
+            Action::Begin => self.producer()?.begin()?,
+            Action::Produce => self.produce(batch, around)?,
+            Action::SendOffsets => self.send_offsets(batch, around)?,
+            Action::Commit => self.producer()?.commit(around.at_most(COMMIT))?,
+            Action::Abort => self.producer()?.abort(around.at_most(ABORT))?,
+            Action::ReadBack => {
+                let landed = (around.read_back)(batch)?;
+                crash_point("after_read_back");
+                return Ok(Event::Landed(landed));
+            }
+            Action::Rest | Action::Conclude(_) => {}
+        }
+        if let Some(point) = point_after(action) {
+            crash_point(point);
+        }
+        Ok(Event::Done)
+    }
+
+    fn initialize(&mut self, around: &Surroundings<'_>) -> Result<(), Fault> {
+        self.producer = None;
+        let producer = TransactionalProducer::new(&around.shared.config, &self.transactional_id)
+            .map_err(|error| {
+                tracing::error!(%error, "can't make a producer");
+                Fault::Replace
+            })?;
+        producer.init(around.at_most(INIT))?;
+        self.producer = Some(producer);
+        Ok(())
+    }
+
+    fn produce(&self, batch: &Batch, around: &Surroundings<'_>) -> Result<(), Fault> {
+        let producer = self.producer()?;
+        let clock = around.shared.clock.as_ref();
+        let deadline = around.now() + around.at_most(DELIVER);
+        for (&partition, part) in &batch.parts {
+            for output in &part.output.outputs {
+                around.shared.destinations.publish(partition, output, &mut |record| {
+                    producer.send(record, clock, deadline)
+                })?;
+            }
+        }
+        producer.drain(clock, deadline)
+    }
+
+    fn send_offsets(&self, batch: &Batch, around: &Surroundings<'_>) -> Result<(), Fault> {
+        let group = around.group.ok_or(Fault::Evicted)?;
+        let offsets =
+            batch.parts.iter().map(|(&partition, part)| (partition, part.group_offset())).collect();
+        let topic = &around.shared.config.topics.clickstream;
+        self.producer()?.send_offsets(topic, &offsets, group, around.at_most(SEND_OFFSETS))
+    }
+
+    fn producer(&self) -> Result<&TransactionalProducer, Fault> {
+        self.producer.as_ref().ok_or(Fault::Replace)
+    }
+
+    fn count(&self, action: Action, event: Event, shared: &Shared) {
+        let result = match (action, event) {
+            (Action::Commit, Event::Done) | (Action::ReadBack, Event::Landed(true)) => "committed",
+            (Action::Abort, Event::Done) | (Action::ReadBack, Event::Landed(false)) => "aborted",
+            (
+                Action::Commit | Action::Abort | Action::SendOffsets,
+                Event::Failed(Fault::Replace),
+            ) => "unclear",
+            _ => return,
+        };
+        shared.metrics.transactions_total.with_label_values(&[result]).inc();
+    }
+}
+
+fn point_after(action: Action) -> Option<&'static str> {
+    match action {
+        Action::Initialize => Some("after_init"),
+        Action::Begin => Some("after_begin"),
+        Action::Produce => Some("after_produce"),
+        Action::SendOffsets => Some("after_send_offsets"),
+        Action::Commit => Some("after_commit"),
+        Action::Abort => Some("after_abort"),
+        Action::ReadBack | Action::Rest | Action::Conclude(_) => None,
+    }
+}

@@ -1,0 +1,275 @@
+//! A worker: one OS thread with its own click consumer, consent consumer, probe and producer, and
+//! the tasks of the partitions that the group gives it.
+//!
+//! One loop does everything, in this order: what the group decided, consent, clicks, questions to
+//! the broker, a transaction. Nothing else touches a task, so there is nothing to lock.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::ConsumerGroupMetadata;
+use rdkafka::error::KafkaError;
+
+use super::Shared;
+use super::assignment::{self, Trouble};
+use super::report::{REPORT_EVERY, Report};
+use super::task::{Offsets, Task};
+use super::transaction::{Batch, Transactor};
+use crate::domain::time::Timestamp;
+use crate::engine::commit::Event;
+use crate::failure::{Failure, Result};
+use crate::http::PartitionStatus;
+use crate::kafka::consumer::{ClickConsumer, Follower, Rebalance};
+use crate::kafka::probe::Probe;
+use crate::pipeline::crash::crash_point;
+
+/// What is in hand is committed within this when partitions are given back (design, section 7).
+const REVOKE_WITHIN: Duration = Duration::from_secs(5);
+
+/// The pause of a loop that found nothing to do: short beside every latency that is promised, long
+/// enough to cost a percent of a core.
+const IDLE: Duration = Duration::from_millis(1);
+
+/// Between two tries to take partitions up, or to join again.
+const RETRY: Duration = Duration::from_millis(500);
+
+pub struct Worker {
+    pub(super) shared: Arc<Shared>,
+    pub(super) number: usize,
+    /// transactional.id and group.instance.id.
+    name: String,
+    pub(super) clicks: ClickConsumer,
+    pub(super) consent: Follower,
+    pub(super) probe: Probe,
+    pub(super) transactor: Transactor,
+    /// As captured at assignment.
+    pub(super) group: Option<ConsumerGroupMetadata>,
+    pub(super) tasks: BTreeMap<i32, Task>,
+    /// Decided, and not known to be committed or not.
+    pub(super) in_hand: Option<Batch>,
+    pub(super) committed_at: Instant,
+    pub(super) asked_at: Instant,
+    /// Clicks are polled one at a time until then: memory is full.
+    pub(super) trickle_until: Instant,
+    pub(super) report: Report,
+}
+
+impl Worker {
+    /// Joins the group.
+    pub fn new(shared: Arc<Shared>, number: usize, name: String) -> Result<Self> {
+        let config = &shared.config;
+        let made = |error: KafkaError| Failure::config(format!("kafka.properties: {error}"));
+        let now = shared.clock.instant();
+        Ok(Self {
+            clicks: ClickConsumer::join(config, &name).map_err(made)?,
+            consent: Follower::new(config, "consent", &config.topics.consent).map_err(made)?,
+            probe: Probe::new(config).map_err(made)?,
+            transactor: Transactor::new(name.clone(), now),
+            number,
+            name,
+            group: None,
+            tasks: BTreeMap::new(),
+            in_hand: None,
+            committed_at: now,
+            asked_at: now,
+            trickle_until: now,
+            report: Report::default(),
+            shared,
+        })
+    }
+
+    /// Works until it is told to stop, or has to.
+    pub fn run(mut self) -> Result<()> {
+        while !self.shared.is_stopping() {
+            let busy = self.turn()?;
+            if !busy {
+                std::thread::sleep(IDLE);
+            }
+        }
+        self.give_back()?;
+        tracing::info!(worker = self.number, "leaving the group");
+        self.clicks.leave(std::thread::sleep);
+        Ok(())
+    }
+
+    /// Once round; was there anything to do?
+    fn turn(&mut self) -> Result<bool> {
+        self.shared.status.tick(self.number);
+        let mut busy = self.receive()?;
+        if let Some(change) = self.clicks.rebalance() {
+            self.rebalance(change)?;
+            return Ok(true);
+        }
+        busy |= self.ask_and_settle();
+        busy |= self.commit_what_is_due(None)?;
+        self.refresh_report();
+        Ok(busy)
+    }
+
+    fn refresh_report(&mut self) {
+        let now = self.now();
+        if self.report.reported_at.is_none_or(|at| now - at >= REPORT_EVERY || now < at) {
+            self.report.refresh(&self.shared, &self.tasks, now);
+        }
+    }
+
+    fn rebalance(&mut self, change: Rebalance) -> Result<()> {
+        match change {
+            Rebalance::Assigned(partitions) => self.take_up(&partitions),
+            Rebalance::Revoked { lost } => {
+                if !lost {
+                    self.give_back()?;
+                }
+                self.surrender();
+                self.unassign();
+                Ok(())
+            }
+        }
+    }
+
+    /// The group gave these partitions: restore them, and go on where they stopped.
+    fn take_up(&mut self, partitions: &[i32]) -> Result<()> {
+        self.shared.metrics.rebalances_total.inc();
+        self.surrender();
+        self.group = self.clicks.group_metadata();
+        if self.clicks.is_lost() || self.clicks.accept().is_err() {
+            return self.rejoin();
+        }
+        tracing::info!(worker = self.number, ?partitions, "partitions assigned");
+        self.shared.status.set_joined();
+        let assigned_at = self.shared.clock.instant();
+        for &partition in partitions {
+            let lag = 0.0;
+            let status = PartitionStatus {
+                restored: false,
+                consent_sync_lag_seconds: lag,
+                gate_open: false,
+            };
+            self.shared.status.set_partition(partition, status);
+        }
+        if partitions.is_empty() {
+            return Ok(());
+        }
+        loop {
+            match self.restore(partitions) {
+                Ok(tasks) => {
+                    self.tasks = tasks;
+                    break;
+                }
+                Err(Trouble::Stop(failure)) => return Err(failure),
+                Err(Trouble::Unwanted) => return Ok(()),
+                Err(Trouble::Again(error)) => {
+                    tracing::warn!(worker = self.number, %error, "can't restore yet");
+                    std::thread::sleep(RETRY);
+                }
+            }
+            if !still_wanted(&self.shared, self.number, &self.clicks) {
+                return Ok(());
+            }
+        }
+        let took = self.shared.clock.instant() - assigned_at;
+        self.shared.metrics.restore_duration_seconds.observe(took.as_secs_f64());
+        tracing::info!(worker = self.number, ?partitions, ?took, "partitions restored");
+        crash_point("after_restore");
+        self.fetch()
+    }
+
+    fn restore(&mut self, partitions: &[i32]) -> std::result::Result<BTreeMap<i32, Task>, Trouble> {
+        self.initialize_producer()?;
+        let (shared, number, clicks) = (&self.shared, self.number, &self.clicks);
+        assignment::take_up(shared, clicks, &self.probe, partitions, || {
+            still_wanted(shared, number, clicks)
+        })
+    }
+
+    /// Fences what a predecessor of this name left open, before the group's offsets are asked for.
+    fn initialize_producer(&mut self) -> std::result::Result<(), Trouble> {
+        while !self.transactor.is_ready() {
+            if !still_wanted(&self.shared, self.number, &self.clicks) {
+                return Err(Trouble::Unwanted);
+            }
+            if self.shared.clock.instant() < self.transactor.not_before {
+                std::thread::sleep(IDLE);
+                continue;
+            }
+            self.drive(Event::Resume, &Batch::default(), None);
+        }
+        Ok(())
+    }
+
+    /// Both consumers start where the tasks are.
+    fn fetch(&mut self) -> Result<()> {
+        let from = |which: fn(Offsets) -> i64| {
+            self.tasks.iter().map(|(&p, task)| (p, which(task.received()))).collect()
+        };
+        let clicks: BTreeMap<i32, i64> = from(|offsets| offsets.click);
+        let consent: BTreeMap<i32, i64> = from(|offsets| offsets.consent);
+        let positioned =
+            self.consent.fetch_from(&consent).and_then(|()| self.clicks.fetch_from(&clicks));
+        match positioned {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                tracing::warn!(%error, "can't position the consumers");
+                self.rejoin()
+            }
+        }
+    }
+
+    /// Commits what is in hand, within 5 s.
+    pub(super) fn give_back(&mut self) -> Result<()> {
+        let deadline = self.shared.clock.instant() + REVOKE_WITHIN;
+        loop {
+            let busy = self.commit_what_is_due(Some(deadline))?;
+            let over = self.shared.clock.instant() >= deadline;
+            if over || (!busy && self.in_hand.is_none()) {
+                return Ok(());
+            }
+            if !busy {
+                std::thread::sleep(IDLE);
+            }
+        }
+    }
+
+    /// Keeps nothing of any partition; what is open is aborted.
+    pub(super) fn surrender(&mut self) {
+        if let Some(batch) = self.in_hand.take() {
+            self.drive(Event::Lost, &batch, None);
+        }
+        let gone = std::mem::take(&mut self.tasks);
+        self.report.forget(&self.shared, gone.into_keys());
+        self.group = None;
+    }
+
+    fn unassign(&mut self) {
+        for result in [self.clicks.unassign(), self.consent.unassign()] {
+            if let Err(error) = result {
+                tracing::warn!(worker = self.number, %error, "can't unassign");
+            }
+        }
+    }
+
+    /// The member is nobody any more: a new one takes its place, under the same static name.
+    pub(super) fn rejoin(&mut self) -> Result<()> {
+        self.surrender();
+        self.unassign();
+        tracing::warn!(worker = self.number, "joining the group again");
+        std::thread::sleep(RETRY);
+        let made = |error: KafkaError| Failure::config(format!("kafka.properties: {error}"));
+        let config = &self.shared.config;
+        self.consent = Follower::new(config, "consent", &config.topics.consent).map_err(made)?;
+        self.clicks = ClickConsumer::join(config, &self.name).map_err(made)?;
+        Ok(())
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.shared.clock.now()
+    }
+}
+
+/// Does nothing speak against going on with an assignment? Keeps the member alive meanwhile.
+fn still_wanted(shared: &Shared, number: usize, clicks: &ClickConsumer) -> bool {
+    shared.status.tick(number);
+    clicks.poll();
+    !clicks.is_disturbed() && !shared.is_stopping()
+}
