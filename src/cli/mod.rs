@@ -5,6 +5,7 @@
 mod check;
 mod keys;
 mod rules;
+mod run;
 pub mod stdout;
 mod topics;
 
@@ -55,6 +56,7 @@ struct Options {
 
 #[derive(Subcommand)]
 enum Command {
+    Run(run::Args),
     Check(check::Args),
     Topics(topics::Args),
     Rules(rules::Args),
@@ -64,6 +66,7 @@ enum Command {
 impl Command {
     fn execute(&self, globals: &Globals) -> Result<()> {
         match self {
+            Self::Run(args) => run::execute(args, globals),
             Self::Check(args) => check::execute(args, globals),
             Self::Topics(args) => topics::execute(args, globals),
             Self::Rules(args) => rules::execute(args, globals),

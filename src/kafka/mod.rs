@@ -4,6 +4,7 @@ pub mod admin;
 pub mod client;
 pub mod consumer;
 mod context;
+pub mod forwarder;
 pub mod probe;
 pub mod producer;
 pub mod restore;

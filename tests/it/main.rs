@@ -8,4 +8,6 @@
 #[macro_use]
 mod support;
 
+mod audit;
+mod pipeline;
 mod rig;
