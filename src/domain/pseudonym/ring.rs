@@ -33,6 +33,7 @@ pub struct KeyRing {
     session_root: Root,
     session_keys: Mutex<SessionKeys>,
     fingerprints: BTreeMap<u8, [u8; 32]>,
+    versions: Vec<u8>,
 }
 
 /// A version's keys, by the purpose's index.
@@ -69,6 +70,7 @@ impl KeyRing {
                 .iter()
                 .map(|(&version, (_, root))| (version, *root.derive("fingerprint", "")))
                 .collect(),
+            versions: keyset.versions().map(|(version, _)| version).collect(),
         }
     }
 
@@ -110,6 +112,11 @@ impl KeyRing {
         let day = occurred_at.0.div_euclid(Span::DAY.0);
         let mut keys = self.session_keys.lock().unwrap_or_else(PoisonError::into_inner);
         keys.of_day(day, &self.session_root).token(self.active.version, session_id.as_bytes())
+    }
+
+    /// Is this version in the keyset, whatever its status?
+    pub fn has_version(&self, version: u8) -> bool {
+        self.versions.contains(&version)
     }
 
     /// Per key version what tells two secrets apart and reveals nothing of either. A version whose
