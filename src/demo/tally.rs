@@ -27,7 +27,7 @@ fn by(
                 .iter()
                 .map(|label| (label.name().to_owned(), label.value().to_owned()))
                 .collect();
-            *sums.entry(group(&labels)).or_default() += metric.get_counter().value() as u64;
+            *sums.entry(group(&labels)).or_default() += metric.get_counter().get_value() as u64;
         }
     }
     sums
@@ -37,7 +37,7 @@ fn by(
 pub fn highest(gauge: &GaugeVec) -> f64 {
     let families = gauge.collect();
     let samples = families.iter().flat_map(|family| family.get_metric());
-    samples.map(|metric| metric.get_gauge().value()).fold(0.0, f64::max)
+    samples.map(|metric| metric.get_gauge().get_value()).fold(0.0, f64::max)
 }
 
 /// `a 1, b 2`; `none` where there is nothing.
