@@ -10,6 +10,7 @@ mod keys;
 mod progress;
 mod replay;
 mod rules;
+mod run;
 mod segments;
 pub mod stdout;
 mod topics;
@@ -63,6 +64,7 @@ struct Options {
 #[derive(Subcommand)]
 enum Command {
     Demo(demo::Args),
+    Run(run::Args),
     Check(check::Args),
     Topics(topics::Args),
     Rules(rules::Args),
@@ -77,6 +79,7 @@ impl Command {
     fn execute(&self, globals: &Globals) -> Result<()> {
         match self {
             Self::Demo(args) => demo::execute(args, globals),
+            Self::Run(args) => run::execute(args, globals),
             Self::Check(args) => check::execute(args, globals),
             Self::Topics(args) => topics::execute(args, globals),
             Self::Rules(args) => rules::execute(args, globals),

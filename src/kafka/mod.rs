@@ -5,6 +5,7 @@ pub mod assignments;
 pub mod client;
 pub mod consumer;
 mod context;
+pub mod forwarder;
 pub mod inputs;
 pub mod probe;
 pub mod producer;

@@ -50,6 +50,26 @@ pub fn check(probe: &Probe, config: &Config, purposes: &[String]) -> Result<Coun
     Ok(Counts { inputs, segments, contextual, dead_letters })
 }
 
+/// The first count that is no longer what it was, as a message (section 10: a stop). What can't be
+/// asked now is not different.
+pub fn find_change(probe: &Probe, config: &Config, known: &Counts) -> Option<Failure> {
+    let topics = &config.topics;
+    let inputs = [&topics.clickstream, &topics.consent, &topics.state, &topics.audit];
+    let mut expected: Vec<(String, i32)> =
+        inputs.into_iter().map(|topic| (topic.clone(), known.inputs)).collect();
+    expected.extend(known.segments.iter().map(|(id, &count)| (topics.segments_of(id), count)));
+    expected.into_iter().find_map(|(topic, before)| {
+        let found = count(probe, &topic).ok()?;
+        (found != before).then(|| {
+            Failure::failed(format!(
+                "topic {topic} has {found} partitions, it had {before}: keys now belong elsewhere, \
+                 and tombstones would miss what they remove. Changing the count is a migration \
+                 into new topics, with a new group"
+            ))
+        })
+    })
+}
+
 fn reach(probe: &Probe, config: &Config) -> Result<()> {
     probe.metadata(Some(&config.topics.clickstream), REACHED_WITHIN).map(|_| ()).map_err(|error| {
         Failure::unavailable(format!(

@@ -16,6 +16,7 @@ use crate::failure::{Exit, Failure};
 use crate::kafka::consumer::{ClickConsumer, Committed};
 use crate::kafka::probe::Probe;
 use crate::kafka::restore::{self, Interrupted};
+use crate::kafka::topics;
 
 const ASKED_FOR: Duration = Duration::from_secs(10);
 
@@ -53,6 +54,9 @@ pub fn take_up(
     partitions: &[i32],
     wanted: impl FnMut() -> bool,
 ) -> Result<BTreeMap<i32, Task>, Trouble> {
+    if let Some(change) = topics::find_change(probe, &shared.config, &shared.counts) {
+        return Err(Trouble::Stop(change));
+    }
     let committed = clicks.committed(partitions, ASKED_FOR)?;
     let engines = restore(shared, probe, partitions, wanted)?;
     let ranges = Ranges::ask(shared, probe, partitions)?;

@@ -56,9 +56,8 @@ impl Worker {
         let since = now.saturating_duration_since(self.asked_at);
         let clicks_wait =
             || self.tasks.values().any(|t| t.wants_question() && !t.barrier.has_open());
-        let soon = now.saturating_duration_since(self.committed_at)
-            >= self.shared.config.pipeline.commit_interval;
-        since >= ASK_EVERY || (since >= ASK_APART && soon && clicks_wait())
+        let interval = self.shared.config.pipeline.commit_interval.max(ASK_APART);
+        since >= ASK_EVERY || (since >= interval && clicks_wait())
     }
 
     /// One question for all partitions. A click received after it was sent is not covered by it.

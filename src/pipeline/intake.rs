@@ -126,6 +126,8 @@ pub struct HeldConsent {
     /// Kept where something of it is still needed: to hash it for a dead letter, or to forward it.
     payload: Option<Vec<u8>>,
     pub reading: ConsentReading,
+    /// It lies on a wrong partition, and the right one does not have it yet.
+    misrouted: bool,
 }
 
 impl HeldConsent {
@@ -146,8 +148,27 @@ impl HeldConsent {
             append_time,
             key: inbound.key.unwrap_or_default().to_vec(),
             payload: inbound.payload.filter(|_| needed).map(<[u8]>::to_vec),
+            misrouted: matches!(reading, ConsentReading::Forwarded),
             reading,
         }
+    }
+
+    /// Must it still be sent on to its right partition?
+    pub fn is_misrouted(&self) -> bool {
+        self.misrouted
+    }
+
+    /// Its right partition has it.
+    pub fn set_forwarded(&mut self) {
+        self.misrouted = false;
+    }
+
+    pub fn key(&self) -> &[u8] {
+        &self.key
+    }
+
+    pub fn payload(&self) -> Option<&[u8]> {
+        self.payload.as_deref()
     }
 
     pub fn input(&self) -> ConsentInput<'_> {

@@ -29,7 +29,7 @@ use crate::engine::Setup;
 use crate::failure::{Failure, Result};
 use crate::http::Status;
 use crate::kafka::probe::Probe;
-use crate::kafka::topics;
+use crate::kafka::topics::{self, Counts};
 use crate::telemetry::metrics::Metrics;
 use crate::wire::{ClickReader, ConsentReader};
 use identity::Identity;
@@ -53,6 +53,7 @@ pub(crate) struct Shared {
     config: Arc<Config>,
     setup: Arc<Setup>,
     destinations: Destinations,
+    counts: Counts,
     click_reader: ClickReader,
     consent_reader: ConsentReader,
     metrics: Arc<Metrics>,
@@ -62,6 +63,11 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// Where a consent record of this key belongs.
+    fn consent_partition(&self, key: &[u8]) -> i32 {
+        self.config.kafka.partitioner.partition(key, self.counts.inputs)
+    }
+
     fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Relaxed)
     }
@@ -109,6 +115,7 @@ pub fn start(start: Start) -> Result<Running> {
         status: start.status,
         clock: start.clock,
         stopping: AtomicBool::new(false),
+        counts,
         config: Arc::clone(config),
     });
     let workers = (0..config.pipeline.workers)

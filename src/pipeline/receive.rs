@@ -11,6 +11,7 @@ use super::worker::Worker;
 use crate::domain::time::Timestamp;
 use crate::failure::Result;
 use crate::kafka::consumer::Polled;
+use crate::kafka::forwarder::{self, FORWARDED, Misrouted};
 use crate::wire::Inbound;
 
 /// Clicks held back take at most this a worker (design, section 7).
@@ -23,8 +24,8 @@ const BURST: usize = 2_000;
 /// behind the clicks: at 1 MiB each, the largest a broker takes by default, 10 MiB/s beyond.
 const TRICKLE: Duration = Duration::from_millis(100);
 
-/// The header of a consent record that was sent on to its right partition (design, section 10).
-pub const FORWARDED: &str = "assent-forwarded";
+/// How long a misrouted record may take to its right partition before the loop goes round again.
+const FORWARD: Duration = Duration::from_secs(2);
 
 enum Ended {
     Drained,
@@ -37,6 +38,9 @@ impl Worker {
     /// Takes what has arrived; was there anything?
     pub(super) fn receive(&mut self) -> Result<bool> {
         let (consents, ended) = self.receive_consent();
+        if consents > 0 {
+            self.forward_misrouted();
+        }
         let (clicks, click_ended) = match ended {
             Ended::Drained | Ended::Full => self.receive_clicks(),
             _ => (0, ended),
@@ -71,6 +75,32 @@ impl Worker {
             }
         }
         (BURST.min(room), Ended::Full)
+    }
+
+    /// What can't be sent on now holds its partition, and is tried with the next records.
+    fn forward_misrouted(&mut self) {
+        let config = &self.shared.config;
+        for (&partition, task) in &mut self.tasks {
+            let misrouted: Vec<Misrouted<'_>> = task
+                .misrouted()
+                .map(|held| Misrouted {
+                    partition: self.shared.consent_partition(held.key()),
+                    key: held.key(),
+                    payload: held.payload(),
+                    source: format!("{}/{partition}/{}", config.topics.consent, held.offset),
+                })
+                .collect();
+            if misrouted.is_empty() {
+                continue;
+            }
+            let count = misrouted.len();
+            tracing::warn!(partition, count, "consent lies on a wrong partition; sending it on");
+            match forwarder::forward(config, &misrouted, FORWARD) {
+                Ok(true) => task.set_forwarded(),
+                Ok(false) => tracing::warn!(partition, "not acknowledged; trying again"),
+                Err(error) => tracing::warn!(partition, %error, "can't send consent on"),
+            }
+        }
     }
 
     fn receive_clicks(&mut self) -> (usize, Ended) {

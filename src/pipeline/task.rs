@@ -89,11 +89,17 @@ impl Task {
     }
 
     pub fn receive_click(&mut self, click: &ReceivedClick<'_>) {
+        if click.offset < self.received.click {
+            return; // fetched for an assignment before this one
+        }
         self.clicks.push(click);
         self.received.click = click.offset + 1;
     }
 
     pub fn receive_consent(&mut self, consent: HeldConsent) {
+        if consent.offset < self.received.consent {
+            return;
+        }
         self.received.consent = consent.offset + 1;
         self.urgent += usize::from(consent.is_urgent());
         self.consents.push_back(consent);
@@ -190,9 +196,25 @@ impl Task {
         }
     }
 
+    /// A misrouted record is not covered before its right partition has it, nor is what follows.
+    fn consents_ready(&self) -> usize {
+        let first = self.consents.iter().take(CONSENTS_PER_BATCH);
+        first.take_while(|held| !held.is_misrouted()).count()
+    }
+
+    /// Consents that must be sent on to their right partition first.
+    pub fn misrouted(&self) -> impl Iterator<Item = &HeldConsent> {
+        self.consents.iter().filter(|held| held.is_misrouted())
+    }
+
+    /// All of [`Self::misrouted`] are acknowledged.
+    pub fn set_forwarded(&mut self) {
+        self.consents.iter_mut().for_each(HeldConsent::set_forwarded);
+    }
+
     /// What a batch would hold now.
     pub fn cut(&self, config: &Config, now: Timestamp) -> Cut {
-        let consents = self.consents.len().min(CONSENTS_PER_BATCH);
+        let consents = self.consents_ready();
         let consent_to = if consents == self.consents.len() {
             self.received.consent
         } else {

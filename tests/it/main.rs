@@ -8,5 +8,7 @@
 #[macro_use]
 mod support;
 
+mod audit;
+mod pipeline;
 mod preflight;
 mod rig;

@@ -5,6 +5,7 @@ mod model;
 
 mod engine_against_model;
 mod histories;
+mod many_timers;
 mod model_vectors;
 mod plans;
 mod reach;

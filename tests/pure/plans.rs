@@ -139,7 +139,7 @@ fn record() -> impl Strategy<Value = RecordPlan> {
     let yes = || prop::bool::weighted(0.85);
     let guardian = prop::option::weighted(0.7, (when(), [yes(), yes(), yes()]));
     let decisions = vec(decision(), PURPOSES.len());
-    let times = (prop::option::weighted(0.6, when()), prop::option::weighted(0.1, when()));
+    let times = (prop::option::weighted(0.6, when()), prop::option::weighted(0.15, when()));
     (version, recorded, age_band, decisions, guardian, times).prop_map(
         |(version, recorded, age_band, decisions, guardian, (second_step, signal))| RecordPlan {
             version,
@@ -162,7 +162,7 @@ fn click() -> impl Strategy<Value = ClickPlan> {
     ]);
     let subject = prop::option::weighted(0.93, 0..SUBJECTS.len());
     let cents = prop::option::weighted(0.7, by(&[100, 200, 50, -100]));
-    let at = prop_oneof![4 => Just(When::By(-3)), 5 => when()];
+    let at = prop_oneof![4 => Just(When::By(-3)), 5 => when(), 1 => odd_time()];
     let fields = [0..4usize, 0..5, 0..3, 0..4];
     (subject, 0..SESSIONS.len(), at, kind, fields, cents, prop::bool::weighted(0.08)).prop_map(
         |(subject, session, at, kind, fields, cents, signal)| ClickPlan {
@@ -177,10 +177,23 @@ fn click() -> impl Strategy<Value = ClickPlan> {
     )
 }
 
+/// Too late for most rulebooks, or at the edge of being too far ahead.
+fn odd_time() -> impl Strategy<Value = When> {
+    by(&[-31 * DAY, 5 * MINUTE, 5 * MINUTE + 1]).prop_map(When::By)
+}
+
+/// One that binds although it counts nowhere.
+fn odd_signal() -> impl Strategy<Value = Op> {
+    (click(), 0..SUBJECTS.len(), odd_time()).prop_map(|(click, subject, at)| {
+        Op::Click(ClickPlan { subject: Some(subject), at, signal: true, ..click })
+    })
+}
+
 fn op() -> impl Strategy<Value = Op> {
     let subject = || 0..SUBJECTS.len();
     prop_oneof![
         30 => click().prop_map(Op::Click),
+        1 => odd_signal(),
         9 => (subject(), record()).prop_map(|(subject, it)| Op::Record(subject, Box::new(it))),
         1 => subject().prop_map(Op::Again),
         1 => subject().prop_map(Op::Erasure),

@@ -12,7 +12,7 @@ use crate::histories::{History, click_input};
 use crate::model::{Assigned, Entry, Model};
 use crate::plans;
 
-const HISTORIES: usize = 600;
+const HISTORIES: usize = 800;
 
 #[test]
 fn random_histories_reach_every_verdict_outcome_and_reason() {

@@ -1,0 +1,127 @@
+//! `assent run`: the service. Everything is checked before the group is joined; a signal drains.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{sleep, timeout};
+
+use super::Globals;
+use crate::clock::SystemClock;
+use crate::config::{Config, load_rulebook, read_keyset};
+use crate::domain::pseudonym::KeyRing;
+use crate::failure::{Failure, Result};
+use crate::http::{self, Status};
+use crate::pipeline::{self, Running, Start};
+use crate::telemetry::metrics::Metrics;
+
+/// A drain that takes longer is cut off: the process ends within 10 s of the signal (design,
+/// section 8), and what was not committed is decided again by whoever has the partitions next.
+const DRAINED_WITHIN: Duration = Duration::from_secs(9);
+
+/// How often the end of the workers is looked at.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Decide clicks, until a signal or for as long as it is not impossible
+///
+/// Joins the consumer group and keeps segments, tombstones and the audit up to date. SIGTERM and
+/// SIGINT: commits, leaves the group, exits 0 within 10 s. To share the load, start more instances,
+/// each with a pipeline.state_dir of its own.
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  assent run --config /etc/assent/assent.yaml")]
+pub struct Args {}
+
+pub fn execute(_: &Args, globals: &Globals) -> Result<()> {
+    let config = Arc::new(globals.load_config()?);
+    let start = prepare(&config)?;
+    let metrics = Arc::clone(&start.metrics);
+    let _server = http::serve(config.http.listen, metrics, Arc::clone(&start.status))?;
+    runtime()?.block_on(serve(start))
+}
+
+fn prepare(config: &Arc<Config>) -> Result<Start> {
+    let rulebook = load_rulebook(&config.rulebook)?;
+    let keyset = read_keyset(&config.keyset)?;
+    let purposes: Vec<String> = rulebook.rulebook.purposes.iter().map(|p| p.id.clone()).collect();
+    let clock = Arc::new(SystemClock);
+    let (workers, max_sync_lag) = (config.pipeline.workers, config.consent.max_sync_lag);
+    Ok(Start {
+        config: Arc::clone(config),
+        rulebook_yaml: rulebook.yaml.into(),
+        rulebook: Arc::new(rulebook.rulebook),
+        keys: Arc::new(KeyRing::new(&keyset, &purposes)),
+        metrics: Arc::new(Metrics::new()),
+        status: Arc::new(Status::new(workers, max_sync_lag, clock.clone())),
+        clock,
+    })
+}
+
+fn runtime() -> Result<Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::failed(format!("can't start: {error}")))
+}
+
+async fn serve(start: Start) -> Result<()> {
+    let mut signals = Signals::listen()?;
+    let starting = tokio::task::spawn_blocking(move || pipeline::start(start));
+    if signals.come_before(|| starting.is_finished()).await {
+        std::process::exit(0); // nothing was joined, so there is nothing to give back
+    }
+    let running =
+        starting.await.map_err(|error| Failure::failed(format!("can't start: {error}")))??;
+    if signals.come_before(|| running.is_finished()).await {
+        drain(&running).await;
+    }
+    running.wait()
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self> {
+        let listen = |kind| {
+            signal(kind)
+                .map_err(|error| Failure::failed(format!("can't listen to signals: {error}")))
+        };
+        let (terminate, interrupt) =
+            (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+        Ok(Self { terminate, interrupt })
+    }
+
+    /// Waits for a signal or until `done`; was it a signal?
+    async fn come_before(&mut self, done: impl Fn() -> bool) -> bool {
+        while !done() {
+            let either = poll_fn(|context| match self.terminate.poll_recv(context) {
+                Poll::Ready(_) => Poll::Ready(()),
+                Poll::Pending => self.interrupt.poll_recv(context).map(|_| ()),
+            });
+            if timeout(LOOK, either).await.is_ok() {
+                return true;
+            }
+        }
+        false
+    }
+}
+
+async fn drain(running: &Running) {
+    tracing::info!("told to end: committing what is in hand, then leaving the group");
+    running.stop();
+    let ended = async {
+        while !running.is_finished() {
+            sleep(LOOK).await;
+        }
+    };
+    if timeout(DRAINED_WITHIN, ended).await.is_err() {
+        tracing::warn!("not drained in time; what was not committed is decided again later");
+        std::process::exit(0);
+    }
+}

@@ -1,0 +1,305 @@
+//! The main job on a real Kafka: what goes in comes out once, whatever ends in between.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use serde_json::{Value, json};
+
+use crate::audit::{self, Audit};
+use crate::support::{self, Kafka, Message, Plan, Service, Shop, latest, now_ms, wait_until};
+
+const WITHIN: Duration = Duration::from_secs(30);
+const PURPOSES: [&str; 2] = ["partner-advertising", "personalized-offers"];
+
+#[test]
+fn a_grant_gives_a_segment_and_a_denial_takes_it() {
+    let kafka = kafka_or_skip!();
+    let shop = Shop::open(kafka);
+    let service = Service::start(&shop, "a");
+    service.await_ready();
+
+    kafka.produce([shop.consent(&consent("kim", 1, "GRANTED"))]);
+    kafka.produce((0..3).map(|_| shop.click(&view("kim"))));
+    let key = wait_until(WITHIN, "an assignment", || {
+        latest(&shop.committed("segments.personalized-offers")).into_keys().next()
+    });
+    assert_eq!(key.len(), 23);
+
+    let denied = Instant::now();
+    kafka.produce([shop.consent(&consent("kim", 2, "DENIED"))]);
+    let tombstone = wait_until(WITHIN, "a tombstone", || {
+        let records = shop.committed("segments.personalized-offers");
+        records.into_iter().find(|record| record.value.is_none())
+    });
+    let took = denied.elapsed();
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert_eq!(tombstone.key, Some(key));
+    assert_eq!(tombstone.header("reason"), Some("opted_out"));
+    assert_eq!(tombstone.header("consent_version"), Some("2"));
+
+    kafka.produce([shop.click(&view("kim"))]);
+    let audit = settled(&shop);
+    let last = audit.clicks.values().max_by_key(|entry| entry.decided_at).unwrap();
+    assert_eq!(last.verdicts["personalized-offers"], "OPTED_OUT");
+    let metrics = service.metrics();
+    let consumed = metrics.count("assent_records_consumed_total", &[]);
+    assert_eq!(consumed, 6);
+    assert_eq!(metrics.count("assent_outcomes_total", &[]), consumed);
+    assert_eq!(metrics.count("assent_tombstones_total", &[("reason", "opted_out")]), 1);
+    assert_eq!(metrics.sum("assent_assigned_partitions", &[]), Some(4.0));
+    service.stop();
+}
+
+#[test]
+fn restarts_and_kills_lose_and_double_nothing() {
+    let kafka = kafka_or_skip!();
+    let shop = Shop::open(kafka);
+    for round in 0..4 {
+        let service = Service::start(&shop, "a");
+        service.await_ready();
+        let subjects = (0..40).map(|i| format!("r{round}-s{i}"));
+        for subject in subjects {
+            kafka.produce([shop.consent(&consent(&subject, 1, "GRANTED"))]);
+            kafka.produce((0..4).map(|_| shop.click(&view(&subject))));
+        }
+        if round == 3 {
+            settled(&shop);
+            service.stop();
+        } else if round == 1 {
+            service.stop();
+        } else {
+            service.kill();
+        }
+    }
+    let audit = settled(&shop);
+    assert_eq!((audit.clicks.len(), audit.consents.len()), (4 * 160, 4 * 40));
+    assert_eq!(live_keys(&shop).len(), 160);
+}
+
+#[test]
+fn a_denial_that_was_acknowledged_before_the_click_is_never_missed() {
+    let kafka = kafka_or_skip!();
+    let shop = Shop::open(kafka);
+    let service = Service::start(&shop, "a");
+    service.await_ready();
+    let subjects: Vec<String> = (0..2_000).map(|i| format!("race-{i}")).collect();
+    kafka.produce(subjects.iter().map(|s| shop.consent(&consent(s, 1, "GRANTED"))));
+    kafka.produce(subjects.iter().map(|s| shop.click(&view(s))));
+
+    let mut raced = Vec::new();
+    for subject in &subjects {
+        kafka.produce([shop.consent(&consent(subject, 2, "DENIED"))]);
+        raced.extend(kafka.produce([shop.click(&view(subject))]));
+    }
+    let audit = settled(&shop);
+    for place in raced {
+        assert_eq!(audit.clicks[&place].verdicts["personalized-offers"], "OPTED_OUT", "{place:?}");
+    }
+    assert_eq!(live_keys(&shop), BTreeSet::new());
+    service.stop();
+}
+
+#[test]
+fn an_open_transaction_on_consent_holds_clicks_then_makes_them_stale_then_ends() {
+    let kafka = kafka_or_skip!();
+    let plan = Plan {
+        settings: json!({"consent": {"max_sync_lag": "3s"}}),
+        partitions: 1,
+        ..Plan::default()
+    };
+    let shop = Shop::open_with(kafka, &plan);
+    let service = Service::start(&shop, "a");
+    service.await_ready();
+    kafka.produce([shop.consent(&consent("kim", 1, "GRANTED"))]);
+    kafka.produce([shop.click(&view("kim"))]);
+    settled(&shop);
+
+    let foreign = open_transaction(kafka, &shop.consent(&consent("lee", 1, "GRANTED")));
+    let place = kafka.produce([shop.click(&view("kim"))])[0];
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(!audit::read(&shop).clicks.contains_key(&place), "held");
+
+    let entry =
+        wait_until(WITHIN, "a stale decision", || audit::read(&shop).clicks.get(&place).cloned());
+    assert_eq!(entry.verdicts["personalized-offers"], "CONSENT_STALE");
+    assert!(!entry.gate_open);
+    wait_until(WITHIN, "503 while the gate is closed", || {
+        (service.readyz().0 == 503).then_some(())
+    });
+
+    foreign.commit_transaction(WITHIN).expect("committed");
+    service.await_ready();
+    let place = kafka.produce([shop.click(&view("kim"))])[0];
+    let audit = settled(&shop);
+    assert_eq!(audit.clicks[&place].verdicts["personalized-offers"], "OPT_IN");
+    service.stop();
+}
+
+#[test]
+fn two_instances_share_the_partitions_and_take_over_from_each_other() {
+    let kafka = kafka_or_skip!();
+    let shop = Shop::open(kafka);
+    let (first, second) = (Service::start(&shop, "a"), Service::start(&shop, "b"));
+    let owned = |service: &Service| service.metrics().count("assent_assigned_partitions", &[]);
+    wait_until(WITHIN, "two partitions each", || {
+        (owned(&first) == 2 && owned(&second) == 2).then_some(())
+    });
+    first.await_ready();
+    second.await_ready();
+    traffic(&shop, "both", 50);
+    settled(&shop);
+
+    second.stop();
+    wait_until(WITHIN, "all partitions with the first", || (owned(&first) == 4).then_some(()));
+    traffic(&shop, "one", 50);
+    settled(&shop);
+
+    let third = Service::start(&shop, "c");
+    third.await_ready();
+    first.kill();
+    traffic(&shop, "killed", 50);
+    let killed = Instant::now();
+    let audit = settled(&shop);
+    assert!(killed.elapsed() < Duration::from_secs(30), "{:?}", killed.elapsed());
+    assert_eq!(audit.clicks.len(), 3 * 200);
+    assert_eq!(live_keys(&shop).len(), 150);
+    third.stop();
+}
+
+#[test]
+fn a_stopped_process_that_goes_on_later_commits_nothing() {
+    let kafka = kafka_or_skip!();
+    let shop = Shop::open(kafka);
+    let zombie = Service::start(&shop, "a");
+    zombie.await_ready();
+    traffic(&shop, "before", 20);
+    zombie.sigstop();
+    let heir = Service::start(&shop, "b");
+    heir.await_ready();
+    traffic(&shop, "meanwhile", 20);
+    settled(&shop);
+    zombie.sigcont();
+    traffic(&shop, "after", 20);
+    let audit = settled(&shop);
+    assert_eq!(audit.clicks.len(), 3 * 80);
+    zombie.await_ready();
+    zombie.stop();
+    heir.stop();
+}
+
+#[test]
+fn a_broker_that_dies_is_outlasted() {
+    let kafka = own_kafka_or_skip!();
+    let shop = Shop::open(&kafka);
+    let service = Service::start(&shop, "a");
+    service.await_ready();
+    traffic(&shop, "before", 20);
+    for round in 0..2 {
+        kafka.kill();
+        std::thread::sleep(Duration::from_secs(3));
+        kafka.restart();
+        traffic(&shop, &format!("after-{round}"), 20);
+        settled_within(&shop, Duration::from_secs(60));
+    }
+    let audit = settled(&shop);
+    assert_eq!(audit.clicks.len(), 3 * 80);
+    service.stop();
+}
+
+#[test]
+fn what_is_wrong_before_the_start_is_one_message_and_78() {
+    let kafka = kafka_or_skip!();
+    let shop = Shop::open_with(kafka, &Plan { create_topics: false, ..Plan::default() });
+    let missing = shop.run(&["run"]);
+    assert_eq!(missing.code, Some(78), "{}", missing.stderr);
+    assert!(missing.stderr.contains("assent topics create"), "{}", missing.stderr);
+
+    let mut plans = shop.topic_plans(&PURPOSES);
+    let consent = plans.iter_mut().find(|p| p.name.ends_with("consent-changelog")).unwrap();
+    consent.partitions = 3;
+    kafka.create_topics(&plans);
+    let unequal = shop.run(&["run"]);
+    assert_eq!(unequal.code, Some(78), "{}", unequal.stderr);
+    assert!(unequal.stderr.contains("has 3 partitions") && unequal.stderr.contains("has 4"));
+}
+
+#[test]
+fn a_second_process_on_the_same_state_dir_is_refused() {
+    let kafka = kafka_or_skip!();
+    let shop = Shop::open(kafka);
+    let service = Service::start(&shop, "a");
+    service.await_ready();
+    let mut second = shop.command(&["run"]);
+    second.env("ASSENT__PIPELINE__STATE_DIR", shop.folder().join("state-a"));
+    let refused = support::Finished::of(&mut second);
+    assert_eq!(refused.code, Some(78), "{}", refused.stderr);
+    assert!(refused.stderr.contains("pipeline.state_dir"), "{}", refused.stderr);
+    service.stop();
+}
+
+/// A subject of age who looked at nothing yet; every purpose with this status.
+fn consent(subject_id: &str, version: i64, status: &str) -> Value {
+    let since = now_ms() - 60_000;
+    let decision =
+        json!({"status": status, "since": since, "expires_at": null, "notice_version": null});
+    json!({
+        "subject_id": subject_id, "version": version, "recorded_at": now_ms(),
+        "age_band": "FROM_18",
+        "decisions": {PURPOSES[0]: decision.clone(), PURPOSES[1]: decision},
+        "guardian": null, "double_opt_in_at": null, "opt_out_signal_at": null,
+        "source": "test", "receipt_id": null,
+    })
+}
+
+fn view(subject_id: &str) -> Value {
+    json!({
+        "event_id": "5f0c3b8e-9a51-4f4a-8f65-3f1d0b8a4a11",
+        "subject_id": subject_id, "session_id": format!("session-of-{subject_id}"),
+        "occurred_at": now_ms(), "kind": "PRODUCT_VIEW", "category": "preschool-toys",
+        "product_id": "p-1", "product_age_range": null, "value_cents": null, "region": null,
+        "gpc": false, "gpp": null,
+    })
+}
+
+/// Subjects who grant and then look at preschool toys four times each.
+fn traffic(shop: &Shop<'_>, prefix: &str, subjects: usize) {
+    let names: Vec<String> = (0..subjects).map(|i| format!("{prefix}-{i}")).collect();
+    shop.kafka.produce(names.iter().map(|s| shop.consent(&consent(s, 1, "GRANTED"))));
+    shop.kafka.produce(names.iter().flat_map(|s| (0..4).map(|_| shop.click(&view(s)))));
+}
+
+/// Waits until every input is audited, then holds all of it against the contract.
+fn settled(shop: &Shop<'_>) -> Audit {
+    settled_within(shop, WITHIN)
+}
+
+fn settled_within(shop: &Shop<'_>, within: Duration) -> Audit {
+    let wanted = shop.committed("clickstream").len() + shop.committed("consent-changelog").len();
+    let audit = wait_until(within, "every input audited", || {
+        let audit = audit::read(shop);
+        (audit.clicks.len() + audit.consents.len() >= wanted).then_some(audit)
+    });
+    audit.assert_whole(shop);
+    audit.assert_effects(shop, &PURPOSES);
+    audit
+}
+
+fn live_keys(shop: &Shop<'_>) -> BTreeSet<Vec<u8>> {
+    latest(&shop.committed("segments.personalized-offers")).into_keys().collect()
+}
+
+fn open_transaction(kafka: &Kafka, message: &Message) -> BaseProducer {
+    let id = format!("foreign-{}", message.topic);
+    let producer: BaseProducer =
+        kafka.client().set("transactional.id", id).create().expect("a producer");
+    producer.init_transactions(WITHIN).expect("initialized");
+    producer.begin_transaction().expect("begun");
+    let record = BaseRecord::to(&message.topic)
+        .partition(0)
+        .key(message.key.as_deref().expect("a key"))
+        .payload(message.value.as_deref().expect("a value"));
+    producer.send(record).expect("taken");
+    producer.flush(WITHIN).expect("delivered");
+    producer
+}
