@@ -9,6 +9,8 @@
 mod support;
 
 mod audit;
+mod commands;
+mod demo;
 mod pipeline;
 mod preflight;
 mod rig;
