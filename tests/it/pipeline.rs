@@ -200,7 +200,7 @@ fn a_broker_that_dies_is_outlasted() {
         std::thread::sleep(Duration::from_secs(3));
         kafka.restart();
         traffic(&shop, &format!("after-{round}"), 20);
-        settled_within(&shop, Duration::from_secs(60));
+        settled_within(&shop, 2 * WITHIN);
     }
     let audit = settled(&shop);
     assert_eq!(audit.clicks.len(), 3 * 80);
