@@ -9,5 +9,8 @@
 mod support;
 
 mod audit;
+#[cfg(feature = "crash-points")]
+mod crash;
 mod pipeline;
+mod proxy;
 mod rig;
