@@ -13,4 +13,8 @@ mod commands;
 mod demo;
 mod pipeline;
 mod preflight;
+#[cfg(feature = "crash-points")]
+mod crash;
+mod pipeline;
+mod proxy;
 mod rig;
