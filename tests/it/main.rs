@@ -10,11 +10,10 @@ mod support;
 
 mod audit;
 mod commands;
+#[cfg(feature = "crash-points")]
+mod crash;
 mod demo;
 mod pipeline;
 mod preflight;
-#[cfg(feature = "crash-points")]
-mod crash;
-mod pipeline;
 mod proxy;
 mod rig;
