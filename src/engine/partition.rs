@@ -38,6 +38,23 @@ pub struct Setup {
     pub sources: Vec<String>,
 }
 
+impl Setup {
+    /// The same with other keys, prepared for the same purposes.
+    #[must_use]
+    pub fn with_keys(&self, keys: Arc<KeyRing>) -> Self {
+        Self {
+            keys,
+            rulebook: Arc::clone(&self.rulebook),
+            rulebook_yaml: Arc::clone(&self.rulebook_yaml),
+            group_id: self.group_id.clone(),
+            lease: self.lease,
+            partitioner: self.partitioner,
+            segment_partitions: self.segment_partitions.clone(),
+            sources: self.sources.clone(),
+        }
+    }
+}
+
 /// How far a partition is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Positions {
@@ -163,9 +180,17 @@ impl Partition {
         Ok(())
     }
 
-    /// Is anything live under a key that is no longer emitted?
+    /// Is any subject's pseudonym under a key that is no longer emitted? Looks at every subject.
     pub fn has_old_keys(&self) -> bool {
-        self.stats.has_live_key_but_of(self.mandate.setup.keys.active())
+        let active = self.mandate.setup.keys.active();
+        self.subjects
+            .iter()
+            .any(|(_, subject)| subject.purposes.iter().any(|s| s.pseudonym.version() != active))
+    }
+
+    /// Partition counts of the segment topics that this partition ever wrote to, by purpose.
+    pub fn segment_partitions(&self) -> &BTreeMap<String, i32> {
+        &self.ledger.segment_partitions
     }
 
     /// Does anything live rest on an earlier rulebook?

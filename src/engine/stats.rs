@@ -71,11 +71,6 @@ impl Stats {
         names.into_iter()
     }
 
-    /// Is a key live under another version than this?
-    pub fn has_live_key_but_of(&self, version: u8) -> bool {
-        self.live_keys.iter().any(|((_, of), keys)| *of != version && *keys > 0)
-    }
-
     fn shift(&mut self, subject: &Subject, edition: Edition, by: i64) {
         *self.subjects.entry(SubjectKind::of(subject)).or_default() += by;
         for state in &subject.purposes {

@@ -163,7 +163,8 @@ impl Transactor {
         let deadline = around.now() + around.at_most(DELIVER);
         for (&partition, part) in &batch.parts {
             for output in &part.output.outputs {
-                around.shared.destinations.publish(partition, output, &mut |record| {
+                let purposes = &part.output.purposes;
+                around.shared.destinations.publish(partition, purposes, output, &mut |record| {
                     producer.send(record, clock, deadline)
                 })?;
             }
