@@ -97,7 +97,7 @@ fn a_replay_shifts_all_files_by_one_amount_and_sends_consent_first() {
     let clicks = write(
         &shop,
         "clicks.jsonl",
-        &(0..10).map(|i| format!("{}\n", click(&format!("s{i}"), 10_000 + i))).collect::<String>(),
+        &json_lines((0..10).map(|i| click(&format!("s{i}"), 10_000 + i))),
     );
     let records = write(&shop, "consent.jsonl", &format!("{}\n", consent(SUBJECT, 1, 4_000)));
     let files = [clicks.to_str().unwrap(), records.to_str().unwrap()];
@@ -168,14 +168,12 @@ fn segments_are_listed_got_and_gone_after_a_withdrawal() {
         "--coppa-consent",
     ])
     .ok();
-    let lines: String = (0..3)
-        .map(|i| {
-            let mut click = click(&format!("s{i}"), now_ms());
-            click["subject_id"] = json!(SUBJECT);
-            format!("{click}\n")
-        })
-        .collect();
-    let file = write(&shop, "clicks.jsonl", &lines);
+    let views = (0..3).map(|i| {
+        let mut click = click(&format!("s{i}"), now_ms());
+        click["subject_id"] = json!(SUBJECT);
+        click
+    });
+    let file = write(&shop, "clicks.jsonl", &json_lines(views));
     shop.run(&["replay", file.to_str().unwrap()]).ok();
 
     let get = ["segments", "get", "--subject", SUBJECT, "--purpose", OFFERS, "--json"];
@@ -189,8 +187,8 @@ fn segments_are_listed_got_and_gone_after_a_withdrawal() {
     let by_pseudonym =
         shop.run(&["segments", "get", pseudonym, "--purpose", OFFERS, "--json"]).ok().json();
     assert_eq!(by_pseudonym, got);
-    assert_eq!(list(&shop, &[]), [got.clone()]);
-    assert_eq!(list(&shop, &["--segment", "preschool-explorers"]), [got.clone()]);
+    assert_eq!(list(&shop, &[]), std::slice::from_ref(&got));
+    assert_eq!(list(&shop, &["--segment", "preschool-explorers"]), std::slice::from_ref(&got));
     assert!(list(&shop, &["--segment", "cart-waiting"]).is_empty());
     assert!(list(&shop, &["--limit", "0"]).is_empty());
 
@@ -221,6 +219,10 @@ fn list(shop: &Shop<'_>, filter: &[&str]) -> Vec<Value> {
 
 fn value(schema: &str, record: &Record) -> Value {
     decode(schema, record.value.as_deref().expect("a value"))
+}
+
+fn json_lines(values: impl Iterator<Item = Value>) -> String {
+    values.fold(String::new(), |text, value| text + &value.to_string() + "\n")
 }
 
 fn write(shop: &Shop<'_>, name: &str, text: &str) -> PathBuf {
