@@ -2,6 +2,8 @@
 //! else git's answer in a release build, else `unknown`. A debug build doesn't ask, so that a commit
 //! doesn't rebuild everything.
 
+#![allow(clippy::disallowed_methods)] // a build script is told everything by environment variables
+
 use std::process::Command;
 
 fn main() {

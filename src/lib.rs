@@ -36,6 +36,8 @@ pub mod clock;
 #[cfg(feature = "service")]
 pub mod config;
 #[cfg(feature = "service")]
+pub mod demo;
+#[cfg(feature = "service")]
 pub mod failure;
 #[cfg(feature = "service")]
 pub mod http;

@@ -1,5 +1,6 @@
 //! `assent keys`: make a keyset, and see what is in one. Secrets are never shown.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use serde_json::json;
@@ -86,5 +87,8 @@ fn show(globals: &Globals) -> Result<()> {
 }
 
 fn fingerprint_prefix(fingerprint: &[u8; 32]) -> String {
-    fingerprint[..FINGERPRINT_SHOWN].iter().map(|byte| format!("{byte:02x}")).collect()
+    fingerprint[..FINGERPRINT_SHOWN].iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }

@@ -3,11 +3,18 @@
 //! A command is a `clap::Args` and a function `execute(args, globals)`.
 
 mod check;
+mod consent;
+mod demo;
+mod generate;
 mod keys;
+mod progress;
+mod replay;
 mod rules;
 mod run;
+mod segments;
 pub mod stdout;
 mod topics;
+mod when;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -56,22 +63,39 @@ struct Options {
 
 #[derive(Subcommand)]
 enum Command {
+    Demo(demo::Args),
     Run(run::Args),
     Check(check::Args),
     Topics(topics::Args),
     Rules(rules::Args),
     Keys(keys::Args),
+    Generate(generate::Args),
+    Replay(replay::Args),
+    Consent(consent::Args),
+    Segments(segments::Args),
 }
 
 impl Command {
     fn execute(&self, globals: &Globals) -> Result<()> {
         match self {
+            Self::Demo(args) => demo::execute(args, globals),
             Self::Run(args) => run::execute(args, globals),
             Self::Check(args) => check::execute(args, globals),
             Self::Topics(args) => topics::execute(args, globals),
             Self::Rules(args) => rules::execute(args, globals),
             Self::Keys(args) => keys::execute(args, globals),
+            Self::Generate(args) => generate::execute(args, globals),
+            Self::Replay(args) => replay::execute(args, globals),
+            Self::Consent(args) => consent::execute(args, globals),
+            Self::Segments(args) => segments::execute(args, globals),
         }
+    }
+}
+
+impl Command {
+    /// What is logged where RUST_LOG says nothing: the demo's screen is for its own lines.
+    fn level(&self) -> Option<&'static str> {
+        matches!(self, Self::Demo(_)).then_some("warn")
     }
 }
 
@@ -91,6 +115,12 @@ impl Globals {
     }
 }
 
+/// The purposes that the configured rulebook declares, sorted.
+fn declared_purposes(config: &Config) -> Result<Vec<String>> {
+    let rulebook = config::load_rulebook(&config.rulebook)?.rulebook;
+    Ok(rulebook.purposes.into_iter().map(|purpose| purpose.id).collect())
+}
+
 /// Runs the command line, and prints what failed as one message.
 pub fn main(
     arguments: impl IntoIterator<Item = OsString>,
@@ -102,7 +132,7 @@ pub fn main(
     };
     let Options { config, json, log_format } = line.options;
     let globals = Globals { config, json, log_format, variables };
-    let level = globals.variables.get("RUST_LOG").map(String::as_str);
+    let level = globals.variables.get("RUST_LOG").map(String::as_str).or(line.command.level());
     let result = logging::init(log_format, level).and_then(|()| line.command.execute(&globals));
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,12 +1,13 @@
 //! `assent topics create`: makes what is missing, leaves what is there, and says what differs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
 use super::{Globals, stdout};
+use crate::clock::SystemClock;
 use crate::config::load_rulebook;
-use crate::failure::{Failure, Result};
+use crate::failure::{Exit, Failure, Result};
 use crate::kafka::admin::{Admin, Cluster};
 use crate::kafka::topic_plan::{TopicPlan, topic_plans};
 
@@ -48,25 +49,46 @@ pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
     let admin = Admin::new(&config)?;
     let cluster = admin.cluster()?;
     let replication = replication(args.replication_factor, &cluster)?;
-    let found = existing_settings(&admin, &cluster, &plans)?;
+    let created = create_missing(&admin, &cluster, &plans, args.partitions, replication)?;
+    let cluster = admin.await_topics(&plans, &SystemClock)?;
+    let found = existing_settings(&admin, &created, &plans)?;
     for plan in &plans {
-        let result = match cluster.topics.get(&plan.name) {
-            None if admin.create(plan, args.partitions, replication)? => Made::Created,
-            None => Made::Exists(Vec::new()),
-            Some(&count) => {
-                Made::Exists(differences(plan, count, args.partitions, found.get(&plan.name)))
-            }
+        let count = cluster.topics.get(&plan.name).copied().unwrap_or_default();
+        let made = if created.contains(plan.name.as_str()) {
+            Made::Created
+        } else {
+            Made::Exists(differences(plan, count, args.partitions, found.get(&plan.name)))
         };
-        report(&plan.name, &result, globals.json)?;
+        report(&plan.name, &made, count, globals.json)?;
     }
     Ok(())
+}
+
+/// The names of those made now.
+fn create_missing<'a>(
+    admin: &Admin,
+    cluster: &Cluster,
+    plans: &'a [TopicPlan],
+    partitions: i32,
+    replication: i32,
+) -> Result<BTreeSet<&'a str>> {
+    let mut created = BTreeSet::new();
+    for plan in plans.iter().filter(|plan| !cluster.topics.contains_key(&plan.name)) {
+        if admin.create(plan, partitions, replication)? {
+            created.insert(plan.name.as_str());
+        }
+    }
+    Ok(created)
 }
 
 fn replication(asked: Option<i32>, cluster: &Cluster) -> Result<i32> {
     match asked {
         Some(count) if count as usize > cluster.brokers => Err(Failure::new(
-            crate::failure::Exit::Usage,
-            format!("--replication-factor {count}: the cluster has {} brokers", cluster.brokers),
+            Exit::Usage,
+            format!(
+                "--replication-factor {count}: more than the brokers there are, {}",
+                cluster.brokers
+            ),
         )),
         Some(count) => Ok(count),
         None if cluster.brokers >= REPLICATION => Ok(REPLICATION as i32),
@@ -78,13 +100,13 @@ type Settings = BTreeMap<String, String>;
 
 fn existing_settings(
     admin: &Admin,
-    cluster: &Cluster,
+    created: &BTreeSet<&str>,
     plans: &[TopicPlan],
 ) -> Result<BTreeMap<String, Settings>> {
     let existing: Vec<&str> = plans
         .iter()
         .map(|plan| plan.name.as_str())
-        .filter(|name| cluster.topics.contains_key(*name))
+        .filter(|name| !created.contains(name))
         .collect();
     admin.settings(&existing)
 }
@@ -107,7 +129,7 @@ pub(super) fn setting_differences(plan: &TopicPlan, settings: &Settings) -> Vec<
         .iter()
         .filter_map(|(name, planned)| {
             let found = settings.get(*name).map_or("unset", String::as_str);
-            (found != planned).then(|| format!("{name}={found}, not {planned}"))
+            (!planned.accepts(found)).then(|| format!("{name}={found}, not {}", planned.value()))
         })
         .collect()
 }
@@ -118,19 +140,22 @@ enum Made {
     Exists(Vec<String>),
 }
 
-fn report(topic: &str, made: &Made, is_json: bool) -> Result<()> {
+fn report(topic: &str, made: &Made, partitions: i32, is_json: bool) -> Result<()> {
     let (result, differences) = match made {
         Made::Created => ("created", &[] as &[String]),
         Made::Exists(differences) => ("exists", differences.as_slice()),
     };
     if is_json {
-        return stdout::json(
-            &json!({ "topic": topic, "result": result, "differences": differences }),
-        );
+        return stdout::json(&json!({
+            "topic": topic,
+            "result": result,
+            "partitions": partitions,
+            "differences": differences,
+        }));
     }
     let differences = match differences {
         [] => String::new(),
         _ => format!(" ({})", differences.join("; ")),
     };
-    stdout::line(&format!("{topic}: {result}{differences}"))
+    stdout::line(&format!("{topic}: {result}, {partitions} partitions{differences}"))
 }

@@ -97,7 +97,7 @@ impl Topics {
 
 #[derive(Clone, Debug)]
 pub struct Consent {
-    /// Past this, clicks are decided CONSENT_STALE.
+    /// Past this, clicks are decided `CONSENT_STALE`.
     pub max_sync_lag: Duration,
     pub sources: BTreeMap<String, Source>,
 }

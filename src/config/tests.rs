@@ -34,7 +34,7 @@ fn an_empty_file_is_the_defaults_of_the_contract() {
         assert_eq!(config.topics.dead_letters, "segmentation-dead-letters");
         assert_eq!(config.rulebook, Path::new("/etc/assent/rules/children-retail.yaml"));
         assert_eq!(config.keyset, Path::new("/etc/assent/keys/keyset.json"));
-        assert_eq!(config.consent.max_sync_lag, Duration::from_secs(60));
+        assert_eq!(config.consent.max_sync_lag, Duration::from_mins(1));
         assert!(config.consent.sources.is_empty());
         assert_eq!(config.pipeline.workers, 1);
         assert_eq!(config.pipeline.commit_interval, Duration::from_millis(100));
@@ -61,9 +61,9 @@ http: {listen: "localhost:0"}
     assert_eq!(config.kafka.properties["linger.ms"], "5");
     assert_eq!(config.rulebook, Path::new("/rules/shop.yaml"));
     let cmp = &config.consent.sources["cmp"];
-    assert_eq!((cmp.max_silence, cmp.on_silence), (Duration::from_secs(300), OnSilence::Close));
+    assert_eq!((cmp.max_silence, cmp.on_silence), (Duration::from_mins(5), OnSilence::Close));
     let web = &config.consent.sources["web"];
-    assert_eq!((web.max_silence, web.on_silence), (Duration::from_secs(900), OnSilence::Alert));
+    assert_eq!((web.max_silence, web.on_silence), (Duration::from_mins(15), OnSilence::Alert));
     assert_eq!(config.pipeline.workers, 4);
     assert_eq!(config.http.listen.to_string(), "127.0.0.1:0");
 }
@@ -91,7 +91,7 @@ fn variables_win_over_the_file() {
     assert_eq!(config.topics.dead_letters, "dead");
     assert_eq!(config.kafka.properties["sasl.password"], "new");
     assert_eq!(config.kafka.properties["security.protocol"], "PLAINTEXT");
-    assert_eq!(config.consent.sources["cmp"].max_silence, Duration::from_secs(60));
+    assert_eq!(config.consent.sources["cmp"].max_silence, Duration::from_mins(1));
     assert!(!format!("{config:?}").contains("new"), "a secret in Debug");
 }
 

@@ -22,7 +22,7 @@ impl Timestamp {
 
     /// The start of the second that holds this moment: how clicks are kept (design, section 6).
     pub fn floor_second(self) -> Self {
-        Self(self.0.div_euclid(Span::SECOND.0) * Span::SECOND.0)
+        Self(self.0.div_euclid(Span::SECOND.0).saturating_mul(Span::SECOND.0))
     }
 
     /// The first full minute at or after this moment: how a binding time is kept (section 5).

@@ -62,6 +62,8 @@ pub struct Partition {
     pub(super) stats: Stats,
     /// The batch at hand; none between batches.
     pub(super) work: Option<Box<Work>>,
+    /// Counts the batches since the restore, from 1.
+    pub(super) batch: u64,
     pub(super) undo: Option<Box<Undo>>,
 }
 
@@ -93,6 +95,7 @@ impl Partition {
             Some(Box::new(Undo::of(&self.ledger, self.names.len(), &self.chunks, self.fresh)));
         self.work = Some(Box::new(Work::new(now, gate_open, self.terms.len())));
         self.ledger.now = now;
+        self.batch += 1;
     }
 
     /// The batch is committed: its past is forgotten.

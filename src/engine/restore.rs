@@ -184,6 +184,7 @@ impl Restore {
             deferred: HashSet::new(),
             stats: Stats::default(),
             work: None,
+            batch: 0,
             undo: None,
         };
         partition.look_ahead();

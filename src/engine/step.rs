@@ -121,11 +121,11 @@ impl Partition {
     /// The subjects whose own time has come and that this batch has not touched yet.
     fn take_due(&mut self) -> Vec<StateToken> {
         let (now, gate_open) = (self.desk().now, self.desk().gate_open);
-        let touched = &self.undo.as_ref().expect("a batch was begun").subjects;
+        let batch = self.batch;
         let mut due = Vec::new();
         while let Some((at, token)) = self.timers.pop(now) {
             let Some(subject) = self.subjects.get_mut(token) else { continue };
-            if subject.scheduled != at || touched.contains_key(&token) {
+            if subject.scheduled != at || subject.touched == batch {
                 continue;
             }
             if subject.due <= now {
@@ -136,16 +136,17 @@ impl Partition {
             }
         }
         if gate_open {
-            let waiting = |token: &&StateToken| {
-                !touched.contains_key(*token)
-                    && self.subjects.get(**token).is_some_and(|s| s.deferred && s.due > now)
+            let waiting = |subject: &Subject| {
+                subject.touched != batch && subject.deferred && subject.due > now
             };
-            due.extend(self.deferred.iter().filter(waiting).map(|&token| (Timestamp::MIN, token)));
+            let held_back = self.deferred.iter().copied();
+            let held_back = held_back.filter(|&t| self.subjects.get(t).is_some_and(waiting));
+            due.extend(held_back.map(|token| (Timestamp::MIN, token)));
         }
         due.sort_unstable();
-        for (at, token) in due.split_off(due.len().min(TIMERS_PER_BATCH_MAX)) {
-            if at != Timestamp::MIN {
-                self.timers.push(at, token);
+        for (_, token) in due.split_off(due.len().min(TIMERS_PER_BATCH_MAX)) {
+            if let Some(subject) = self.subjects.get(token) {
+                self.timers.reinstate(token, subject);
             }
         }
         let mut tokens: Vec<StateToken> = due.into_iter().map(|(_, token)| token).collect();
@@ -213,8 +214,13 @@ impl Partition {
         decided: bool,
     ) -> ClickEffect {
         let token = self.setup.keys.state_token(subject_id);
-        if !click.opt_out_signal && (!decided || self.subjects.get(token).is_none()) {
-            return ClickEffect::default();
+        if !click.opt_out_signal {
+            if !decided {
+                return ClickEffect::default();
+            }
+            if let Some(effect) = self.look_at_click(token, click) {
+                return effect;
+            }
         }
         self.touch(token);
         let work = self.work.as_deref_mut().expect("a batch was begun");
@@ -235,19 +241,48 @@ impl Partition {
         }
     }
 
-    /// The first touch of a subject in a batch: remembers it for undo, and settles what is due.
-    fn touch(&mut self, token: StateToken) {
-        let undo = self.undo.as_mut().expect("a batch was begun");
-        if undo.subjects.contains_key(&token) {
-            return;
-        }
-        let subject = self.subjects.get_mut(token);
-        undo.subjects.insert(token, subject.as_deref().cloned());
+    /// Judges a click that changes nothing of its subject, without touching it: most clicks move no
+    /// counter. `None`: it does change something.
+    fn look_at_click(&mut self, token: StateToken, click: &Click<'_>) -> Option<ClickEffect> {
+        let Some(subject) = self.subjects.get(token) else { return Some(ClickEffect::default()) };
         let work = self.work.as_deref_mut().expect("a batch was begun");
-        let Some(subject) = subject else { return };
-        if subject.due <= work.now || (subject.deferred && work.gate_open) {
+        if subject.is_due(work.now, work.gate_open) && subject.touched != self.batch {
+            return None;
+        }
+        let (line_1_holds, at, now) = (!work.gate_open, click.occurred_at, work.now);
+        let mut allowed = false;
+        for (&terms, purpose) in self.terms.iter().zip(&self.setup.rulebook.purposes) {
+            let verdict = gate::decide_click(line_1_holds, Some(&subject.consent), terms, at, now);
+            if verdict.allows() && (purpose.counts(click) || subject.purpose(terms.name).is_none())
+            {
+                work.verdicts.clear();
+                return None;
+            }
+            allowed |= verdict.allows();
+            work.verdicts.push(verdict);
+        }
+        let named = subject.audit_token.filter(|_| allowed);
+        if allowed && named.is_none() {
+            work.verdicts.clear();
+            return None;
+        }
+        Some(ClickEffect { named, version: subject.consent.version() })
+    }
+
+    /// The first touch of a subject in a batch: remembers it for undo, and settles what is due.
+    fn touch(&mut self, token: StateToken) -> &mut Subject {
+        let subject = self.subjects.get_or_blank(token);
+        if subject.touched == self.batch {
+            return subject;
+        }
+        let undo = self.undo.as_mut().expect("a batch was begun");
+        undo.subjects.insert(token, (!subject.is_blank()).then(|| subject.clone()));
+        subject.touched = self.batch;
+        let work = self.work.as_deref_mut().expect("a batch was begun");
+        if subject.is_due(work.now, work.gate_open) {
             settle(&mut Reviser { setup: &self.setup, terms: &self.terms, work }, subject);
         }
+        subject
     }
 
     pub(super) fn desk(&mut self) -> &mut Work {

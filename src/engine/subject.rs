@@ -27,6 +27,8 @@ pub struct Subject {
     pub due: Timestamp,
     /// The moment of this subject's entry in the timers, if any. Not packed.
     pub scheduled: Timestamp,
+    /// The number of the batch that last touched it. Not packed.
+    pub touched: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +60,7 @@ impl Default for Subject {
             deferred: false,
             due: Timestamp::MAX,
             scheduled: Timestamp::MAX,
+            touched: 0,
         }
     }
 }
@@ -65,6 +68,11 @@ impl Default for Subject {
 impl Subject {
     pub fn purpose(&self, name: NameId) -> Option<&PurposeState> {
         self.purposes.iter().find(|state| state.name == name)
+    }
+
+    /// Does time alone, or a gate that opened, ask for a look at it?
+    pub fn is_due(&self, now: Timestamp, gate_open: bool) -> bool {
+        self.due <= now || (self.deferred && gate_open)
     }
 
     /// Is what is packed of the two the same?

@@ -41,8 +41,4 @@ impl Timers {
     pub fn peek(&self) -> Option<Timestamp> {
         self.heap.peek().map(|Reverse((at, _))| *at)
     }
-
-    pub fn push(&mut self, at: Timestamp, token: StateToken) {
-        self.heap.push(Reverse((at, token)));
-    }
 }

@@ -8,6 +8,8 @@ mod kept;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vectors;
 
 use kept::{Kept, Seen, Window};
 

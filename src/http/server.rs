@@ -144,7 +144,7 @@ mod tests {
 
     fn started() -> (Server, Arc<Status>, Arc<ManualClock>) {
         let clock = Arc::new(ManualClock::at(Timestamp(0)));
-        let status = Arc::new(Status::new(1, Duration::from_secs(60), clock.clone()));
+        let status = Arc::new(Status::new(1, Duration::from_mins(1), clock.clone()));
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         (serve(any, Arc::new(Metrics::new()), status.clone()).unwrap(), status, clock)
     }

@@ -147,7 +147,7 @@ mod tests {
 
     fn instance(workers: usize) -> (Status, Arc<ManualClock>) {
         let clock = Arc::new(ManualClock::at(Timestamp(0)));
-        (Status::new(workers, Duration::from_secs(60), clock.clone()), clock)
+        (Status::new(workers, Duration::from_mins(1), clock.clone()), clock)
     }
 
     #[test]

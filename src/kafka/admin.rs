@@ -11,6 +11,7 @@ use tokio::runtime::Runtime;
 
 use super::client::client_config;
 use super::topic_plan::TopicPlan;
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::failure::{Failure, Result};
 
@@ -20,11 +21,14 @@ const REACH: Duration = Duration::from_secs(10);
 /// A broker that answered may take this long to make topics.
 const OPERATION: Duration = Duration::from_secs(30);
 
+/// Between two looks at the brokers' metadata.
+const PROPAGATION: Duration = Duration::from_millis(100);
+
 /// The cluster as it is now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cluster {
     pub brokers: usize,
-    /// Partition count by topic.
+    /// Partition count by topic, where every partition has a leader.
     pub topics: BTreeMap<String, i32>,
 }
 
@@ -57,9 +61,28 @@ impl Admin {
             .topics()
             .iter()
             .filter(|topic| topic.error().is_none())
+            .filter(|topic| topic.partitions().iter().all(|partition| partition.leader() >= 0))
             .map(|topic| (topic.name().to_owned(), topic.partitions().len() as i32))
             .collect();
         Ok(Cluster { brokers: metadata.brokers().len(), topics })
+    }
+
+    /// Waits until the brokers show all of these topics with a leader each: a topic that was just
+    /// made takes a moment to reach every broker. Fails after 30 s.
+    pub fn await_topics(&self, plans: &[TopicPlan], clock: &dyn Clock) -> Result<Cluster> {
+        let deadline = clock.instant() + OPERATION;
+        loop {
+            let cluster = self.cluster()?;
+            let Some(missing) = plans.iter().find(|plan| !cluster.topics.contains_key(&plan.name))
+            else {
+                return Ok(cluster);
+            };
+            if clock.instant() >= deadline {
+                let message = "was made, but no broker shows it yet; run the command again";
+                return Err(Failure::failed(format!("topic {} {message}", missing.name)));
+            }
+            std::thread::sleep(PROPAGATION);
+        }
     }
 
     /// Every setting of these topics, defaults included; a topic that may not be described is
@@ -88,10 +111,12 @@ impl Admin {
 
     /// Makes one topic. `Ok(false)`: somebody else was faster.
     pub fn create(&self, plan: &TopicPlan, partitions: i32, replication: i32) -> Result<bool> {
-        let insync = if replication >= 3 { "2" } else { "1" };
-        let mut topic = NewTopic::new(&plan.name, partitions, TopicReplication::Fixed(replication))
-            .set("min.insync.replicas", insync);
-        for (name, value) in &plan.settings {
+        let settings: Vec<(&str, String)> =
+            plan.settings.iter().map(|(&name, setting)| (name, setting.value())).collect();
+        let replicas = TopicReplication::Fixed(replication);
+        let mut topic = NewTopic::new(&plan.name, partitions, replicas)
+            .set("min.insync.replicas", if replication >= 3 { "2" } else { "1" });
+        for (name, value) in &settings {
             topic = topic.set(name, value);
         }
         let options =

@@ -1,13 +1,17 @@
 //! Kafka through librdkafka: clients, and what the pipeline and the commands ask of a cluster.
 
 pub mod admin;
+pub mod assignments;
 pub mod client;
 pub mod consumer;
 mod context;
 pub mod forwarder;
+pub mod inputs;
 pub mod probe;
 pub mod producer;
+pub mod read;
 pub mod restore;
 pub mod sample;
 pub mod topic_plan;
 pub mod topics;
+pub mod write;

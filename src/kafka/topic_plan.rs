@@ -21,8 +21,41 @@ const CONTEXTUAL_SEGMENT: Span = Span::HOUR;
 pub struct TopicPlan {
     pub name: String,
     pub role: Role,
-    /// Kafka's names and values, as `kafka-configs` writes them.
-    pub settings: BTreeMap<&'static str, String>,
+    /// By Kafka's names.
+    pub settings: BTreeMap<&'static str, Setting>,
+}
+
+/// A setting of a topic. A topic is made with the value itself; what is stricter serves as well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Setting {
+    Exactly(&'static str),
+    /// Milliseconds.
+    AtMost(Span),
+    /// Milliseconds; Kafka's -1 is for ever.
+    AtLeast(Span),
+    /// Milliseconds; sensible, but nothing rests on it.
+    AtCreation(Span),
+}
+
+impl Setting {
+    /// As `kafka-configs` writes it.
+    pub fn value(self) -> String {
+        match self {
+            Self::Exactly(text) => text.to_owned(),
+            Self::AtMost(span) | Self::AtLeast(span) | Self::AtCreation(span) => span.0.to_string(),
+        }
+    }
+
+    /// Does this value, as the cluster has it, keep the contract?
+    pub fn accepts(self, found: &str) -> bool {
+        let millis: Option<i64> = found.parse().ok();
+        match self {
+            Self::Exactly(text) => found == text,
+            Self::AtMost(span) => millis.is_some_and(|found| (0..=span.0).contains(&found)),
+            Self::AtLeast(span) => millis.is_some_and(|found| found == -1 || found >= span.0),
+            Self::AtCreation(_) => true,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,47 +82,76 @@ pub fn topic_plans(config: &Config, rulebook: &Rulebook) -> Vec<TopicPlan> {
         plan(&topics.clickstream, Role::Input, delete(None)),
         plan(&topics.consent, Role::Input, consent()),
         plan(&topics.state, Role::Alongside, compact()),
-        plan(&topics.audit, Role::Alongside, delete(Some(AUDIT_RETENTION))),
+        plan(&topics.audit, Role::Alongside, delete(Some(Setting::AtLeast(AUDIT_RETENTION)))),
     ];
     let segments = rulebook.purposes.iter().map(|purpose| topics.segments_of(&purpose.id));
     plans.extend(segments.map(|name| plan(&name, Role::Output, compact())));
     plans.push(plan(&topics.contextual, Role::Output, contextual()));
-    plans.push(plan(&topics.dead_letters, Role::Output, delete(Some(DEAD_LETTER_RETENTION))));
+    plans.push(plan(
+        &topics.dead_letters,
+        Role::Output,
+        delete(Some(Setting::AtMost(DEAD_LETTER_RETENTION))),
+    ));
     plans
 }
 
-type Settings = BTreeMap<&'static str, String>;
+type Settings = BTreeMap<&'static str, Setting>;
 
 fn plan(name: &str, role: Role, settings: Settings) -> TopicPlan {
     TopicPlan { name: name.to_owned(), role, settings }
 }
 
 /// `retention`: `None` leaves it to the shop.
-fn delete(retention: Option<Span>) -> Settings {
-    let mut settings = Settings::from([("cleanup.policy", "delete".to_owned())]);
-    if let Some(Span(millis)) = retention {
-        settings.insert("retention.ms", millis.to_string());
-    }
+fn delete(retention: Option<Setting>) -> Settings {
+    let mut settings = Settings::from([("cleanup.policy", Setting::Exactly("delete"))]);
+    settings.extend(retention.map(|setting| ("retention.ms", setting)));
     settings
 }
 
 fn compact() -> Settings {
     Settings::from([
-        ("cleanup.policy", "compact".to_owned()),
-        ("max.compaction.lag.ms", Span::DAY.0.to_string()),
-        ("segment.ms", Span::HOUR.0.to_string()),
-        ("delete.retention.ms", (30 * Span::DAY.0).to_string()),
+        ("cleanup.policy", Setting::Exactly("compact")),
+        ("max.compaction.lag.ms", Setting::AtMost(Span::DAY)),
+        ("segment.ms", Setting::AtMost(Span::HOUR)),
+        ("delete.retention.ms", Setting::AtLeast(Span(30 * Span::DAY.0))),
     ])
 }
 
 fn consent() -> Settings {
     let mut settings = compact();
-    settings.insert("message.timestamp.type", "LogAppendTime".to_owned());
+    settings.insert("message.timestamp.type", Setting::Exactly("LogAppendTime"));
     settings
 }
 
 fn contextual() -> Settings {
-    let mut settings = delete(Some(CONTEXTUAL_RETENTION));
-    settings.insert("segment.ms", CONTEXTUAL_SEGMENT.0.to_string());
+    let mut settings = delete(Some(Setting::AtMost(CONTEXTUAL_RETENTION)));
+    settings.insert("segment.ms", Setting::AtCreation(CONTEXTUAL_SEGMENT));
     settings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_stricter_serves_as_well() {
+        let (day, most, least) =
+            ("86400000", Setting::AtMost(Span::DAY), Setting::AtLeast(Span::DAY));
+        let check = |setting: Setting, found: &str, expect: bool| {
+            assert_eq!(setting.accepts(found), expect, "{setting:?} {found}");
+        };
+        for (found, at_most, at_least) in [
+            (day, true, true),
+            ("1", true, false),
+            ("86400001", false, true),
+            ("9223372036854775807", false, true),
+            ("-1", false, true),
+            ("", false, false),
+        ] {
+            check(most, found, at_most);
+            check(least, found, at_least);
+        }
+        check(Setting::Exactly("compact"), "compact,delete", false);
+        assert_eq!(most.value(), day);
+    }
 }

@@ -71,11 +71,11 @@ fn bucketed(declaration: &Declaration, buckets: &[f64]) -> HistogramOpts {
 macro_rules! catalog {
     ($($field:ident: $type:ident [$($label:literal),*] $(in $buckets:ident)? = $help:literal;)+) => {
         /// Every metric of the catalog, registered in a registry of its own. Each field is named
-        /// as its metric without `assent_`; cloning a field clones a handle.
+        /// as its metric without `assent_`, and [`CATALOG`] says what it means; cloning a field clones a handle.
         #[derive(Clone)]
         pub struct Metrics {
             registry: Registry,
-            $(#[doc = $help] pub $field: $type,)+
+            $(pub $field: $type,)+
         }
 
         /// The declarations, in the order of the documents.

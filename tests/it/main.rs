@@ -9,8 +9,11 @@
 mod support;
 
 mod audit;
+mod commands;
 #[cfg(feature = "crash-points")]
 mod crash;
+mod demo;
 mod pipeline;
+mod preflight;
 mod proxy;
 mod rig;

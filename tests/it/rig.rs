@@ -102,5 +102,13 @@ fn vectors() -> Value {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+}
+
+#[test]
+fn the_program_finds_nothing_wrong_with_a_shop() {
+    let kafka = kafka_or_skip!();
+    let shop = Shop::open(kafka);
+    let checked = shop.run(&["check", "--json"]).ok().json();
+    assert_eq!(checked["ok"], true, "{checked:#}");
 }

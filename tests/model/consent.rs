@@ -52,10 +52,11 @@ impl<'a> Standing<'a> {
         }
     }
 
-    /// 24 months: the residue of an erasure, and the signal of a subject without a record.
+    /// 24 months: the residue of an erasure, and the signal of a subject of whom no record came.
     fn forget(&mut self, now: Timestamp) {
         let is_over = |time: Timestamp| now >= time + Span(731 * 86_400_000);
-        self.signal = self.signal.filter(|time| self.record.is_some() || !is_over(*time));
+        let came = self.record.is_some() || self.mark != Mark::Readable;
+        self.signal = self.signal.filter(|time| came || !is_over(*time));
         self.erased_at = self.erased_at.filter(|time| !is_over(*time));
     }
 

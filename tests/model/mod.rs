@@ -60,7 +60,6 @@ pub struct Entry {
     pub subject: Option<String>,
     pub consent_version: Option<i64>,
     pub verdicts: Vec<Verdict>,
-    /// By purpose's index.
     pub effects: Vec<(usize, Change)>,
     pub contextual: Vec<String>,
     pub dead_letter: Option<DeadLetterReason>,
@@ -89,8 +88,8 @@ pub struct Model<'a> {
 
 impl<'a> Model<'a> {
     pub fn new(rulebook: &'a Rulebook, lease: Span) -> Self {
-        let (now, gate_open, facts) = (Timestamp::MIN, false, BTreeMap::new());
-        Self { rulebook, lease, now, gate_open, facts, written: vec![], entries: vec![] }
+        let (now, facts, written) = (Timestamp::MIN, BTreeMap::new(), Vec::new());
+        Self { rulebook, lease, now, gate_open: false, facts, written, entries: Vec::new() }
     }
 
     /// Consent by offset, then due timers (here by subject), then clicks by offset.

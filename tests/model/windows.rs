@@ -7,7 +7,7 @@ use assent::domain::event::Click;
 use assent::domain::rules::{Bound, Condition, DistinctField, Measure, Purpose, Slot, value_hash};
 use assent::domain::time::{Span, Timestamp};
 
-/// A click that a purpose counts, with its t: min(occurred_at, now at its decision), whole seconds.
+/// A click that a purpose counts, and before it its t: `min(occurred_at, now)` in whole seconds.
 pub type Counted<'a> = (Timestamp, Click<'a>);
 
 /// What a condition is asked about; `clicks` in the order of their offsets.

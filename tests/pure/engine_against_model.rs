@@ -5,7 +5,17 @@
 //! for a batch. Held against itself (INV-5, INV-10): a batch that is undone and run again, one that
 //! is undone halfway, and a partition that is restored from what it wrote.
 //!
-//! `PROPTEST_CASES` and `PROPTEST_RNG_SEED` make it search further than the fixed default.
+//! `PROPTEST_CASES` and `PROPTEST_RNG_SEED` make it search further than the fixed default. The last
+//! failure printed is the smallest; times in it are milliseconds from the first day's midnight.
+//!
+//! What it caught when the engine was broken by hand, each within 200 cases: windows, or leases, that
+//! never end by time · a grant that ends, or a lease that renews, a millisecond late · counters that
+//! outlive a withheld moment · undo that forgets a subject, or the ledger · state that loses the mark
+//! of a contradiction, or all that is not consent · a lease that ends behind a closed gate and stays ·
+//! a closed gate that writes, or that forgets what it held back, or that holds back contextual
+//! segments · a binding time that is not rounded up · a superseded record's signal that is dropped ·
+//! a click judged before its own signal · an erasure without residue · one count too few kept · a
+//! 24-hour sum that goes by days · a subject named in the audit whom nothing allowed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -295,8 +305,12 @@ fn plain(entries: &[Entry]) -> Vec<Entry> {
     ordered(entries.iter().map(plain).collect())
 }
 
-/// Timers between consent and clicks in the order of their subjects, which the design leaves open.
+/// Timers between consent and clicks in the order of their subjects, an entry's effects in that of
+/// their purposes: the design leaves both open.
 fn ordered(mut entries: Vec<Entry>) -> Vec<Entry> {
+    for entry in &mut entries {
+        entry.effects.sort_by_key(|effect| effect.0);
+    }
     for run in entries
         .chunk_by_mut(|one, other| one.input == InputKind::Timer && other.input == InputKind::Timer)
     {

@@ -5,8 +5,10 @@ mod model;
 
 mod engine_against_model;
 mod histories;
+mod many_timers;
 mod model_vectors;
 mod plans;
+mod reach;
 mod realize;
 mod rulebooks;
 mod seen;

@@ -127,7 +127,7 @@ fn decision() -> impl Strategy<Value = Option<(ConsentStatus, When, Option<When>
 }
 
 fn record() -> impl Strategy<Value = RecordPlan> {
-    let version = prop_oneof![6 => Just(1i64), 2 => Just(0), 1 => Just(-1), 1 => Just(3)];
+    let version = prop_oneof![9 => Just(1i64), 1 => Just(0), 1 => Just(-1), 1 => Just(3)];
     let recorded = prop_oneof![3 => Just(When::By(-10)), 1 => when()];
     let age_band = prop_oneof![
         4 => Just(AgeBand::From18),
@@ -139,7 +139,7 @@ fn record() -> impl Strategy<Value = RecordPlan> {
     let yes = || prop::bool::weighted(0.85);
     let guardian = prop::option::weighted(0.7, (when(), [yes(), yes(), yes()]));
     let decisions = vec(decision(), PURPOSES.len());
-    let times = (prop::option::weighted(0.6, when()), prop::option::weighted(0.1, when()));
+    let times = (prop::option::weighted(0.6, when()), prop::option::weighted(0.15, when()));
     (version, recorded, age_band, decisions, guardian, times).prop_map(
         |(version, recorded, age_band, decisions, guardian, (second_step, signal))| RecordPlan {
             version,
@@ -162,9 +162,9 @@ fn click() -> impl Strategy<Value = ClickPlan> {
     ]);
     let subject = prop::option::weighted(0.93, 0..SUBJECTS.len());
     let cents = prop::option::weighted(0.7, by(&[100, 200, 50, -100]));
-    let at = prop_oneof![4 => Just(When::By(-3)), 5 => when()];
+    let at = prop_oneof![4 => Just(When::By(-3)), 5 => when(), 1 => odd_time()];
     let fields = [0..4usize, 0..5, 0..3, 0..4];
-    (subject, 0..SESSIONS.len(), at, kind, fields, cents, prop::bool::weighted(0.06)).prop_map(
+    (subject, 0..SESSIONS.len(), at, kind, fields, cents, prop::bool::weighted(0.08)).prop_map(
         |(subject, session, at, kind, fields, cents, signal)| ClickPlan {
             subject,
             session,
@@ -177,11 +177,24 @@ fn click() -> impl Strategy<Value = ClickPlan> {
     )
 }
 
+/// Too late for most rulebooks, or at the edge of being too far ahead.
+fn odd_time() -> impl Strategy<Value = When> {
+    by(&[-31 * DAY, 5 * MINUTE, 5 * MINUTE + 1]).prop_map(When::By)
+}
+
+/// One that binds although it counts nowhere.
+fn odd_signal() -> impl Strategy<Value = Op> {
+    (click(), 0..SUBJECTS.len(), odd_time()).prop_map(|(click, subject, at)| {
+        Op::Click(ClickPlan { subject: Some(subject), at, signal: true, ..click })
+    })
+}
+
 fn op() -> impl Strategy<Value = Op> {
     let subject = || 0..SUBJECTS.len();
     prop_oneof![
-        24 => click().prop_map(Op::Click),
-        12 => (subject(), record()).prop_map(|(subject, it)| Op::Record(subject, Box::new(it))),
+        30 => click().prop_map(Op::Click),
+        1 => odd_signal(),
+        9 => (subject(), record()).prop_map(|(subject, it)| Op::Record(subject, Box::new(it))),
         1 => subject().prop_map(Op::Again),
         1 => subject().prop_map(Op::Erasure),
         1 => subject().prop_map(Op::Unreadable),
@@ -193,7 +206,7 @@ fn op() -> impl Strategy<Value = Op> {
 
 fn batch() -> impl Strategy<Value = BatchPlan> {
     let flags = (prop::bool::weighted(0.85), prop::bool::weighted(0.3));
-    (step(), flags, vec(op(), 0..6)).prop_map(|(step, (gate_open, is_restart), ops)| BatchPlan {
+    (step(), flags, vec(op(), 0..9)).prop_map(|(step, (gate_open, is_restart), ops)| BatchPlan {
         step,
         gate_open,
         is_restart,

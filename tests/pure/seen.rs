@@ -27,7 +27,7 @@ pub struct SeenBatch {
     pub rulebook: String,
     pub rulebook_sha256: Sha256Hash,
     pub key_version: i64,
-    /// click_from, click_to, consent_from, consent_to, barrier.
+    /// From and to of the clicks, from and to of consent, the barrier.
     pub coverage: [i64; 5],
     pub gate_open: bool,
     pub purposes: Vec<String>,

@@ -1,6 +1,6 @@
 //! The ACLs that a configuration needs, as kafka-acls commands. Nothing more than it needs.
 //!
-//! No IdempotentWrite on the cluster: since Kafka 2.8 (KIP-679) Write on a topic is enough.
+//! No `IdempotentWrite` on the cluster: since Kafka 2.8 (KIP-679) Write on a topic is enough.
 
 use crate::config::Config;
 use crate::domain::rules::Rulebook;

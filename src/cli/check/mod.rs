@@ -30,9 +30,7 @@ pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
     let config = globals.load_config()?;
     let file = load_rulebook(&config.rulebook)?;
     if let Some(principal) = &args.print_acls {
-        return acls::commands(&config, &file.rulebook, principal)
-            .iter()
-            .try_for_each(|command| stdout::line(command));
+        return print_acls(&acls::commands(&config, &file.rulebook, principal), globals.json);
     }
     let keyset = read_keyset(&config.keyset)?;
     let mut findings = vec![
@@ -43,6 +41,12 @@ pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
     let admin = Admin::new(&config)?;
     findings.extend(preflight::cluster(&config, &admin, &plans, &SystemClock)?);
     report(&findings, globals.json)
+}
+
+fn print_acls(commands: &[String], is_json: bool) -> Result<()> {
+    commands.iter().try_for_each(|command| {
+        if is_json { stdout::json(&json!({ "command": command })) } else { stdout::line(command) }
+    })
 }
 
 fn report(findings: &[Finding], is_json: bool) -> Result<()> {

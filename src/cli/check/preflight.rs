@@ -56,7 +56,7 @@ pub fn cluster(
     clock: &dyn Clock,
 ) -> Result<Vec<Finding>> {
     let cluster = admin.cluster()?;
-    let reach = format!("{}: {} brokers", config.kafka.bootstrap_servers, cluster.brokers);
+    let reach = format!("{} answers; brokers: {}", config.kafka.bootstrap_servers, cluster.brokers);
     let mut findings = vec![Finding::ok("reach", &reach)];
     findings.extend(plans.iter().map(|plan| exists(plan, &cluster)));
     findings.extend(equal_counts(plans, &cluster));
@@ -74,7 +74,7 @@ fn exists(plan: &TopicPlan, cluster: &Cluster) -> Finding {
         Some(count) => Finding::ok("topic", &format!("{}: {count} partitions", plan.name)),
         None => Finding::problem(
             "topic",
-            format!("{} is not there, or this user may not see it", plan.name),
+            format!("{} is not there, has no leader, or this user may not see it", plan.name),
             "run `assent topics create`, or grant what `assent check --print-acls` prints",
         ),
     }
@@ -114,17 +114,17 @@ fn settings(admin: &Admin, plans: &[TopicPlan], cluster: &Cluster) -> Result<Vec
                 format!("{}: this user may not describe it", plan.name),
                 "grant DescribeConfigs, as `assent check --print-acls` prints it",
             ),
-            Some(settings) => setting_finding(plan, setting_differences(plan, settings)),
+            Some(settings) => setting_finding(plan, &setting_differences(plan, settings)),
         })
         .collect())
 }
 
-fn setting_finding(plan: &TopicPlan, differences: Vec<String>) -> Finding {
+fn setting_finding(plan: &TopicPlan, differences: &[String]) -> Finding {
     if differences.is_empty() {
         return Finding::ok("settings", &plan.name);
     }
     let planned: Vec<String> =
-        plan.settings.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        plan.settings.iter().map(|(name, setting)| format!("{name}={}", setting.value())).collect();
     Finding::problem(
         "settings",
         format!("{}: {}", plan.name, differences.join("; ")),

@@ -152,7 +152,9 @@ fn canonical(measure: Measure, filter: &Filter) -> String {
     };
     if let Some(kinds) = &filter.kinds {
         text.push_str(" of");
-        kinds.iter().for_each(|kind| put(&mut text, kind_symbol(*kind)));
+        for kind in kinds {
+            put(&mut text, kind_symbol(*kind));
+        }
     }
     for (name, values) in [
         ("category", &filter.category),
@@ -163,7 +165,9 @@ fn canonical(measure: Measure, filter: &Filter) -> String {
         if let Some(values) = values {
             text.push(' ');
             text.push_str(name);
-            values.iter().for_each(|value| put(&mut text, value));
+            for value in values {
+                put(&mut text, value);
+            }
         }
     }
     text
@@ -203,7 +207,9 @@ fn fields_read(purposes: &[Purpose], contextual: &[ContextualRule]) -> ClickFiel
 fn add_page(condition: &PageCondition, fields: &mut ClickFields) {
     match condition {
         PageCondition::All(parts) | PageCondition::Any(parts) => {
-            parts.iter().for_each(|part| add_page(part, fields));
+            for part in parts {
+                add_page(part, fields);
+            }
         }
         PageCondition::Not(part) => add_page(part, fields),
         PageCondition::Page(filter) => add_filter(filter, fields),

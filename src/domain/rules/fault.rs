@@ -48,9 +48,10 @@ impl Place {
 pub(super) struct Faults(Vec<RuleError>);
 
 impl Faults {
+    /// A message is one line, also where it quotes several.
     pub fn add(&mut self, place: Place, message: impl Into<String>) {
         let Place { line, column } = place;
-        self.0.push(RuleError { line, column, message: message.into() });
+        self.0.push(RuleError { line, column, message: message.into().replace('\n', " ") });
     }
 
     pub fn is_empty(&self) -> bool {

@@ -214,6 +214,13 @@ impl PageCondition {
     }
 }
 
+impl Purpose {
+    /// Does any counter of this purpose take the click?
+    pub fn counts(&self, click: &Click<'_>) -> bool {
+        self.slots.iter().any(|slot| slot.filter.matches(click))
+    }
+}
+
 impl Rulebook {
     pub fn purpose_index(&self, id: &str) -> Option<usize> {
         self.purposes.binary_search_by(|purpose| purpose.id.as_str().cmp(id)).ok()

@@ -13,7 +13,8 @@ use super::fault::{Faults, Place, Placed};
 /// record is 1 MiB.
 pub(super) const BYTES_MAX: usize = 512 << 10;
 
-/// A full rulebook, 128 segments for each of 8 purposes with 20 nodes each, has about 20,000.
+/// A full rulebook, 128 segments for each of 8 purposes with 30 nodes each, has about 30,000. The
+/// smallest condition on clicks has 5, so a purpose never has 2^16 slots.
 const NODES_MAX: usize = 100_000;
 
 /// The deepest sensible condition nests about 10; each level is two nodes.

@@ -5,7 +5,7 @@
 //! kind 0 times:   seconds
 //! kind 1 values:  seconds + 8 bytes hash
 //! kind 2 sums:    long hours + long high + long low (of 128 bits)
-//! kind 3 regions: long t, long offset, 8 bytes hash
+//! kind 3 regions: seconds + long offset + 8 bytes hash
 //! seconds: the first as 4 bytes, big-endian; then the long distance from the item before
 //! hours:   the long distance from the item before (from 1970, the first)
 //! ```
@@ -13,7 +13,6 @@
 use super::kept::{Bucket, Kept, RegionAt, ValueAt};
 use super::{Counters, SlotState};
 use crate::domain::binary::{Malformed, Reader, Write};
-use crate::domain::time::Timestamp;
 
 const TIMES: i64 = 0;
 const VALUES: i64 = 1;
@@ -79,11 +78,11 @@ fn pack_kept(kept: &Kept, skipped: i64, out: &mut Vec<u8>) {
         }
         Kept::Regions(regions) => {
             put_head(REGIONS, regions.len());
-            for region in regions {
-                out.put_long(region.t.0);
+            let put_rest = |region: &RegionAt, out: &mut Vec<u8>| {
                 out.put_long(region.offset);
                 out.put_fixed(&region.hash.to_be_bytes());
-            }
+            };
+            put_seconds(regions, |region| region.second, put_rest, out);
         }
     }
 }
@@ -117,7 +116,10 @@ fn unpack_kept(reader: &mut Reader<'_>, head: i64) -> Result<Kept, Malformed> {
             Ok(ValueAt { second, hash: u64::from_be_bytes(reader.fixed()?) })
         })?),
         SUMS => Kept::Sums(buckets(reader, length)?),
-        _ => Kept::Regions(regions(reader, length)?),
+        _ => Kept::Regions(seconds(reader, length, |reader, second| {
+            let offset = reader.long()?;
+            Ok(RegionAt { second, offset, hash: u64::from_be_bytes(reader.fixed()?) })
+        })?),
     })
 }
 
@@ -147,15 +149,6 @@ fn buckets(reader: &mut Reader<'_>, length: usize) -> Result<Box<[Bucket]>, Malf
         buckets.push(Bucket { start, cents: high | low });
     }
     ascending(buckets)
-}
-
-fn regions(reader: &mut Reader<'_>, length: usize) -> Result<Box<[RegionAt]>, Malformed> {
-    let mut regions = Vec::with_capacity(length);
-    for _ in 0..length {
-        let (t, offset) = (Timestamp(reader.long()?), reader.long()?);
-        regions.push(RegionAt { t, offset, hash: u64::from_be_bytes(reader.fixed()?) });
-    }
-    ascending(regions)
 }
 
 fn later(before: u32, distance: i64) -> Result<u32, Malformed> {

@@ -54,7 +54,7 @@ pub(super) struct Bucket {
 /// Ordered by t, whole seconds, then by the click's offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct RegionAt {
-    pub t: Timestamp,
+    pub second: u32,
     pub offset: i64,
     pub hash: u64,
 }
@@ -84,7 +84,7 @@ impl Dated for Bucket {
 
 impl Dated for RegionAt {
     fn start(&self) -> Timestamp {
-        self.t
+        self.second.start()
     }
 }
 
@@ -299,7 +299,7 @@ fn bucket_of(window: Window, seen: &Seen<'_>) -> Option<Bucket> {
 
 fn region_at(seen: &Seen<'_>) -> Option<RegionAt> {
     let hash = value_hash(seen.click.region?);
-    Some(RegionAt { t: seen.t.floor_second(), offset: seen.offset, hash })
+    Some(RegionAt { second: second_of(seen.t)?, offset: seen.offset, hash })
 }
 
 /// Keeps the latest `max` items.
@@ -345,17 +345,16 @@ fn add_to_bucket(buckets: &mut Box<[Bucket]>, added: Bucket, window: Window) -> 
     if added.cents == 0 {
         return false;
     }
-    match buckets.binary_search_by_key(&added.start, |bucket| bucket.start) {
-        Ok(at) => {
-            buckets[at].cents = buckets[at].cents.saturating_add(added.cents);
-            if buckets[at].cents == 0 {
-                rebuild(buckets, |buckets| drop(buckets.remove(at)));
-            }
+    if let Ok(at) = buckets.binary_search_by_key(&added.start, |bucket| bucket.start) {
+        buckets[at].cents = buckets[at].cents.saturating_add(added.cents);
+        if buckets[at].cents == 0 {
+            rebuild(buckets, |buckets| {
+                buckets.remove(at);
+            });
         }
-        Err(_) => {
-            drop_ended(buckets, window);
-            insert_sorted(buckets, added);
-        }
+    } else {
+        drop_ended(buckets, window);
+        insert_sorted(buckets, added);
     }
     true
 }

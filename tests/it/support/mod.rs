@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 pub use avro::{decode, encode, unhex};
 pub use kafka::{Kafka, LeftOut};
-pub use process::{Assent, Finished, Signal};
+pub use process::{Assent, Finished, Signal, signal};
 pub use records::{Isolation, Message, Producer, Record, TopicPlan, block_on, latest};
 pub use service::{Metrics, Service};
 pub use shop::{Plan, Shop};
@@ -27,7 +27,7 @@ macro_rules! kafka_or_skip {
     () => {
         match $crate::support::Kafka::shared() {
             Ok(kafka) => kafka,
-            Err(why) => return $crate::support::leave_out(module_path!(), &why),
+            Err(why) => return $crate::support::leave_out(&why),
         }
     };
 }
@@ -37,15 +37,17 @@ macro_rules! own_kafka_or_skip {
     () => {
         match $crate::support::Kafka::start() {
             Ok(kafka) => kafka,
-            Err(why) => return $crate::support::leave_out(module_path!(), &why),
+            Err(why) => return $crate::support::leave_out(&why),
         }
     };
 }
 
 /// Says, past libtest's capture, that a test is left out; with `CI=true` nothing is left out.
-pub fn leave_out(test: &str, why: &LeftOut) {
+pub fn leave_out(why: &LeftOut) {
     assert!(std::env::var("CI").as_deref() != Ok("true"), "nothing is left out in CI: {why}");
-    let _ = writeln!(std::io::stderr(), "left out ({test}): {why}");
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("a test"); // libtest names the thread so
+    let _ = writeln!(std::io::stderr(), "{test} is left out: {why}");
 }
 
 /// Asks `probe` until it answers; panics with `what` at the deadline.

@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
+use rdkafka::client::{Client, DefaultClientContext};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Header, Headers as _, Message as _, OwnedHeaders};
@@ -222,17 +222,8 @@ impl Kafka {
             created.unwrap_or_else(|(topic, code)| panic!("topic {topic}: {code}"));
         }
         for plan in plans {
-            self.await_leaders(&admin, &plan.name, plan.partitions);
+            await_leaders(admin.inner(), &plan.name, plan.partitions);
         }
-    }
-
-    fn await_leaders(&self, admin: &AdminClient<DefaultClientContext>, topic: &str, count: i32) {
-        wait_until(BROKER_ANSWERS, &format!("leaders of {topic}"), || {
-            let metadata = admin.inner().fetch_metadata(Some(topic), BROKER_ANSWERS).ok()?;
-            let partitions = metadata.topics().first()?.partitions();
-            let led = partitions.iter().filter(|p| p.leader() >= 0 && p.error().is_none()).count();
-            (led == count as usize).then_some(())
-        });
     }
 
     /// Every record of a topic up to its end as it is now (committed: up to the last stable offset),
@@ -285,6 +276,15 @@ impl Kafka {
         client.set("fetch.wait.max.ms", "10").set("fetch.queue.backoff.ms", "10");
         client.create().expect("a consumer")
     }
+}
+
+/// A leader that metadata names may for a moment not know it yet: each is asked for its offsets.
+fn await_leaders(client: &Client, topic: &str, count: i32) {
+    wait_until(BROKER_ANSWERS, &format!("leaders of {topic}"), || {
+        (0..count)
+            .all(|partition| client.fetch_watermarks(topic, partition, BROKER_ANSWERS).is_ok())
+            .then_some(())
+    });
 }
 
 /// Assigns every partition that holds something; returns where each ends.

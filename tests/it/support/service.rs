@@ -11,8 +11,8 @@ use std::time::Duration;
 use super::process::{Signal, signal};
 use super::{Shop, wait_until};
 
-const UP_WITHIN: Duration = Duration::from_secs(60);
-const READY_WITHIN: Duration = Duration::from_secs(60);
+const UP_WITHIN: Duration = Duration::from_mins(1);
+const READY_WITHIN: Duration = Duration::from_mins(1);
 /// `run` commits, leaves the group and exits 0 within this (design, section 8).
 const DRAINED_WITHIN: Duration = Duration::from_secs(10);
 

@@ -1,0 +1,71 @@
+//! `assent demo`: the whole of Assent in one process, for somebody who wants to see it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{Globals, when};
+use crate::demo::{self, Options};
+use crate::failure::{Exit, Failure, Result};
+
+/// Watch clicks turn into segments and an opt-out into tombstones; needs nothing
+///
+/// Starts librdkafka's mock cluster in this process, makes up a family shop's clicks and consent,
+/// and runs the real pipeline against it, the same code as `run`. Ends with a summary after --for,
+/// or on Ctrl-C.
+///
+/// The mock is not Kafka: it compacts nothing and keeps 5 MB a partition, then drops the oldest; it
+/// does not fence a departed member, stores no offsets that a transaction sends, and shows aborted
+/// records to readers; so one worker, a bounded rate, and no proof of exactly-once. The first
+/// message takes about 3 s. For the rest point `assent run` at Apache Kafka.
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  assent demo --for 30s")]
+pub struct Args {
+    /// How long (30s, 2m)
+    #[arg(long = "for", value_name = "DURATION", default_value = "30s")]
+    length: String,
+    /// Clicks a second, 1 to 1000
+    #[arg(long, value_name = "R", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    rate: u64,
+    /// After the summary leave /metrics up until Ctrl-C
+    #[arg(long)]
+    keep_running: bool,
+}
+
+pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
+    let length = when::duration(&args.length)
+        .map_err(|why| Failure::new(Exit::Usage, format!("--for: {why}")))?;
+    let Args { rate, keep_running, .. } = *args;
+    let options = Options { length, rate, keep_running, is_json: globals.json };
+    demo::run(&options, &*interruption()?)
+}
+
+/// Becomes true on Ctrl-C or SIGTERM.
+fn interruption() -> Result<Arc<AtomicBool>> {
+    let cant = |error: std::io::Error| Failure::failed(format!("can't listen to signals: {error}"));
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(cant)?;
+    let (mut interrupt, mut terminate) = {
+        let _entered = runtime.enter();
+        (
+            signal(SignalKind::interrupt()).map_err(cant)?,
+            signal(SignalKind::terminate()).map_err(cant)?,
+        )
+    };
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&interrupted);
+    std::thread::Builder::new()
+        .name("signals".into())
+        .spawn(move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
+            });
+            told.store(true, Ordering::Relaxed);
+        })
+        .map_err(cant)?;
+    Ok(interrupted)
+}

@@ -1,0 +1,69 @@
+//! `assent segments watch`: assignments and tombstones as they are committed.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::super::stdout;
+use super::{chosen, render};
+use crate::clock::{Clock, SystemClock};
+use crate::config::Config;
+use crate::domain::time::Timestamp;
+use crate::failure::Result;
+use crate::kafka::assignments::{Change, Removal, SegmentTopics};
+use crate::kafka::read::{Start, TopicReader};
+
+/// Follow the segment topics until interrupted
+///
+/// Shows what is committed from now on: assignments, and tombstones with their reason and how many
+/// milliseconds ago they were decided.
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  assent segments watch --purpose partner-advertising")]
+pub struct Args {
+    #[arg(long)]
+    purpose: Option<String>,
+    /// Begin with what is there already.
+    #[arg(long)]
+    from_start: bool,
+}
+
+pub fn run(args: &Args, config: &Config, declared: &[String], is_json: bool) -> Result<()> {
+    let topics = SegmentTopics::new(config, &chosen(args.purpose.as_ref(), declared)?);
+    let start = if args.from_start { Start::Beginning } else { Start::End };
+    let reader = TopicReader::topics(config, topics.names(), start)?;
+    loop {
+        let Some(message) = reader.next(Duration::from_millis(100)) else { continue };
+        let now = SystemClock.now();
+        match topics.read(&message) {
+            Change::Assigned(assignment) if is_json => stdout::json(&assignment)?,
+            Change::Assigned(assignment) => {
+                stdout::line(&format!("+ {}", render(&assignment)))?;
+            }
+            Change::Removed(removal) if is_json => stdout::json(&to_json(&removal, now))?,
+            Change::Removed(removal) => stdout::line(&render_removal(&removal, now))?,
+            Change::Unreadable(why) => eprintln!("warning: a value can't be read: {why}"),
+        }
+    }
+}
+
+fn age_ms(removal: &Removal, now: Timestamp) -> Option<i64> {
+    removal.decided_at.map(|decided_at| (now - decided_at).0)
+}
+
+fn to_json(removal: &Removal, now: Timestamp) -> serde_json::Value {
+    json!({
+        "pseudonym": removal.pseudonym,
+        "purpose": removal.purpose,
+        "segments": null,
+        "reason": removal.reason,
+        "decided_at": removal.decided_at,
+        "consent_version": removal.consent_version,
+        "age_ms": age_ms(removal, now),
+    })
+}
+
+fn render_removal(removal: &Removal, now: Timestamp) -> String {
+    let Removal { pseudonym, purpose, reason, .. } = removal;
+    let age = age_ms(removal, now).map(|age| format!("  decided {age} ms ago"));
+    format!("- {pseudonym}  {purpose}  {reason}{}", age.unwrap_or_default())
+}

@@ -1,0 +1,80 @@
+//! Times as a person writes and reads them.
+
+use std::time::Duration;
+
+use crate::domain::time::Timestamp;
+
+/// `now`, RFC 3339, or epoch milliseconds.
+pub fn parse(text: &str, now: Timestamp) -> Result<Timestamp, String> {
+    if text == "now" {
+        return Ok(now);
+    }
+    if let Ok(milliseconds) = text.parse() {
+        return Ok(Timestamp(milliseconds));
+    }
+    match text.parse::<jiff::Timestamp>() {
+        Ok(time) => Ok(Timestamp(time.as_millisecond())),
+        Err(_) => {
+            Err("a time is `now`, RFC 3339 (2026-11-22T09:00:00Z), or epoch milliseconds"
+                .to_owned())
+        }
+    }
+}
+
+/// A whole number and its unit: `500ms`, `30s`, `5m`, `1h`, `2d`.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let milliseconds_each = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => 0,
+    };
+    match number.parse::<u64>().ok().and_then(|number| number.checked_mul(milliseconds_each)) {
+        Some(length) if milliseconds_each > 0 => Ok(Duration::from_millis(length)),
+        _ => Err("a duration is a whole number and ms, s, m, h or d, such as 30s".to_owned()),
+    }
+}
+
+/// RFC 3339 in UTC; the bare number where no calendar reaches.
+pub fn text(time: Timestamp) -> String {
+    jiff::Timestamp::from_millisecond(time.0)
+        .map_or_else(|_| time.to_string(), |time| time.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_understood_in_three_forms() {
+        let now = Timestamp(42);
+        for (written, expected) in [
+            ("now", Ok(42)),
+            ("1795305600000", Ok(1_795_305_600_000)),
+            ("2026-11-22T00:00:00Z", Ok(1_795_305_600_000)),
+            ("2026-11-21T16:00:00-08:00", Ok(1_795_305_600_000)),
+        ] {
+            assert_eq!(parse(written, now), expected.map(Timestamp));
+        }
+        assert!(parse("yesterday", now).is_err());
+    }
+
+    #[test]
+    fn a_duration_needs_its_unit() {
+        assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
+        assert_eq!(duration("2h"), Ok(Duration::from_secs(7_200)));
+        for wrong in ["", "30", "s", "-1s", "1.5s", "1w", "99999999999999999999s"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_time_is_shown_in_utc() {
+        assert_eq!(text(Timestamp(1_795_305_600_000)), "2026-11-22T00:00:00Z");
+        assert_eq!(text(Timestamp::MAX), i64::MAX.to_string());
+    }
+}

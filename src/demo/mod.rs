@@ -1,0 +1,89 @@
+//! `assent demo`: an embedded broker, a family shop, and the real pipeline between them.
+//!
+//! Only the broker is embedded: the pipeline is that of `run`. Every figure shown is measured.
+
+mod embedded;
+mod ledger;
+mod screen;
+mod show;
+mod story;
+mod summary;
+mod tally;
+pub mod workload;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::clock::{Clock, SystemClock};
+use crate::failure::Result;
+use crate::http::{self, Status};
+use crate::pipeline::{self, Running};
+use crate::telemetry::metrics::Metrics;
+use embedded::Embedded;
+use screen::{Screen, print};
+use show::Show;
+
+/// What a person chose.
+pub struct Options {
+    pub length: Duration,
+    /// Clicks a second.
+    pub rate: u64,
+    /// Go on after the summary, with `/metrics` up.
+    pub keep_running: bool,
+    /// Only the summary, as one object.
+    pub is_json: bool,
+}
+
+/// Runs until its time is over or `interrupted` is set, and ends with the summary.
+pub fn run(options: &Options, interrupted: &AtomicBool) -> Result<()> {
+    let started = SystemClock.instant();
+    let embedded = Embedded::start()?;
+    let (metrics, status) = (Arc::new(Metrics::new()), status(&embedded));
+    let listen = embedded.config.http.listen;
+    let server = http::serve(listen, Arc::clone(&metrics), Arc::clone(&status))?;
+    let running = start(&embedded, &metrics, status)?;
+
+    let screen = Screen::new(started, options.is_json);
+    let mut show = Show::new(&embedded, Arc::clone(&metrics), interrupted, screen, options.rate)?;
+    show.run(started + options.length, || running.is_finished())?;
+    let seen = show.finish();
+
+    if options.is_json {
+        print(&summary::to_json(&seen, &metrics).to_string())?;
+    } else {
+        print(&summary::render(&seen, &metrics))?;
+    }
+    if options.keep_running && !running.is_finished() {
+        let address = server.address();
+        eprintln!("metrics      http://{address}/metrics until Ctrl-C");
+        wait(interrupted, &running);
+    }
+    running.stop();
+    running.wait()
+}
+
+fn status(embedded: &Embedded) -> Arc<Status> {
+    let config = &embedded.config;
+    let (workers, max_sync_lag) = (config.pipeline.workers, config.consent.max_sync_lag);
+    Arc::new(Status::new(workers, max_sync_lag, Arc::new(SystemClock)))
+}
+
+fn start(embedded: &Embedded, metrics: &Arc<Metrics>, status: Arc<Status>) -> Result<Running> {
+    pipeline::start(pipeline::Start {
+        config: Arc::clone(&embedded.config),
+        rulebook: Arc::clone(&embedded.rulebook),
+        rulebook_yaml: Arc::clone(&embedded.rulebook_yaml),
+        keys: Arc::clone(&embedded.keys),
+        metrics: Arc::clone(metrics),
+        status,
+        clock: Arc::new(SystemClock),
+    })
+}
+
+/// An interruption of the show ends what would follow it, too.
+fn wait(interrupted: &AtomicBool, running: &Running) {
+    while !interrupted.load(Ordering::Relaxed) && !running.is_finished() {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}

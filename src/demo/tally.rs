@@ -1,0 +1,80 @@
+//! Sums of the pipeline's metrics, as the demo shows them.
+
+use std::collections::BTreeMap;
+
+use prometheus::core::Collector;
+use prometheus::{GaugeVec, IntCounterVec};
+
+/// The sum over all labels.
+pub fn total(counter: &IntCounterVec) -> u64 {
+    by(counter, |_| String::new()).values().sum()
+}
+
+/// The sums by one label.
+pub fn by_label(counter: &IntCounterVec, label: &str) -> BTreeMap<String, u64> {
+    by(counter, |labels| labels.get(label).cloned().unwrap_or_default())
+}
+
+fn by(
+    counter: &IntCounterVec,
+    group: impl Fn(&BTreeMap<String, String>) -> String,
+) -> BTreeMap<String, u64> {
+    let mut sums = BTreeMap::new();
+    for family in counter.collect() {
+        for metric in family.get_metric() {
+            let labels = metric
+                .get_label()
+                .iter()
+                .map(|label| (label.name().to_owned(), label.value().to_owned()))
+                .collect();
+            *sums.entry(group(&labels)).or_default() += metric.get_counter().get_value() as u64;
+        }
+    }
+    sums
+}
+
+/// The highest sample; 0 where there is none.
+pub fn highest(gauge: &GaugeVec) -> f64 {
+    let families = gauge.collect();
+    let samples = families.iter().flat_map(|family| family.get_metric());
+    samples.map(|metric| metric.get_gauge().get_value()).fold(0.0, f64::max)
+}
+
+/// `a 1, b 2`; `none` where there is nothing.
+pub fn render(sums: &BTreeMap<String, u64>) -> String {
+    let parts: Vec<_> = sums
+        .iter()
+        .filter(|(_, sum)| **sum > 0)
+        .map(|(name, sum)| format!("{name} {sum}"))
+        .collect();
+    if parts.is_empty() { "none".to_owned() } else { parts.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::metrics::Metrics;
+
+    #[test]
+    fn counters_are_summed_by_one_label() {
+        let metrics = Metrics::new();
+        for (topic, outcome, by) in [("a", "decided", 3), ("b", "decided", 4), ("b", "applied", 5)]
+        {
+            metrics.outcomes_total.with_label_values(&[topic, outcome]).inc_by(by);
+        }
+        let sums = by_label(&metrics.outcomes_total, "outcome");
+        assert_eq!(render(&sums), "applied 5, decided 7");
+        assert_eq!(total(&metrics.outcomes_total), 12);
+        assert_eq!(render(&BTreeMap::new()), "none");
+    }
+
+    #[test]
+    fn the_worst_partition_speaks_for_all() {
+        let metrics = Metrics::new();
+        assert!(highest(&metrics.consent_sync_lag_seconds).abs() < f64::EPSILON);
+        for (partition, lag) in [("0", 0.5), ("1", 2.5)] {
+            metrics.consent_sync_lag_seconds.with_label_values(&[partition]).set(lag);
+        }
+        assert!((highest(&metrics.consent_sync_lag_seconds) - 2.5).abs() < f64::EPSILON);
+    }
+}

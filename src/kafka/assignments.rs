@@ -1,0 +1,82 @@
+//! A record of a segment topic as its readers see it: an assignment, or a tombstone and its reason.
+//!
+//! Knows topics and headers, and no rule. What it holds is what marketing may see: pseudonyms.
+
+use rdkafka::Message;
+use rdkafka::message::{BorrowedMessage, Headers};
+
+use crate::config::Config;
+use crate::domain::segment::SegmentAssignment;
+use crate::domain::time::Timestamp;
+use crate::wire::decode_assignment;
+
+/// The segment topics of these purposes.
+#[derive(Clone, Debug)]
+pub struct SegmentTopics {
+    purposes: Vec<String>,
+    topics: Vec<String>,
+}
+
+/// What a record says.
+pub enum Change {
+    Assigned(SegmentAssignment),
+    Removed(Removal),
+    /// Why the value can't be read.
+    Unreadable(String),
+}
+
+/// A tombstone and its headers (design, section 3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Removal {
+    pub purpose: String,
+    pub pseudonym: String,
+    pub reason: String,
+    pub decided_at: Option<Timestamp>,
+    pub consent_version: Option<i64>,
+}
+
+impl SegmentTopics {
+    pub fn new(config: &Config, purposes: &[String]) -> Self {
+        let topics = purposes.iter().map(|purpose| config.topics.segments_of(purpose)).collect();
+        Self { purposes: purposes.to_vec(), topics }
+    }
+
+    pub fn names(&self) -> &[String] {
+        &self.topics
+    }
+
+    /// `None`: the record is of another topic.
+    pub fn purpose_of(&self, topic: &str) -> Option<&str> {
+        let index = self.topics.iter().position(|name| name == topic)?;
+        Some(&self.purposes[index])
+    }
+
+    /// What a record of these topics says.
+    pub fn read(&self, message: &BorrowedMessage<'_>) -> Change {
+        let Some(purpose) = self.purpose_of(message.topic()) else {
+            return Change::Unreadable("it is of another topic".to_owned());
+        };
+        match message.payload() {
+            Some(value) => match decode_assignment(value) {
+                Ok(assignment) => Change::Assigned(assignment),
+                Err(rejection) => Change::Unreadable(rejection.detail),
+            },
+            None => Change::Removed(removal(purpose, message)),
+        }
+    }
+}
+
+fn removal(purpose: &str, message: &BorrowedMessage<'_>) -> Removal {
+    let header = |name: &str| {
+        let headers = message.headers()?;
+        let found = headers.iter().find(|header| header.key == name)?;
+        found.value.and_then(|value| std::str::from_utf8(value).ok()).map(str::to_owned)
+    };
+    Removal {
+        purpose: purpose.to_owned(),
+        pseudonym: String::from_utf8_lossy(message.key().unwrap_or_default()).into_owned(),
+        reason: header("reason").unwrap_or_else(|| "unknown".to_owned()),
+        decided_at: header("decided_at").and_then(|at| at.parse().ok()).map(Timestamp),
+        consent_version: header("consent_version").and_then(|version| version.parse().ok()),
+    }
+}

@@ -1,0 +1,244 @@
+//! Reads whole topics as a reader is meant to: read_committed, to the end, with no group to join.
+//!
+//! Knows nothing of what the bytes mean, and commits no offset anywhere: a command that reads
+//! leaves no trace in the cluster.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rdkafka::Message;
+use rdkafka::client::{Client, ClientContext};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::message::BorrowedMessage;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::types::RDKafkaErrorCode;
+
+use super::client::client_config;
+use crate::clock::{Clock, SystemClock};
+use crate::config::Config;
+use crate::failure::{Failure, Result};
+
+/// How long a command waits for the first answer of a broker.
+pub const REACH_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A read that makes no progress for this long has lost its broker.
+const STALL_MAX: Duration = Duration::from_secs(30);
+
+const ASK_AGAIN: Duration = Duration::from_millis(100);
+
+/// Long enough to sleep, short enough that a person sees no pause.
+const POLL: Duration = Duration::from_millis(10);
+
+/// Where a reader begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    Beginning,
+    /// Only what is committed from now on.
+    End,
+}
+
+/// How far a read has come, in offsets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    pub done: u64,
+    pub total: u64,
+}
+
+/// A partition of the read, from its first offset to its last stable one.
+#[derive(Clone, Copy)]
+struct Range {
+    low: i64,
+    end: i64,
+}
+
+/// Reads chosen partitions.
+pub struct TopicReader {
+    consumer: BaseConsumer,
+    ranges: BTreeMap<(String, i32), Range>,
+    /// Of the last topic, which is the only one for [`TopicReader::key_partition`].
+    partition_count: i32,
+}
+
+impl TopicReader {
+    /// All partitions of these topics.
+    pub fn topics(config: &Config, topics: &[String], start: Start) -> Result<Self> {
+        let consumer = consumer(config)?;
+        let (mut partitions, mut count) = (Vec::new(), 0);
+        for topic in topics {
+            count = partition_count(consumer.client(), config, topic)?;
+            partitions.extend((0..count).map(|partition| (topic.clone(), partition)));
+        }
+        let ranges = assign(&consumer, config, partitions, start)?;
+        Ok(Self { consumer, ranges, partition_count: count })
+    }
+
+    /// The one partition that records with this key are in.
+    pub fn key_partition(config: &Config, topic: &str, key: &[u8]) -> Result<Self> {
+        let consumer = consumer(config)?;
+        let count = partition_count(consumer.client(), config, topic)?;
+        let partition = config.kafka.partitioner.partition(key, count);
+        let partitions = vec![(topic.to_owned(), partition)];
+        let ranges = assign(&consumer, config, partitions, Start::Beginning)?;
+        Ok(Self { consumer, ranges, partition_count: count })
+    }
+
+    /// Of the topic that holds the key.
+    pub fn partition_count(&self) -> i32 {
+        self.partition_count
+    }
+
+    /// Hands over every record up to the end as it was when the reader was opened.
+    pub fn read_to_end(
+        &self,
+        mut each: impl FnMut(&BorrowedMessage<'_>),
+        mut progress: impl FnMut(Progress),
+    ) -> Result<()> {
+        let mut moved = SystemClock.instant();
+        let mut last = Progress::default();
+        let mut trouble = None;
+        loop {
+            match self.consumer.poll(POLL) {
+                Some(Ok(message)) => {
+                    each(&message);
+                    moved = SystemClock.instant();
+                    if message.offset() % 1024 != 0 {
+                        continue;
+                    }
+                }
+                Some(Err(error)) => trouble = Some(error),
+                None => {}
+            }
+            let now_at = self.progress()?;
+            progress(now_at);
+            if now_at.done >= now_at.total {
+                return Ok(());
+            }
+            if now_at != last {
+                (last, moved) = (now_at, SystemClock.instant());
+            }
+            if moved.elapsed() > STALL_MAX {
+                return Err(stalled(trouble.as_ref()));
+            }
+        }
+    }
+
+    /// The next record, waiting at most this long. Errors that librdkafka mends by itself are
+    /// passed over.
+    pub fn next(&self, wait: Duration) -> Option<BorrowedMessage<'_>> {
+        self.consumer.poll(wait).and_then(std::result::Result::ok)
+    }
+
+    /// How far every partition has been read: positions pass control records and aborted tails, so
+    /// they reach the last stable offset where the last message may not.
+    fn progress(&self) -> Result<Progress> {
+        let positions = self.consumer.position().map_err(|error| read_failed(&error))?;
+        let mut progress = Progress::default();
+        for element in positions.elements() {
+            let key = (element.topic().to_owned(), element.partition());
+            let Some(range) = self.ranges.get(&key) else { continue };
+            let at = match element.offset() {
+                Offset::Offset(at) => at.clamp(range.low, range.end),
+                _ => range.low,
+            };
+            progress.done += (at - range.low) as u64;
+            progress.total += (range.end - range.low).max(0) as u64;
+        }
+        Ok(progress)
+    }
+}
+
+/// Assigns the partitions, without a group, and notes what there is to read.
+fn assign(
+    consumer: &BaseConsumer,
+    config: &Config,
+    partitions: Vec<(String, i32)>,
+    start: Start,
+) -> Result<BTreeMap<(String, i32), Range>> {
+    let mut ranges = BTreeMap::new();
+    let mut assignment = TopicPartitionList::new();
+    for (topic, partition) in partitions {
+        let (low, end) = patiently(|| consumer.fetch_watermarks(&topic, partition, REACH_TIMEOUT))
+            .map_err(|error| unreachable_broker(config, &error))?;
+        let from = if start == Start::Beginning { low } else { end };
+        assignment
+            .add_partition_offset(&topic, partition, Offset::Offset(from))
+            .map_err(|error| read_failed(&error))?;
+        ranges.insert((topic, partition), Range { low: from, end });
+    }
+    consumer.assign(&assignment).map_err(|error| read_failed(&error))?;
+    Ok(ranges)
+}
+
+fn consumer(config: &Config) -> Result<BaseConsumer> {
+    client_config(config)
+        .set("group.id", &config.kafka.group_id)
+        .set("isolation.level", "read_committed")
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("auto.offset.reset", "earliest")
+        .set("allow.auto.create.topics", "false")
+        .set("fetch.wait.max.ms", "10")
+        .set("fetch.queue.backoff.ms", "10")
+        .create()
+        .map_err(|error| Failure::config(format!("kafka.properties: {error}")))
+}
+
+/// How many partitions a topic has. A topic that isn't there is a failure that says what to do.
+pub fn partition_count<C: ClientContext>(
+    client: &Client<C>,
+    config: &Config,
+    topic: &str,
+) -> Result<i32> {
+    let metadata = patiently(|| client.fetch_metadata(Some(topic), REACH_TIMEOUT))
+        .map_err(|error| unreachable_broker(config, &error))?;
+    let found = metadata.topics().iter().find(|found| found.name() == topic);
+    match found {
+        Some(found) if found.error().is_none() && !found.partitions().is_empty() => {
+            Ok(found.partitions().len() as i32)
+        }
+        _ => Err(Failure::failed(format!(
+            "topic {topic}: there is none at {}, or it may not be read; `assent topics create` \
+             makes the topics",
+            config.kafka.bootstrap_servers
+        ))),
+    }
+}
+
+/// Asks again until [`REACH_TIMEOUT`] is over: a new topic has no leader for a moment.
+fn patiently<T>(mut ask: impl FnMut() -> KafkaResult<T>) -> KafkaResult<T> {
+    let started = SystemClock.instant();
+    loop {
+        match ask() {
+            Err(_) if started.elapsed() < REACH_TIMEOUT => std::thread::sleep(ASK_AGAIN),
+            answer => return answer,
+        }
+    }
+}
+
+fn unreachable_broker(config: &Config, error: &KafkaError) -> Failure {
+    Failure::unavailable(format!(
+        "kafka.bootstrap_servers {}: no answer within {} s ({}); is the broker up, and is the \
+         address right?",
+        config.kafka.bootstrap_servers,
+        REACH_TIMEOUT.as_secs(),
+        cause(error)
+    ))
+}
+
+fn read_failed(error: &KafkaError) -> Failure {
+    Failure::failed(format!("reading from kafka failed: {}", cause(error)))
+}
+
+fn stalled(trouble: Option<&KafkaError>) -> Failure {
+    let why = trouble.map_or_else(|| "no answer".to_owned(), cause);
+    Failure::unavailable(format!("the broker fell silent for {} s: {why}", STALL_MAX.as_secs()))
+}
+
+fn cause(error: &KafkaError) -> String {
+    match error.rdkafka_error_code() {
+        Some(RDKafkaErrorCode::BrokerTransportFailure) => "connection failed".to_owned(),
+        Some(code) => code.to_string(),
+        None => error.to_string(),
+    }
+}

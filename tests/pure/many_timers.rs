@@ -1,0 +1,140 @@
+//! More subjects are due at once than one batch settles: the rest follow, and none is forgotten.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use assent::domain::consent::{AgeBand, ConsentRecord, ConsentStatus, Decision};
+use assent::domain::outcome::{TombstoneReason, Verdict};
+use assent::domain::partitioner::Partitioner;
+use assent::domain::pseudonym::{KeyRing, Keyset};
+use assent::domain::rules::compile;
+use assent::domain::time::{Span, Timestamp};
+use assent::engine::input::{ConsentBody, ConsentInput, Coverage};
+use assent::engine::output::{BatchOutput, Output};
+use assent::engine::{Partition, Restore, Setup, TIMERS_PER_BATCH_MAX};
+
+const RULEBOOK: &str = r#"
+rulebook: "1"
+default_segment: all
+purposes: [{id: mail, title: Mail, sale_or_share: false, requires_opt_in: true, retention: 1d}]
+segments:
+  - {id: grown, title: Grown, why: to test, owner: tests, approach: demographic, purpose: mail,
+     when: {age_band: {in: [FROM_18]}}}
+"#;
+
+/// As many as a batch settles, and a few.
+const SUBJECTS: usize = TIMERS_PER_BATCH_MAX + 5;
+const START: i64 = 1_795_305_600_000;
+
+#[test]
+fn timers_past_a_batch_follow_in_the_next() {
+    let setup = setup();
+    let mut partition = Restore::new(0).finish(Arc::clone(&setup)).expect("a fresh partition");
+    partition.start_at(0, 0);
+    let end = Timestamp(START + 60_000);
+    let granted = grant(&mut partition, end);
+    assert_eq!(granted.tally.assignments[&0], SUBJECTS as u64);
+
+    let first = time_alone(&mut partition, end);
+    assert_eq!(removed(&first), TIMERS_PER_BATCH_MAX as u64);
+    assert!(partition.next_due() <= Some(end), "the rest are due at once");
+    let second = time_alone(&mut partition, end);
+    assert_eq!(removed(&second), 5);
+    let third = time_alone(&mut partition, end);
+    assert_eq!(removed(&third), 0);
+}
+
+#[test]
+fn a_partition_restored_between_two_parts_settles_the_rest() {
+    let setup = setup();
+    let mut partition = Restore::new(0).finish(Arc::clone(&setup)).expect("a fresh partition");
+    partition.start_at(0, 0);
+    let end = Timestamp(START + 60_000);
+    let mut state = BTreeMap::new();
+    let mut order = 0;
+    for output in [grant(&mut partition, end), time_alone(&mut partition, end)] {
+        for output in output.outputs {
+            if let Output::State { key, value } = output {
+                order += 1;
+                state.insert(key, (order, value));
+            }
+        }
+    }
+    let mut restore = Restore::new(0);
+    let mut kept: Vec<_> = state.into_iter().collect();
+    kept.sort_by_key(|(_, (order, _))| *order);
+    for (key, (_, value)) in kept {
+        restore.apply(&key, value.as_deref()).expect("its own state");
+    }
+    let mut restored = restore.finish(setup).expect("its own state");
+    assert!(restored.next_due() <= Some(end), "the rest are due at once");
+    assert_eq!(removed(&time_alone(&mut restored, end)), 5);
+}
+
+fn setup() -> Arc<Setup> {
+    let rulebook = compile(RULEBOOK.as_bytes()).expect("a valid rulebook");
+    let purposes = ["mail".to_owned()];
+    Arc::new(Setup {
+        rulebook: Arc::new(rulebook),
+        rulebook_yaml: RULEBOOK.as_bytes().into(),
+        keys: Arc::new(KeyRing::new(&Keyset::first([7; 32]), &purposes)),
+        group_id: "assent".to_owned(),
+        lease: Span(2 * Span::DAY.0),
+        partitioner: Partitioner::Murmur2,
+        segment_partitions: BTreeMap::from([("mail".to_owned(), 12)]),
+        sources: Vec::new(),
+    })
+}
+
+/// Everybody grants until `end`.
+fn grant(partition: &mut Partition, end: Timestamp) -> BatchOutput {
+    partition.begin(Timestamp(START), true);
+    for at in 0..SUBJECTS {
+        let subject_id = format!("subject-{at}");
+        let since = Timestamp(START);
+        let decision = Decision {
+            status: ConsentStatus::Granted,
+            since,
+            expires_at: Some(end),
+            notice_version: None,
+        };
+        let record = ConsentRecord {
+            subject_id: subject_id.clone(),
+            version: 1,
+            recorded_at: since,
+            age_band: AgeBand::From18,
+            decisions: BTreeMap::from([("mail".to_owned(), decision)]),
+            guardian: None,
+            double_opt_in_at: None,
+            opt_out_signal_at: None,
+            source: "cmp".to_owned(),
+            receipt_id: None,
+        };
+        partition.consent(&ConsentInput {
+            offset: at as i64,
+            append_time: since,
+            key: subject_id.as_bytes(),
+            payload: None,
+            body: ConsentBody::Record(&record),
+        });
+    }
+    finish(partition)
+}
+
+fn time_alone(partition: &mut Partition, now: Timestamp) -> BatchOutput {
+    partition.begin(now, true);
+    partition.timers();
+    finish(partition)
+}
+
+fn finish(partition: &mut Partition) -> BatchOutput {
+    let consent_to = SUBJECTS as i64;
+    let output = partition.finish(Coverage { click_to: 0, consent_to, barrier: consent_to });
+    partition.confirm();
+    output
+}
+
+fn removed(output: &BatchOutput) -> u64 {
+    let expired = (0, TombstoneReason::Withheld(Verdict::ConsentExpired));
+    output.tally.tombstones.get(&expired).copied().unwrap_or(0)
+}

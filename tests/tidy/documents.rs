@@ -1,0 +1,80 @@
+//! Documents name only what is in the tree, and every rulebook that we hand out compiles.
+
+use std::path::Path;
+
+use assent::domain::rules;
+
+use crate::source::files;
+use crate::{expect_none, root};
+
+/// A word in code style that begins so is a path of this repository.
+const FOLDERS: &[&str] = &[
+    "src/",
+    "tests/",
+    "benches/",
+    "examples/",
+    "schemas/",
+    "rules/",
+    "scripts/",
+    "docs/",
+    "deploy/",
+    ".ci/",
+];
+
+/// Made by a command that the documents name, and ignored by git.
+const GENERATED: &[&str] = &["examples/ecom/data"];
+
+#[test]
+fn documents_name_only_what_is_there() {
+    let mut documents = files(&["docs", "examples", "rules", "tests", "benches"], "md");
+    documents.extend(["README.md", "CHANGELOG.md"].map(str::to_owned));
+    let mut offenders = Vec::new();
+    for document in documents.iter().filter(|document| root().join(document).exists()) {
+        let text = std::fs::read_to_string(root().join(document)).expect("readable");
+        for (line, text) in (1..).zip(text.lines()) {
+            let missing = paths_in(text).filter(|path| !root().join(path).exists());
+            let broken = links_in(text).filter(|link| !resolve(document, link).exists());
+            offenders
+                .extend(missing.chain(broken).map(|path| format!("{document}:{line}: {path}")));
+        }
+    }
+    expect_none(&offenders, "these documents name what is not in the tree");
+}
+
+/// Paths in code style or bare: `src/engine/step.rs`, also within a command.
+fn paths_in(line: &str) -> impl Iterator<Item = String> + '_ {
+    let is_path = |c: char| c.is_alphanumeric() || "/._-{}*<>".contains(c);
+    line.split(move |c: char| !is_path(c))
+        .map(|word| word.trim_start_matches("./").trim_end_matches('.'))
+        .filter(|word| FOLDERS.iter().any(|folder| word.starts_with(folder)))
+        .filter(|word| !word.contains(['{', '*', '<']))
+        .filter(|word| !GENERATED.iter().any(|made| word.starts_with(made)))
+        .map(str::to_owned)
+}
+
+/// Targets of `[text](target)` that are files.
+fn links_in(line: &str) -> impl Iterator<Item = String> + '_ {
+    let targets = line.match_indices("](").filter_map(|(at, _)| line[at + 2..].split(')').next());
+    let path = |target: &str| target.split('#').next().unwrap_or_default().to_owned();
+    targets.filter(|target| !target.contains("://")).map(path).filter(|path| !path.is_empty())
+}
+
+fn resolve(document: &str, link: &str) -> std::path::PathBuf {
+    root().join(document).parent().expect("a folder").join(link)
+}
+
+#[test]
+fn every_rulebook_compiles() {
+    let books = files(&["rules", "examples"], "yaml").into_iter().filter(|path| is_rulebook(path));
+    let refusals = |path: String| {
+        let text = std::fs::read(root().join(&path)).expect("readable");
+        let errors = rules::compile(&text).err().unwrap_or_default();
+        errors.into_iter().map(move |error| format!("{path}: {error:?}"))
+    };
+    expect_none(&books.flat_map(refusals).collect::<Vec<_>>(), "these rulebooks are refused");
+}
+
+fn is_rulebook(path: &str) -> bool {
+    let text = std::fs::read_to_string(root().join(Path::new(path))).expect("readable");
+    text.lines().any(|line| line.starts_with("rulebook:"))
+}
