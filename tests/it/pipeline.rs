@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use rdkafka::admin::AdminOptions;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use rdkafka::{Offset, TopicPartitionList};
 use serde_json::{Value, json};
 
 use crate::audit::{self, Audit};
@@ -86,7 +89,9 @@ fn a_denial_that_was_acknowledged_before_the_click_is_never_missed() {
     service.await_ready();
     let subjects: Vec<String> = (0..2_000).map(|i| format!("race-{i}")).collect();
     kafka.produce(subjects.iter().map(|s| shop.consent(&consent(s, 1, "GRANTED"))));
-    kafka.produce(subjects.iter().map(|s| shop.click(&view(s))));
+    kafka.produce(subjects.iter().flat_map(|s| (0..3).map(|_| shop.click(&view(s)))));
+    settled_within(&shop, 2 * WITHIN);
+    assert_eq!(live_keys(&shop).len(), subjects.len());
 
     let mut raced = Vec::new();
     for subject in &subjects {
@@ -321,6 +326,67 @@ fn no_input_stops_a_partition() {
 }
 
 #[test]
+fn a_signal_ends_it_in_good_order_also_while_the_broker_is_gone() {
+    let kafka = own_kafka_or_skip!();
+    let shop = Shop::open(&kafka);
+    let service = Service::start(&shop, "a");
+    service.await_ready();
+    traffic(&shop, "before", 20);
+    settled(&shop);
+    kafka.kill();
+    std::thread::sleep(Duration::from_secs(1));
+    service.stop();
+    let unreachable = shop.run(&["run"]);
+    assert_eq!(unreachable.code, Some(69), "{}", unreachable.stderr);
+    assert!(unreachable.stderr.contains("kafka.bootstrap_servers"), "{}", unreachable.stderr);
+}
+
+#[test]
+fn a_group_that_contradicts_the_state_is_a_stop() {
+    let kafka = kafka_or_skip!();
+    let shop = Shop::open_with(kafka, &Plan { partitions: 1, ..Plan::default() });
+    decide_something(&shop);
+
+    let mut client = kafka.client();
+    let outsider: BaseConsumer = client.set("group.id", shop.group_id()).create().unwrap();
+    let mut offsets = TopicPartitionList::new();
+    offsets.add_partition_offset(&shop.topic("clickstream"), 0, Offset::Offset(3)).unwrap();
+    outsider.commit(&offsets, CommitMode::Sync).expect("committed");
+
+    let stopped = shop.run(&["run"]);
+    assert_eq!(stopped.code, Some(1), "{}", stopped.stderr);
+    let told = &stopped.stderr;
+    assert!(told.contains("click offset 80") && told.contains("click offset 3"), "{told}");
+}
+
+#[test]
+fn an_input_that_lost_records_is_a_stop() {
+    let kafka = kafka_or_skip!();
+    let shop = Shop::open_with(kafka, &Plan { partitions: 1, ..Plan::default() });
+    decide_something(&shop);
+
+    let topic = shop.topic("clickstream");
+    let (admin, options) = (kafka.admin(), AdminOptions::new());
+    support::block_on(admin.delete_topics(&[&topic], &options)).expect("deleted");
+    std::thread::sleep(Duration::from_secs(1));
+    let plans: Vec<_> =
+        shop.topic_plans(&PURPOSES).into_iter().filter(|p| p.name == topic).collect();
+    kafka.create_topics(&plans);
+
+    let stopped = shop.run(&["run"]);
+    assert_eq!(stopped.code, Some(1), "{}", stopped.stderr);
+    assert!(stopped.stderr.contains(&topic), "{}", stopped.stderr);
+}
+
+fn decide_something(shop: &Shop<'_>) {
+    let service = Service::start(shop, "a");
+    service.await_ready();
+    traffic(shop, "kid", 20);
+    settled(shop);
+    service.stop();
+}
+
+#[test]
 fn what_is_wrong_before_the_start_is_one_message_and_78() {
     let kafka = kafka_or_skip!();
     let shop = Shop::open_with(kafka, &Plan { create_topics: false, ..Plan::default() });
@@ -352,7 +418,7 @@ fn a_second_process_on_the_same_state_dir_is_refused() {
 }
 
 /// A subject of age who looked at nothing yet; every purpose with this status.
-fn consent(subject_id: &str, version: i64, status: &str) -> Value {
+pub fn consent(subject_id: &str, version: i64, status: &str) -> Value {
     let since = now_ms() - 60_000;
     let decision =
         json!({"status": status, "since": since, "expires_at": null, "notice_version": null});
@@ -365,7 +431,7 @@ fn consent(subject_id: &str, version: i64, status: &str) -> Value {
     })
 }
 
-fn view(subject_id: &str) -> Value {
+pub fn view(subject_id: &str) -> Value {
     json!({
         "event_id": "5f0c3b8e-9a51-4f4a-8f65-3f1d0b8a4a11",
         "subject_id": subject_id, "session_id": format!("session-of-{subject_id}"),

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 pub use avro::{decode, encode, unhex};
 pub use kafka::{Kafka, LeftOut};
 pub use process::{Assent, Finished, Signal, signal};
-pub use records::{Isolation, Message, Producer, Record, TopicPlan, latest};
+pub use records::{Isolation, Message, Producer, Record, TopicPlan, block_on, latest};
 pub use service::{Metrics, Service};
 pub use shop::{Plan, Shop};
 
