@@ -8,7 +8,13 @@
 #[macro_use]
 mod support;
 
+#[path = "../model/mod.rs"]
+mod model;
+
 mod audit;
+mod contract;
+mod ecom;
 mod pipeline;
 mod preflight;
+mod privacy;
 mod rig;
