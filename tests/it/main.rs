@@ -14,6 +14,7 @@ mod model;
 mod audit;
 mod contract;
 mod ecom;
+mod moments;
 mod pipeline;
 mod preflight;
 mod privacy;
