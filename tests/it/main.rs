@@ -12,6 +12,7 @@ mod support;
 mod model;
 
 mod audit;
+mod bad_input;
 mod contract;
 mod ecom;
 mod moments;
