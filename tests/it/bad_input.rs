@@ -115,7 +115,7 @@ pub fn sources() -> Value {
     json!({"consent": {"sources": {"known-cmp": {"max_silence": "1h", "on_silence": "alert"}}}})
 }
 
-/// All rows. Every identifier in them, valid or not, begins with `who`; the subjects `{who}-…` of the
+/// All rows, but consent without a key: Kafka itself refuses that on a compacted topic. Every identifier in them, valid or not, begins with `who`; the subjects `{who}-…` of the
 /// unreadable consent are undecodable, unknown-schema, wrong-key and trailing.
 pub fn cases(shop: &Shop<'_>, who: &str) -> Vec<Case> {
     let mut cases = clicks(shop, who);
@@ -178,7 +178,6 @@ fn consents(shop: &Shop<'_>, who: &str) -> Vec<Case> {
         unreadable("another's consent", "WRONG_KEY", good("wrong-key").value(other)),
         unreadable("consent under a key that is not UTF-8", "WRONG_KEY", good("mangled").key(mangled(who))),
         ends("erasure of a key that is not UTF-8", Some("ERASED"), nobody().key(mangled(who))),
-        dead("consent without a key", "INVALID_FIELD", Message { key: None, ..good("keyless") }.partition(0)),
         dead("consent under an empty key", "INVALID_FIELD", good("empty").key("").partition(0)),
         dead("consent under a long key", "INVALID_FIELD", good("long").key(id(&"x".repeat(513)))),
         dead("a reserved key", "WRONG_KEY", nobody().key(format!("__assent_{who}"))),

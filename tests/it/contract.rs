@@ -13,6 +13,8 @@ use crate::support::{
 
 pub const WITHIN: Duration = Duration::from_secs(30);
 
+const SILENCE: Duration = Duration::from_secs(3);
+
 /// Sorted, as the audit has them.
 pub const PURPOSES: [&str; 4] = ["offers", "open", "partners", "paused"];
 
@@ -212,7 +214,8 @@ fn a_click_of_nobody_known_is_decided_and_leaves_nothing() {
 #[test]
 fn a_silent_source_closes_the_gate_and_its_heartbeat_opens_it() {
     let kafka = kafka_or_skip!();
-    let sources = json!({"cmp": {"max_silence": "3s", "on_silence": "close"}});
+    let silence = format!("{}s", SILENCE.as_secs());
+    let sources = json!({"cmp": {"max_silence": silence, "on_silence": "close"}});
     let settings = json!({"consent": {"sources": sources}});
     let shop = Shop::open_with(kafka, &Plan { partitions: 1, ..plan(settings) });
     let beat = || {
@@ -220,7 +223,8 @@ fn a_silent_source_closes_the_gate_and_its_heartbeat_opens_it() {
         kafka.produce([beat.partition(0).header("source", "cmp")]);
     };
     let service = Service::start(&shop, "a");
-    service.await_ready(); // open at first: the silence counts from the assignment
+    service.await_ready();
+    std::thread::sleep(SILENCE + Duration::from_millis(500)); // it counts from the assignment
     kafka.produce([shop.consent(&consent("kim", 1, "GRANTED", &PURPOSES))]);
     let gate = |open: f64| {
         wait_until(WITHIN, "the gate as it should be", || {

@@ -19,6 +19,9 @@ use crate::support::{
 /// Of 24 bytes, so that its base64 is found wherever in a longer text it begins.
 const MARKER: &str = "zq7marker-of-a-person-9x";
 
+/// Unique per event, so it leads to a person, too. Of random bytes.
+const EVENT_ID: &str = "c2b1f6a4-93d7-4e0b-8a5c-71e94f0d3b26";
+
 const OUTPUTS: [&str; 6] = [
     "segments.partner-advertising",
     "segments.personalized-offers",
@@ -56,7 +59,7 @@ fn no_identifier_and_no_secret_leaves_the_inputs() {
     places.extend(files(shop.folder()));
     assert!(places.iter().any(|place| place.name.ends_with(".log") && !place.bytes.is_empty()));
     assert_eq!(found(&inputs(&shop), &forms(MARKER.as_bytes())).len(), 2, "the search finds");
-    for needle in [MARKER.as_bytes(), &secret()] {
+    for needle in [MARKER.as_bytes(), EVENT_ID.as_bytes(), &secret()] {
         assert_eq!(found(&places, &forms(needle)), Vec::<String>::new());
     }
 }
@@ -87,7 +90,7 @@ fn good(shop: &Shop<'_>) -> Vec<Message> {
         record("noticed", notice),
     ];
     for name in ["grown-up", "child", "teen", "noticed", "nobody-known"] {
-        let session = json!({"session_id": id("session"), "event_id": id("event")});
+        let session = json!({"session_id": id("session"), "event_id": EVENT_ID});
         let click = with(view(&id(name)), session);
         messages.extend(vec![shop.click(&click); 3]);
         messages.push(shop.click(&with(click.clone(), json!({"gpc": true}))));
