@@ -143,26 +143,19 @@ fn position(
     now: Timestamp,
 ) -> Result<Task, Failure> {
     let topics = &shared.config.topics;
-    let start = match engine.positions() {
-        Some(positions) => {
-            agree(shared, partition, positions, committed)?;
-            let start = Offsets { click: positions.next_click, consent: positions.next_consent };
-            within(&topics.clickstream, partition, start.click, &ranges.clicks)?;
-            within(&topics.consent, partition, start.consent, &ranges.consent)?;
-            start
-        }
-        None => {
-            if let Some(committed) = committed {
-                return Err(state_missing(shared, partition, committed));
-            }
-            let start = Offsets {
-                click: ranges.clicks.starts.get(&partition).copied().unwrap_or(0),
-                consent: ranges.consent.starts.get(&partition).copied().unwrap_or(0),
-            };
-            engine.start_at(start.click, start.consent);
-            start
-        }
-    };
+    if let Some(positions) = engine.positions() {
+        agree(shared, partition, positions, committed)?;
+        let start = Offsets { click: positions.next_click, consent: positions.next_consent };
+        within(&topics.clickstream, partition, start.click, &ranges.clicks)?;
+        within(&topics.consent, partition, start.consent, &ranges.consent)?;
+        return Ok(Task::new(partition, engine, start, now));
+    }
+    if let Some(committed) = committed {
+        return Err(state_missing(shared, partition, committed));
+    }
+    let first = |range: &Range| range.starts.get(&partition).copied().unwrap_or(0);
+    let start = Offsets { click: first(&ranges.clicks), consent: first(&ranges.consent) };
+    engine.start_at(start.click, start.consent);
     Ok(Task::new(partition, engine, start, now))
 }
 

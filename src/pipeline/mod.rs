@@ -73,7 +73,7 @@ impl Shared {
     }
 }
 
-/// A running pipeline. Its lock on the state_dir ends with it.
+/// A running pipeline. Its lock on `state_dir` ends with it.
 pub struct Running {
     shared: Arc<Shared>,
     workers: Vec<JoinHandle<Result<()>>>,

@@ -108,7 +108,7 @@ impl Transactor {
                 Ok(event) => event,
                 Err(fault) => Event::Failed(fault),
             };
-            self.count(action, event, around.shared);
+            count(action, event, around.shared);
             action = self.protocol.on(event);
         }
         let pause = Duration::from_millis(self.protocol.pause().0 as u64);
@@ -182,19 +182,18 @@ impl Transactor {
     fn producer(&self) -> Result<&TransactionalProducer, Fault> {
         self.producer.as_ref().ok_or(Fault::Replace)
     }
+}
 
-    fn count(&self, action: Action, event: Event, shared: &Shared) {
-        let result = match (action, event) {
-            (Action::Commit, Event::Done) | (Action::ReadBack, Event::Landed(true)) => "committed",
-            (Action::Abort, Event::Done) | (Action::ReadBack, Event::Landed(false)) => "aborted",
-            (
-                Action::Commit | Action::Abort | Action::SendOffsets,
-                Event::Failed(Fault::Replace),
-            ) => "unclear",
-            _ => return,
-        };
-        shared.metrics.transactions_total.with_label_values(&[result]).inc();
-    }
+fn count(action: Action, event: Event, shared: &Shared) {
+    let result = match (action, event) {
+        (Action::Commit, Event::Done) | (Action::ReadBack, Event::Landed(true)) => "committed",
+        (Action::Abort, Event::Done) | (Action::ReadBack, Event::Landed(false)) => "aborted",
+        (Action::Commit | Action::Abort | Action::SendOffsets, Event::Failed(Fault::Replace)) => {
+            "unclear"
+        }
+        _ => return,
+    };
+    shared.metrics.transactions_total.with_label_values(&[result]).inc();
 }
 
 fn point_after(action: Action) -> Option<&'static str> {

@@ -47,13 +47,12 @@ fn each_bad_input_ends_as_its_row_says_and_the_pipeline_goes_on() {
 
     let cases = cases(&shop, "victim");
     let sent = kafka.produce(cases.iter().map(|case| case.message.clone()));
-    kafka.produce([shop.consent(&consent("later", 1, "GRANTED", &PURPOSES))]);
-    let later = kafka.produce(vec![shop.click(&view("later")); 3]);
-    let inputs = |topic| shop.committed(topic).len() as u64;
-    wait_until(WITHIN, "every input decided", || {
-        let decided = service.metrics().count("assent_outcomes_total", &[]);
-        (decided == inputs("clickstream") + inputs("consent-changelog")).then_some(())
-    });
+    await_decided(&shop, &service);
+    let later = ["later", "victim-ahead"];
+    kafka.produce(later.map(|it| shop.consent(&consent(it, 1, "GRANTED", &PURPOSES))));
+    let later = ["later", "victim-ahead", "victim-misrouted"];
+    let later = later.map(|it| kafka.produce(vec![shop.click(&view(it)); 3])[2]);
+    await_decided(&shop, &service);
 
     let letters = dead_letters(&shop);
     let audit = audit::read(&shop);
@@ -73,10 +72,11 @@ fn each_bad_input_ends_as_its_row_says_and_the_pipeline_goes_on() {
         let last = offers[&pseudonym(OFFERS, &subject(name))].last().expect("a record");
         assert_eq!(last.header("reason"), Some("consent_unreadable"), "{name}");
     }
-    assert_eq!(audit.clicks[&later[2]].verdicts[OFFERS], "OPT_IN");
+    let verdicts = later.map(|it| PURPOSES.map(|of| audit.clicks[&it].verdicts[of].as_str()));
+    let signal = ["OPT_OUT_SIGNAL", "OPT_IN"]; // also that of a click that was a dead letter
+    assert_eq!(verdicts, [["OPT_IN"; 2], signal, ["OPT_IN"; 2]]);
     assert!(offers[&pseudonym(OFFERS, "later")].last().expect("a record").value.is_some());
-    let forwarded = offers.get(&pseudonym(OFFERS, "victim-misrouted"));
-    assert!(forwarded.is_none(), "nobody clicked there");
+    assert_forwarded(&shop, "victim-misrouted");
     audit.assert_effects(&shop, &PURPOSES);
     service.stop();
 }
@@ -102,6 +102,28 @@ impl Case {
         assert!(letter["detail"].as_str().unwrap().len() > 10, "{}: {letter}", self.name);
         assert!((now_ms() - letter["failed_at"].as_i64().unwrap()).abs() < 10 * MINUTE_MS);
     }
+}
+
+/// Its record came to the right partition, and says where it was.
+fn assert_forwarded(shop: &Shop<'_>, subject: &str) {
+    let records = shop.committed("consent-changelog");
+    let of = |it: &&Record| it.key.as_deref() == Some(subject.as_bytes());
+    let (right, lost): (Vec<_>, Vec<_>) =
+        records.iter().filter(of).partition(|it| it.header("assent-forwarded").is_some());
+    let topic = shop.topic("consent-changelog");
+    let from = format!("{topic}/{}/{}", lost[0].partition, lost[0].offset);
+    assert_eq!(right[0].header("assent-forwarded"), Some(from.as_str()));
+    let place = Partitioner::Murmur2.partition(subject.as_bytes(), shop.partitions);
+    assert_eq!((right[0].partition, &right[0].value), (place, &lost[0].value));
+}
+
+/// Waits until what the inputs hold by now has its outcome.
+pub fn await_decided(shop: &Shop<'_>, service: &Service) {
+    let inputs = |topic| shop.committed(topic).len() as u64;
+    wait_until(WITHIN, "every input decided", || {
+        let decided = service.metrics().count("assent_outcomes_total", &[]);
+        (decided == inputs("clickstream") + inputs("consent-changelog")).then_some(())
+    });
 }
 
 /// By key.
@@ -132,6 +154,8 @@ fn clicks(shop: &Shop<'_>, who: &str) -> Vec<Case> {
     let of = |fields: Value| shop.click(&with(event(&id("field")), fields));
     let at = |ms: i64| of(json!({"occurred_at": now_ms() + ms}));
     let long = id(&"x".repeat(513));
+    let ahead = json!({"occurred_at": now_ms() + 6 * MINUTE_MS, "gpc": true});
+    let ahead = shop.click(&with(event(&id("ahead")), ahead));
     vec![
         dead("a null value", "NULL_VALUE", Message { value: None, ..good("null") }),
         dead("a null value elsewhere", "NULL_VALUE", elsewhere(shop, Message { value: None, ..good("null") })),
@@ -152,7 +176,7 @@ fn clicks(shop: &Shop<'_>, who: &str) -> Vec<Case> {
         dead("no key", "WRONG_KEY", Message { key: None, ..good("keyless") }.partition(0)),
         dead("the session's key", "WRONG_KEY", good("one").key(id("session"))),
         dead("a wrong partition", "WRONG_PARTITION", elsewhere(shop, good("lost"))),
-        dead("from the future", "EVENT_TIME_AHEAD", at(6 * MINUTE_MS)),
+        dead("from the future", "EVENT_TIME_AHEAD", ahead),
         dead("from the future, another's key", "WRONG_KEY", at(6 * MINUTE_MS).key(id("other"))),
         Case { name: "too late", message: at(-91 * DAY_MS), outcome: Some("TOO_LATE"), reason: None },
         Case { name: "a little ahead", message: at(MINUTE_MS), outcome: Some("DECIDED"), reason: None },

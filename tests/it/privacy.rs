@@ -31,6 +31,9 @@ const OUTPUTS: [&str; 6] = [
     "segmentation-dead-letters",
 ];
 
+/// Kafka's own, with what a client says of its group and its transactions.
+const INTERNAL: [&str; 2] = ["__consumer_offsets", "__transaction_state"];
+
 #[test]
 fn no_identifier_and_no_secret_leaves_the_inputs() {
     let kafka = kafka_or_skip!();
@@ -41,7 +44,7 @@ fn no_identifier_and_no_secret_leaves_the_inputs() {
     kafka.produce(good(&shop));
     let bad = bad_input::cases(&shop, MARKER);
     kafka.produce(bad.into_iter().map(|case| case.message));
-    await_decided(&shop, &first);
+    bad_input::await_decided(&shop, &first);
     let mut places = endpoints(&first);
     first.kill();
 
@@ -55,7 +58,8 @@ fn no_identifier_and_no_secret_leaves_the_inputs() {
     places.extend(endpoints(&second));
     second.stop();
 
-    places.extend(OUTPUTS.iter().map(|topic| whole_topic(&shop, topic)));
+    places.extend(OUTPUTS.map(|topic| whole_topic(&shop, &shop.topic(topic))));
+    places.extend(INTERNAL.map(|topic| whole_topic(&shop, topic)));
     places.extend(files(shop.folder()));
     assert!(places.iter().any(|place| place.name.ends_with(".log") && !place.bytes.is_empty()));
     assert_eq!(found(&inputs(&shop), &forms(MARKER.as_bytes())).len(), 2, "the search finds");
@@ -111,14 +115,6 @@ fn farewells(shop: &Shop<'_>) -> Vec<Message> {
     ]
 }
 
-fn await_decided(shop: &Shop<'_>, service: &Service) {
-    let inputs = |topic| shop.committed(topic).len() as u64;
-    wait_until(WITHIN, "every input decided", || {
-        let decided = service.metrics().count("assent_outcomes_total", &[]);
-        (decided == inputs("clickstream") + inputs("consent-changelog")).then_some(())
-    });
-}
-
 fn endpoints(service: &Service) -> Vec<Place> {
     let place = |path: &str| Place { name: path.to_owned(), bytes: service.get(path).1.into() };
     ["/metrics", "/readyz", "/livez", "/version"].map(place).into()
@@ -126,7 +122,7 @@ fn endpoints(service: &Service) -> Vec<Place> {
 
 /// Keys, values and headers, also of what was aborted.
 fn whole_topic(shop: &Shop<'_>, topic: &str) -> Place {
-    let records = shop.kafka.read(&shop.topic(topic), Isolation::Uncommitted);
+    let records = shop.kafka.read(topic, Isolation::Uncommitted);
     assert!(!records.is_empty(), "{topic} holds something to look through");
     Place { name: topic.to_owned(), bytes: records.iter().flat_map(raw).collect() }
 }
@@ -141,7 +137,7 @@ fn raw(record: &Record) -> Vec<u8> {
 }
 
 fn inputs(shop: &Shop<'_>) -> Vec<Place> {
-    ["clickstream", "consent-changelog"].map(|topic| whole_topic(shop, topic)).into()
+    ["clickstream", "consent-changelog"].map(|topic| whole_topic(shop, &shop.topic(topic))).into()
 }
 
 /// All that the two services wrote: their logs and their state_dir. What the test itself put there

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 pub use avro::{decode, encode, unhex};
 pub use inputs::{consent, view, with};
 pub use kafka::{Kafka, LeftOut};
-pub use process::{Assent, Finished, Signal};
+pub use process::{Assent, Finished, Signal, signal};
 pub use pseudonyms::{pseudonym, pseudonym_bytes, secret, session_token};
 pub use records::{Isolation, Message, Producer, Record, TopicPlan, latest};
 pub use service::{Metrics, Service};
