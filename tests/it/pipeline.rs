@@ -225,7 +225,7 @@ fn check_unclear_commit(fate: Fate) {
     let advertised = format!("advertised.listeners=PLAINTEXT://{}", proxy.address());
     let kafka = match Kafka::start_with(&[&advertised]) {
         Ok(kafka) => kafka,
-        Err(why) => return support::leave_out(module_path!(), &why),
+        Err(why) => return support::leave_out(&why),
     };
     proxy.serve(listener, kafka.bootstrap().to_owned());
     let shop = Shop::open(&kafka);
