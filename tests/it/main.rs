@@ -8,12 +8,20 @@
 #[macro_use]
 mod support;
 
+#[path = "../model/mod.rs"]
+mod model;
+
 mod audit;
+mod bad_input;
 mod commands;
+mod contract;
 #[cfg(feature = "crash-points")]
 mod crash;
 mod demo;
+mod ecom;
+mod moments;
 mod pipeline;
 mod preflight;
+mod privacy;
 mod proxy;
 mod rig;

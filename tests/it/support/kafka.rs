@@ -15,9 +15,15 @@ use super::records::Producer;
 /// Exit code of `scripts/kafka` where Java or Maven is not there.
 const TOOL_MISSING: i32 = 78;
 
-/// Why no broker can be had on this machine.
+/// Why something that a test needs, a broker first of all, can't be had on this machine.
 #[derive(Clone, Debug)]
 pub struct LeftOut(String);
+
+impl LeftOut {
+    pub fn because(why: impl Into<String>) -> Self {
+        Self(why.into())
+    }
+}
 
 impl fmt::Display for LeftOut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
