@@ -14,11 +14,12 @@ const FRONT_END: &str = "the shop's front end";
 const CONSENT_FIELDS: &[(&[&str], &str)] = &[
     (&["subject_id"], "whose record it is; the pseudonym"),
     (&["version", "recorded_at"], "which record stands: the gate's line 2, and after an erasure"),
-    (&["decisions"], "the gate's lines 5 and 7 to 11, by purpose"),
+    (&["decisions"], "the gate's lines 5 to 12, by purpose"),
     (&["age_band"], "the gate's lines 7 to 9, 11 and 12"),
     (&["guardian"], "the gate's lines 7 and 11"),
     (&["double_opt_in_at"], "the gate's lines 6, 8 and 11"),
     (&["opt_out_signal_at"], "the gate's line 6"),
+    (&["source"], "the gate's line 1, where the silence of a source closes it"),
 ];
 
 /// (output, what it holds, reader)

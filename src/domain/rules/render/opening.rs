@@ -53,10 +53,7 @@ pub(super) fn put(document: &mut Document, rulebook: &Rulebook) {
         Item::labeled("Version", rulebook.version.as_str()),
         Item::labeled("SHA-256 of the rulebook's file", Text::code(hex(&rulebook.sha256))),
         Item::labeled("Purposes", rulebook.purposes.len().to_string()),
-        Item::labeled(
-            "Segments",
-            format!("{segments}, of which {} are contextual", rulebook.contextual.len()),
-        ),
+        Item::labeled("Segments", format!("{segments} ({} contextual)", rulebook.contextual.len())),
         Item::labeled(
             "Default segment",
             Text::code(rulebook.default_segment.as_str()).and(

@@ -6,6 +6,11 @@ use crate::domain::rules::{Rulebook, words};
 /// What no rulebook sets. (what, how long, why)
 const FIXED: &[(&str, &str, &str)] = &[
     (
+        "a subject's consent record, as Assent keeps it",
+        "until a newer one or an erasure",
+        "the gate asks it of every click, and whenever time may change its answer",
+    ),
+    (
         "an assignment (a live key with its segments)",
         "until it is withheld or left; no longer than its lease, 48 hours unless configured \
          otherwise, without having been decided again, and no longer than the grant",
@@ -54,7 +59,8 @@ pub(super) fn put(document: &mut Document, rulebook: &Rulebook) {
     let oldest = vec![
         Text::from("a click that arrives late"),
         format!("not used if older than {}", words::span(rulebook.longest_retention)).into(),
-        "the longest retention of a purpose; 24 hours where there is none".into(),
+        "the longest retention of a purpose, or 24 hours where there is none; its opt-out preference \
+         signal binds all the same".into(),
     ];
     let fixed = FIXED.iter().map(|&(what, long, why)| vec![what.into(), long.into(), why.into()]);
     document.table(
