@@ -67,6 +67,7 @@ pub struct Task {
     consents: VecDeque<HeldConsent>,
     /// Of the consents held, those that may take something away.
     urgent: usize,
+    consent_bytes: usize,
     received: Offsets,
     committed: Offsets,
     committed_at: Timestamp,
@@ -82,6 +83,7 @@ impl Task {
             assigned_at: now,
             consents: VecDeque::new(),
             urgent: 0,
+            consent_bytes: 0,
             received: start,
             committed: start,
             committed_at: now,
@@ -102,6 +104,7 @@ impl Task {
         }
         self.received.consent = consent.offset + 1;
         self.urgent += usize::from(consent.is_urgent());
+        self.consent_bytes += consent.size;
         self.consents.push_back(consent);
     }
 
@@ -125,6 +128,11 @@ impl Task {
         }
         let urgent = self.consents.iter().filter(|held| held.is_urgent());
         (self.urgent, urgent.map(|held| held.append_time).min())
+    }
+
+    /// Memory that the consents held take, in bytes.
+    pub fn consent_bytes(&self) -> usize {
+        self.consent_bytes
     }
 
     /// Consents held, in order.
@@ -264,6 +272,7 @@ impl Task {
         self.clicks.forget(cut.clicks);
         for consent in self.consents.drain(..cut.consents) {
             self.urgent -= usize::from(consent.is_urgent());
+            self.consent_bytes -= consent.size;
             self.barrier.applied(consent.append_time);
         }
         self.committed = Offsets { click: cut.coverage.click_to, consent: cut.coverage.consent_to };
