@@ -146,6 +146,9 @@ impl Partition {
     pub fn rollback(&mut self) {
         let undo = self.undo.take().expect("a batch was begun");
         for (token, before) in undo.subjects {
+            if !before.as_ref().is_some_and(|before| before.deferred) {
+                self.deferred.remove(&token);
+            }
             match before {
                 None => {
                     self.subjects.remove(token);

@@ -122,6 +122,8 @@ pub struct HeldConsent {
     pub offset: i64,
     /// The broker's.
     pub append_time: Timestamp,
+    /// About what it takes in memory: of the bytes that it was received as.
+    pub size: usize,
     key: Vec<u8>,
     /// Kept where something of it is still needed: to hash it for a dead letter, or to forward it.
     payload: Option<Vec<u8>>,
@@ -146,6 +148,9 @@ impl HeldConsent {
         Self {
             offset,
             append_time,
+            size: size_of::<Self>()
+                + inbound.key.map_or(0, <[u8]>::len)
+                + inbound.payload.map_or(0, <[u8]>::len),
             key: inbound.key.unwrap_or_default().to_vec(),
             payload: inbound.payload.filter(|_| needed).map(<[u8]>::to_vec),
             misrouted: matches!(reading, ConsentReading::Forwarded),
