@@ -102,19 +102,15 @@ impl Partition {
     pub fn confirm(&mut self) {
         let undo = self.undo.take().expect("a batch was begun");
         for (token, before) in undo.subjects {
-            if let Some(before) = &before {
-                self.stats.remove(before);
+            let after = self.subjects.get(token);
+            match (&before, after) {
+                (Some(before), Some(after)) => self.stats.replace(before, after),
+                (Some(before), None) => self.stats.remove(before),
+                (None, Some(after)) => self.stats.add(after),
+                (None, None) => {}
             }
-            match self.subjects.get(token) {
-                Some(subject) => {
-                    self.stats.add(subject);
-                    if !subject.deferred {
-                        self.deferred.remove(&token);
-                    }
-                }
-                None => {
-                    self.deferred.remove(&token);
-                }
+            if after.is_none_or(|subject| !subject.deferred) {
+                self.deferred.remove(&token);
             }
         }
         self.work = None;
