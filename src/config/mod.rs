@@ -1,8 +1,10 @@
 //! The configuration, resolved: every value checked, every path absolute, before a socket opens.
 //!
 //! yaml (flat keys) → entries (file, variables, secret files) → resolve (types, bounds) → [`Config`].
+//! keys declares what may be written, and makes docs/configuration.md.
 
 mod entries;
+mod keys;
 mod keyset;
 mod properties;
 mod resolve;
