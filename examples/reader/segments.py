@@ -55,7 +55,7 @@ class Decoder:
             raise ValueError("a schema that is not known here")
         try:
             return fastavro.schemaless_reader(io.BytesIO(value[10:]), writer, self.reader)
-        except (EOFError, IndexError, TypeError, UnicodeDecodeError) as error:
+        except (EOFError, IndexError, OverflowError, TypeError, UnicodeDecodeError) as error:
             raise ValueError("not decodable") from error
 
 
@@ -152,10 +152,8 @@ class Follower:
             "fetch.wait.max.ms": 100,
         })
         self.parts = sorted(self.consumer.list_topics(self.topic, 30).topics[self.topic].partitions)
-        self.consumer.assign([self.from_here(part) for part in self.parts])
-
-    def from_here(self, part):
-        return TopicPartition(self.topic, part, self.copy.start(self.topic, part, self.max_lag))
+        self.starts = {part: self.copy.start(self.topic, part, self.max_lag) for part in self.parts}
+        self.consumer.assign([TopicPartition(self.topic, *start) for start in self.starts.items()])
 
     def run(self, once):
         looked = 0.0
@@ -194,7 +192,8 @@ class Follower:
         except KafkaException:
             return False  # not reachable: the copy grows older, and expiry goes on
         (position,) = self.consumer.position([partition])
-        if position.offset >= end or start == end:
+        # Until something comes there is no position: the copy began at the end, or there is nothing.
+        if position.offset >= end or self.starts[part] == end or start == end:
             self.copy.mark_current(part, asked_at, max(position.offset, end))
             return True
         if self.copy.is_too_old(part, self.max_lag):
@@ -204,14 +203,15 @@ class Follower:
     def begin_anew(self, part, why):
         tell(f"{self.topic}/{part} is read again from the beginning: {why}")
         self.consumer.incremental_unassign([TopicPartition(self.topic, part)])
-        offset = self.copy.forget(self.topic, part)
-        self.consumer.incremental_assign([TopicPartition(self.topic, part, offset)])
+        self.starts[part] = self.copy.forget(self.topic, part)
+        self.consumer.incremental_assign([TopicPartition(self.topic, part, self.starts[part])])
 
 
 def delete_retention(client, topic):
     """delete.retention.ms of the topic: how long a tombstone is sure to be there."""
     resource = ConfigResource(ResourceType.TOPIC, topic)
-    (described,) = AdminClient(client).describe_configs([resource]).values()
+    admin = AdminClient(client)  # held until the answer is there
+    (described,) = admin.describe_configs([resource]).values()
     return int(described.result(30)["delete.retention.ms"].value)
 
 

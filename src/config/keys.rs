@@ -3,6 +3,10 @@
 //! docs/configuration.md is made from here. The tests hold each default and bound to what `resolve`
 //! does with it.
 
+mod page;
+
+pub use page::documentation;
+
 /// A key, or a pattern of keys where a person chooses a part (`<..>`).
 pub(super) struct Declaration {
     pub key: &'static str,
@@ -216,4 +220,4 @@ pub(super) fn names_below<'a>(prefix: &'a str) -> impl Iterator<Item = &'static 
 }
 
 #[cfg(test)]
-mod page;
+mod tests;

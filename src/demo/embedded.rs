@@ -109,8 +109,8 @@ impl Folder {
         getrandom::fill(&mut name).map_err(|error| {
             Failure::failed(format!("the system's random source failed: {error}"))
         })?;
-        let path = std::env::temp_dir()
-            .join(format!("assent-demo-{:016x}", u64::from_be_bytes(name)));
+        let path =
+            std::env::temp_dir().join(format!("assent-demo-{:016x}", u64::from_be_bytes(name)));
         std::fs::create_dir(&path).map_err(|error| unusable(&path, &error))?;
         Ok(Self(path))
     }

@@ -120,5 +120,6 @@ pub fn milliseconds(took: Duration) -> String {
 }
 
 pub fn print(line: &str) -> Result<()> {
-    writeln!(std::io::stdout(), "{line}").map_err(|error| Failure::failed(format!("stdout: {error}")))
+    writeln!(std::io::stdout(), "{line}")
+        .map_err(|error| Failure::failed(format!("stdout: {error}")))
 }

@@ -308,13 +308,7 @@ impl<'a> Show<'a> {
     }
 
     /// Is the person's key live (or gone) by now? Its own line was told as it was read.
-    fn awaited(
-        &self,
-        story: &Story,
-        purpose: &str,
-        live: bool,
-        waited: Duration,
-    ) -> Result<bool> {
+    fn awaited(&self, story: &Story, purpose: &str, live: bool, waited: Duration) -> Result<bool> {
         let key = self.key_of(&story.subject, purpose);
         if key.is_some_and(|key| self.ledger.is_live(&key) == live) {
             return Ok(true);

@@ -9,6 +9,8 @@
 mod support;
 
 mod audit;
+mod deploy;
+mod examples;
 mod pipeline;
 mod preflight;
 mod rig;

@@ -15,9 +15,15 @@ use super::records::Producer;
 /// Exit code of `scripts/kafka` where Java or Maven is not there.
 const TOOL_MISSING: i32 = 78;
 
-/// Why no broker can be had on this machine.
+/// Why a test can't run on this machine.
 #[derive(Clone, Debug)]
 pub struct LeftOut(String);
+
+impl LeftOut {
+    pub fn because(why: &str) -> Self {
+        Self(why.to_owned())
+    }
+}
 
 impl fmt::Display for LeftOut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -11,6 +11,7 @@ mod process;
 mod records;
 mod service;
 mod shop;
+pub mod yaml;
 
 use std::io::Write as _;
 use std::time::{Duration, Instant};
