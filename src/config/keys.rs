@@ -214,7 +214,7 @@ pub(super) fn is_declared(key: &str) -> bool {
 }
 
 /// The names below a section, `prefix` with its dot.
-pub(super) fn names_below<'a>(prefix: &'a str) -> impl Iterator<Item = &'static str> + 'a {
+pub(super) fn names_below(prefix: &str) -> impl Iterator<Item = &'static str> {
     let below = KEYS.iter().filter_map(move |declared| declared.key.strip_prefix(prefix));
     below.filter(|name| !name.contains('.'))
 }

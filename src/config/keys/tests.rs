@@ -40,7 +40,9 @@ fn what_is_said_fits_a_table() {
 
 #[test]
 fn a_default_written_out_changes_nothing() {
-    for Declaration { key, default, .. } in KEYS.iter().filter(|declared| declared.default != "") {
+    for Declaration { key, default, .. } in
+        KEYS.iter().filter(|declared| !declared.default.is_empty())
+    {
         let unwritten = match key.strip_prefix("consent.sources.<id>.") {
             None => parse(Path::new("/etc/assent.yaml"), None, &BTreeMap::new()),
             Some("max_silence") => with("consent.sources.<id>.on_silence", "alert"),
@@ -65,7 +67,9 @@ fn bounds_are_what_is_accepted() {
                 check(key, &step(most, 1), false);
             }
             Kind::OneOf(words) => {
-                words.iter().for_each(|word| check(key, word, true));
+                for word in words {
+                    check(key, word, true);
+                }
                 check(key, "neither", false);
             }
             Kind::Topic | Kind::GroupId => check(key, "no name", false),
