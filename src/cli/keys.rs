@@ -1,22 +1,27 @@
 //! `assent keys`: make a keyset, and see what is in one. Secrets are never shown.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
+use rdkafka::Message;
 use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::{Globals, stdout};
-use crate::config::{create_keyset, read_keyset};
-use crate::domain::pseudonym::{KeyRing, Keyset};
+use crate::config::{Config, create_keyset, read_keyset, replace_keyset};
+use crate::domain::pseudonym::{KeyRing, Keyset, Pseudonym};
 use crate::failure::{Failure, Result};
+use crate::kafka::admin::Admin;
+use crate::kafka::assignments::SegmentTopics;
+use crate::kafka::read::{Start, TopicReader};
 
 /// Bytes of a fingerprint that are shown: enough to compare two files by eye.
 const FINGERPRINT_SHOWN: usize = 8;
 
 /// Make or look at the keyset that pseudonyms are made with
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  assent keys new\n  assent keys show")]
+#[command(after_help = "Example:\n  assent keys new\n  assent keys rotate\n  assent keys retire 1")]
 pub struct Args {
     #[command(subcommand)]
     command: Command,
@@ -25,6 +30,8 @@ pub struct Args {
 #[derive(clap::Subcommand)]
 enum Command {
     New(NewArgs),
+    Rotate(RotateArgs),
+    Retire(RetireArgs),
     Show(ShowArgs),
 }
 
@@ -40,6 +47,24 @@ struct NewArgs {
     out: Option<PathBuf>,
 }
 
+/// Add a new active key; the old one is retiring
+///
+/// A running assent notices within 10 s and moves every live key: the new assignment and the old
+/// key's tombstone in one transaction. Give the changed file to every instance; when no live key is
+/// left under the old version, retire it.
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  assent keys rotate")]
+struct RotateArgs {}
+
+/// Retire a retiring key version for ever; refused while a live key has it
+///
+/// Its secret is emptied, but for the lowest version's: the state is keyed under that one.
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  assent keys retire 1")]
+struct RetireArgs {
+    version: u8,
+}
+
 /// Show versions, what each is used for, and fingerprints
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  assent keys show --json")]
@@ -48,6 +73,8 @@ struct ShowArgs {}
 pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
     match &args.command {
         Command::New(NewArgs { out }) => new(out.clone(), globals),
+        Command::Rotate(RotateArgs {}) => rotate(globals),
+        Command::Retire(RetireArgs { version }) => retire(*version, globals),
         Command::Show(ShowArgs {}) => show(globals),
     }
 }
@@ -57,14 +84,82 @@ fn new(out: Option<PathBuf>, globals: &Globals) -> Result<()> {
         Some(out) => out,
         None => globals.load_config()?.keyset,
     };
-    let mut secret = Zeroizing::new([0; 32]);
-    getrandom::fill(secret.as_mut_slice())
-        .map_err(|error| Failure::failed(format!("the system's random source failed: {error}")))?;
+    let secret = new_secret()?;
     create_keyset(&path, &Keyset::first(*secret))?;
     if globals.json {
         return stdout::json(&json!({ "file": path, "version": 1 }));
     }
     stdout::line(&format!("{}: a new keyset, key version 1 active", path.display()))
+}
+
+fn new_secret() -> Result<Zeroizing<[u8; 32]>> {
+    let mut secret = Zeroizing::new([0; 32]);
+    getrandom::fill(secret.as_mut_slice())
+        .map_err(|error| Failure::failed(format!("the system's random source failed: {error}")))?;
+    Ok(secret)
+}
+
+fn rotate(globals: &Globals) -> Result<()> {
+    let path = globals.load_config()?.keyset;
+    let mut keyset = read_keyset(&path)?;
+    let retiring = keyset.active();
+    let version = keyset
+        .rotate(*new_secret()?)
+        .map_err(|error| Failure::config(format!("{}: {error}", path.display())))?;
+    replace_keyset(&path, &keyset)?;
+    if globals.json {
+        return stdout::json(&json!({ "file": path, "version": version, "retiring": retiring }));
+    }
+    let path = path.display();
+    stdout::line(&format!("{path}: key version {version} active, {retiring} retiring"))
+}
+
+fn retire(version: u8, globals: &Globals) -> Result<()> {
+    let config = globals.load_config()?;
+    let mut keyset = read_keyset(&config.keyset)?;
+    keyset
+        .retire(version)
+        .map_err(|error| Failure::config(format!("{}: {error}", config.keyset.display())))?;
+    let live = live_keys_of(version, &config)?;
+    if live > 0 {
+        return Err(Failure::failed(format!(
+            "key version {version} has {live} live keys, and without it they could not be removed; \
+             wait until a running assent has moved them (assent_live_keys)"
+        )));
+    }
+    replace_keyset(&config.keyset, &keyset)?;
+    if globals.json {
+        return stdout::json(&json!({ "file": config.keyset, "version": version }));
+    }
+    stdout::line(&format!("{}: key version {version} retired", config.keyset.display()))
+}
+
+/// Counts the live keys of a version in every segment topic of the cluster, whatever the rulebook
+/// declares now, and whether they have expired or not: both are still there.
+fn live_keys_of(version: u8, config: &Config) -> Result<usize> {
+    let cluster = Admin::new(config)?.cluster()?;
+    let purposes: Vec<String> =
+        cluster.topics.keys().filter_map(|topic| config.topics.purpose_of(topic)).collect();
+    if purposes.is_empty() {
+        return Ok(0);
+    }
+    let topics = SegmentTopics::new(config, &purposes);
+    let reader = TopicReader::topics(config, topics.names(), Start::Beginning)?;
+    let mut live = HashSet::new();
+    reader.read_to_end(
+        |message| {
+            let key = message.key().and_then(|key| std::str::from_utf8(key).ok());
+            let Some(pseudonym) = key.and_then(Pseudonym::parse) else { return };
+            let at = (message.topic().to_owned(), pseudonym);
+            if pseudonym.version() == version && message.payload().is_some() {
+                live.insert(at);
+            } else {
+                live.remove(&at);
+            }
+        },
+        |_| {},
+    )?;
+    Ok(live.len())
 }
 
 fn show(globals: &Globals) -> Result<()> {

@@ -29,7 +29,7 @@ const LOOK: Duration = Duration::from_millis(50);
 ///
 /// Joins the consumer group and keeps segments, tombstones and the audit up to date. SIGTERM and
 /// SIGINT: commits, leaves the group, exits 0 within 10 s. To share the load, start more instances,
-/// each with a pipeline.state_dir of its own.
+/// each with its own `pipeline.state_dir`.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  assent run --config /etc/assent/assent.yaml")]
 pub struct Args {}

@@ -66,7 +66,7 @@ mod tests {
     #[test]
     fn a_duration_needs_its_unit() {
         assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
-        assert_eq!(duration("2h"), Ok(Duration::from_secs(7_200)));
+        assert_eq!(duration("2h"), Ok(Duration::from_hours(2)));
         for wrong in ["", "30", "s", "-1s", "1.5s", "1w", "99999999999999999999s"] {
             assert!(duration(wrong).is_err(), "{wrong}");
         }

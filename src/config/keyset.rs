@@ -61,6 +61,24 @@ pub fn create_keyset(path: &Path, keyset: &Keyset) -> Result<()> {
         .map_err(|error| refuse(&error.to_string()))
 }
 
+/// Writes a changed keyset in place of the file: whole, or not at all.
+pub fn replace_keyset(path: &Path, keyset: &Keyset) -> Result<()> {
+    let refuse = |message: &str| Failure::config(format!("{}: {message}", path.display()));
+    let mode = std::fs::metadata(path).map_err(|error| refuse(&error.to_string()))?.mode() & 0o7777;
+    let next = path.with_extension("next");
+    let written = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(mode)
+        .open(&next)
+        .and_then(|mut file| {
+            file.write_all(keyset.to_json().as_bytes()).and_then(|()| file.sync_all())
+        })
+        .and_then(|()| std::fs::rename(&next, path));
+    written.map_err(|error| refuse(&error.to_string()))
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs::{Permissions, set_permissions};

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use keys::documentation;
-pub use keyset::{create_keyset, read_keyset};
+pub use keyset::{create_keyset, read_keyset, replace_keyset};
 pub use rulebook::{RulebookFile, RulebookRefusal, load_rulebook, read_rulebook};
 
 use crate::domain::partitioner::Partitioner;
@@ -95,6 +95,13 @@ pub struct Topics {
 impl Topics {
     pub fn segments_of(&self, purpose: &str) -> String {
         self.segments.replace("{purpose}", purpose)
+    }
+
+    /// The purpose that a segment topic of this name is of.
+    pub fn purpose_of(&self, topic: &str) -> Option<String> {
+        let (before, after) = self.segments.split_once("{purpose}")?;
+        let purpose = topic.strip_prefix(before)?.strip_suffix(after)?;
+        crate::domain::ids::is_slug(purpose).then(|| purpose.to_owned())
     }
 }
 

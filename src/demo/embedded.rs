@@ -24,9 +24,9 @@ pub const PARTITIONS: i32 = 4;
 
 /// An embedded broker, a fresh keyset and the shipped rulebook.
 pub struct Embedded {
-    // Dropped in this order: the clients of the cluster are gone before it is.
     _cluster: MockCluster<'static, DefaultProducerContext>,
-    folder: Folder,
+    /// Holds the state for as long as the demo runs.
+    _folder: Folder,
     pub config: Arc<Config>,
     pub rulebook: Arc<Rulebook>,
     pub rulebook_yaml: Arc<[u8]>,
@@ -49,7 +49,7 @@ impl Embedded {
         }
         Ok(Self {
             _cluster: cluster,
-            folder,
+            _folder: folder,
             config: Arc::new(config),
             rulebook: Arc::new(rulebook),
             rulebook_yaml: RULEBOOK.as_bytes().into(),
@@ -61,19 +61,14 @@ impl Embedded {
     pub fn purposes(&self) -> Vec<String> {
         self.rulebook.purposes.iter().map(|purpose| purpose.id.clone()).collect()
     }
-
-    /// Where the state lies for as long as the demo runs.
-    pub fn folder(&self) -> &Path {
-        &self.folder.0
-    }
 }
 
 /// A configuration file as a person would write it, read as any other.
 fn configure(bootstrap_servers: &str, folder: &Path) -> Result<Config> {
     let file = folder.join("assent.yaml");
     let yaml = format!(
-        "kafka: {{bootstrap_servers: \"{bootstrap_servers}\", group_id: demo, \
-         properties: {{fetch.wait.max.ms: \"10\"}}}}\nhttp: {{listen: \"127.0.0.1:0\"}}\n"
+        "kafka: {{bootstrap_servers: \"{bootstrap_servers}\", group_id: demo}}\n\
+         http: {{listen: \"127.0.0.1:0\"}}\n"
     );
     std::fs::write(&file, yaml).map_err(|error| unusable(&file, &error))?;
     config::load(Some(&file), &BTreeMap::new())

@@ -215,11 +215,11 @@ impl<'a> Show<'a> {
 
     /// The story's own keys are always shown.
     fn tell_of(&mut self, key: &Key, mark: Mark, text: &str) -> Result<()> {
-        let own = self.story.as_ref().map(|story| self.keys_of(&story.subject));
-        if own.is_some_and(|own| own.contains(key)) {
-            self.screen.line(mark, text)
-        } else {
-            self.screen.sample(mark, text)
+        match &self.story {
+            Some(story) if self.keys_of(&story.subject).contains(key) => {
+                self.screen.line(mark, &format!("{text}  <- {}", story.name))
+            }
+            _ => self.screen.sample(mark, text),
         }
     }
 

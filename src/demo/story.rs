@@ -40,6 +40,7 @@ pub enum Act {
 
 /// Somebody, and what is still to happen.
 pub struct Story {
+    pub name: &'static str,
     pub subject: String,
     pub record: ConsentRecord,
     acts: std::vec::IntoIter<Act>,
@@ -53,11 +54,11 @@ impl Story {
     /// The story of this number; the first three are different.
     pub fn new(number: u64, now: Timestamp) -> Self {
         let (name, age_band, acts) = match number % 3 {
-            0 => ("maya", AgeBand::Under13, mother_opts_out()),
-            1 => ("noah", AgeBand::From13To15, browser_says_no()),
-            _ => ("grace", AgeBand::From18, asks_to_be_forgotten()),
+            0 => ("Maya", AgeBand::Under13, mother_opts_out()),
+            1 => ("Noah", AgeBand::From13To15, browser_says_no()),
+            _ => ("Grace", AgeBand::From18, asks_to_be_forgotten()),
         };
-        let subject = format!("{name}-{number}");
+        let subject = format!("{}-{number}", name.to_lowercase());
         let mut random = Random::stream(number, 0);
         let session = format!("visit-{:016x}", random.next_u64());
         let record = ConsentRecord {
@@ -72,7 +73,7 @@ impl Story {
             source: "preference-center".to_owned(),
             receipt_id: None,
         };
-        Self { subject, record, acts: acts.into_iter(), current: None, random, session }
+        Self { name, subject, record, acts: acts.into_iter(), current: None, random, session }
     }
 
     /// Goes on to the next act; false: the story is over.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use prometheus::core::Collector;
+use prometheus::proto::MetricFamily;
 use prometheus::{GaugeVec, IntCounterVec};
 
 /// The sum over all labels.
@@ -36,7 +37,7 @@ fn by(
 /// The highest sample; 0 where there is none.
 pub fn highest(gauge: &GaugeVec) -> f64 {
     let families = gauge.collect();
-    let samples = families.iter().flat_map(|family| family.get_metric());
+    let samples = families.iter().flat_map(MetricFamily::get_metric);
     samples.map(|metric| metric.get_gauge().get_value()).fold(0.0, f64::max)
 }
 

@@ -193,8 +193,7 @@ impl Commit {
     fn lost(&self) -> (State, Action) {
         let gone = Action::Conclude(Ending::Surrendered);
         match self.state {
-            State::Ready => (State::Ready, gone),
-            State::ReadingBack | State::Blind => (State::Ready, gone),
+            State::Ready | State::ReadingBack | State::Blind => (State::Ready, gone),
             State::Unready { .. } | State::Initializing { .. } => {
                 (State::Unready { unclear: false }, gone)
             }

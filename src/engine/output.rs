@@ -48,6 +48,8 @@ pub struct DeadLetterNote {
 /// Everything a batch wants: written and committed as one, or not at all (INV-5).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BatchOutput {
+    /// The purposes that outputs, tally and audit entries name by index.
+    pub purposes: std::sync::Arc<[String]>,
     pub outputs: Vec<Output>,
     pub tally: Tally,
     /// Of each consent record that removed something: for the propagation histograms.

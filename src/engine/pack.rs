@@ -151,6 +151,7 @@ fn pack_purpose(state: &PurposeState, out: &mut Vec<u8>) {
             out.put_long(live.consent_version);
             out.put_long(live.decided_at.0);
             out.put_long((live.expires_at - live.decided_at).0);
+            out.put_long(i64::from(live.edition));
         }
     }
 }
@@ -181,6 +182,7 @@ fn unpack_assigned(reader: &mut Reader<'_>) -> Result<Assigned, Malformed> {
         consent_version,
         decided_at,
         expires_at: decided_at + Span(reader.long()?),
+        edition: u16::try_from(reader.long()?).map_err(|_| Malformed("edition"))?,
     })
 }
 

@@ -3,10 +3,13 @@
 //! In-memory state must be undone when a transaction aborts, or exactly-once is broken although
 //! Kafka is right: `rollback` leaves what `begin` found (INV-5, INV-10).
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use super::ledger::Ledger;
+use super::mandate::Mandate;
+use super::restore::{self, Refusal};
+use super::roster::Roster;
 use super::stats::Stats;
 use super::store::BucketChunks;
 use super::subject::StateToken;
@@ -14,7 +17,6 @@ use super::subjects::Subjects;
 use super::timers::Timers;
 use super::undo::Undo;
 use super::work::Work;
-use crate::domain::gate::PurposeTerms;
 use crate::domain::merge::{NameId, PurposeNames};
 use crate::domain::partitioner::Partitioner;
 use crate::domain::pseudonym::KeyRing;
@@ -36,6 +38,23 @@ pub struct Setup {
     pub sources: Vec<String>,
 }
 
+impl Setup {
+    /// The same with other keys, prepared for the same purposes.
+    #[must_use]
+    pub fn with_keys(&self, keys: Arc<KeyRing>) -> Self {
+        Self {
+            keys,
+            rulebook: Arc::clone(&self.rulebook),
+            rulebook_yaml: Arc::clone(&self.rulebook_yaml),
+            group_id: self.group_id.clone(),
+            lease: self.lease,
+            partitioner: self.partitioner,
+            segment_partitions: self.segment_partitions.clone(),
+            sources: self.sources.clone(),
+        }
+    }
+}
+
 /// How far a partition is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Positions {
@@ -45,10 +64,8 @@ pub struct Positions {
 }
 
 pub struct Partition {
-    pub(super) setup: Arc<Setup>,
     pub(super) chain: String,
-    /// By purpose index.
-    pub(super) terms: Vec<PurposeTerms>,
+    pub(super) mandate: Mandate,
     pub(super) declared: Vec<NameId>,
     pub(super) names: PurposeNames,
     /// Nothing was ever decided here.
@@ -59,6 +76,8 @@ pub struct Partition {
     pub(super) timers: Timers,
     /// Hints, like the timers: whose assignment a closed gate held back.
     pub(super) deferred: HashSet<StateToken>,
+    /// Whose live keys rest on an earlier rulebook.
+    pub(super) outdated: BTreeSet<StateToken>,
     pub(super) stats: Stats,
     /// The batch at hand; none between batches.
     pub(super) work: Option<Box<Work>>,
@@ -90,10 +109,13 @@ impl Partition {
     /// Starts a batch. `now` is the wall clock, but never earlier than the last batch's.
     pub fn begin(&mut self, wall: Timestamp, gate_open: bool) {
         debug_assert!(self.undo.is_none(), "the last batch was neither confirmed nor rolled back");
+        if self.mandate.roster.has_left_over() {
+            self.mandate.roster = self.roster();
+        }
         let now = wall.max(self.ledger.now);
         self.undo =
             Some(Box::new(Undo::of(&self.ledger, self.names.len(), &self.chunks, self.fresh)));
-        self.work = Some(Box::new(Work::new(now, gate_open, self.terms.len())));
+        self.work = Some(Box::new(Work::new(now, gate_open, self.mandate.places().len())));
         self.ledger.now = now;
         self.batch += 1;
     }
@@ -101,20 +123,20 @@ impl Partition {
     /// The batch is committed: its past is forgotten.
     pub fn confirm(&mut self) {
         let undo = self.undo.take().expect("a batch was begun");
+        let edition = self.mandate.edition;
         for (token, before) in undo.subjects {
             if let Some(before) = &before {
-                self.stats.remove(before);
+                self.stats.remove(before, edition);
             }
-            match self.subjects.get(token) {
-                Some(subject) => {
-                    self.stats.add(subject);
-                    if !subject.deferred {
-                        self.deferred.remove(&token);
-                    }
-                }
-                None => {
-                    self.deferred.remove(&token);
-                }
+            let subject = self.subjects.get(token);
+            if let Some(subject) = subject {
+                self.stats.add(subject, edition);
+            }
+            if subject.is_none_or(|subject| !subject.deferred) {
+                self.deferred.remove(&token);
+            }
+            if subject.is_none_or(|subject| !self.mandate.is_outdated(subject)) {
+                self.outdated.remove(&token);
             }
         }
         self.work = None;
@@ -141,10 +163,44 @@ impl Partition {
         self.work = None;
     }
 
-    /// When time alone next asks for a batch.
+    /// When time alone, or what a new rulebook left to do, next asks for a batch.
     pub fn next_due(&self) -> Option<Timestamp> {
         let housekeeping = self.ledger.cycle.due(self.ledger.now);
-        self.timers.peek().into_iter().chain(housekeeping).min()
+        let sweep = (self.outdated.len() > self.deferred.len()).then_some(self.ledger.now);
+        self.timers.peek().into_iter().chain(housekeeping).chain(sweep).min()
+    }
+
+    /// Other keys from now on, between two batches: the same purposes, and no known version with
+    /// another secret or missing. Live keys move as their raw ids are met, see [`Self::change_key`].
+    pub fn set_keys(&mut self, setup: Arc<Setup>) -> Result<(), Refusal> {
+        debug_assert!(self.undo.is_none(), "keys change between batches");
+        restore::check_keys(&self.ledger, &setup)?;
+        restore::note(&mut self.ledger, &setup);
+        self.mandate.setup = setup;
+        Ok(())
+    }
+
+    /// Is any subject's pseudonym under a key that is no longer emitted? Looks at every subject.
+    pub fn has_old_keys(&self) -> bool {
+        let active = self.mandate.setup.keys.active();
+        self.subjects
+            .iter()
+            .any(|(_, subject)| subject.purposes.iter().any(|s| s.pseudonym.version() != active))
+    }
+
+    /// Partition counts of the segment topics that this partition ever wrote to, by purpose.
+    pub fn segment_partitions(&self) -> &BTreeMap<String, i32> {
+        &self.ledger.segment_partitions
+    }
+
+    /// Does anything live rest on an earlier rulebook?
+    pub fn is_outdated(&self) -> bool {
+        !self.outdated.is_empty()
+    }
+
+    pub(super) fn roster(&self) -> Roster {
+        let rulebook = &self.mandate.setup.rulebook;
+        Roster::new(rulebook, &self.declared, &self.names, &self.stats)
     }
 
     /// Has a closed gate held assignments back? Then a batch is due as soon as it opens.

@@ -1,14 +1,16 @@
 //! A partition's state, read back from assent-state: records in the order of their offsets, a later
 //! one wins. A recovered state equals one that never crashed (INV-10).
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
+use super::layout::{self, Layout};
+use super::lease;
 use super::ledger::{FORMAT, Ledger};
-use super::pack::unpack_subject;
+use super::mandate::{Edition, Mandate};
 use super::partition::{Partition, Setup};
-use super::revise;
+use super::roster::Roster;
 use super::stats::Stats;
 use super::store::BucketChunks;
 use super::subject::StateToken;
@@ -16,8 +18,8 @@ use super::subjects::{BUCKETS, Subjects, bucket_of};
 use super::timers::Timers;
 use crate::domain::audit::{Sha256Hash, chain};
 use crate::domain::binary::{Malformed, Reader};
-use crate::domain::gate::PurposeTerms;
 use crate::domain::merge::{NameId, PurposeNames};
+use crate::domain::rules::Rulebook;
 
 /// Gathers a partition's state records.
 pub struct Restore {
@@ -26,6 +28,8 @@ pub struct Restore {
     /// Still packed, by bucket: most are overwritten before they are needed.
     buckets: Vec<BTreeMap<StateToken, Packed>>,
     chunks: BucketChunks,
+    /// The rulebooks kept as evidence, by the hash of the file.
+    rulebooks: BTreeMap<Sha256Hash, Box<[u8]>>,
 }
 
 struct Packed {
@@ -50,11 +54,6 @@ pub enum Refusal {
         version: String,
         current: String,
     },
-    /// Another rulebook than the state's.
-    RulebookChanged {
-        version: String,
-        current: String,
-    },
     /// Another secret under a known version.
     KeyContent {
         version: u8,
@@ -62,11 +61,6 @@ pub enum Refusal {
     /// A version that the state knows is not in the file.
     KeyMissing {
         version: u8,
-    },
-    /// Another active key than the state's.
-    KeyChanged {
-        active: u8,
-        current: u8,
     },
     /// Tombstones would miss what they remove.
     Partitioner {
@@ -87,6 +81,7 @@ impl Restore {
             meta: None,
             buckets: (0..BUCKETS).map(|_| BTreeMap::new()).collect(),
             chunks: BucketChunks::default(),
+            rulebooks: BTreeMap::new(),
         }
     }
 
@@ -103,6 +98,9 @@ impl Restore {
                     return Err(Malformed("bucket"));
                 }
                 self.take_bucket(bucket, chunk, value)?;
+            }
+            (Some("r"), Some(value)) => {
+                self.rulebooks.insert(chain::body_hash(value), value.into());
             }
             (Some("d" | "r" | "meta"), _) => {}
             _ => return Err(Malformed("state key")),
@@ -164,16 +162,20 @@ impl Restore {
             check(&ledger, &setup)?;
         }
         note(&mut ledger, &setup);
-        let (declared, terms) = declare(&setup, &mut names).map_err(|e| damaged(e.to_string()))?;
-        let subjects = unpack(&self.buckets, &setup, &terms).map_err(|e| damaged(e.to_string()))?;
+        let declared = declare(&setup, &mut names).map_err(|e| damaged(e.to_string()))?;
+        let past = Past::read(&self.rulebooks, &ledger, &setup, &names)
+            .map_err(|e| damaged(e.to_string()))?;
+        let subjects = unpack(&self.buckets, &past).map_err(|e| damaged(e.to_string()))?;
         if subjects.len() as i64 != ledger.subjects {
             let (found, counted) = (subjects.len(), ledger.subjects);
             return Err(damaged(format!("{found} subjects where {counted} were counted")));
         }
+        let stats = Stats::default();
+        let roster = Roster::new(&setup.rulebook, &declared, &names, &stats);
+        let (edition, past) = (past.edition, past.editions);
         let mut partition = Partition {
             chain: chain::name(&setup.group_id, self.partition),
-            setup,
-            terms,
+            mandate: Mandate { setup, roster, edition, past },
             declared,
             names,
             fresh,
@@ -182,7 +184,8 @@ impl Restore {
             chunks: self.chunks,
             timers: Timers::default(),
             deferred: HashSet::new(),
-            stats: Stats::default(),
+            outdated: BTreeSet::new(),
+            stats,
             work: None,
             batch: 0,
             undo: None,
@@ -200,14 +203,54 @@ impl Partition {
         let tokens: Vec<StateToken> = self.subjects.iter().map(|(token, _)| token).collect();
         for token in tokens {
             let Some(subject) = self.subjects.get_mut(token) else { continue };
-            self.stats.add(subject);
-            subject.due = if revise::is_behind(subject, &self.setup, &self.terms, now) {
+            self.stats.add(subject, self.mandate.edition);
+            if self.mandate.is_outdated(subject) {
+                self.outdated.insert(token);
+            }
+            subject.due = if lease::is_behind(subject, &self.mandate, now) {
                 now
             } else {
-                revise::next_due(subject, &self.setup, &self.terms, now)
+                lease::next_due(subject, &self.mandate, now)
             };
             self.timers.schedule(token, subject);
         }
+        self.mandate.roster = self.roster();
+    }
+}
+
+/// The rulebooks that the state was written under.
+struct Past {
+    edition: Edition,
+    editions: Vec<Option<Arc<Rulebook>>>,
+    layouts: BTreeMap<Sha256Hash, Layout>,
+}
+
+impl Past {
+    fn read(
+        kept: &BTreeMap<Sha256Hash, Box<[u8]>>,
+        ledger: &Ledger,
+        setup: &Setup,
+        names: &PurposeNames,
+    ) -> Result<Self, Malformed> {
+        let running = &setup.rulebook;
+        let mut layouts = BTreeMap::new();
+        let mut editions = Vec::new();
+        for (_, hash) in &ledger.rulebooks {
+            let rulebook = match kept.get(hash) {
+                _ if *hash == running.sha256 => Some(Arc::clone(running)),
+                Some(yaml) => Some(layout::past_rulebook(yaml)?),
+                None => None,
+            };
+            if let Some(rulebook) = &rulebook {
+                layouts.insert(*hash, Layout::new(rulebook, running, names));
+            }
+            editions.push(rulebook);
+        }
+        let edition = match ledger.rulebooks.last() {
+            Some((_, hash)) if *hash == running.sha256 => ledger.rulebooks.len() - 1,
+            _ => ledger.rulebooks.len(),
+        };
+        Ok(Self { edition: edition as Edition, editions, layouts })
     }
 }
 
@@ -216,45 +259,16 @@ fn index(part: Option<&str>) -> Result<usize, Malformed> {
 }
 
 /// The rulebook's purposes get their names' numbers: the same as ever for those known before.
-fn declare(
-    setup: &Setup,
-    names: &mut PurposeNames,
-) -> Result<(Vec<NameId>, Vec<PurposeTerms>), Malformed> {
-    let mut declared = Vec::new();
-    let mut terms = Vec::new();
-    for purpose in &setup.rulebook.purposes {
-        let name = names.intern(&purpose.id).ok_or(Malformed("names"))?;
-        declared.push(name);
-        terms.push(PurposeTerms {
-            name,
-            sale_or_share: purpose.sale_or_share,
-            requires_opt_in: purpose.requires_opt_in,
-            suspended: purpose.suspended,
-        });
-    }
-    Ok((declared, terms))
+fn declare(setup: &Setup, names: &mut PurposeNames) -> Result<Vec<NameId>, Malformed> {
+    let purposes = setup.rulebook.purposes.iter();
+    purposes.map(|purpose| names.intern(&purpose.id).ok_or(Malformed("names"))).collect()
 }
 
-fn unpack(
-    buckets: &[BTreeMap<StateToken, Packed>],
-    setup: &Setup,
-    terms: &[PurposeTerms],
-) -> Result<Subjects, Malformed> {
-    let slots = |name: NameId| {
-        let index = terms.iter().position(|terms| terms.name == name);
-        index.map_or(0, |index| setup.rulebook.purposes[index].slots.len())
-    };
+fn unpack(buckets: &[BTreeMap<StateToken, Packed>], past: &Past) -> Result<Subjects, Malformed> {
     let mut subjects = Subjects::default();
     for (&token, packed) in buckets.iter().flatten() {
-        if packed.layout != setup.rulebook.sha256 {
-            return Err(Malformed("layout: another rulebook's counters"));
-        }
-        let mut reader = Reader::new(&packed.bytes);
-        let subject = unpack_subject(&mut reader, slots)?;
-        if !reader.is_empty() {
-            return Err(Malformed("subject"));
-        }
-        subjects.insert(token, subject);
+        let layout = past.layouts.get(&packed.layout).ok_or(Malformed("layout"))?;
+        subjects.insert(token, layout.unpack(&packed.bytes)?);
     }
     Ok(subjects)
 }
@@ -287,25 +301,26 @@ fn check_rulebook(ledger: &Ledger, setup: &Setup) -> Result<(), Refusal> {
     match ledger.rulebooks.iter().find(|(known, _)| *known == version) {
         Some((_, known)) if *known != rulebook.sha256 => Err(Refusal::RulebookContent { version }),
         Some(_) => Err(Refusal::RulebookLeft { version, current }),
-        None => Err(Refusal::RulebookChanged { version, current }),
+        None => Ok(()),
     }
 }
 
-fn check_keys(ledger: &Ledger, setup: &Setup) -> Result<(), Refusal> {
+/// A known version must be there, with the secret that it had; an emptied one can't be compared.
+pub(super) fn check_keys(ledger: &Ledger, setup: &Setup) -> Result<(), Refusal> {
     let configured = setup.keys.fingerprints();
     for (&version, known) in &ledger.key_fingerprints {
         match configured.get(&version) {
+            None if setup.keys.has_version(version) => {}
             None => return Err(Refusal::KeyMissing { version }),
             Some(print) if print != known => return Err(Refusal::KeyContent { version }),
             Some(_) => {}
         }
     }
-    let (active, current) = (setup.keys.active(), ledger.active_key);
-    if active == current { Ok(()) } else { Err(Refusal::KeyChanged { active, current }) }
+    Ok(())
 }
 
 /// What the next transaction records of the configuration.
-fn note(ledger: &mut Ledger, setup: &Setup) {
+pub(super) fn note(ledger: &mut Ledger, setup: &Setup) {
     ledger.partitioner = setup.partitioner.to_string();
     ledger.key_fingerprints.extend(setup.keys.fingerprints());
     ledger.active_key = setup.keys.active();
@@ -342,12 +357,6 @@ impl fmt::Display for Refusal {
                 "rulebook \"{version}\" was replaced by \"{current}\"; to go back, give the old \
                  content a new version"
             ),
-            Self::RulebookChanged { version, current } => write!(
-                f,
-                "rulebook \"{version}\" is not the one that the state was decided under \
-                 (\"{current}\"); this version of assent can't change rulebooks yet: keep \
-                 \"{current}\""
-            ),
             Self::KeyContent { version } => write!(
                 f,
                 "keyset: version {version} has another secret than the one the state was made \
@@ -356,11 +365,6 @@ impl fmt::Display for Refusal {
             Self::KeyMissing { version } => write!(
                 f,
                 "keyset: version {version}, which the state knows, is missing; restore the file"
-            ),
-            Self::KeyChanged { active, current } => write!(
-                f,
-                "keyset: version {active} is active, the state was made with {current}; this \
-                 version of assent can't rotate keys yet: make {current} active again"
             ),
             Self::Partitioner { configured, current } => write!(
                 f,

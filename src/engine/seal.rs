@@ -3,9 +3,9 @@
 
 use super::check;
 use super::input::Coverage;
+use super::lease;
 use super::output::{BatchOutput, Output};
 use super::partition::Partition;
-use super::revise;
 use super::store::{self, Store};
 use super::subject::StateToken;
 use super::work::{Mark, Work};
@@ -37,6 +37,7 @@ impl Partition {
     fn output(&mut self) -> BatchOutput {
         let work = self.work.as_deref_mut().expect("a batch was begun");
         BatchOutput {
+            purposes: std::sync::Arc::clone(&self.mandate.roster.ids),
             outputs: std::mem::take(&mut work.outputs),
             tally: work.take_tally(),
             opt_outs: std::mem::take(&mut work.opt_outs),
@@ -66,10 +67,10 @@ impl Partition {
             }
             members += 1;
             if cfg!(debug_assertions) {
-                let violation = check::of_subject(subject, &self.setup, &self.terms, now);
+                let violation = check::of_subject(subject, &self.mandate, now);
                 assert!(violation.is_none(), "{violation:?}");
             }
-            subject.due = revise::next_due(subject, &self.setup, &self.terms, now);
+            subject.due = lease::next_due(subject, &self.mandate, now);
             // The entry may have been taken by this batch: a second one does no harm.
             subject.scheduled = Timestamp::MAX;
             self.timers.schedule(token, subject);
@@ -123,7 +124,7 @@ impl Partition {
     }
 
     fn encode_part(&self, work: &Work, part: &Part) -> Vec<u8> {
-        let rulebook = &self.setup.rulebook;
+        let rulebook = &self.mandate.setup.rulebook;
         let head = AuditBatch {
             chain: self.chain.clone(),
             sequence: self.ledger.next_sequence,
@@ -131,14 +132,14 @@ impl Partition {
             decided_at: work.now,
             rulebook: rulebook.version.clone(),
             rulebook_sha256: rulebook.sha256,
-            key_version: self.setup.keys.active(),
+            key_version: self.mandate.setup.keys.active(),
             click_from: part.click.0,
             click_to: part.click.1,
             consent_from: part.consent.0,
             consent_to: part.consent.1,
             barrier: part.barrier,
             gate_open: work.gate_open,
-            purposes: rulebook.purposes.iter().map(|purpose| purpose.id.clone()).collect(),
+            purposes: self.mandate.roster.ids.to_vec(),
             entries: Vec::new(),
         };
         let mut body = Vec::with_capacity(part.bytes.len() + 512);
@@ -153,13 +154,13 @@ impl Partition {
 
     /// Every rulebook that ever decided is kept by its hash, as evidence.
     fn note_rulebook(&mut self) {
-        let rulebook = &self.setup.rulebook;
+        let rulebook = &self.mandate.setup.rulebook;
         if self.ledger.rulebooks.last().is_some_and(|(_, hash)| *hash == rulebook.sha256) {
             return;
         }
         self.ledger.rulebooks.push((rulebook.version.clone(), rulebook.sha256));
         let key = store::rulebook_key(&rulebook.sha256);
-        let value = Some(self.setup.rulebook_yaml.to_vec());
+        let value = Some(self.mandate.setup.rulebook_yaml.to_vec());
         self.desk().outputs.push(Output::State { key, value });
     }
 
@@ -168,7 +169,7 @@ impl Partition {
         Store {
             subjects: &self.subjects,
             names: &self.names,
-            layout: &self.setup.rulebook.sha256,
+            layout: &self.mandate.setup.rulebook.sha256,
             chunks: &mut self.chunks,
             outputs: &mut work.outputs,
         }

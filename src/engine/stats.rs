@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::mandate::Edition;
 use super::subject::Subject;
 use crate::domain::merge::NameId;
 
@@ -10,7 +11,7 @@ pub struct Stats {
     pub subjects: BTreeMap<SubjectKind, i64>,
     /// By purpose name and key version.
     pub live_keys: BTreeMap<(NameId, u8), i64>,
-    /// By purpose name and the segment's bit.
+    /// By purpose name and the segment's bit, of the rulebook that runs.
     pub members: BTreeMap<(NameId, u8), i64>,
 }
 
@@ -50,20 +51,32 @@ impl SubjectKind {
 }
 
 impl Stats {
-    pub fn add(&mut self, subject: &Subject) {
-        self.shift(subject, 1);
+    pub fn add(&mut self, subject: &Subject, edition: Edition) {
+        self.shift(subject, edition, 1);
     }
 
-    pub fn remove(&mut self, subject: &Subject) {
-        self.shift(subject, -1);
+    pub fn remove(&mut self, subject: &Subject, edition: Edition) {
+        self.shift(subject, edition, -1);
     }
 
-    fn shift(&mut self, subject: &Subject, by: i64) {
+    /// The purposes that have live keys.
+    pub fn names_with_live_keys(&self) -> impl Iterator<Item = NameId> {
+        let mut names: Vec<NameId> = self
+            .live_keys
+            .iter()
+            .filter(|(_, keys)| **keys > 0)
+            .map(|((name, _), _)| *name)
+            .collect();
+        names.dedup();
+        names.into_iter()
+    }
+
+    fn shift(&mut self, subject: &Subject, edition: Edition, by: i64) {
         *self.subjects.entry(SubjectKind::of(subject)).or_default() += by;
         for state in &subject.purposes {
             let Some(live) = &state.live else { continue };
             *self.live_keys.entry((state.name, state.pseudonym.version())).or_default() += by;
-            let mut rest = live.segments;
+            let mut rest = if live.edition == edition { live.segments } else { 0 };
             while rest != 0 {
                 let bit = rest.trailing_zeros() as u8;
                 *self.members.entry((state.name, bit)).or_default() += by;

@@ -2,6 +2,7 @@
 //! clicks by offset; a touched subject's own due timers are settled directly before it.
 
 use super::input::{ClickInput, ConsentBody, ConsentInput};
+use super::mandate::Mandate;
 use super::output::{InputTopic, OptOut};
 use super::partition::Partition;
 use super::revise::{Occasion, Reviser};
@@ -10,7 +11,7 @@ use super::work::{Work, event_time_ahead};
 use crate::domain::audit::{AuditToken, Change};
 use crate::domain::consent::ConsentRecord;
 use crate::domain::event::Click;
-use crate::domain::gate::{self, PurposeTerms};
+use crate::domain::gate;
 use crate::domain::outcome::{InputKind, Outcome};
 use crate::domain::time::{Span, Timestamp};
 
@@ -19,6 +20,9 @@ pub const EVENT_TIME_AHEAD_MAX: Span = Span(5 * Span::MINUTE.0);
 
 /// Most subjects whose timers one batch settles: bounds the transaction; the rest follow at once.
 pub const TIMERS_PER_BATCH_MAX: usize = 10_000;
+
+/// Most subjects that one batch of a sweep revises: at two live keys each, some 4,000 records.
+pub const UPKEEP_PER_BATCH_MAX: usize = 1_000;
 
 impl Partition {
     /// Takes one record of the consent changelog.
@@ -73,7 +77,7 @@ impl Partition {
 
     /// A source's heartbeat or record shows that its way to here works.
     fn note_sign(&mut self, source: &str, at: Timestamp) {
-        if !self.setup.sources.iter().any(|configured| configured == source) {
+        if !self.mandate.setup.sources.iter().any(|configured| configured == source) {
             return;
         }
         let last = self.ledger.last_signs.entry(source.to_owned()).or_insert(Timestamp::MIN);
@@ -90,18 +94,18 @@ impl Partition {
         recorded_at: Option<Timestamp>,
         change: impl FnOnce(&mut Subject, &mut crate::domain::merge::PurposeNames) -> Outcome,
     ) {
-        let token = self.setup.keys.state_token(input.key);
-        let audit_token = self.setup.keys.audit_token(input.key);
-        self.touch(token);
+        let token = self.mandate.setup.keys.state_token(input.key);
+        let audit_token = self.mandate.setup.keys.audit_token(input.key);
+        self.touch(token, Some(input.key));
         let subject = self.subjects.get_or_blank(token);
         subject.audit_token = Some(audit_token);
         let outcome = change(subject, &mut self.names);
         let work = self.work.as_deref_mut().expect("a batch was begun");
         let erased = outcome == Outcome::Erased;
-        Reviser { setup: &self.setup, terms: &self.terms, work }
+        Reviser { mandate: &self.mandate, work }
             .revise_all(subject, Occasion { subject_id: Some(input.key), erased });
         if matches!(outcome, Outcome::Applied | Outcome::Erased | Outcome::Unreadable) {
-            standing_verdicts(&self.terms, subject, work);
+            standing_verdicts(&self.mandate, subject, work);
         }
         if work.effects.iter().any(|effect| matches!(effect.change, Change::Removed(_))) {
             work.opt_outs.push(OptOut { append_time: input.append_time, recorded_at });
@@ -111,11 +115,35 @@ impl Partition {
     }
 
     /// Settles what is due by time alone: of the earliest, by token, so that a restored partition,
-    /// which knows less of what was held back since when, settles in the same order (INV-10).
+    /// which knows less of what was held back since when, settles in the same order (INV-10). Then
+    /// so many of those whom a new rulebook left behind.
     pub fn timers(&mut self) {
         for token in self.take_due() {
-            self.touch(token);
+            self.touch(token, None);
         }
+        for token in self.take_outdated() {
+            self.touch(token, None);
+        }
+    }
+
+    /// Moves a subject of the consent changelog to the active key; needs an open gate, since the new
+    /// assignment and the old key's tombstone go together (section 4).
+    pub fn change_key(&mut self, subject_id: &[u8]) {
+        let token = self.mandate.setup.keys.state_token(subject_id);
+        let has_old_key = |subject| self.mandate.has_old_key(subject);
+        if self.desk_is_open() && self.subjects.get(token).is_some_and(has_old_key) {
+            self.touch(token, Some(subject_id));
+        }
+    }
+
+    fn take_outdated(&self) -> Vec<StateToken> {
+        let open = self.desk_is_open();
+        let waits = |token: &StateToken| {
+            self.subjects
+                .get(*token)
+                .is_some_and(|subject| subject.touched != self.batch && (open || !subject.deferred))
+        };
+        self.outdated.iter().copied().filter(waits).take(UPKEEP_PER_BATCH_MAX).collect()
     }
 
     /// The subjects whose own time has come and that this batch has not touched yet.
@@ -179,9 +207,10 @@ impl Partition {
         };
         let work = self.work.as_deref_mut().expect("a batch was begun");
         if decided && work.verdicts.is_empty() {
-            for &purpose in &self.terms {
+            for place in self.mandate.places() {
                 let (at, now) = (click.occurred_at, work.now);
-                work.verdicts.push(gate::decide_click(!work.gate_open, None, purpose, at, now));
+                let verdict = gate::decide_click(!work.gate_open, None, place.terms, at, now);
+                work.verdicts.push(verdict);
             }
         }
         let version = effect.version.filter(|_| decided);
@@ -189,7 +218,7 @@ impl Partition {
     }
 
     fn click_outcome(&mut self, input: &ClickInput<'_>, click: &Click<'_>) -> Outcome {
-        let setup = std::sync::Arc::clone(&self.setup);
+        let setup = std::sync::Arc::clone(&self.mandate.setup);
         let work = self.desk();
         if click.gpc.is_none() {
             work.count_click_without_gpc();
@@ -213,7 +242,7 @@ impl Partition {
         subject_id: &[u8],
         decided: bool,
     ) -> ClickEffect {
-        let token = self.setup.keys.state_token(subject_id);
+        let token = self.mandate.setup.keys.state_token(subject_id);
         if !click.opt_out_signal {
             if !decided {
                 return ClickEffect::default();
@@ -222,18 +251,18 @@ impl Partition {
                 return effect;
             }
         }
-        self.touch(token);
+        self.touch(token, Some(subject_id));
         let work = self.work.as_deref_mut().expect("a batch was begun");
         let subject = self.subjects.get_or_blank(token);
         let moved = click.opt_out_signal && subject.consent.bind(click.occurred_at.min(work.now));
         let occasion = Occasion { subject_id: Some(subject_id), erased: false };
-        let mut reviser = Reviser { setup: &self.setup, terms: &self.terms, work };
+        let mut reviser = Reviser { mandate: &self.mandate, work };
         if moved {
             reviser.revise_all(subject, occasion);
         }
         let allowed = decided && reviser.count_click(subject, offset, click, occasion);
         if moved || allowed || !reviser.work.effects.is_empty() {
-            let named = self.setup.keys.audit_token(subject_id);
+            let named = self.mandate.setup.keys.audit_token(subject_id);
             let named = *subject.audit_token.get_or_insert(named);
             ClickEffect { named: Some(named), version: subject.consent.version() }
         } else {
@@ -246,15 +275,20 @@ impl Partition {
     fn look_at_click(&mut self, token: StateToken, click: &Click<'_>) -> Option<ClickEffect> {
         let Some(subject) = self.subjects.get(token) else { return Some(ClickEffect::default()) };
         let work = self.work.as_deref_mut().expect("a batch was begun");
-        if subject.is_due(work.now, work.gate_open) && subject.touched != self.batch {
+        if subject.touched != self.batch
+            && (subject.is_due(work.now, work.gate_open)
+                || self.mandate.is_outdated(subject)
+                || self.mandate.has_old_key(subject))
+        {
             return None;
         }
         let (line_1_holds, at, now) = (!work.gate_open, click.occurred_at, work.now);
         let mut allowed = false;
-        for (&terms, purpose) in self.terms.iter().zip(&self.setup.rulebook.purposes) {
+        for (index, place) in self.mandate.places().iter().enumerate() {
+            let terms = place.terms;
             let verdict = gate::decide_click(line_1_holds, Some(&subject.consent), terms, at, now);
-            if verdict.allows() && (purpose.counts(click) || subject.purpose(terms.name).is_none())
-            {
+            let counts = || self.mandate.rule(index).is_some_and(|rule| rule.counts(click));
+            if verdict.allows() && (counts() || subject.purpose(terms.name).is_none()) {
                 work.verdicts.clear();
                 return None;
             }
@@ -269,20 +303,27 @@ impl Partition {
         Some(ClickEffect { named, version: subject.consent.version() })
     }
 
-    /// The first touch of a subject in a batch: remembers it for undo, and settles what is due.
-    fn touch(&mut self, token: StateToken) -> &mut Subject {
+    /// The first touch of a subject in a batch: remembers it for undo, and settles what time, a new
+    /// rulebook or a new key made due, as an entry of its own.
+    fn touch(&mut self, token: StateToken, subject_id: Option<&[u8]>) {
         let subject = self.subjects.get_or_blank(token);
         if subject.touched == self.batch {
-            return subject;
+            return;
         }
         let undo = self.undo.as_mut().expect("a batch was begun");
         undo.subjects.insert(token, (!subject.is_blank()).then(|| subject.clone()));
         subject.touched = self.batch;
         let work = self.work.as_deref_mut().expect("a batch was begun");
-        if subject.is_due(work.now, work.gate_open) {
-            settle(&mut Reviser { setup: &self.setup, terms: &self.terms, work }, subject);
+        let upkeep = self.mandate.is_outdated(subject)
+            || (subject_id.is_some() && self.mandate.has_old_key(subject));
+        if upkeep || subject.is_due(work.now, work.gate_open) {
+            let kind = if upkeep { InputKind::Upkeep } else { InputKind::Timer };
+            settle(&mut Reviser { mandate: &self.mandate, work }, subject, kind, subject_id);
         }
-        subject
+    }
+
+    fn desk_is_open(&self) -> bool {
+        self.work.as_deref().expect("a batch was begun").gate_open
     }
 
     pub(super) fn desk(&mut self) -> &mut Work {
@@ -297,20 +338,28 @@ struct ClickEffect {
     version: Option<i64>,
 }
 
-/// A subject's due timers, as an entry of their own where they had an effect.
-fn settle(reviser: &mut Reviser<'_>, subject: &mut Subject) {
+/// What is due of a subject without an input, as an entry of its own where it had an effect.
+fn settle(
+    reviser: &mut Reviser<'_>,
+    subject: &mut Subject,
+    kind: InputKind,
+    subject_id: Option<&[u8]>,
+) {
     subject.consent.expire(reviser.work.now);
-    reviser.revise_all(subject, Occasion::TIME);
+    if let (Some(token), Some(subject_id)) = (&mut subject.audit_token, subject_id) {
+        *token = reviser.mandate.setup.keys.audit_token(subject_id);
+    }
+    reviser.revise_all(subject, Occasion { subject_id, erased: false });
     if !reviser.work.effects.is_empty() {
+        let outcome = if kind == InputKind::Upkeep { Outcome::Revised } else { Outcome::Elapsed };
         let version = subject.consent.version();
-        let work = &mut *reviser.work;
-        work.end_entry(InputKind::Timer, None, Outcome::Elapsed, subject.audit_token, version);
+        reviser.work.end_entry(kind, None, outcome, subject.audit_token, version);
     }
 }
 
-fn standing_verdicts(terms: &[PurposeTerms], subject: &Subject, work: &mut Work) {
-    for &purpose in terms {
-        work.verdicts.push(gate::decide_standing(&subject.consent, purpose, work.now));
+fn standing_verdicts(mandate: &Mandate, subject: &Subject, work: &mut Work) {
+    for place in mandate.places() {
+        work.verdicts.push(gate::decide_standing(&subject.consent, place.terms, work.now));
     }
 }
 
@@ -327,9 +376,11 @@ impl Reviser<'_> {
         let now = self.work.now;
         let t = click.occurred_at.min(now);
         let mut allowed = false;
-        for (index, &terms) in self.terms.iter().enumerate() {
+        let mandate = self.mandate;
+        for (index, place) in mandate.places().iter().enumerate() {
             let line_1_holds = !self.work.gate_open;
-            let verdict = gate::decide_click(line_1_holds, Some(&subject.consent), terms, t, now);
+            let consent = Some(&subject.consent);
+            let verdict = gate::decide_click(line_1_holds, consent, place.terms, t, now);
             self.work.verdicts.push(verdict);
             if verdict.allows() {
                 allowed = true;
@@ -349,8 +400,8 @@ impl Reviser<'_> {
         offset: i64,
         occasion: Occasion<'_>,
     ) {
-        let (name, now) = (self.terms[index].name, self.work.now);
-        let purpose = &self.setup.rulebook.purposes[index];
+        let (name, now) = (self.mandate.terms(index).name, self.work.now);
+        let Some(purpose) = self.mandate.rule(index) else { return };
         let state = subject.purposes.iter_mut().find(|state| state.name == name);
         if state.is_some_and(|state| state.counters.observe(purpose, click, t, offset, now)) {
             self.revise(subject, index, occasion);

@@ -3,6 +3,7 @@
 //! Holds no raw identifier (INV-6): the map's key is the state token. Keeps INV-11: counters exist
 //! only for purposes that the gate allows.
 
+use super::mandate::Edition;
 use super::window::Counters;
 use crate::domain::audit::AuditToken;
 use crate::domain::merge::{NameId, SubjectConsent};
@@ -49,6 +50,8 @@ pub struct Assigned {
     pub consent_version: i64,
     pub decided_at: Timestamp,
     pub expires_at: Timestamp,
+    /// The rulebook that was applied.
+    pub edition: Edition,
 }
 
 impl Default for Subject {

@@ -14,7 +14,7 @@ use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
 use rdkafka::types::RDKafkaRespErr;
 
 use super::client::client_config;
@@ -81,9 +81,9 @@ impl ConsumerContext for Membership {
             return;
         }
         let change = match cause {
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
-                Rebalance::Assigned(partitions.elements().iter().map(|e| e.partition()).collect())
-            }
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => Rebalance::Assigned(
+                partitions.elements().iter().map(TopicPartitionListElem::partition).collect(),
+            ),
             _ => Rebalance::Revoked { lost: consumer.assignment_lost() },
         };
         self.noted.lock().unwrap_or_else(PoisonError::into_inner).push_back(change);

@@ -25,8 +25,7 @@ impl InputWriter {
 
     /// Under the subject's id, or the session's where nobody is signed in.
     pub fn send_click(&self, click: &ClickEvent) -> Result<()> {
-        let key = click.subject_id.as_ref().unwrap_or(&click.session_id);
-        self.writer.send(&self.clickstream, key.as_bytes(), Some(&encode_click(click)))
+        self.writer.send(&self.clickstream, click.key().as_bytes(), Some(&encode_click(click)))
     }
 
     pub fn send_consent(&self, record: &ConsentRecord) -> Result<()> {

@@ -171,17 +171,14 @@ fn assign(
 }
 
 fn consumer(config: &Config) -> Result<BaseConsumer> {
-    let mut client = client_config(config);
-    if client.get("fetch.wait.max.ms").is_none() {
-        client.set("fetch.wait.max.ms", "50");
-    }
-    client
+    client_config(config)
         .set("group.id", &config.kafka.group_id)
         .set("isolation.level", "read_committed")
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
         .set("auto.offset.reset", "earliest")
         .set("allow.auto.create.topics", "false")
+        .set("fetch.wait.max.ms", "10")
         .set("fetch.queue.backoff.ms", "10")
         .create()
         .map_err(|error| Failure::config(format!("kafka.properties: {error}")))

@@ -2,7 +2,6 @@
 //! was ever committed, and that nothing is skipped or decided twice.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::error::KafkaError;
@@ -11,7 +10,7 @@ use super::Shared;
 use super::task::{Offsets, Task};
 use crate::domain::binary::Malformed;
 use crate::domain::time::Timestamp;
-use crate::engine::{Partition, Positions, Restore};
+use crate::engine::{Partition, Positions, Refusal, Restore};
 use crate::failure::{Exit, Failure};
 use crate::kafka::consumer::{ClickConsumer, Committed};
 use crate::kafka::probe::Probe;
@@ -26,6 +25,8 @@ pub enum Trouble {
     Stop(Failure),
     /// A broker did not answer.
     Again(KafkaError),
+    /// A person has to bring something first; until then this instance is not ready.
+    Wait(String),
     /// The group changed its mind, or the process ends.
     Unwanted,
 }
@@ -91,13 +92,24 @@ pub fn restore(
         return Err(Trouble::Stop(unreadable(shared, partition, error)));
     }
     let finish = |(partition, restore): (i32, Restore)| {
-        let engine = restore.finish(Arc::clone(&shared.setup)).map_err(|refusal| {
-            let exit = if refusal.exit_code() == 78 { Exit::Config } else { Exit::Failed };
-            Trouble::Stop(Failure::new(exit, refusal.to_string()))
-        })?;
+        let engine = restore.finish(shared.setup()).map_err(|refusal| refused(&refusal))?;
+        for (purpose, &partitions) in engine.segment_partitions() {
+            shared.destinations.learn(purpose, partitions);
+        }
         Ok((partition, engine))
     };
     gathered.into_iter().map(finish).collect()
+}
+
+/// A key that the file lacks may still come: the instance waits, not ready (design, section 4).
+fn refused(refusal: &Refusal) -> Trouble {
+    match refusal {
+        Refusal::KeyMissing { .. } => Trouble::Wait(refusal.to_string()),
+        _ if refusal.exit_code() == 78 => {
+            Trouble::Stop(Failure::new(Exit::Config, refusal.to_string()))
+        }
+        _ => Trouble::Stop(Failure::failed(refusal.to_string())),
+    }
 }
 
 fn unreadable(shared: &Shared, partition: i32, error: Malformed) -> Failure {
@@ -143,26 +155,19 @@ fn position(
     now: Timestamp,
 ) -> Result<Task, Failure> {
     let topics = &shared.config.topics;
-    let start = match engine.positions() {
-        Some(positions) => {
-            agree(shared, partition, positions, committed)?;
-            let start = Offsets { click: positions.next_click, consent: positions.next_consent };
-            within(&topics.clickstream, partition, start.click, &ranges.clicks)?;
-            within(&topics.consent, partition, start.consent, &ranges.consent)?;
-            start
-        }
-        None => {
-            if let Some(committed) = committed {
-                return Err(state_missing(shared, partition, committed));
-            }
-            let start = Offsets {
-                click: ranges.clicks.starts.get(&partition).copied().unwrap_or(0),
-                consent: ranges.consent.starts.get(&partition).copied().unwrap_or(0),
-            };
-            engine.start_at(start.click, start.consent);
-            start
-        }
-    };
+    if let Some(positions) = engine.positions() {
+        agree(shared, partition, positions, committed)?;
+        let start = Offsets { click: positions.next_click, consent: positions.next_consent };
+        within(&topics.clickstream, partition, start.click, &ranges.clicks)?;
+        within(&topics.consent, partition, start.consent, &ranges.consent)?;
+        return Ok(Task::new(partition, engine, start, now));
+    }
+    if let Some(committed) = committed {
+        return Err(state_missing(shared, partition, committed));
+    }
+    let first = |range: &Range| range.starts.get(&partition).copied().unwrap_or(0);
+    let start = Offsets { click: first(&ranges.clicks), consent: first(&ranges.consent) };
+    engine.start_at(start.click, start.consent);
     Ok(Task::new(partition, engine, start, now))
 }
 

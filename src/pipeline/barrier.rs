@@ -105,6 +105,7 @@ impl Barrier {
     }
 
     /// The lag and reach as they are once a batch up to `consent_to` is applied.
+    #[must_use]
     pub fn ahead(&self, consent_to: i64, append_time: Option<Timestamp>) -> Self {
         let mut ahead = self.clone();
         drop(ahead.reach(consent_to));

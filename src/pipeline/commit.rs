@@ -251,7 +251,7 @@ fn sequences_of_state(
             tracing::error!("{failure}");
             Err(Fault::Evicted)
         }
-        Err(Trouble::Again(_) | Trouble::Unwanted) => Err(Fault::Replace),
+        Err(Trouble::Again(_) | Trouble::Wait(_) | Trouble::Unwanted) => Err(Fault::Replace),
     }
 }
 

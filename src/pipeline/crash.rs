@@ -16,6 +16,7 @@ pub const POINTS: [&str; 9] = [
 
 /// Ends the process here where `ASSENT_CRASH_AT` names the point.
 #[cfg(feature = "crash-points")]
+#[allow(clippy::disallowed_methods)] // a test's switch, not a setting: it is in no release
 pub fn crash_point(name: &str) {
     debug_assert!(POINTS.contains(&name), "{name} is not a crash point");
     if std::env::var("ASSENT_CRASH_AT").as_deref() == Ok(name) {

@@ -207,7 +207,9 @@ mod tests {
         ReceivedClick { offset, timestamp: Timestamp(offset), key, payload }
     }
 
-    fn offsets(clicks: &Clicks) -> Vec<(i64, Option<Vec<u8>>, Option<Vec<u8>>)> {
+    type Owned = (i64, Option<Vec<u8>>, Option<Vec<u8>>);
+
+    fn offsets(clicks: &Clicks) -> Vec<Owned> {
         let own = |bytes: Option<&[u8]>| bytes.map(<[u8]>::to_vec);
         clicks.first(clicks.len()).map(|c| (c.offset, own(c.key), own(c.payload))).collect()
     }

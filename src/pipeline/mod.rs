@@ -9,6 +9,7 @@ mod commit;
 pub mod crash;
 mod identity;
 mod intake;
+mod keys;
 mod publish;
 mod receive;
 mod report;
@@ -17,8 +18,8 @@ mod task;
 mod transaction;
 mod worker;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
 use crate::clock::Clock;
@@ -48,10 +49,13 @@ pub struct Start {
     pub clock: Arc<dyn Clock>,
 }
 
-/// What the workers share: nothing that any of them changes, but the stop.
+/// What the workers share: nothing that any of them changes, but the stop; the watch over the keyset
+/// changes the set-up.
 pub(crate) struct Shared {
     config: Arc<Config>,
-    setup: Arc<Setup>,
+    /// Replaced where the keyset file changes; then `generation` grows.
+    setup: RwLock<Arc<Setup>>,
+    generation: AtomicU64,
     destinations: Destinations,
     counts: Counts,
     click_reader: ClickReader,
@@ -68,12 +72,21 @@ impl Shared {
         self.config.kafka.partitioner.partition(key, self.counts.inputs)
     }
 
+    fn setup(&self) -> Arc<Setup> {
+        Arc::clone(&self.setup.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn replace_setup(&self, setup: Arc<Setup>) {
+        *self.setup.write().unwrap_or_else(PoisonError::into_inner) = setup;
+        self.generation.fetch_add(1, Ordering::Release);
+    }
+
     fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Relaxed)
     }
 }
 
-/// A running pipeline. Its lock on the state_dir ends with it.
+/// A running pipeline. Its lock on `state_dir` ends with it.
 pub struct Running {
     shared: Arc<Shared>,
     workers: Vec<JoinHandle<Result<()>>>,
@@ -92,7 +105,7 @@ pub fn start(start: Start) -> Result<Running> {
     start.metrics.key_version.set(i64::from(start.keys.active()));
     let partitioner = config.kafka.partitioner;
     let shared = Arc::new(Shared {
-        setup: Arc::new(Setup {
+        setup: RwLock::new(Arc::new(Setup {
             rulebook: Arc::clone(&start.rulebook),
             rulebook_yaml: start.rulebook_yaml,
             keys: start.keys,
@@ -101,7 +114,8 @@ pub fn start(start: Start) -> Result<Running> {
             partitioner,
             segment_partitions: counts.segments.clone(),
             sources: config.consent.sources.keys().cloned().collect(),
-        }),
+        })),
+        generation: AtomicU64::new(0),
         destinations: Destinations::new(
             &config.topics,
             partitioner,
@@ -118,6 +132,11 @@ pub fn start(start: Start) -> Result<Running> {
         counts,
         config: Arc::clone(config),
     });
+    let watched = Arc::clone(&shared);
+    std::thread::Builder::new()
+        .name("keys".to_owned())
+        .spawn(move || keys::watch(&watched))
+        .map_err(|error| Failure::failed(format!("can't start a thread: {error}")))?;
     let workers = (0..config.pipeline.workers)
         .map(|number| spawn(&shared, number, identity.of_worker(&config.kafka.group_id, number)))
         .collect::<Result<Vec<_>>>()?;

@@ -4,6 +4,7 @@
 //! reach the partition of what it removes. Audit and state go to the input's partition.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use rdkafka::message::{Header, OwnedHeaders};
 
@@ -14,7 +15,7 @@ use crate::domain::outcome::TombstoneReason;
 use crate::domain::partitioner::Partitioner;
 use crate::domain::time::Timestamp;
 use crate::engine::commit::Fault;
-use crate::engine::output::{DeadLetterNote, InputTopic, Output};
+use crate::engine::output::{BatchOutput, DeadLetterNote, InputTopic, Output};
 use crate::kafka::producer::Record;
 use crate::kafka::topics::Counts;
 use crate::wire::{SchemaName, frame};
@@ -30,8 +31,8 @@ pub struct Destinations {
     topics: Topics,
     partitioner: Partitioner,
     group_id: String,
-    /// By purpose index.
-    segments: Vec<Keyed>,
+    /// By purpose: the rulebook's, and those of earlier ones that partitions still have live keys of.
+    segments: RwLock<BTreeMap<String, Arc<Keyed>>>,
     contextual: Keyed,
     dead_letters: Keyed,
 }
@@ -47,10 +48,14 @@ impl Destinations {
     ) -> Self {
         let keyed = |topic: String, partitions| Keyed { topic, partitions };
         Self {
-            segments: purposes
-                .iter()
-                .map(|id| keyed(topics.segments_of(id), counts.segments[id]))
-                .collect(),
+            segments: RwLock::new(
+                purposes
+                    .iter()
+                    .map(|id| {
+                        (id.clone(), Arc::new(keyed(topics.segments_of(id), counts.segments[id])))
+                    })
+                    .collect(),
+            ),
             contextual: keyed(topics.contextual.clone(), counts.contextual),
             dead_letters: keyed(topics.dead_letters.clone(), counts.dead_letters),
             topics: topics.clone(),
@@ -67,24 +72,28 @@ impl Destinations {
         }
     }
 
-    /// The topic that an output goes to.
-    pub fn topic_of(&self, output: &Output) -> &str {
-        match output {
-            Output::Assignment { purpose, .. } | Output::Tombstone { purpose, .. } => {
-                &self.segments[usize::from(*purpose)].topic
-            }
-            Output::Contextual { .. } => &self.contextual.topic,
-            Output::DeadLetter(_) => &self.dead_letters.topic,
-            Output::Audit { .. } => &self.topics.audit,
-            Output::State { .. } => &self.topics.state,
-        }
+    /// A purpose that the rulebook lacks, and its topic's partitions as the state recorded them.
+    pub fn learn(&self, purpose: &str, partitions: i32) {
+        let mut segments = self.segments.write().unwrap_or_else(PoisonError::into_inner);
+        segments.entry(purpose.to_owned()).or_insert_with(|| {
+            Arc::new(Keyed { topic: self.topics.segments_of(purpose), partitions })
+        });
     }
 
-    /// How many records of these outputs each topic takes.
-    pub fn count<'a>(&'a self, outputs: &[Output]) -> BTreeMap<&'a str, u64> {
+    /// How many records of a batch each topic takes.
+    pub fn count(&self, batch: &BatchOutput) -> BTreeMap<String, u64> {
         let mut counts = BTreeMap::new();
-        for output in outputs {
-            *counts.entry(self.topic_of(output)).or_default() += 1;
+        for output in &batch.outputs {
+            let topic = match output {
+                Output::Assignment { purpose, .. } | Output::Tombstone { purpose, .. } => {
+                    self.topics.segments_of(&batch.purposes[usize::from(*purpose)])
+                }
+                Output::Contextual { .. } => self.contextual.topic.clone(),
+                Output::DeadLetter(_) => self.dead_letters.topic.clone(),
+                Output::Audit { .. } => self.topics.audit.clone(),
+                Output::State { .. } => self.topics.state.clone(),
+            };
+            *counts.entry(topic).or_default() += 1;
         }
         counts
     }
@@ -93,18 +102,20 @@ impl Destinations {
     pub fn publish(
         &self,
         partition: i32,
+        purposes: &[String],
         output: &Output,
         send: &mut dyn FnMut(Record<'_>) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
         match output {
             Output::Assignment { purpose, pseudonym, body } => {
                 let value = frame(SchemaName::SegmentAssignment, body);
-                send(self.keyed(self.of_purpose(*purpose), pseudonym.as_bytes(), Some(&value)))
+                let to = self.of_purpose(&purposes[usize::from(*purpose)])?;
+                send(self.keyed(&to, pseudonym.as_bytes(), Some(&value)))
             }
             Output::Tombstone { purpose, pseudonym, reason, decided_at, consent_version } => {
-                let to = self.of_purpose(*purpose);
+                let to = self.of_purpose(&purposes[usize::from(*purpose)])?;
                 let headers = tombstone_headers(*reason, *decided_at, *consent_version);
-                let record = self.keyed(to, pseudonym.as_bytes(), None);
+                let record = self.keyed(&to, pseudonym.as_bytes(), None);
                 send(Record { headers: Some(headers), ..record })
             }
             Output::Contextual { session_token, body } => {
@@ -130,8 +141,9 @@ impl Destinations {
         }
     }
 
-    fn of_purpose(&self, purpose: u16) -> &Keyed {
-        &self.segments[usize::from(purpose)]
+    fn of_purpose(&self, purpose: &str) -> Result<Arc<Keyed>, Fault> {
+        let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
+        segments.get(purpose).cloned().ok_or(Fault::Abortable)
     }
 
     fn keyed<'a>(&self, to: &'a Keyed, key: &'a [u8], value: Option<&'a [u8]>) -> Record<'a> {

@@ -10,7 +10,7 @@ use super::barrier::Question;
 use super::task::Task;
 use super::transaction::{Batch, Part};
 use crate::domain::time::{Span, Timestamp};
-use crate::engine::output::{InputTopic, Tally};
+use crate::engine::output::{BatchOutput, InputTopic};
 use crate::http::PartitionStatus;
 use crate::wire::ConsentReading;
 
@@ -104,7 +104,8 @@ fn add_task(sums: &mut BTreeMap<Sum, i64>, shared: &Shared, task: &Task) {
         let purpose = task.engine.purpose_name(name).to_owned();
         count(Sum::LiveKeys { purpose, key_version }, number);
     }
-    let rulebook = &shared.setup.rulebook;
+    let setup = shared.setup();
+    let rulebook = &setup.rulebook;
     for (&(name, bit), &number) in &stats.members {
         let purpose = task.engine.purpose_name(name);
         let segments = rulebook.purpose_index(purpose).map(|at| &rulebook.purposes[at].segments);
@@ -133,7 +134,7 @@ fn add(shared: &Shared, sum: &Sum, by: i64) {
 /// Counts a batch that is committed; before its inputs are forgotten.
 pub fn count_batch(shared: &Shared, batch: &Batch, tasks: &BTreeMap<i32, Task>, now: Timestamp) {
     for (partition, part) in &batch.parts {
-        count_tally(shared, &part.output.tally);
+        count_tally(shared, &part.output);
         count_outputs(shared, part);
         if let Some(task) = tasks.get(partition) {
             count_inputs(shared, part, task, now);
@@ -166,8 +167,8 @@ fn count_inputs(shared: &Shared, part: &Part, task: &Task, now: Timestamp) {
 }
 
 fn count_outputs(shared: &Shared, part: &Part) {
-    for (topic, count) in shared.destinations.count(&part.output.outputs) {
-        shared.metrics.records_produced_total.with_label_values(&[topic]).inc_by(count);
+    for (topic, count) in shared.destinations.count(&part.output) {
+        shared.metrics.records_produced_total.with_label_values(&[topic.as_str()]).inc_by(count);
     }
 }
 
@@ -182,10 +183,11 @@ pub fn count_opt_outs(shared: &Shared, part: &Part, now: Timestamp) {
     }
 }
 
-fn count_tally(shared: &Shared, tally: &Tally) {
+fn count_tally(shared: &Shared, output: &BatchOutput) {
+    let tally = &output.tally;
     let metrics = &shared.metrics;
     let topic = |topic: &InputTopic| shared.destinations.input(*topic);
-    let purpose = |index: &u16| shared.setup.rulebook.purposes[usize::from(*index)].id.as_str();
+    let purpose = |index: &u16| output.purposes[usize::from(*index)].as_str();
     for ((input, outcome), &count) in &tally.outcomes {
         let labels = [topic(input), outcome.label()];
         metrics.outcomes_total.with_label_values(&labels).inc_by(count);

@@ -12,9 +12,9 @@ use super::intake::{Clicks, HeldConsent, ReceivedClick};
 use super::silence;
 use crate::config::Config;
 use crate::domain::time::{Span, Timestamp};
-use crate::engine::Partition;
 use crate::engine::input::{ClickInput, Coverage};
 use crate::engine::output::BatchOutput;
+use crate::engine::{Partition, UPKEEP_PER_BATCH_MAX};
 use crate::wire::{ClickReader, Inbound};
 
 /// Clicks in one batch of a partition: ten times the 5,000 that make a transaction worth its cost,
@@ -43,6 +43,8 @@ pub struct Offsets {
 pub struct Cut {
     pub clicks: usize,
     pub consents: usize,
+    /// Ids whose keys are moved; none with the gate closed.
+    pub ids: usize,
     pub coverage: Coverage,
     pub gate_open: bool,
     /// Consent sync is past its bound, and the clicks did not wait for the barrier.
@@ -65,6 +67,8 @@ pub struct Task {
     pub barrier: Barrier,
     pub assigned_at: Timestamp,
     consents: VecDeque<HeldConsent>,
+    /// Raw ids read again from the changelog, for a rotation.
+    ids: VecDeque<Box<[u8]>>,
     /// Of the consents held, those that may take something away.
     urgent: usize,
     received: Offsets,
@@ -81,6 +85,7 @@ impl Task {
             barrier: Barrier::new(now),
             assigned_at: now,
             consents: VecDeque::new(),
+            ids: VecDeque::new(),
             urgent: 0,
             received: start,
             committed: start,
@@ -125,6 +130,15 @@ impl Task {
         }
         let urgent = self.consents.iter().filter(|held| held.is_urgent());
         (self.urgent, urgent.map(|held| held.append_time).min())
+    }
+
+    /// A subject whose live keys are to be moved to the active key.
+    pub fn hold_id(&mut self, id: &[u8]) {
+        self.ids.push_back(id.into());
+    }
+
+    pub fn ids(&self) -> &VecDeque<Box<[u8]>> {
+        &self.ids
     }
 
     /// Consents held, in order.
@@ -175,7 +189,9 @@ impl Task {
         let uncovered = self.received != self.committed
             && self.clicks.is_empty()
             && now - self.committed_at >= IDLE_COVERAGE;
-        let some = clicks > 0 || !self.consents.is_empty() || due.is_some_and(|due| due <= now);
+        let moves = !self.ids.is_empty() && self.gate_open(config, now);
+        let some =
+            clicks > 0 || moves || !self.consents.is_empty() || due.is_some_and(|due| due <= now);
         if some || deferred || uncovered { Wish::Regular } else { Wish::Nothing }
     }
 
@@ -230,11 +246,13 @@ impl Task {
         } else {
             self.clicks.end_of(clicks).unwrap_or(self.committed.click)
         };
+        let gate_open = ahead.was_reached() && !stale && !self.is_silent(config, now);
         Cut {
             clicks,
             consents,
+            ids: if gate_open { self.ids.len().min(UPKEEP_PER_BATCH_MAX) } else { 0 },
             coverage: Coverage { click_to, consent_to, barrier },
-            gate_open: ahead.was_reached() && !stale && !self.is_silent(config, now),
+            gate_open,
             stale,
         }
     }
@@ -246,6 +264,9 @@ impl Task {
             self.engine.consent(&consent.input());
         }
         self.engine.timers();
+        for id in self.ids.iter().take(cut.ids) {
+            self.engine.change_key(id);
+        }
         for received in self.clicks.first(cut.clicks) {
             let inbound =
                 Inbound { partition: self.partition, key: received.key, payload: received.payload };
@@ -262,6 +283,7 @@ impl Task {
     pub fn confirm(&mut self, cut: &Cut, now: Timestamp) {
         self.engine.confirm();
         self.clicks.forget(cut.clicks);
+        self.ids.drain(..cut.ids);
         for consent in self.consents.drain(..cut.consents) {
             self.urgent -= usize::from(consent.is_urgent());
             self.barrier.applied(consent.append_time);

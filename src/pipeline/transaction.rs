@@ -108,7 +108,7 @@ impl Transactor {
                 Ok(event) => event,
                 Err(fault) => Event::Failed(fault),
             };
-            self.count(action, event, around.shared);
+            count(action, event, around.shared);
             action = self.protocol.on(event);
         }
         let pause = Duration::from_millis(self.protocol.pause().0 as u64);
@@ -163,7 +163,8 @@ impl Transactor {
         let deadline = around.now() + around.at_most(DELIVER);
         for (&partition, part) in &batch.parts {
             for output in &part.output.outputs {
-                around.shared.destinations.publish(partition, output, &mut |record| {
+                let purposes = &part.output.purposes;
+                around.shared.destinations.publish(partition, purposes, output, &mut |record| {
                     producer.send(record, clock, deadline)
                 })?;
             }
@@ -182,19 +183,18 @@ impl Transactor {
     fn producer(&self) -> Result<&TransactionalProducer, Fault> {
         self.producer.as_ref().ok_or(Fault::Replace)
     }
+}
 
-    fn count(&self, action: Action, event: Event, shared: &Shared) {
-        let result = match (action, event) {
-            (Action::Commit, Event::Done) | (Action::ReadBack, Event::Landed(true)) => "committed",
-            (Action::Abort, Event::Done) | (Action::ReadBack, Event::Landed(false)) => "aborted",
-            (
-                Action::Commit | Action::Abort | Action::SendOffsets,
-                Event::Failed(Fault::Replace),
-            ) => "unclear",
-            _ => return,
-        };
-        shared.metrics.transactions_total.with_label_values(&[result]).inc();
-    }
+fn count(action: Action, event: Event, shared: &Shared) {
+    let result = match (action, event) {
+        (Action::Commit, Event::Done) | (Action::ReadBack, Event::Landed(true)) => "committed",
+        (Action::Abort, Event::Done) | (Action::ReadBack, Event::Landed(false)) => "aborted",
+        (Action::Commit | Action::Abort | Action::SendOffsets, Event::Failed(Fault::Replace)) => {
+            "unclear"
+        }
+        _ => return,
+    };
+    shared.metrics.transactions_total.with_label_values(&[result]).inc();
 }
 
 fn point_after(action: Action) -> Option<&'static str> {

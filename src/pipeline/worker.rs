@@ -13,6 +13,7 @@ use rdkafka::error::KafkaError;
 
 use super::Shared;
 use super::assignment::{self, Trouble};
+use super::keys::Sweep;
 use super::report::{REPORT_EVERY, Report};
 use super::task::{Offsets, Task};
 use super::transaction::{Batch, Transactor};
@@ -34,6 +35,9 @@ const IDLE: Duration = Duration::from_millis(1);
 /// Between two tries to take partitions up, or to join again.
 const RETRY: Duration = Duration::from_millis(500);
 
+/// Between two looks at whether a person brought what is missing.
+const WAIT: Duration = Duration::from_secs(2);
+
 pub struct Worker {
     pub(super) shared: Arc<Shared>,
     pub(super) number: usize,
@@ -53,6 +57,11 @@ pub struct Worker {
     /// Clicks are polled one at a time until then: memory is full.
     pub(super) trickle_until: Instant,
     pub(super) report: Report,
+    /// Of the set-up that the tasks have.
+    pub(super) generation: u64,
+    /// Live keys may be under a key that is no longer emitted.
+    pub(super) wants_sweep: bool,
+    pub(super) sweep: Option<Sweep>,
 }
 
 impl Worker {
@@ -75,6 +84,9 @@ impl Worker {
             asked_at: now,
             trickle_until: now,
             report: Report::default(),
+            generation: 0,
+            wants_sweep: false,
+            sweep: None,
             shared,
         })
     }
@@ -101,6 +113,7 @@ impl Worker {
             self.rebalance(change)?;
             return Ok(true);
         }
+        busy |= self.follow_keys();
         busy |= self.ask_and_settle();
         busy |= self.commit_what_is_due(None)?;
         self.refresh_report();
@@ -155,10 +168,15 @@ impl Worker {
             match self.restore(partitions) {
                 Ok(tasks) => {
                     self.tasks = tasks;
+                    self.wants_sweep = true;
                     break;
                 }
                 Err(Trouble::Stop(failure)) => return Err(failure),
                 Err(Trouble::Unwanted) => return Ok(()),
+                Err(Trouble::Wait(reason)) => {
+                    tracing::warn!(worker = self.number, "not ready: {reason}");
+                    std::thread::sleep(WAIT);
+                }
                 Err(Trouble::Again(error)) => {
                     tracing::warn!(worker = self.number, %error, "can't restore yet");
                     std::thread::sleep(RETRY);
@@ -236,6 +254,7 @@ impl Worker {
         if let Some(batch) = self.in_hand.take() {
             self.drive(Event::Lost, &batch, None);
         }
+        self.sweep = None;
         let gone = std::mem::take(&mut self.tasks);
         self.report.forget(&self.shared, gone.into_keys());
         self.group = None;

@@ -64,6 +64,16 @@ pub fn read(shop: &Shop<'_>) -> Audit {
     audit
 }
 
+/// Every partition's batches as they are, by sequence.
+pub fn batches(shop: &Shop<'_>) -> BTreeMap<i32, Vec<Value>> {
+    let mut batches: BTreeMap<i32, Vec<Value>> = BTreeMap::new();
+    for record in shop.committed("segmentation-audit") {
+        let value = record.value.as_deref().expect("an audit batch");
+        batches.entry(record.partition).or_default().push(support::decode("audit_batch", value));
+    }
+    batches
+}
+
 impl Chain {
     fn follow(&mut self, batch: &Value, value: &[u8], name: &str) {
         let number = |field: &str| batch[field].as_i64().expect("a number");
@@ -154,10 +164,10 @@ fn entries(batch: &Value) -> impl Iterator<Item = &Value> {
     batch["entries"].as_array().expect("entries").iter()
 }
 
-fn bytes(value: &Value) -> Vec<u8> {
+pub fn bytes(value: &Value) -> Vec<u8> {
     value.as_array().expect("bytes").iter().map(|b| b.as_u64().unwrap() as u8).collect()
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }

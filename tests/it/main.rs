@@ -8,9 +8,22 @@
 #[macro_use]
 mod support;
 
+#[path = "../model/mod.rs"]
+mod model;
+
 mod audit;
+mod bad_input;
+mod commands;
+mod contract;
+#[cfg(feature = "crash-points")]
+mod crash;
+mod demo;
 mod deploy;
+mod ecom;
 mod examples;
+mod moments;
 mod pipeline;
 mod preflight;
+mod privacy;
+mod proxy;
 mod rig;

@@ -3,10 +3,14 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use rdkafka::admin::AdminOptions;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use rdkafka::{Offset, TopicPartitionList};
 use serde_json::{Value, json};
 
 use crate::audit::{self, Audit};
+use crate::proxy::{Fate, Proxy};
 use crate::support::{self, Kafka, Message, Plan, Service, Shop, latest, now_ms, wait_until};
 
 const WITHIN: Duration = Duration::from_secs(30);
@@ -85,7 +89,9 @@ fn a_denial_that_was_acknowledged_before_the_click_is_never_missed() {
     service.await_ready();
     let subjects: Vec<String> = (0..2_000).map(|i| format!("race-{i}")).collect();
     kafka.produce(subjects.iter().map(|s| shop.consent(&consent(s, 1, "GRANTED"))));
-    kafka.produce(subjects.iter().map(|s| shop.click(&view(s))));
+    kafka.produce(subjects.iter().flat_map(|s| (0..3).map(|_| shop.click(&view(s)))));
+    settled_within(&shop, 2 * WITHIN);
+    assert_eq!(live_keys(&shop).len(), subjects.len());
 
     let mut raced = Vec::new();
     for subject in &subjects {
@@ -200,10 +206,183 @@ fn a_broker_that_dies_is_outlasted() {
         std::thread::sleep(Duration::from_secs(3));
         kafka.restart();
         traffic(&shop, &format!("after-{round}"), 20);
-        settled_within(&shop, Duration::from_secs(60));
+        settled_within(&shop, 2 * WITHIN);
     }
     let audit = settled(&shop);
     assert_eq!(audit.clicks.len(), 3 * 80);
+    service.stop();
+}
+
+/// A late EndTxn must not commit or abort the transaction after its own (trap 2 of the notes on
+/// Kafka): its producer is replaced, and the new epoch fences it.
+#[test]
+fn a_commit_that_is_held_up_hits_no_later_transaction() {
+    check_unclear_commit(Fate::HoldRequest);
+}
+
+#[test]
+fn a_commit_whose_answer_is_lost_is_read_back() {
+    check_unclear_commit(Fate::LoseAnswer);
+}
+
+fn check_unclear_commit(fate: Fate) {
+    let (proxy, listener) = Proxy::listen();
+    let advertised = format!("advertised.listeners=PLAINTEXT://{}", proxy.address());
+    let kafka = match Kafka::start_with(&[&advertised]) {
+        Ok(kafka) => kafka,
+        Err(why) => return support::leave_out(&why),
+    };
+    proxy.serve(listener, kafka.bootstrap().to_owned());
+    let shop = Shop::open(&kafka);
+    let service = Service::start(&shop, "a");
+    service.await_ready();
+    traffic(&shop, "before", 20);
+    settled(&shop);
+
+    proxy.set(fate);
+    traffic(&shop, "unclear", 20);
+    wait_until(WITHIN, "a commit on the wire", || (proxy.met() > 0).then_some(()));
+    if fate == Fate::HoldRequest {
+        // Until the pipeline has given up on it and begun anew.
+        wait_until(WITHIN, "an unclear transaction", || {
+            let unclear = [("result", "unclear")];
+            (service.metrics().count("assent_transactions_total", &unclear) > 0).then_some(())
+        });
+    }
+    proxy.set(Fate::Pass);
+    traffic(&shop, "after", 20);
+    let audit = settled_within(&shop, 2 * WITHIN);
+    assert_eq!(audit.clicks.len(), 3 * 80);
+    assert_eq!(live_keys(&shop).len(), 60);
+    assert!(service.metrics().count("assent_transactions_total", &[("result", "unclear")]) > 0);
+    service.stop();
+}
+
+#[test]
+fn several_workers_share_one_process() {
+    let kafka = kafka_or_skip!();
+    let shop = Shop::open(kafka);
+    let service = Service::start_with(&shop, "a", &[("ASSENT__PIPELINE__WORKERS", "3")]);
+    wait_until(WITHIN, "all partitions", || {
+        (service.metrics().count("assent_assigned_partitions", &[]) == 4).then_some(())
+    });
+    service.await_ready();
+    traffic(&shop, "many", 100);
+    let audit = settled(&shop);
+    assert_eq!(audit.clicks.len(), 400);
+    assert_eq!(service.metrics().count("assent_live_keys", &[]), 100);
+    service.stop();
+}
+
+#[test]
+fn misrouted_consent_counts_all_the_same() {
+    let kafka = kafka_or_skip!();
+    let shop = Shop::open(kafka);
+    let service = Service::start(&shop, "a");
+    service.await_ready();
+    traffic(&shop, "kid", 1);
+    settled(&shop);
+    let right = shop.committed("consent-changelog")[0].partition;
+    let denial = shop.consent(&consent("kid-0", 2, "DENIED"));
+    kafka.produce([denial.partition((right + 1) % shop.partitions)]);
+    wait_until(WITHIN, "no live key", || live_keys(&shop).is_empty().then_some(()));
+    let audit = settled(&shop);
+    let outcomes: BTreeSet<&str> = audit.consents.values().map(|e| e.outcome.as_str()).collect();
+    assert_eq!(outcomes, BTreeSet::from(["APPLIED", "FORWARDED"]));
+    service.stop();
+}
+
+#[test]
+fn no_input_stops_a_partition() {
+    let kafka = kafka_or_skip!();
+    let shop = Shop::open_with(kafka, &Plan { partitions: 1, ..Plan::default() });
+    let service = Service::start(&shop, "a");
+    service.await_ready();
+    traffic(&shop, "kid", 1);
+    let (clicks, changelog) = (shop.topic("clickstream"), shop.topic("consent-changelog"));
+    let keyed = |topic: &str, key: &str| Message::new(topic).key(key);
+    kafka.produce([
+        Message::new(&clicks),
+        keyed(&clicks, "x"),
+        keyed(&clicks, "x").value("no Avro"),
+        Message { key: Some(b"y".to_vec()), ..shop.click(&view("x")) },
+        keyed(&changelog, "").value("no key"),
+        keyed(&changelog, "kid-0").value("no Avro"),
+        keyed(&changelog, "__assent_x").value("reserved"),
+        keyed(&changelog, &"long".repeat(200)).value("key"),
+        keyed(&changelog, "__assent_heartbeat_0").header("source", "test"),
+    ]);
+    wait_until(WITHIN, "the unreadable one withheld", || live_keys(&shop).is_empty().then_some(()));
+    wait_until(WITHIN, "dead letters", || {
+        (shop.committed("segmentation-dead-letters").len() == 8).then_some(())
+    });
+    traffic(&shop, "later", 1);
+    wait_until(WITHIN, "an assignment", || (live_keys(&shop).len() == 1).then_some(()));
+    let audit = audit::read(&shop);
+    assert_eq!((audit.clicks.len(), audit.consents.len()), (12, 6));
+    let letters = shop.committed("segmentation-dead-letters");
+    assert!(letters.iter().any(|letter| letter.key_text() == format!("{clicks}/0/4")));
+    service.stop();
+}
+
+#[test]
+fn a_signal_ends_it_in_good_order_also_while_the_broker_is_gone() {
+    let kafka = own_kafka_or_skip!();
+    let shop = Shop::open(&kafka);
+    let service = Service::start(&shop, "a");
+    service.await_ready();
+    traffic(&shop, "before", 20);
+    settled(&shop);
+    kafka.kill();
+    std::thread::sleep(Duration::from_secs(1));
+    service.stop();
+    let unreachable = shop.run(&["run"]);
+    assert_eq!(unreachable.code, Some(69), "{}", unreachable.stderr);
+    assert!(unreachable.stderr.contains("kafka.bootstrap_servers"), "{}", unreachable.stderr);
+}
+
+#[test]
+fn a_group_that_contradicts_the_state_is_a_stop() {
+    let kafka = kafka_or_skip!();
+    let shop = Shop::open_with(kafka, &Plan { partitions: 1, ..Plan::default() });
+    decide_something(&shop);
+
+    let mut client = kafka.client();
+    let outsider: BaseConsumer = client.set("group.id", shop.group_id()).create().unwrap();
+    let mut offsets = TopicPartitionList::new();
+    offsets.add_partition_offset(&shop.topic("clickstream"), 0, Offset::Offset(3)).unwrap();
+    outsider.commit(&offsets, CommitMode::Sync).expect("committed");
+
+    let stopped = shop.run(&["run"]);
+    assert_eq!(stopped.code, Some(1), "{}", stopped.stderr);
+    let told = &stopped.stderr;
+    assert!(told.contains("click offset 80") && told.contains("click offset 3"), "{told}");
+}
+
+#[test]
+fn an_input_that_lost_records_is_a_stop() {
+    let kafka = kafka_or_skip!();
+    let shop = Shop::open_with(kafka, &Plan { partitions: 1, ..Plan::default() });
+    decide_something(&shop);
+
+    let topic = shop.topic("clickstream");
+    let (admin, options) = (kafka.admin(), AdminOptions::new());
+    support::block_on(admin.delete_topics(&[&topic], &options)).expect("deleted");
+    std::thread::sleep(Duration::from_secs(1));
+    let plans: Vec<_> =
+        shop.topic_plans(&PURPOSES).into_iter().filter(|p| p.name == topic).collect();
+    kafka.create_topics(&plans);
+
+    let stopped = shop.run(&["run"]);
+    assert_eq!(stopped.code, Some(1), "{}", stopped.stderr);
+    assert!(stopped.stderr.contains(&topic), "{}", stopped.stderr);
+}
+
+fn decide_something(shop: &Shop<'_>) {
+    let service = Service::start(shop, "a");
+    service.await_ready();
+    traffic(shop, "kid", 20);
+    settled(shop);
     service.stop();
 }
 
@@ -239,7 +418,7 @@ fn a_second_process_on_the_same_state_dir_is_refused() {
 }
 
 /// A subject of age who looked at nothing yet; every purpose with this status.
-fn consent(subject_id: &str, version: i64, status: &str) -> Value {
+pub fn consent(subject_id: &str, version: i64, status: &str) -> Value {
     let since = now_ms() - 60_000;
     let decision =
         json!({"status": status, "since": since, "expires_at": null, "notice_version": null});
@@ -252,7 +431,7 @@ fn consent(subject_id: &str, version: i64, status: &str) -> Value {
     })
 }
 
-fn view(subject_id: &str) -> Value {
+pub fn view(subject_id: &str) -> Value {
     json!({
         "event_id": "5f0c3b8e-9a51-4f4a-8f65-3f1d0b8a4a11",
         "subject_id": subject_id, "session_id": format!("session-of-{subject_id}"),
@@ -263,14 +442,14 @@ fn view(subject_id: &str) -> Value {
 }
 
 /// Subjects who grant and then look at preschool toys four times each.
-fn traffic(shop: &Shop<'_>, prefix: &str, subjects: usize) {
+pub fn traffic(shop: &Shop<'_>, prefix: &str, subjects: usize) {
     let names: Vec<String> = (0..subjects).map(|i| format!("{prefix}-{i}")).collect();
     shop.kafka.produce(names.iter().map(|s| shop.consent(&consent(s, 1, "GRANTED"))));
     shop.kafka.produce(names.iter().flat_map(|s| (0..4).map(|_| shop.click(&view(s)))));
 }
 
 /// Waits until every input is audited, then holds all of it against the contract.
-fn settled(shop: &Shop<'_>) -> Audit {
+pub fn settled(shop: &Shop<'_>) -> Audit {
     settled_within(shop, WITHIN)
 }
 
@@ -285,7 +464,7 @@ fn settled_within(shop: &Shop<'_>, within: Duration) -> Audit {
     audit
 }
 
-fn live_keys(shop: &Shop<'_>) -> BTreeSet<Vec<u8>> {
+pub fn live_keys(shop: &Shop<'_>) -> BTreeSet<Vec<u8>> {
     latest(&shop.committed("segments.personalized-offers")).into_keys().collect()
 }
 

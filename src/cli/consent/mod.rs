@@ -112,7 +112,7 @@ fn affected_purposes(
 fn withdraw_from(record: &mut ConsentRecord, purposes: &[String], version: i64, now: Timestamp) {
     record.version = version;
     record.recorded_at = now;
-    record.source = put::SOURCE.to_owned();
+    put::SOURCE.clone_into(&mut record.source);
     record.receipt_id = None;
     for purpose in purposes {
         record.decisions.insert(

@@ -24,8 +24,8 @@ impl Schema {
         Self(serde_json::from_str(text).expect("the schemas are compiled in and tested"))
     }
 
-    /// Does the value conform? Times in RFC 3339 become epoch milliseconds on the way. Fields that
-    /// are absent must have a default.
+    /// Does the value conform? Times in RFC 3339 become epoch milliseconds on the way. A field that
+    /// is absent must have a default, its own or its enum's, which is the strictest reading.
     pub fn conform(&self, value: &mut Value) -> Result<(), String> {
         conform(&self.0, value, "")
     }
@@ -78,6 +78,9 @@ fn conform_record(
         match object.get_mut(name) {
             Some(value) => conform(&field["type"], value, &inner)?,
             None if field.get("default").is_some() => {}
+            None if field["type"].get("default").is_some() => {
+                object.insert(name.to_owned(), field["type"]["default"].clone());
+            }
             None => return Err(fault(&inner, "is missing")),
         }
     }
@@ -184,6 +187,7 @@ mod tests {
             "guardian": {"verified_at": "2026-11-22T00:00:00.5Z"},
         });
         assert_eq!(Schema::consent().conform(&mut record), Ok(()));
+        assert_eq!(record["age_band"], "UNKNOWN");
         assert_eq!(record["recorded_at"], 1_795_305_600_000_i64);
         assert_eq!(record["decisions"]["offers"]["since"], 1_795_305_600_000_i64);
         assert_eq!(record["guardian"]["verified_at"], 1_795_305_600_500_i64);

@@ -74,6 +74,9 @@ pub enum KeysetError {
     MissingSecret(u8, Status),
     /// Emptied, but the lowest version: the state is keyed under it.
     LowestEmptied(u8),
+    UnknownVersion(u8),
+    /// Only a retiring key can be retired.
+    NotRetiring(u8, Status),
 }
 
 impl fmt::Display for KeysetError {
@@ -108,6 +111,14 @@ impl fmt::Display for KeysetError {
                 "key version {version} is {} and has no secret; only a retired key's may be empty",
                 status.label()
             ),
+            Self::UnknownVersion(version) => {
+                write!(f, "there is no key version {version}; see `assent keys show`")
+            }
+            Self::NotRetiring(version, status) => write!(
+                f,
+                "key version {version} is {}; only a retiring key can be retired",
+                status.label()
+            ),
             Self::LowestEmptied(version) => write!(
                 f,
                 "key version {version} is the lowest and has no secret; the state is keyed under \
@@ -124,6 +135,35 @@ impl Keyset {
     pub fn first(secret: [u8; SECRET_LEN]) -> Self {
         let key = Key { status: Status::Active, secret: Some(Secret(secret)) };
         Self { keys: BTreeMap::from([(1, key)]) }
+    }
+
+    /// A new active key after the highest version; the old one is retiring: no longer emitted, still
+    /// tombstoned. `secret` is 32 random bytes. Returns the new version.
+    pub fn rotate(&mut self, secret: [u8; SECRET_LEN]) -> Result<u8, KeysetError> {
+        let highest = *self.keys.last_key_value().expect("a keyset is not empty").0;
+        let Some(version) = highest.checked_add(1) else {
+            return Err(KeysetError::VersionOutOfRange(i64::from(highest) + 1));
+        };
+        let active = self.active();
+        self.keys.entry(active).and_modify(|key| key.status = Status::Retiring);
+        let key = Key { status: Status::Active, secret: Some(Secret(secret)) };
+        self.keys.insert(version, key);
+        Ok(version)
+    }
+
+    /// Retires a retiring version for ever: its secret is emptied, but for the lowest version's,
+    /// since the state is keyed under that one.
+    pub fn retire(&mut self, version: u8) -> Result<(), KeysetError> {
+        let lowest = self.lowest();
+        let key = self.keys.get_mut(&version).ok_or(KeysetError::UnknownVersion(version))?;
+        if key.status != Status::Retiring {
+            return Err(KeysetError::NotRetiring(version, key.status));
+        }
+        key.status = Status::Retired;
+        if version != lowest {
+            key.secret = None;
+        }
+        Ok(())
     }
 
     /// Reads a keyset file's text. Strict: an unknown field is refused.

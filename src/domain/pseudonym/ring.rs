@@ -33,6 +33,7 @@ pub struct KeyRing {
     session_root: Root,
     session_keys: Mutex<SessionKeys>,
     fingerprints: BTreeMap<u8, [u8; 32]>,
+    versions: Vec<(u8, Status)>,
 }
 
 /// A version's keys, by the purpose's index.
@@ -69,6 +70,7 @@ impl KeyRing {
                 .iter()
                 .map(|(&version, (_, root))| (version, *root.derive("fingerprint", "")))
                 .collect(),
+            versions: keyset.versions().collect(),
         }
     }
 
@@ -110,6 +112,24 @@ impl KeyRing {
         let day = occurred_at.0.div_euclid(Span::DAY.0);
         let mut keys = self.session_keys.lock().unwrap_or_else(PoisonError::into_inner);
         keys.of_day(day, &self.session_root).token(self.active.version, session_id.as_bytes())
+    }
+
+    /// Is this version in the keyset, whatever its status?
+    pub fn has_version(&self, version: u8) -> bool {
+        self.versions.iter().any(|(known, _)| *known == version)
+    }
+
+    /// The same versions with the same statuses and secrets?
+    pub fn is_like(&self, other: &Self) -> bool {
+        self.versions == other.versions && self.fingerprints == other.fingerprints
+    }
+
+    /// Has it every version of an earlier ring, none with another secret? An emptied one has none.
+    pub fn continues(&self, earlier: &Self) -> bool {
+        earlier.versions.iter().all(|(version, _)| self.has_version(*version))
+            && earlier.fingerprints.iter().all(|(version, print)| {
+                self.fingerprints.get(version).is_none_or(|now| now == print)
+            })
     }
 
     /// Per key version what tells two secrets apart and reveals nothing of either. A version whose

@@ -6,7 +6,9 @@
 //! The fingerprints are those of the contract's vectors: apache-avro 0.22 leaves braces around a primitive
 //! whose logical type it strips from the canonical form, and so has other ones.
 
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use apache_avro::Schema;
 use apache_avro::reader::datum::GenericDatumReader;
@@ -18,22 +20,37 @@ const MARKER: [u8; 2] = [0xc3, 0x01];
 /// The value of the schema in `schemas/<name>.avsc` that the JSON describes. Timestamps are epoch
 /// milliseconds; a field that is missing has its default.
 pub fn encode(name: &str, json: &serde_json::Value) -> Vec<u8> {
-    let schema = schema(name);
-    let value = Value::try_from(json.clone()).and_then(|value| value.resolve(&schema));
-    let writer = GenericDatumWriter::builder(&schema).build().expect("a writer");
+    let form = Form::of(name);
+    let value = Value::try_from(json.clone()).and_then(|value| value.resolve(&form.schema));
+    let writer = GenericDatumWriter::builder(&form.schema).build().expect("a writer");
     let datum = value.and_then(|value| writer.write_value_to_vec(value)).expect("fits the schema");
-    [&header(name)[..], &datum].concat()
+    [&form.header[..], &datum].concat()
 }
 
 /// The JSON of a value that must be of the schema in `schemas/<name>.avsc`. Bytes are arrays of numbers.
 pub fn decode(name: &str, bytes: &[u8]) -> serde_json::Value {
-    let schema = schema(name);
-    let datum = bytes.strip_prefix(&header(name)[..]);
+    let form = Form::of(name);
+    let datum = bytes.strip_prefix(&form.header[..]);
     let mut datum = datum.expect("single-object encoding of this schema");
-    let reader = GenericDatumReader::builder(&schema).build().expect("a reader");
+    let reader = GenericDatumReader::builder(&form.schema).build().expect("a reader");
     let value = reader.read_value(&mut datum).expect("decodable");
     assert!(datum.is_empty(), "{} bytes are left after the datum", datum.len());
     value.try_into().expect("JSON")
+}
+
+/// A schema and what stands before its values, read once.
+struct Form {
+    schema: Schema,
+    header: Vec<u8>,
+}
+
+impl Form {
+    fn of(name: &str) -> Arc<Self> {
+        static KNOWN: Mutex<BTreeMap<String, Arc<Form>>> = Mutex::new(BTreeMap::new());
+        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = || Arc::new(Self { schema: schema(name), header: header(name) });
+        Arc::clone(known.entry(name.to_owned()).or_insert_with(read))
+    }
 }
 
 fn header(name: &str) -> Vec<u8> {

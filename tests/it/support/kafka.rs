@@ -15,13 +15,13 @@ use super::records::Producer;
 /// Exit code of `scripts/kafka` where Java or Maven is not there.
 const TOOL_MISSING: i32 = 78;
 
-/// Why a test can't run on this machine.
+/// Why something that a test needs, a broker first of all, can't be had on this machine.
 #[derive(Clone, Debug)]
 pub struct LeftOut(String);
 
 impl LeftOut {
-    pub fn because(why: &str) -> Self {
-        Self(why.to_owned())
+    pub fn because(why: impl Into<String>) -> Self {
+        Self(why.into())
     }
 }
 

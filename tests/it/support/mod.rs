@@ -6,8 +6,10 @@
 #![allow(dead_code, unused_macros, unused_imports)] // a tool box: which tools are in use changes with the tests
 
 mod avro;
+mod inputs;
 mod kafka;
 mod process;
+mod pseudonyms;
 mod records;
 mod service;
 mod shop;
@@ -17,9 +19,11 @@ use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 pub use avro::{decode, encode, unhex};
+pub use inputs::{consent, view, with};
 pub use kafka::{Kafka, LeftOut};
-pub use process::{Assent, Finished, Signal};
-pub use records::{Isolation, Message, Producer, Record, TopicPlan, latest};
+pub use process::{Assent, Finished, Signal, signal};
+pub use pseudonyms::{pseudonym, pseudonym_bytes, secret, session_token};
+pub use records::{Isolation, Message, Producer, Record, TopicPlan, block_on, latest};
 pub use service::{Metrics, Service};
 pub use shop::{Plan, Shop};
 

@@ -211,7 +211,8 @@ fn compacted() -> Vec<(&'static str, String)> {
     ]
 }
 
-fn merge(base: &mut Value, over: &Value) {
+/// Lays `over` over `base`, field by field.
+pub(super) fn merge(base: &mut Value, over: &Value) {
     match (base, over) {
         (Value::Object(base), Value::Object(over)) => {
             for (key, value) in over {

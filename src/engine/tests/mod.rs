@@ -15,6 +15,8 @@ use crate::domain::pseudonym::{KeyRing, Keyset};
 use crate::domain::rules;
 use crate::domain::time::{Span, Timestamp};
 
+mod upkeep;
+
 const RULES: &str = r#"
 rulebook: "1"
 default_segment: all-visitors
@@ -34,13 +36,16 @@ const START: Timestamp = Timestamp(1_795_305_600_000);
 const LEASE: Span = Span(48 * Span::HOUR.0);
 
 fn setup() -> Arc<Setup> {
-    let rulebook = Arc::new(rules::compile(RULES.as_bytes()).unwrap());
+    setup_of(RULES, &Keyset::first([7; 32]))
+}
+
+fn setup_of(rules: &str, keyset: &Keyset) -> Arc<Setup> {
+    let rulebook = Arc::new(rules::compile(rules.as_bytes()).unwrap());
     let purposes: Vec<String> = rulebook.purposes.iter().map(|p| p.id.clone()).collect();
-    let keyset = Keyset::first([7; 32]);
     Arc::new(Setup {
         rulebook,
-        rulebook_yaml: RULES.as_bytes().into(),
-        keys: Arc::new(KeyRing::new(&keyset, &purposes)),
+        rulebook_yaml: rules.as_bytes().into(),
+        keys: Arc::new(KeyRing::new(keyset, &purposes)),
         group_id: "assent".to_owned(),
         lease: LEASE,
         partitioner: Partitioner::Murmur2,

@@ -1,0 +1,63 @@
+//! Earlier rulebooks, read back from the state: how a record that was packed under one is unpacked
+//! under the one that runs. Unchanged conditions keep their counters (design, section 6).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::subject::Subject;
+use super::window::Counters;
+use crate::domain::binary::{Malformed, Reader};
+use crate::domain::merge::{NameId, PurposeNames};
+use crate::domain::rules::{self, Purpose, Rulebook};
+
+/// How the counters of one rulebook become those of the one that runs.
+pub struct Layout {
+    purposes: BTreeMap<NameId, Mapping>,
+}
+
+struct Mapping {
+    slots: usize,
+    /// Each old slot's new place; `None`: the purpose is gone.
+    moved: Option<(Vec<Option<usize>>, usize)>,
+}
+
+/// A rulebook that the state kept as evidence.
+pub fn past_rulebook(yaml: &[u8]) -> Result<Arc<Rulebook>, Malformed> {
+    rules::compile(yaml).map(Arc::new).map_err(|_| Malformed("rulebook in the state"))
+}
+
+impl Layout {
+    pub fn new(from: &Rulebook, to: &Rulebook, names: &PurposeNames) -> Self {
+        let purposes = from.purposes.iter().filter_map(|old| {
+            let name = names.find(&old.id)?;
+            let new = to.purposes.iter().find(|purpose| purpose.id == old.id);
+            let moved = new.map(|new| (moves(old, new), new.slots.len()));
+            Some((name, Mapping { slots: old.slots.len(), moved }))
+        });
+        Self { purposes: purposes.collect() }
+    }
+
+    pub fn unpack(&self, bytes: &[u8]) -> Result<Subject, Malformed> {
+        let mut reader = Reader::new(bytes);
+        let slots = |name: NameId| self.purposes.get(&name).map_or(0, |mapping| mapping.slots);
+        let mut subject = super::pack::unpack_subject(&mut reader, slots)?;
+        if !reader.is_empty() {
+            return Err(Malformed("subject"));
+        }
+        for state in &mut subject.purposes {
+            let mapping = self.purposes.get(&state.name);
+            let counters = std::mem::take(&mut state.counters);
+            if let Some((moves, slots)) = mapping.and_then(|mapping| mapping.moved.as_ref()) {
+                state.counters = counters.remap(moves, *slots);
+            } else {
+                state.counters = Counters::default();
+            }
+        }
+        Ok(subject)
+    }
+}
+
+fn moves(old: &Purpose, new: &Purpose) -> Vec<Option<usize>> {
+    let place = |canonical: &str| new.slots.iter().position(|slot| slot.canonical == canonical);
+    old.slots.iter().map(|slot| place(&slot.canonical)).collect()
+}

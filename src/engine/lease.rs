@@ -1,0 +1,116 @@
+//! When an assignment is written, renewed, or looked at again: its lease, its grant, its windows.
+//! Keeps INV-13: nothing is usable for longer than its lease without being decided again.
+
+use super::mandate::{Edition, Mandate};
+use super::subject::{Assigned, Subject};
+use crate::domain::consent::{AgeBand, ConsentStatus};
+use crate::domain::gate::{self, PurposeTerms};
+use crate::domain::outcome::Basis;
+use crate::domain::rules::SegmentSet;
+use crate::domain::time::{Span, Timestamp};
+
+/// What an assignment takes from the consent record.
+pub struct Terms {
+    version: i64,
+    pub age_band: AgeBand,
+    grant_ends_at: Option<Timestamp>,
+}
+
+impl Terms {
+    pub fn of(subject: &Subject, purpose: PurposeTerms) -> Option<Self> {
+        let record = subject.consent.record.as_ref()?;
+        let grant_ends_at = record
+            .decision(purpose.name)
+            .filter(|decision| decision.status == ConsentStatus::Granted)
+            .and_then(|grant| grant.expires_at);
+        Some(Self { version: record.version, age_band: record.age_band, grant_ends_at })
+    }
+
+    pub fn assign(
+        &self,
+        segments: SegmentSet,
+        basis: Basis,
+        now: Timestamp,
+        lease: Span,
+        edition: Edition,
+    ) -> Assigned {
+        Assigned {
+            segments,
+            basis,
+            consent_version: self.version,
+            decided_at: now,
+            expires_at: self.ends_at(now, lease),
+            edition,
+        }
+    }
+
+    /// The lease's end, or the grant's where that is earlier.
+    fn ends_at(&self, decided_at: Timestamp, lease: Span) -> Timestamp {
+        let lease_ends_at = decided_at + lease;
+        self.grant_ends_at.map_or(lease_ends_at, |end| end.min(lease_ends_at))
+    }
+}
+
+/// Section 6: written when its content changes or its end becomes earlier, renewed at half its lease.
+pub fn is_due(
+    live: Option<&Assigned>,
+    wanted: &Assigned,
+    terms: &Terms,
+    now: Timestamp,
+    lease: Span,
+) -> bool {
+    let Some(live) = live else { return true };
+    let changed = live.segments != wanted.segments
+        || live.basis != wanted.basis
+        || live.consent_version != wanted.consent_version
+        || live.edition != wanted.edition;
+    let ends_earlier = terms.ends_at(live.decided_at, lease) < live.expires_at;
+    let renewable =
+        now >= live.decided_at + Span(lease.0 / 2) && wanted.expires_at > live.expires_at;
+    changed || ends_earlier || renewable
+}
+
+/// The earliest moment after `now` at which time alone asks for a revision of the subject.
+pub fn next_due(subject: &Subject, mandate: &Mandate, now: Timestamp) -> Timestamp {
+    let retention = subject.consent.retention_ends_at();
+    let purposes = mandate.places().iter().enumerate().filter_map(|(index, place)| {
+        let state = subject.purpose(place.terms.name)?;
+        let turn = gate::next_turn(&subject.consent, place.terms, now);
+        let window = mandate.rule(index).and_then(|rule| state.counters.next_change(rule, now));
+        let lease = state.live.as_ref().and_then(|live| {
+            let terms = Terms::of(subject, place.terms)?;
+            lease_turn(live, &terms, mandate.setup.lease, subject.deferred)
+        });
+        turn.into_iter().chain(window).chain(lease).filter(|&at| at > now).min()
+    });
+    purposes.chain(retention).min().unwrap_or(Timestamp::MAX)
+}
+
+/// When a live key is renewed; while that is held back, when it ends.
+fn lease_turn(live: &Assigned, terms: &Terms, lease: Span, deferred: bool) -> Option<Timestamp> {
+    if deferred {
+        return Some(live.expires_at);
+    }
+    let renew_at = live.decided_at + Span(lease.0 / 2);
+    (terms.ends_at(renew_at, lease) > live.expires_at).then_some(renew_at)
+}
+
+/// Does what is live differ from what the rules say now? After a restore: a closed gate held an
+/// assignment back, or the lease became shorter.
+pub fn is_behind(subject: &Subject, mandate: &Mandate, now: Timestamp) -> bool {
+    mandate.places().iter().enumerate().any(|(index, place)| {
+        let Some(state) = subject.purpose(place.terms.name) else { return false };
+        let verdict = gate::decide_standing(&subject.consent, place.terms, now);
+        let (Some(basis), Some(terms), Some(rule)) =
+            (verdict.basis(), Terms::of(subject, place.terms), mandate.rule(index))
+        else {
+            return state.live.is_some();
+        };
+        let segments = state.counters.segments(rule, terms.age_band, now);
+        if segments == 0 {
+            return state.live.is_some();
+        }
+        let wanted = terms.assign(segments, basis, now, mandate.setup.lease, mandate.edition);
+        is_due(state.live.as_ref(), &wanted, &terms, now, mandate.setup.lease)
+    })
+}

@@ -1,0 +1,91 @@
+//! What a partition decides under at this moment: configuration, rulebook edition, roster. Fixed
+//! during a batch.
+
+use std::sync::Arc;
+
+use super::partition::Setup;
+use super::roster::{Place, Roster};
+use super::subject::{Assigned, Subject};
+use crate::domain::gate::PurposeTerms;
+use crate::domain::rules::{Condition, Purpose, Rulebook, SegmentRule};
+
+/// The number of a rulebook among those that ever decided here, in order.
+pub type Edition = u16;
+
+pub struct Mandate {
+    pub setup: Arc<Setup>,
+    pub roster: Roster,
+    /// The configured rulebook's.
+    pub edition: Edition,
+    /// Earlier editions that live keys still rest on, by number.
+    pub past: Vec<Option<Arc<Rulebook>>>,
+}
+
+impl Mandate {
+    pub fn places(&self) -> &[Place] {
+        &self.roster.places
+    }
+
+    pub fn terms(&self, index: usize) -> PurposeTerms {
+        self.roster.places[index].terms
+    }
+
+    /// The rulebook's purpose at this place; `None`: the rulebook lacks it.
+    pub fn rule(&self, index: usize) -> Option<&Purpose> {
+        self.roster.places[index].rule.map(|rule| &self.setup.rulebook.purposes[rule])
+    }
+
+    /// Does a live key rest on an earlier rulebook?
+    pub fn is_outdated(&self, subject: &Subject) -> bool {
+        subject
+            .purposes
+            .iter()
+            .any(|state| state.live.is_some_and(|live| live.edition != self.edition))
+    }
+
+    /// Is anything of it under a key that is no longer emitted?
+    pub fn has_old_key(&self, subject: &Subject) -> bool {
+        let active = self.setup.keys.active();
+        subject.audit_token.is_some_and(|token| token[0] != active)
+            || subject.purposes.iter().any(|state| state.pseudonym.version() != active)
+    }
+
+    /// Did a segment that this assignment names leave the rulebook, or change in it?
+    pub fn took_away(&self, live: &Assigned, now: &Purpose) -> bool {
+        let Some(Some(past)) = self.past.get(usize::from(live.edition)) else { return false };
+        let Some(before) = past.purposes.iter().find(|purpose| purpose.id == now.id) else {
+            return true;
+        };
+        let held = (0..before.segments.len()).filter(|bit| live.segments >> bit & 1 == 1);
+        held.map(|bit| &before.segments[bit]).any(|segment| {
+            let same = now.segments.iter().find(|candidate| candidate.id == segment.id);
+            same.is_none_or(|same| !says_the_same(before, segment, now, same))
+        })
+    }
+}
+
+fn says_the_same(before: &Purpose, old: &SegmentRule, now: &Purpose, new: &SegmentRule) -> bool {
+    same_condition(before, &old.condition, now, &new.condition)
+}
+
+/// Slots are compared by what they say, not by their place.
+fn same_condition(before: &Purpose, old: &Condition, now: &Purpose, new: &Condition) -> bool {
+    let each = |old: &[Condition], new: &[Condition]| {
+        old.len() == new.len()
+            && old.iter().zip(new).all(|(old, new)| same_condition(before, old, now, new))
+    };
+    match (old, new) {
+        (Condition::All(old), Condition::All(new)) | (Condition::Any(old), Condition::Any(new)) => {
+            each(old, new)
+        }
+        (Condition::Not(old), Condition::Not(new)) => same_condition(before, old, now, new),
+        (Condition::AgeBand(old), Condition::AgeBand(new)) => old == new,
+        (Condition::Region { hashes: old, .. }, Condition::Region { hashes: new, .. }) => {
+            old == new
+        }
+        (Condition::Slot(old), Condition::Slot(new)) => {
+            before.slots[*old].canonical == now.slots[*new].canonical
+        }
+        _ => false,
+    }
+}

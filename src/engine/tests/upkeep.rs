@@ -1,0 +1,173 @@
+//! Another rulebook, another key: what is live follows, in entries of its own.
+
+use super::*;
+use crate::domain::audit::Change;
+
+const SECRETS: [&str; 2] = [
+    "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+    "//////////////////////////////////////////8=",
+];
+
+/// Version 1, or version 2 after a rotation.
+fn keyset(active: usize) -> Keyset {
+    let status = |version: usize| if version == active { "active" } else { "retiring" };
+    let keys: Vec<String> = (1..=active)
+        .map(|version| {
+            let (status, secret) = (status(version), SECRETS[version - 1]);
+            format!(r#"{{"version":{version},"status":"{status}","secret":"{secret}"}}"#)
+        })
+        .collect();
+    Keyset::parse(&format!(r#"{{"keys":[{}]}}"#, keys.join(","))).unwrap()
+}
+
+/// One subject in segment `twice`, and what it left in the state.
+fn with_a_live_key(setup: &Arc<Setup>) -> (Partition, BatchOutput) {
+    let mut partition = fresh(setup);
+    let first = first_batch(&mut partition);
+    assert_eq!(assignments(&first), 1);
+    partition.confirm();
+    (partition, first)
+}
+
+fn sweep(partition: &mut Partition) -> BatchOutput {
+    partition.begin(START + Span::MINUTE, true);
+    partition.timers();
+    let output = end(partition, 2, 1);
+    partition.confirm();
+    output
+}
+
+fn reasons(output: &BatchOutput) -> Vec<TombstoneReason> {
+    let reason = |output: &Output| match output {
+        Output::Tombstone { reason, .. } => Some(*reason),
+        _ => None,
+    };
+    output.outputs.iter().filter_map(reason).collect()
+}
+
+fn changed_to(first: &BatchOutput, rules: &str) -> Partition {
+    recover(&setup_of(rules, &keyset(1)), &[first])
+}
+
+#[test]
+fn an_unchanged_segment_is_written_anew_under_the_next_rulebook() {
+    let (_, first) = with_a_live_key(&setup_of(RULES, &keyset(1)));
+    let mut partition = changed_to(&first, &RULES.replace("\"1\"", "\"2\""));
+    assert!(partition.is_outdated());
+    let swept = sweep(&mut partition);
+    assert_eq!((assignments(&swept), reasons(&swept)), (1, vec![]));
+    assert!(!partition.is_outdated());
+    assert_eq!(assignments(&sweep(&mut partition)), 0);
+}
+
+#[test]
+fn a_changed_segment_ends_with_rulebook_changed() {
+    let (_, first) = with_a_live_key(&setup_of(RULES, &keyset(1)));
+    let stricter = RULES.replace("\"1\"", "\"2\"").replace("at_least: 2", "at_least: 5");
+    let swept = sweep(&mut changed_to(&first, &stricter));
+    assert_eq!(reasons(&swept), [TombstoneReason::RulebookChanged]);
+}
+
+#[test]
+fn a_purpose_that_became_stricter_ends_with_its_verdict() {
+    let (_, first) = with_a_live_key(&setup_of(RULES, &keyset(1)));
+    let suspended = RULES
+        .replace("\"1\"", "\"2\"")
+        .replace("retention: 30d", "retention: 30d, suspended: true");
+    let swept = sweep(&mut changed_to(&first, &suspended));
+    assert_eq!(reasons(&swept), [TombstoneReason::Withheld(Verdict::PurposeSuspended)]);
+}
+
+#[test]
+fn a_purpose_that_is_gone_is_judged_until_its_last_key_is() {
+    let (_, first) = with_a_live_key(&setup_of(RULES, &keyset(1)));
+    let renamed = RULES.replace("\"1\"", "\"2\"").replace("offers", "greetings");
+    let mut partition = changed_to(&first, &renamed);
+    let swept = sweep(&mut partition);
+    assert_eq!(*swept.purposes, ["greetings".to_owned(), "offers".to_owned()]);
+    assert_eq!(reasons(&swept), [TombstoneReason::RulebookChanged]);
+    assert_eq!(*sweep(&mut partition).purposes, ["greetings".to_owned()]);
+}
+
+#[test]
+fn a_sweep_goes_on_after_a_restart() {
+    let (_, first) = with_a_live_key(&setup_of(RULES, &keyset(1)));
+    let next = RULES.replace("\"1\"", "\"2\"");
+    let mut partition = changed_to(&first, &next);
+    partition.begin(START + Span::MINUTE, false);
+    partition.timers();
+    let closed = end(&mut partition, 2, 1);
+    partition.confirm();
+    assert_eq!(assignments(&closed), 0, "a closed gate holds the assignment back");
+    let mut restarted = recover(&setup_of(&next, &keyset(1)), &[&first, &closed]);
+    assert!(restarted.is_outdated());
+    assert_eq!(assignments(&sweep(&mut restarted)), 1);
+}
+
+#[test]
+fn a_version_that_was_left_or_changed_is_refused() {
+    let (_, first) = with_a_live_key(&setup_of(RULES, &keyset(1)));
+    let next = RULES.replace("\"1\"", "\"2\"");
+    let swept = sweep(&mut changed_to(&first, &next));
+    let refusal = |rules: &str| {
+        let mut restore = Restore::new(3);
+        for output in first.outputs.iter().chain(&swept.outputs) {
+            if let Output::State { key, value } = output {
+                restore.apply(key, value.as_deref()).unwrap();
+            }
+        }
+        restore.finish(setup_of(rules, &keyset(1))).err().unwrap()
+    };
+    assert!(matches!(refusal(RULES), Refusal::RulebookLeft { .. }));
+    let other = next.replace("Looked twice", "Looked again");
+    assert!(matches!(refusal(&other), Refusal::RulebookContent { .. }));
+}
+
+#[test]
+fn a_live_key_moves_to_the_active_key_in_one_batch() {
+    let (mut partition, _) = with_a_live_key(&setup_of(RULES, &keyset(1)));
+    partition.set_keys(setup_of(RULES, &keyset(2))).unwrap();
+    assert!(partition.has_old_keys());
+    partition.begin(START + Span::MINUTE, true);
+    partition.timers();
+    partition.change_key(b"anna");
+    let output = end(&mut partition, 2, 1);
+    partition.confirm();
+    assert_eq!(assignments(&output), 1);
+    assert_eq!(reasons(&output), [TombstoneReason::KeyRetired]);
+    assert!(!partition.has_old_keys());
+}
+
+#[test]
+fn an_opt_out_during_a_rotation_removes_the_old_key() {
+    let (mut partition, _) = with_a_live_key(&setup_of(RULES, &keyset(1)));
+    partition.set_keys(setup_of(RULES, &keyset(2))).unwrap();
+    let output = denial(&mut partition);
+    let opted_out = TombstoneReason::Withheld(Verdict::OptedOut);
+    assert_eq!(reasons(&output), [TombstoneReason::KeyRetired, opted_out]);
+}
+
+#[test]
+fn another_secret_under_a_known_version_is_refused() {
+    let (mut partition, _) = with_a_live_key(&setup_of(RULES, &keyset(1)));
+    let other = setup_of(RULES, &Keyset::first([9; 32]));
+    assert_eq!(partition.set_keys(other), Err(Refusal::KeyContent { version: 1 }));
+}
+
+#[test]
+fn effects_name_the_key_version_that_they_are_of() {
+    let (mut partition, _) = with_a_live_key(&setup_of(RULES, &keyset(1)));
+    partition.set_keys(setup_of(RULES, &keyset(2))).unwrap();
+    partition.begin(START + Span::MINUTE, true);
+    partition.change_key(b"anna");
+    let output = end(&mut partition, 2, 1);
+    let audit = output.outputs.iter().find_map(|output| match output {
+        Output::Audit { body } => Some(crate::domain::audit::AuditBatch::decode(body).unwrap()),
+        _ => None,
+    });
+    let effects = &audit.unwrap().entries[0].effects;
+    let named = |effect: &crate::domain::audit::Effect| {
+        (effect.key_version, matches!(effect.change, Change::Assigned(_)))
+    };
+    assert_eq!(effects.iter().map(named).collect::<Vec<_>>(), [(2, true), (1, false)]);
+}

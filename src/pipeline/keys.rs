@@ -1,0 +1,170 @@
+//! Keys that change while the service runs (design, section 4): the file is looked at, a new keyset
+//! taken up where it is sound, and the changelog read again for the raw ids that state and audit
+//! don't hold.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use rdkafka::error::KafkaResult;
+use rdkafka::message::Message;
+
+use super::Shared;
+use super::task::Task;
+use crate::config::read_keyset;
+use crate::domain::pseudonym::KeyRing;
+use crate::kafka::consumer::{Follower, Polled};
+use crate::kafka::probe::Probe;
+
+/// A rotation is noticed within 10 s (design, section 4): half of it, so that a look may be late.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// How often the watch looks whether the service stops.
+const NAP: Duration = Duration::from_millis(200);
+
+/// Raw ids held of a partition for the batches to come: bounds memory to 512 bytes each.
+const IDS_HELD: usize = 2_000;
+
+/// How long the broker may take to say what the changelog holds.
+const ASKED_FOR: Duration = Duration::from_secs(5);
+
+/// Looks at the keyset file until the service stops.
+pub fn watch(shared: &Shared) {
+    let mut naps = 0;
+    while !shared.is_stopping() {
+        std::thread::sleep(NAP);
+        naps += 1;
+        if NAP * naps >= LOOK_EVERY {
+            naps = 0;
+            look(shared);
+        }
+    }
+}
+
+/// Takes up what the file says now, if it is another sound keyset; else what was there stays.
+fn look(shared: &Shared) {
+    let keyset = match read_keyset(&shared.config.keyset) {
+        Ok(keyset) => keyset,
+        Err(failure) => {
+            tracing::warn!("{failure}; the keys read before stay in use");
+            return;
+        }
+    };
+    let setup = shared.setup();
+    let purposes: Vec<String> = setup.rulebook.purposes.iter().map(|p| p.id.clone()).collect();
+    let keys = KeyRing::new(&keyset, &purposes);
+    if keys.is_like(&setup.keys) {
+        return;
+    }
+    if !keys.continues(&setup.keys) {
+        tracing::error!(
+            "{}: a key version in use is missing or has another secret; the keys read before stay \
+             in use; restore the file",
+            shared.config.keyset.display()
+        );
+        return;
+    }
+    tracing::info!(active = keys.active(), "the keyset changed");
+    shared.metrics.key_version.set(i64::from(keys.active()));
+    shared.replace_setup(Arc::new(setup.with_keys(Arc::new(keys))));
+}
+
+/// Reads consent-changelog again, for the subjects' raw ids.
+pub struct Sweep {
+    reader: Follower,
+    /// Where it ends: records beyond were decided under the new keys.
+    ends: BTreeMap<i32, i64>,
+}
+
+impl Sweep {
+    pub fn start(shared: &Shared, probe: &Probe, partitions: &[i32]) -> KafkaResult<Self> {
+        let topic = &shared.config.topics.consent;
+        let starts = probe.starts(topic, partitions, ASKED_FOR)?;
+        let ends = probe.ends(topic, partitions, ASKED_FOR)?;
+        let reader = Follower::new(&shared.config, "keys", topic)?;
+        reader.fetch_from(&starts)?;
+        Ok(Self { reader, ends })
+    }
+
+    /// Hands ids over to the tasks, as many as they hold; is there more to come?
+    pub fn go_on(&self, tasks: &mut BTreeMap<i32, Task>) -> bool {
+        while tasks.values().all(|task| task.ids().len() < IDS_HELD) {
+            match self.reader.poll() {
+                Polled::Message(message) => {
+                    let (partition, key) = (message.partition(), message.key());
+                    if let (Some(task), Some(key)) = (tasks.get_mut(&partition), key)
+                        && message.payload().is_some()
+                    {
+                        task.hold_id(key);
+                    }
+                }
+                Polled::Nothing => return !self.is_over(),
+                Polled::OutOfRange | Polled::Fatal(_) => return false,
+            }
+        }
+        true
+    }
+
+    fn is_over(&self) -> bool {
+        let Ok(positions) = self.reader.positions() else { return false };
+        self.ends.iter().all(|(partition, end)| {
+            *end == 0 || positions.get(partition).is_some_and(|position| position >= end)
+        })
+    }
+}
+
+impl super::worker::Worker {
+    /// Takes up new keys between two batches, and moves what is live to the active one.
+    pub(super) fn follow_keys(&mut self) -> bool {
+        if self.in_hand.is_some() {
+            return false;
+        }
+        let generation = self.shared.generation.load(Ordering::Acquire);
+        if generation != self.generation {
+            self.generation = generation;
+            let setup = self.shared.setup();
+            for (partition, task) in &mut self.tasks {
+                if let Err(refusal) = task.engine.set_keys(Arc::clone(&setup)) {
+                    tracing::error!(partition, "{refusal}; the keys read before stay in use");
+                }
+            }
+            self.wants_sweep = true;
+        }
+        if self.wants_sweep {
+            self.start_sweep();
+        }
+        match self.sweep.take() {
+            Some(sweep) => {
+                if sweep.go_on(&mut self.tasks) {
+                    self.sweep = Some(sweep);
+                } else {
+                    tracing::info!(worker = self.number, "the changelog was read for the new keys");
+                }
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn start_sweep(&mut self) {
+        let partitions: Vec<i32> = self
+            .tasks
+            .iter()
+            .filter(|(_, task)| task.engine.has_old_keys())
+            .map(|(&partition, _)| partition)
+            .collect();
+        if partitions.is_empty() {
+            self.wants_sweep = false;
+            return;
+        }
+        match Sweep::start(&self.shared, &self.probe, &partitions) {
+            Ok(sweep) => {
+                tracing::info!(worker = self.number, ?partitions, "reading consent again for keys");
+                self.sweep = Some(sweep);
+                self.wants_sweep = false;
+            }
+            Err(error) => tracing::warn!(%error, "can't read consent again yet"),
+        }
+    }
+}

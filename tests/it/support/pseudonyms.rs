@@ -1,0 +1,43 @@
+//! The tokens of a shop's subjects, computed as section 4 of the contract says, from the secret that
+//! every shop's keyset has: 32 bytes from 0 to 31.
+//!
+//! `K = HKDF-SHA256(secret, "assent/v1", info)`; token = `[1] ‖ HMAC-SHA256(K, id)[0..16]`
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hkdf::Hkdf;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
+
+const VERSION: u8 = 1;
+
+/// The secret of a shop's only key.
+pub fn secret() -> Vec<u8> {
+    (0..32).collect()
+}
+
+/// The key of a subject in `segments.<purpose>`.
+pub fn pseudonym(purpose: &str, subject_id: &str) -> String {
+    URL_SAFE_NO_PAD.encode(pseudonym_bytes(purpose, subject_id))
+}
+
+/// The same as bytes; of the reserved purpose `audit`, what stands for the subject in the audit.
+pub fn pseudonym_bytes(purpose: &str, subject_id: &str) -> [u8; 17] {
+    token(&format!("pseudonym|{purpose}|{VERSION}"), subject_id)
+}
+
+/// The key of a session in `contextual-segments` on the UTC day of `occurred_at` (epoch ms).
+pub fn session_token(session_id: &str, occurred_at: i64) -> String {
+    let day = jiff::Timestamp::from_millisecond(occurred_at).expect("a date").strftime("%Y%m%d");
+    URL_SAFE_NO_PAD.encode(token(&format!("session|{day}|{VERSION}"), session_id))
+}
+
+fn token(info: &str, id: &str) -> [u8; 17] {
+    let mut key = [0; 32];
+    let hkdf = Hkdf::<Sha256>::new(Some(b"assent/v1"), &secret());
+    hkdf.expand(info.as_bytes(), &mut key).expect("32 bytes");
+    let mac = Hmac::<Sha256>::new_from_slice(&key).expect("a key").chain_update(id).finalize();
+    let mut token = [VERSION; 17];
+    token[1..].copy_from_slice(&mac.into_bytes()[..16]);
+    token
+}
