@@ -99,9 +99,9 @@ fn counts_alike(before: &Subject, after: &Subject) -> bool {
     SubjectKind::of(before) == SubjectKind::of(after)
         && before.purposes.len() == after.purposes.len()
         && before.purposes.iter().zip(&after.purposes).all(|(before, after)| {
-            let segments = |state: &PurposeState| state.live.as_ref().map(|live| live.segments);
+            let held = |state: &PurposeState| state.live.map(|live| (live.segments, live.edition));
             before.name == after.name
                 && before.pseudonym.version() == after.pseudonym.version()
-                && segments(before) == segments(after)
+                && held(before) == held(after)
         })
 }
