@@ -23,6 +23,8 @@ impl Partition {
     pub fn finish(&mut self, coverage: Coverage) -> BatchOutput {
         let changed = self.settle_touched();
         if !self.has_something_to_say(coverage, &changed) {
+            // What is not written is not remembered: a restored partition would not know of it.
+            self.ledger.now = self.undo.as_ref().expect("a batch was begun").ledger.now;
             return self.output();
         }
         self.write_audit(coverage);

@@ -54,7 +54,7 @@ impl Report {
     }
 
     /// These partitions are no longer this worker's.
-    pub fn forget(&mut self, shared: &Shared, partitions: impl Iterator<Item = i32>) {
+    pub fn forget(&mut self, shared: &Shared, partitions: Vec<i32>) {
         let metrics = &shared.metrics;
         for partition in partitions {
             shared.status.remove_partition(partition);
