@@ -104,6 +104,8 @@ class Copy:
                               (part,)).fetchone()
         if row and row[0] == topic and now() - row[2] <= max_lag:
             return row[1]
+        if row:
+            tell(f"{topic}/{part} is read again from the beginning: the copy is too old or of another topic")
         return self.forget(topic, part)
 
     def forget(self, topic, part):
@@ -210,7 +212,7 @@ class Follower:
 def delete_retention(client, topic):
     """delete.retention.ms of the topic: how long a tombstone is sure to be there."""
     resource = ConfigResource(ResourceType.TOPIC, topic)
-    admin = AdminClient(client)  # held until the answer is there
+    admin = AdminClient(client | {"log_level": 3})  # held until the answer is there
     (described,) = admin.describe_configs([resource]).values()
     return int(described.result(30)["delete.retention.ms"].value)
 

@@ -144,7 +144,7 @@ fn a_copy_that_is_too_old_or_of_a_shorter_topic_is_made_from_the_beginning() {
         .change("copy.db", "UPDATE progress SET current_at = current_at - 15 * 86400000 - 60000");
     examples
         .change("copy.db", "INSERT INTO assignment VALUES ('left', 0, '[]', 9223372036854775807)");
-    assert_eq!(examples.follow("copy.db"), "");
+    assert!(examples.follow("copy.db").contains("the copy is too old"));
     assert_eq!(examples.count("copy.db"), 1, "what was compacted away in the meantime is gone");
 
     examples.change("copy.db", "UPDATE progress SET next_offset = 1000");
