@@ -71,6 +71,8 @@ pub struct Partition {
     /// Nothing was ever decided here.
     pub(super) fresh: bool,
     pub(super) ledger: Ledger,
+    /// The clock of the last batch that was written: the state's own upkeep counts from there.
+    pub(super) written_at: Timestamp,
     pub(super) subjects: Subjects,
     pub(super) chunks: BucketChunks,
     pub(super) timers: Timers,
@@ -113,8 +115,13 @@ impl Partition {
             self.mandate.roster = self.roster();
         }
         let now = wall.max(self.ledger.now);
-        self.undo =
-            Some(Box::new(Undo::of(&self.ledger, self.names.len(), &self.chunks, self.fresh)));
+        self.undo = Some(Box::new(Undo::of(
+            &self.ledger,
+            self.written_at,
+            self.names.len(),
+            &self.chunks,
+            self.fresh,
+        )));
         self.work = Some(Box::new(Work::new(now, gate_open, self.mandate.places().len())));
         self.ledger.now = now;
         self.batch += 1;
@@ -160,6 +167,7 @@ impl Partition {
             }
         }
         self.ledger = undo.ledger;
+        self.written_at = undo.written_at;
         self.names.truncate(undo.names);
         self.chunks = undo.chunks;
         self.fresh = undo.fresh;
@@ -168,7 +176,7 @@ impl Partition {
 
     /// When time alone, or what a new rulebook left to do, next asks for a batch.
     pub fn next_due(&self) -> Option<Timestamp> {
-        let housekeeping = self.ledger.cycle.due(self.ledger.now);
+        let housekeeping = self.ledger.cycle.due(self.written_at);
         let sweep = (self.outdated.len() > self.deferred.len()).then_some(self.ledger.now);
         self.timers.peek().into_iter().chain(housekeeping).chain(sweep).min()
     }

@@ -179,6 +179,7 @@ impl Restore {
             declared,
             names,
             fresh,
+            written_at: ledger.now,
             ledger,
             subjects,
             chunks: self.chunks,

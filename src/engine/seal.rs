@@ -23,8 +23,6 @@ impl Partition {
     pub fn finish(&mut self, coverage: Coverage) -> BatchOutput {
         let changed = self.settle_touched();
         if !self.has_something_to_say(coverage, &changed) {
-            // What is not written is not remembered: a restored partition would not know of it.
-            self.ledger.now = self.undo.as_ref().expect("a batch was begun").ledger.now;
             return self.output();
         }
         self.write_audit(coverage);
@@ -32,6 +30,7 @@ impl Partition {
         self.ledger.next_click = coverage.click_to;
         self.ledger.next_consent = coverage.consent_to;
         self.write_state(&changed);
+        self.written_at = self.ledger.now;
         self.fresh = false;
         self.output()
     }
@@ -101,10 +100,8 @@ impl Partition {
             || self.housekeeping_is_due(work.now)
     }
 
-    /// The state's own upkeep, as the last batch left it.
     fn housekeeping_is_due(&self, now: Timestamp) -> bool {
-        let last = &self.undo.as_ref().expect("a batch was begun").ledger;
-        last.cycle.due(last.now).is_some_and(|due| due <= now)
+        self.ledger.cycle.due(self.written_at).is_some_and(|due| due <= now)
     }
 
     fn write_audit(&mut self, coverage: Coverage) {
