@@ -125,17 +125,17 @@ impl Partition {
         let undo = self.undo.take().expect("a batch was begun");
         let edition = self.mandate.edition;
         for (token, before) in undo.subjects {
-            if let Some(before) = &before {
-                self.stats.remove(before, edition);
+            let after = self.subjects.get(token);
+            match (&before, after) {
+                (Some(before), Some(after)) => self.stats.replace(before, after, edition),
+                (Some(before), None) => self.stats.remove(before, edition),
+                (None, Some(after)) => self.stats.add(after, edition),
+                (None, None) => {}
             }
-            let subject = self.subjects.get(token);
-            if let Some(subject) = subject {
-                self.stats.add(subject, edition);
-            }
-            if subject.is_none_or(|subject| !subject.deferred) {
+            if after.is_none_or(|subject| !subject.deferred) {
                 self.deferred.remove(&token);
             }
-            if subject.is_none_or(|subject| !self.mandate.is_outdated(subject)) {
+            if after.is_none_or(|subject| !self.mandate.is_outdated(subject)) {
                 self.outdated.remove(&token);
             }
         }
@@ -146,6 +146,9 @@ impl Partition {
     pub fn rollback(&mut self) {
         let undo = self.undo.take().expect("a batch was begun");
         for (token, before) in undo.subjects {
+            if !before.as_ref().is_some_and(|before| before.deferred) {
+                self.deferred.remove(&token);
+            }
             match before {
                 None => {
                     self.subjects.remove(token);

@@ -23,6 +23,8 @@ impl Partition {
     pub fn finish(&mut self, coverage: Coverage) -> BatchOutput {
         let changed = self.settle_touched();
         if !self.has_something_to_say(coverage, &changed) {
+            // What is not written is not remembered: a restored partition would not know of it.
+            self.ledger.now = self.undo.as_ref().expect("a batch was begun").ledger.now;
             return self.output();
         }
         self.write_audit(coverage);
@@ -71,8 +73,11 @@ impl Partition {
                 assert!(violation.is_none(), "{violation:?}");
             }
             subject.due = lease::next_due(subject, &self.mandate, now);
-            // The entry may have been taken by this batch: a second one does no harm.
-            subject.scheduled = Timestamp::MAX;
+            // Only an entry of the past may have been taken by this batch. One that lies ahead still
+            // stands: another beside it, click by click, would fill the heap until its time comes.
+            if subject.scheduled <= now {
+                subject.scheduled = Timestamp::MAX;
+            }
             self.timers.schedule(token, subject);
             if subject.deferred {
                 self.deferred.insert(token);

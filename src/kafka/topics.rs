@@ -9,7 +9,7 @@ use rdkafka::types::RDKafkaRespErr;
 
 use super::probe::Probe;
 use crate::config::Config;
-use crate::failure::{Failure, Result};
+use crate::failure::{Exit, Failure, Result};
 
 /// How long a cluster may take to answer at all (design, section 8).
 const REACHED_WITHIN: Duration = Duration::from_secs(30);
@@ -58,16 +58,23 @@ pub fn find_change(probe: &Probe, config: &Config, known: &Counts) -> Option<Fai
     let mut expected: Vec<(String, i32)> =
         inputs.into_iter().map(|topic| (topic.clone(), known.inputs)).collect();
     expected.extend(known.segments.iter().map(|(id, &count)| (topics.segments_of(id), count)));
-    expected.into_iter().find_map(|(topic, before)| {
-        let found = count(probe, &topic).ok()?;
-        (found != before).then(|| {
-            Failure::failed(format!(
-                "topic {topic} has {found} partitions, it had {before}: keys now belong elsewhere, \
-                 and tombstones would miss what they remove. Changing the count is a migration \
-                 into new topics, with a new group"
-            ))
-        })
-    })
+    for (topic, before) in expected {
+        match count(probe, &topic) {
+            Ok(found) if found != before => return Some(changed(&topic, found, before)),
+            // The other topics' brokers would not answer either, each only after its time-out.
+            Err(failure) if failure.exit == Exit::Unavailable => return None,
+            Ok(_) | Err(_) => {}
+        }
+    }
+    None
+}
+
+fn changed(topic: &str, found: i32, before: i32) -> Failure {
+    Failure::failed(format!(
+        "topic {topic} has {found} partitions, it had {before}: keys now belong elsewhere, and \
+         tombstones would miss what they remove. Changing the count is a migration into new \
+         topics, with a new group"
+    ))
 }
 
 fn reach(probe: &Probe, config: &Config) -> Result<()> {

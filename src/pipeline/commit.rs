@@ -225,27 +225,33 @@ fn landed(
         tracing::warn!(%error, "can't read back yet");
         Fault::Replace
     })?;
-    let mut found: BTreeMap<i32, Option<i64>> = committed
+    let mut found: Found = committed
         .iter()
-        .map(|(&partition, committed)| (partition, committed.metadata.parse().ok()))
+        .map(|(&partition, committed)| {
+            let sequence = committed.metadata.parse();
+            (partition, sequence.ok().map(|sequence| (committed.offset, sequence)))
+        })
         .collect();
     if found.len() < partitions.len() {
-        found = sequences_of_state(shared, probe, &partitions)?;
+        found = positions_of_state(shared, probe, &partitions)?;
     }
     judge(batch, &found)
 }
 
-fn sequences_of_state(
+/// Next click and next sequence of each partition, as they are committed.
+type Found = BTreeMap<i32, Option<(i64, i64)>>;
+
+fn positions_of_state(
     shared: &Shared,
     probe: &Probe,
     partitions: &[i32],
-) -> std::result::Result<BTreeMap<i32, Option<i64>>, Fault> {
+) -> std::result::Result<Found, Fault> {
     match assignment::restore(shared, probe, partitions, || !shared.is_stopping()) {
         Ok(engines) => {
-            let sequence = |(partition, engine): (i32, crate::engine::Partition)| {
-                (partition, engine.positions().map(|positions| positions.next_sequence))
+            let positions = |(partition, engine): (i32, crate::engine::Partition)| {
+                (partition, engine.positions().map(|p| (p.next_click, p.next_sequence)))
             };
-            Ok(engines.into_iter().map(sequence).collect())
+            Ok(engines.into_iter().map(positions).collect())
         }
         Err(Trouble::Stop(failure)) => {
             tracing::error!("{failure}");
@@ -257,15 +263,18 @@ fn sequences_of_state(
 
 /// All partitions of a transaction say the same: after it, or before it. Anything else is
 /// another's work, and what this worker remembers is worth nothing.
-fn judge(batch: &Batch, found: &BTreeMap<i32, Option<i64>>) -> std::result::Result<bool, Fault> {
-    let says = |expect: &dyn Fn(&Part) -> Option<i64>| {
-        batch.parts.iter().all(|(partition, part)| {
-            found.get(partition).is_some_and(|sequence| *sequence == expect(part))
-        })
+///
+/// The click is compared too: a new owner's first batch has the sequence that ours would have had.
+fn judge(batch: &Batch, found: &Found) -> std::result::Result<bool, Fault> {
+    let says = |agrees: &dyn Fn(&Part, Option<(i64, i64)>) -> bool| {
+        batch
+            .parts
+            .iter()
+            .all(|(partition, part)| found.get(partition).is_some_and(|&at| agrees(part, at)))
     };
-    if says(&|part| Some(part.output.next_sequence)) {
+    if says(&|part, at| at == Some((part.output.next_click, part.output.next_sequence))) {
         Ok(true)
-    } else if says(&|part| part.sequence_before) {
+    } else if says(&|part, at| at.map(|(_, sequence)| sequence) == part.sequence_before) {
         Ok(false)
     } else {
         tracing::error!("what is committed is neither before nor after the batch at hand");

@@ -54,7 +54,7 @@ impl Report {
     }
 
     /// These partitions are no longer this worker's.
-    pub fn forget(&mut self, shared: &Shared, partitions: impl Iterator<Item = i32>) {
+    pub fn forget(&mut self, shared: &Shared, partitions: Vec<i32>) {
         let metrics = &shared.metrics;
         for partition in partitions {
             shared.status.remove_partition(partition);
@@ -150,9 +150,11 @@ fn count_inputs(shared: &Shared, part: &Part, task: &Task, now: Timestamp) {
     };
     consumed(&topics.clickstream, part.cut.clicks);
     consumed(&topics.consent, part.cut.consents);
-    for click in task.clicks.first(part.cut.clicks) {
-        metrics.click_latency_seconds.observe(seconds(now - click.timestamp));
+    let latencies = metrics.click_latency_seconds.local();
+    for timestamp in task.clicks.timestamps(part.cut.clicks) {
+        latencies.observe(seconds(now - timestamp));
     }
+    latencies.flush();
     for consent in task.consents().iter().take(part.cut.consents) {
         if let ConsentReading::Record(record) = &consent.reading {
             metrics

@@ -50,6 +50,8 @@ pub struct Worker {
     /// As captured at assignment.
     pub(super) group: Option<ConsumerGroupMetadata>,
     pub(super) tasks: BTreeMap<i32, Task>,
+    /// What the group gave, from then until it is surrendered: restored or not.
+    assigned: Vec<i32>,
     /// Decided, and not known to be committed or not.
     pub(super) in_hand: Option<Batch>,
     pub(super) committed_at: Instant,
@@ -79,6 +81,7 @@ impl Worker {
             name,
             group: None,
             tasks: BTreeMap::new(),
+            assigned: Vec::new(),
             in_hand: None,
             committed_at: now,
             asked_at: now,
@@ -152,6 +155,7 @@ impl Worker {
         tracing::info!(worker = self.number, ?partitions, "partitions assigned");
         self.shared.status.set_joined();
         let assigned_at = self.shared.clock.instant();
+        self.assigned = partitions.to_vec();
         for &partition in partitions {
             let lag = 0.0;
             let status = PartitionStatus {
@@ -255,8 +259,9 @@ impl Worker {
             self.drive(Event::Lost, &batch, None);
         }
         self.sweep = None;
-        let gone = std::mem::take(&mut self.tasks);
-        self.report.forget(&self.shared, gone.into_keys());
+        self.tasks.clear();
+        let gone = std::mem::take(&mut self.assigned);
+        self.report.forget(&self.shared, gone);
         self.group = None;
     }
 
