@@ -8,6 +8,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 
 use super::probe::Probe;
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::failure::{Exit, Failure, Result};
 
@@ -25,9 +26,31 @@ pub struct Counts {
     pub dead_letters: i32,
 }
 
-/// Checks the topics. 69: no broker answers; 78: a topic is missing, or the counts differ.
-pub fn check(probe: &Probe, config: &Config, purposes: &[String]) -> Result<Counts> {
-    reach(probe, config)?;
+/// Between two tries to have an answer.
+const RETRY: Duration = Duration::from_millis(200);
+
+/// Checks the topics. 69: for 30 s the brokers did not answer all that was asked; 78: a topic is
+/// missing, or the counts differ.
+pub fn check(
+    probe: &Probe,
+    config: &Config,
+    purposes: &[String],
+    clock: &dyn Clock,
+) -> Result<Counts> {
+    let deadline = clock.instant() + REACHED_WITHIN;
+    loop {
+        let left = deadline.saturating_duration_since(clock.instant());
+        match look(probe, config, purposes, left) {
+            Err(failure) if failure.exit == Exit::Unavailable && clock.instant() < deadline => {
+                std::thread::sleep(RETRY); // a connection may break while a broker is starting
+            }
+            result => return result,
+        }
+    }
+}
+
+fn look(probe: &Probe, config: &Config, purposes: &[String], within: Duration) -> Result<Counts> {
+    reach(probe, config, within)?;
     let topics = &config.topics;
     let inputs = count(probe, &topics.clickstream)?;
     for topic in [&topics.consent, &topics.state, &topics.audit] {
@@ -77,8 +100,8 @@ fn changed(topic: &str, found: i32, before: i32) -> Failure {
     ))
 }
 
-fn reach(probe: &Probe, config: &Config) -> Result<()> {
-    probe.metadata(Some(&config.topics.clickstream), REACHED_WITHIN).map(|_| ()).map_err(|error| {
+fn reach(probe: &Probe, config: &Config, within: Duration) -> Result<()> {
+    probe.metadata(Some(&config.topics.clickstream), within).map(|_| ()).map_err(|error| {
         Failure::unavailable(format!(
             "kafka.bootstrap_servers: no broker of {} answered within {} s ({error}); check the \
              address, and that the broker runs",

@@ -101,7 +101,7 @@ pub fn start(start: Start) -> Result<Running> {
     let probe = Probe::new(config).map_err(|error| {
         Failure::config(format!("kafka.properties: librdkafka refuses them: {error}"))
     })?;
-    let counts = topics::check(&probe, config, &purposes)?;
+    let counts = topics::check(&probe, config, &purposes, &*start.clock)?;
     start.metrics.key_version.set(i64::from(start.keys.active()));
     let partitioner = config.kafka.partitioner;
     let shared = Arc::new(Shared {
