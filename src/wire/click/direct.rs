@@ -77,7 +77,8 @@ impl<'a> Rest<'a> {
         }
     }
 
-    /// A union of null and a value.
+    /// A union of null and a value; the outer `None`: it is neither.
+    #[allow(clippy::option_option)] // read inside a chain of `?`
     fn optional<T>(&mut self, value: impl FnOnce(&mut Self) -> Option<T>) -> Option<Option<T>> {
         match self.byte()? {
             0 => Some(None),
