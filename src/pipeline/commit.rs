@@ -23,8 +23,10 @@ const ASK_EVERY: Duration = Duration::from_millis(500);
 /// Two questions are at least this far apart: one costs the broker some 100 µs.
 const ASK_APART: Duration = Duration::from_millis(2);
 
-/// How long a question may take: beyond it the answer would be too old to be of use.
-const ASK_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a question may take. Where one partition has no leader, the question for all fails, and
+/// each is asked alone, so that the others go on.
+const ASK_TIMEOUT: Duration = Duration::from_millis(500);
+const ASK_ONE_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// How long reading back may ask for the group's offsets.
 const READ_BACK: Duration = Duration::from_secs(5);
@@ -63,10 +65,18 @@ impl Worker {
     /// One question for all partitions. A click received after it was sent is not covered by it.
     fn ask(&mut self) -> bool {
         self.asked_at = self.shared.clock.instant();
-        let sent_at = self.now();
         let partitions: Vec<i32> = self.tasks.keys().copied().collect();
-        let topic = &self.shared.config.topics.consent;
-        match self.probe.ends(topic, &partitions, ASK_TIMEOUT) {
+        if self.ask_about(&partitions, ASK_TIMEOUT) {
+            return true;
+        }
+        let one_by_one = partitions.iter().filter(|_| partitions.len() > 1);
+        let answered = one_by_one.filter(|&&one| self.ask_about(&[one], ASK_ONE_TIMEOUT)).count();
+        answered > 0
+    }
+
+    fn ask_about(&mut self, partitions: &[i32], timeout: Duration) -> bool {
+        let sent_at = self.now();
+        match self.probe.ends(&self.shared.config.topics.consent, partitions, timeout) {
             Ok(ends) => {
                 for (partition, end) in ends {
                     if let Some(task) = self.tasks.get_mut(&partition) {
@@ -77,7 +87,7 @@ impl Worker {
                 true
             }
             Err(error) => {
-                tracing::debug!(%error, "the broker did not say where consent ends");
+                tracing::debug!(?partitions, %error, "no broker said where consent ends");
                 false
             }
         }

@@ -86,7 +86,7 @@ impl Worker {
             committed_at: now,
             asked_at: now,
             trickle_until: now,
-            report: Report::default(),
+            report: Report::of(number),
             generation: 0,
             wants_sweep: false,
             sweep: None,
@@ -127,6 +127,7 @@ impl Worker {
         let now = self.now();
         if self.report.reported_at.is_none_or(|at| now - at >= REPORT_EVERY || now < at) {
             self.report.refresh(&self.shared, &self.tasks, now);
+            self.transactor.serve();
         }
     }
 
