@@ -6,6 +6,7 @@ mod check;
 mod consent;
 mod demo;
 mod generate;
+mod heartbeat;
 mod keys;
 mod progress;
 mod replay;
@@ -72,6 +73,7 @@ enum Command {
     Generate(generate::Args),
     Replay(replay::Args),
     Consent(consent::Args),
+    Heartbeat(heartbeat::Args),
     Segments(segments::Args),
 }
 
@@ -87,6 +89,7 @@ impl Command {
             Self::Generate(args) => generate::execute(args, globals),
             Self::Replay(args) => replay::execute(args, globals),
             Self::Consent(args) => consent::execute(args, globals),
+            Self::Heartbeat(args) => heartbeat::execute(args, globals),
             Self::Segments(args) => segments::execute(args, globals),
         }
     }

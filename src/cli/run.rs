@@ -59,7 +59,7 @@ fn prepare(config: &Arc<Config>) -> Result<Start> {
     })
 }
 
-fn runtime() -> Result<Runtime> {
+pub(super) fn runtime() -> Result<Runtime> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -81,13 +81,13 @@ async fn serve(start: Start) -> Result<()> {
 }
 
 /// SIGTERM and SIGINT.
-struct Signals {
+pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Signals {
-    fn listen() -> Result<Self> {
+    pub fn listen() -> Result<Self> {
         let listen = |kind| {
             signal(kind)
                 .map_err(|error| Failure::failed(format!("can't listen to signals: {error}")))
@@ -98,7 +98,7 @@ impl Signals {
     }
 
     /// Waits for a signal or until `done`; was it a signal?
-    async fn come_before(&mut self, done: impl Fn() -> bool) -> bool {
+    pub async fn come_before(&mut self, done: impl Fn() -> bool) -> bool {
         while !done() {
             let either = poll_fn(|context| match self.terminate.poll_recv(context) {
                 Poll::Ready(_) => Poll::Ready(()),

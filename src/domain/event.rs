@@ -80,6 +80,21 @@ pub struct ClickFields {
     pub region: bool,
 }
 
+impl ClickFields {
+    /// The schema's names of those that are read, in the schema's order.
+    pub fn names(self) -> Vec<&'static str> {
+        let read = [
+            (self.kind, "kind"),
+            (self.category, "category"),
+            (self.product_id, "product_id"),
+            (self.product_age_range, "product_age_range"),
+            (self.value_cents, "value_cents"),
+            (self.region, "region"),
+        ];
+        read.into_iter().filter(|(is_read, _)| *is_read).map(|(_, name)| name).collect()
+    }
+}
+
 /// A whole `ClickEvent`, as a generator or a file of JSON lines gives it. Strict: a field or kind
 /// that the schema lacks is refused. Holds raw identifiers: never log it (no `Debug`).
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]

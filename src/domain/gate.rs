@@ -2,6 +2,8 @@
 //!
 //! The table's twelve lines in the table's order; the first that applies decides. Keeps INV-1, INV-3.
 
+pub mod table;
+
 use super::consent::{AgeBand, ConsentStatus};
 use super::merge::{NameId, Standing, StandingRecord, SubjectConsent};
 use super::outcome::Verdict;

@@ -7,7 +7,7 @@ use super::partition::Setup;
 use super::roster::{Place, Roster};
 use super::subject::{Assigned, Subject};
 use crate::domain::gate::PurposeTerms;
-use crate::domain::rules::{Condition, Purpose, Rulebook, SegmentRule};
+use crate::domain::rules::{Purpose, Rulebook};
 
 /// The number of a rulebook among those that ever decided here, in order.
 pub type Edition = u16;
@@ -59,33 +59,7 @@ impl Mandate {
         let held = (0..before.segments.len()).filter(|bit| live.segments >> bit & 1 == 1);
         held.map(|bit| &before.segments[bit]).any(|segment| {
             let same = now.segments.iter().find(|candidate| candidate.id == segment.id);
-            same.is_none_or(|same| !says_the_same(before, segment, now, same))
+            same.is_none_or(|same| !segment.rests_on_the_same(before, same, now))
         })
-    }
-}
-
-fn says_the_same(before: &Purpose, old: &SegmentRule, now: &Purpose, new: &SegmentRule) -> bool {
-    same_condition(before, &old.condition, now, &new.condition)
-}
-
-/// Slots are compared by what they say, not by their place.
-fn same_condition(before: &Purpose, old: &Condition, now: &Purpose, new: &Condition) -> bool {
-    let each = |old: &[Condition], new: &[Condition]| {
-        old.len() == new.len()
-            && old.iter().zip(new).all(|(old, new)| same_condition(before, old, now, new))
-    };
-    match (old, new) {
-        (Condition::All(old), Condition::All(new)) | (Condition::Any(old), Condition::Any(new)) => {
-            each(old, new)
-        }
-        (Condition::Not(old), Condition::Not(new)) => same_condition(before, old, now, new),
-        (Condition::AgeBand(old), Condition::AgeBand(new)) => old == new,
-        (Condition::Region { hashes: old, .. }, Condition::Region { hashes: new, .. }) => {
-            old == new
-        }
-        (Condition::Slot(old), Condition::Slot(new)) => {
-            before.slots[*old].canonical == now.slots[*new].canonical
-        }
-        _ => false,
     }
 }

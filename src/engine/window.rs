@@ -154,7 +154,7 @@ impl Question<'_> {
             Condition::Any(parts) => parts.iter().any(|part| self.holds(part)),
             Condition::Not(part) => !self.holds(part),
             Condition::AgeBand(bands) => bands.contains(&self.age_band),
-            Condition::Region { slot, hashes } => {
+            Condition::Region { slot, hashes, .. } => {
                 self.region(*slot).is_some_and(|region| hashes.contains(&region))
             }
             Condition::Slot(slot) => {

@@ -6,6 +6,7 @@ pub mod client;
 pub mod consumer;
 mod context;
 pub mod forwarder;
+pub mod heartbeat;
 pub mod inputs;
 pub mod probe;
 pub mod producer;

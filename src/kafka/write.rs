@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rdkafka::ClientContext;
 use rdkafka::error::KafkaError;
-use rdkafka::message::{DeliveryResult, Message};
+use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use rdkafka::types::RDKafkaErrorCode;
 
@@ -105,11 +105,34 @@ impl Writer {
         self.partitioner.partition(key, self.partitions[topic])
     }
 
+    /// How many partitions one of the topics given to [`Writer::open`] has.
+    pub fn partitions(&self, topic: &str) -> i32 {
+        self.partitions[topic]
+    }
+
+    /// Queues a null value for this very partition, with one header.
+    pub fn send_null(
+        &self,
+        topic: &str,
+        partition: i32,
+        key: &[u8],
+        (name, value): (&str, &str),
+    ) -> Result<()> {
+        let header = Header { key: name, value: Some(value) };
+        let headers = OwnedHeaders::new().insert(header);
+        let record = BaseRecord::<[u8], [u8]>::to(topic).key(key).partition(partition);
+        self.queue(topic, record.headers(headers))
+    }
+
     /// Queues one record; waits while the queue is full. `None`: a null value.
     pub fn send(&self, topic: &str, key: &[u8], value: Option<&[u8]>) -> Result<()> {
         let mut record =
             BaseRecord::<[u8], [u8]>::to(topic).key(key).partition(self.partition_of(topic, key));
         record.payload = value;
+        self.queue(topic, record)
+    }
+
+    fn queue(&self, topic: &str, mut record: BaseRecord<'_, [u8], [u8]>) -> Result<()> {
         loop {
             match self.producer.send(record) {
                 Ok(()) => {

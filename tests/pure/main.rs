@@ -3,6 +3,7 @@
 #[path = "../model/mod.rs"]
 mod model;
 
+mod documents;
 mod engine_against_model;
 mod histories;
 mod many_timers;

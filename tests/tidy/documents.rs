@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use assent::domain::rules;
+use assent::domain::rules::render::{Format, render};
 
 use crate::source::files;
 use crate::{expect_none, root};
@@ -72,6 +73,20 @@ fn every_rulebook_compiles() {
         errors.into_iter().map(move |error| format!("{path}: {error:?}"))
     };
     expect_none(&books.flat_map(refusals).collect::<Vec<_>>(), "these rulebooks are refused");
+}
+
+/// docs/rulebook.md is `assent rules doc` of the shipped rulebook.
+#[test]
+fn the_shipped_rulebooks_document_is_current() {
+    let yaml = std::fs::read(root().join("rules/children-retail.yaml")).expect("readable");
+    let rulebook = rules::compile(&yaml).expect("it compiles");
+    let document = render(&rulebook, Format::Markdown);
+    let path = root().join("docs/rulebook.md");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(&path, &document).expect("written");
+    }
+    let written = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(written == document, "docs/rulebook.md is old: UPDATE_DOCS=1 cargo test --test tidy");
 }
 
 fn is_rulebook(path: &str) -> bool {

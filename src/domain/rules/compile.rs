@@ -98,6 +98,7 @@ fn condition(spec: &ConditionSpec, slots: &mut Slots) -> Condition {
         ConditionKind::Region(regions) => Condition::Region {
             slot: slots.share(Measure::Region, &Filter::default()),
             hashes: regions.iter().map(|region| value_hash(region)).collect(),
+            names: regions.clone(),
         },
         ConditionKind::Click(click) => Condition::Slot(slots.share(click.measure, &click.filter)),
         // Neither passes the checks; what holds for nobody is the closed answer (INV-3).
@@ -189,14 +190,7 @@ fn put(text: &mut String, value: &str) {
 fn fields_read(purposes: &[Purpose], contextual: &[ContextualRule]) -> ClickFields {
     let mut fields = ClickFields::default();
     for slot in purposes.iter().flat_map(|purpose| &purpose.slots) {
-        add_filter(&slot.filter, &mut fields);
-        match slot.measure {
-            Measure::Distinct { field: DistinctField::ProductId, .. } => fields.product_id = true,
-            Measure::Distinct { field: DistinctField::Category, .. } => fields.category = true,
-            Measure::Sum { .. } => fields.value_cents = true,
-            Measure::Region => fields.region = true,
-            Measure::Count { .. } | Measure::LastWithin { .. } | Measure::LastNotWithin { .. } => {}
-        }
+        add_slot(slot, &mut fields);
     }
     for rule in contextual {
         add_page(&rule.condition, &mut fields);
@@ -204,7 +198,18 @@ fn fields_read(purposes: &[Purpose], contextual: &[ContextualRule]) -> ClickFiel
     fields
 }
 
-fn add_page(condition: &PageCondition, fields: &mut ClickFields) {
+pub(super) fn add_slot(slot: &Slot, fields: &mut ClickFields) {
+    add_filter(&slot.filter, fields);
+    match slot.measure {
+        Measure::Distinct { field: DistinctField::ProductId, .. } => fields.product_id = true,
+        Measure::Distinct { field: DistinctField::Category, .. } => fields.category = true,
+        Measure::Sum { .. } => fields.value_cents = true,
+        Measure::Region => fields.region = true,
+        Measure::Count { .. } | Measure::LastWithin { .. } | Measure::LastNotWithin { .. } => {}
+    }
+}
+
+pub(super) fn add_page(condition: &PageCondition, fields: &mut ClickFields) {
     match condition {
         PageCondition::All(parts) | PageCondition::Any(parts) => {
             for part in parts {

@@ -1,20 +1,27 @@
 //! The rulebook: declared purposes and segments, versioned.
 //!
 //! yaml (a tree with places) → spec (what a person wrote) → checks (what no rulebook may say) →
-//! compile (shared, sorted, indexed) → the [`Rulebook`] that runs, and later the documents. Evaluation over a subject's counters is `engine::window`'s.
+//! compile (shared, sorted, indexed) → the [`Rulebook`] that runs → render (the documents) and diff (what
+//! a change means). Evaluation over a subject's counters is `engine::window`'s.
 
+mod catalog;
 mod checks;
+mod compare;
 mod compile;
 mod conditions;
+pub mod diff;
 mod duration;
 mod fault;
 mod fields;
+pub mod render;
 mod spec;
 #[cfg(test)]
 mod tests;
 mod themes;
+pub mod words;
 mod yaml;
 
+pub use catalog::{Listed, Rule};
 pub use compile::compile;
 pub use fault::RuleError;
 
@@ -113,6 +120,8 @@ pub enum Condition {
     Region {
         slot: usize,
         hashes: Vec<u64>,
+        /// The same as written, for the documents.
+        names: Vec<String>,
     },
     /// A counter's own bound holds: index into [`Purpose::slots`].
     Slot(usize),

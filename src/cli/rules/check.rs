@@ -1,41 +1,24 @@
-//! `assent rules`: is this rulebook one that Assent would run?
+//! `assent rules check`: is this rulebook one that Assent would run?
 
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::{Globals, stdout};
+use super::super::{Globals, stdout};
 use crate::config::{RulebookRefusal, read_rulebook};
 use crate::domain::rules::Rulebook;
 use crate::failure::{Exit, Result};
 
-/// Look at the rulebook
-#[derive(clap::Args)]
-#[command(after_help = "Example:\n  assent rules check")]
-pub struct Args {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(clap::Subcommand)]
-enum Command {
-    Check(CheckArgs),
-}
-
 /// Refuse a faulty rulebook, with file, line, column and reason (exit code 65)
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  assent rules check rules/children-retail.yaml")]
-struct CheckArgs {
+pub struct Args {
     /// The rulebook; default: the configured one
     file: Option<PathBuf>,
 }
 
-pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
-    let Command::Check(CheckArgs { file }) = &args.command;
-    let path = match file {
-        Some(file) => file.clone(),
-        None => globals.load_config()?.rulebook,
-    };
+pub fn run(args: &Args, globals: &Globals) -> Result<()> {
+    let path = super::chosen(args.file.as_ref(), globals)?;
     match read_rulebook(&path) {
         Ok(file) => accepted(&path, &file.rulebook, globals.json),
         Err(refusal) => {

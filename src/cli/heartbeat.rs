@@ -1,0 +1,95 @@
+//! `assent heartbeat`: shows that the way into the consent changelog works when nobody changes their
+//! mind.
+//!
+//! Written as source `assent`, which vouches for nobody else: a source's own heartbeats are for the
+//! source to write.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::run::{Signals, runtime};
+use super::{Globals, stdout, when};
+use crate::clock::{Clock, SystemClock};
+use crate::failure::{Exit, Failure, Result};
+use crate::kafka::heartbeat::{Heartbeats, SOURCE};
+
+/// The shortest `--every`: shorter ones would only fill the changelog.
+const EVERY_MIN: Duration = Duration::from_secs(1);
+
+/// Write a heartbeat to every partition of the consent changelog
+///
+/// A null value under `__assent_heartbeat_<partition>`, with the header `source`: assent. It is no
+/// erasure, and vouches for nobody else: a CMP's or preference center's silence is seen by the
+/// heartbeats that they write themselves.
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  assent heartbeat\n  assent heartbeat --every 1m")]
+pub struct Args {
+    /// Go on until interrupted, with this time between: 30s, 1m. What fails is said, and tried again
+    #[arg(long, value_name = "DURATION")]
+    every: Option<String>,
+}
+
+pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
+    let every = args.every.as_deref().map(interval).transpose()?;
+    let config = globals.load_config()?;
+    let heartbeats = Heartbeats::open(&config)?;
+    let beat = || {
+        let partitions = heartbeats.beat()?;
+        report(&config.topics.consent, partitions, globals.json)
+    };
+    match every {
+        None => beat(),
+        Some(every) => until_told(every, || {
+            if let Err(failure) = beat() {
+                tracing::warn!("no heartbeat: {failure}");
+            }
+        }),
+    }
+}
+
+/// At once and then with this time between, until SIGTERM or SIGINT.
+fn until_told(every: Duration, mut act: impl FnMut()) -> Result<()> {
+    runtime()?.block_on(async {
+        let mut signals = Signals::listen()?;
+        loop {
+            let next = SystemClock.instant() + every;
+            act();
+            if signals.come_before(|| SystemClock.instant() >= next).await {
+                return Ok(());
+            }
+        }
+    })
+}
+
+fn interval(text: &str) -> Result<Duration> {
+    let refused = |why: String| Failure::new(Exit::Usage, format!("--every: {why}"));
+    let every = when::duration(text).map_err(refused)?;
+    if every < EVERY_MIN {
+        return Err(refused(format!("{text} is too short; the shortest is 1s")));
+    }
+    Ok(every)
+}
+
+fn report(topic: &str, partitions: i32, is_json: bool) -> Result<()> {
+    if is_json {
+        let result = json!({"topic": topic, "source": SOURCE, "partitions": partitions});
+        return stdout::json(&result);
+    }
+    stdout::line(&format!("{topic}: {partitions} heartbeats, source {SOURCE}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interval_is_a_duration_of_a_second_or_more() {
+        assert_eq!(interval("1m"), Ok(Duration::from_secs(60)));
+        for wrong in ["", "1", "0s", "999ms", "-1s"] {
+            let failure = interval(wrong).unwrap_err();
+            assert_eq!(failure.exit, Exit::Usage, "{wrong}");
+            assert!(failure.message.starts_with("--every: "), "{}", failure.message);
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! `assent rules`: is this rulebook one that Assent would run, what does it say, what would it change?
+
+mod check;
+mod diff;
+mod doc;
+
+use std::path::{Path, PathBuf};
+
+use super::Globals;
+use crate::config::read_rulebook;
+use crate::domain::rules::Rulebook;
+use crate::failure::{Exit, Result};
+
+/// Check a rulebook, show it to people, and see what a new one would change
+#[derive(clap::Args)]
+#[command(
+    after_help = "Example:\n  assent rules check\n  assent rules doc --out rulebook.html\n  assent \
+                  rules diff rules/children-retail.yaml next.yaml"
+)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    Check(check::Args),
+    Doc(doc::Args),
+    Diff(diff::Args),
+}
+
+pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
+    match &args.command {
+        Command::Check(args) => check::run(args, globals),
+        Command::Doc(args) => doc::run(args, globals),
+        Command::Diff(args) => diff::run(args, globals),
+    }
+}
+
+/// The file that was named, else the configured one.
+fn chosen(file: Option<&PathBuf>, globals: &Globals) -> Result<PathBuf> {
+    match file {
+        Some(file) => Ok(file.clone()),
+        None => Ok(globals.load_config()?.rulebook),
+    }
+}
+
+/// A faulty one is bad input data here (65), not bad configuration.
+fn read(path: &Path) -> Result<Rulebook> {
+    match read_rulebook(path) {
+        Ok(file) => Ok(file.rulebook),
+        Err(refusal) => Err(refusal.into_failure(path, Exit::Data)),
+    }
+}
+
+/// As sha256sum prints it.
+fn sha256(rulebook: &Rulebook) -> String {
+    rulebook.sha256.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,70 @@
+//! Every field of a click that is read, by what, and why. No other is decoded (INV-11).
+
+use super::document::{Document, Text};
+use crate::domain::rules::{Listed, Rulebook};
+
+/// The gate's: always read. (field, reader, why)
+const GATE: &[(&str, &str, &str)] = &[
+    (
+        "subject_id",
+        "the gate, and the pseudonym",
+        "Whose click it is: their consent record decides. Written nowhere; the pseudonym is made \
+         from it.",
+    ),
+    (
+        "session_id",
+        "the session token",
+        "The key of a visitor who is not signed in, and what the token of contextual segments is \
+         made from, anew each UTC day. Written nowhere.",
+    ),
+    (
+        "occurred_at",
+        "the gate's line 11, and every window",
+        "A click that is older than the consent, or than a purpose keeps one, is not used.",
+    ),
+    (
+        "gpc",
+        "the gate's line 6",
+        "The opt-out preference signal of the browser (11 CCR 7025); binds from that click on.",
+    ),
+    (
+        "gpp",
+        "the gate's line 6",
+        "Says sale or sharing is opted out, or can't be decoded: binds as GPC does.",
+    ),
+];
+
+/// The optional fields in the schema's order.
+pub(super) const OPTIONAL: &[&str] =
+    &["kind", "category", "product_id", "product_age_range", "value_cents", "region"];
+
+/// Never read by any rulebook.
+const NEVER: &str = "event_id";
+
+pub(super) fn put(document: &mut Document, rulebook: &Rulebook) {
+    document.section("fields", "Fields of a click that are read, and why");
+    let gate =
+        GATE.iter().map(|&(field, reader, why)| vec![Text::code(field), reader.into(), why.into()]);
+    let rules = OPTIONAL.iter().flat_map(|&field| {
+        readers(rulebook, field).map(move |segment| {
+            let reader = Text::from("segment ").and_code(segment.id);
+            vec![Text::code(field), reader, segment.why.into()]
+        })
+    });
+    document.table(&["Field", "Read by", "Why"], gate.chain(rules).collect());
+    let read = rulebook.fields.names();
+    let unread = OPTIONAL.iter().copied().filter(|field| !read.contains(field));
+    document.paragraph(
+        Text::from("Not read, and not even decoded: ")
+            .and_text(Text::codes(std::iter::once(NEVER).chain(unread), ""))
+            .and(", and every field that the shop adds."),
+    );
+}
+
+/// The segments that read this field.
+pub(super) fn readers<'r>(
+    rulebook: &'r Rulebook,
+    field: &'static str,
+) -> impl Iterator<Item = Listed<'r>> {
+    rulebook.listed().filter(move |segment| segment.fields().names().contains(&field))
+}

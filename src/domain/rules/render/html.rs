@@ -1,0 +1,147 @@
+//! A document as one HTML page that needs nothing else: no script, no font, no image, no request.
+//!
+//! Whatever a rulebook wrote stays text: no character of it becomes markup.
+
+use super::document::{Block, Document, Item, Piece, Text};
+
+const STYLE: &str = "\
+body{font:16px/1.5 Georgia,serif;color:#1a1a1a;background:#fff;max-width:62rem;margin:2rem auto;padding:0 1.5rem}
+h1,h2,h3,th,nav{font-family:Helvetica,Arial,sans-serif}
+h1{font-size:1.9rem}h2{margin-top:2.6rem;border-bottom:1px solid #999;padding-bottom:.2rem}h3{margin:1.8rem 0 .4rem}
+table{border-collapse:collapse;width:100%;font-size:.9rem;margin:1rem 0}
+th,td{border:1px solid #bbb;padding:.35rem .55rem;text-align:left;vertical-align:top}
+th{background:#f0f0ec}
+code{font:.85em/1.4 Menlo,Consolas,monospace;background:#f4f4f0;padding:0 .2em;overflow-wrap:anywhere}
+li{margin:.15rem 0}
+@media print{body{max-width:none;margin:0;font-size:11pt}tr,h2,h3{break-inside:avoid;break-after:auto}h2,h3{break-after:avoid}}
+";
+
+pub(super) fn write(document: &Document) -> String {
+    let title = escaped(&document.title);
+    let mut out = format!(
+        "<!DOCTYPE html>\n<html lang=\"en-US\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<h1>{title}</h1>\n"
+    );
+    put_contents(&mut out, document);
+    for block in &document.blocks {
+        put_block(&mut out, block);
+    }
+    out.push_str("</body>\n</html>\n");
+    out
+}
+
+fn put_contents(out: &mut String, document: &Document) {
+    out.push_str("<nav><ul>\n");
+    for block in &document.blocks {
+        if let Block::Section { anchor, title } = block {
+            put(out, &["<li><a href=\"#", anchor, "\">", &escaped(title), "</a></li>\n"]);
+        }
+    }
+    out.push_str("</ul></nav>\n");
+}
+
+fn put_block(out: &mut String, block: &Block) {
+    match block {
+        Block::Section { anchor, title } => {
+            put(out, &["<h2 id=\"", anchor, "\">", &escaped(title), "</h2>\n"]);
+        }
+        Block::Heading(text) => put(out, &["<h3>", &inline(text), "</h3>\n"]),
+        Block::Paragraph(text) => put(out, &["<p>", &inline(text), "</p>\n"]),
+        Block::List(items) => put_items(out, items),
+        Block::Table { head, rows } => put_table(out, head, rows),
+    }
+}
+
+fn put_items(out: &mut String, items: &[Item]) {
+    out.push_str("<ul>\n");
+    for item in items {
+        put(out, &["<li>", &inline(&item.text)]);
+        if !item.parts.is_empty() {
+            out.push('\n');
+            put_items(out, &item.parts);
+        }
+        out.push_str("</li>\n");
+    }
+    out.push_str("</ul>\n");
+}
+
+fn put_table(out: &mut String, head: &[&str], rows: &[Vec<Text>]) {
+    out.push_str("<table>\n<thead><tr>");
+    for name in head {
+        put(out, &["<th scope=\"col\">", &escaped(name), "</th>"]);
+    }
+    out.push_str("</tr></thead>\n<tbody>\n");
+    for row in rows {
+        out.push_str("<tr>");
+        for cell in row {
+            put(out, &["<td>", &inline(cell), "</td>"]);
+        }
+        out.push_str("</tr>\n");
+    }
+    out.push_str("</tbody>\n</table>\n");
+}
+
+fn put(out: &mut String, parts: &[&str]) {
+    for part in parts {
+        out.push_str(part);
+    }
+}
+
+fn inline(text: &Text) -> String {
+    text.0.iter().map(piece).collect()
+}
+
+fn piece(piece: &Piece) -> String {
+    match piece {
+        Piece::Plain(words) => escaped(words),
+        Piece::Strong(label) => format!("<strong>{}</strong>", escaped(label)),
+        Piece::Code(name) => format!("<code>{}</code>", escaped(name)),
+    }
+}
+
+fn escaped(words: &str) -> String {
+    let mut out = String::with_capacity(words.len());
+    for character in words.chars() {
+        match character {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            // A page holds no control character.
+            character if character.is_control() => out.push(' '),
+            character => out.push(character),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn markup_in_a_text_stays_text() {
+        assert_eq!(
+            escaped("<img src=x onerror='a' b=\"c\">&amp;\u{0}"),
+            "&lt;img src=x onerror=&#39;a&#39; b=&quot;c&quot;&gt;&amp;amp; "
+        );
+    }
+
+    #[test]
+    fn a_page_stands_alone() {
+        let mut document = Document { title: "A & B".to_owned(), blocks: Vec::new() };
+        document.section("one", "One");
+        document.list([Item { text: "a".into(), parts: vec![Item::new(Text::code("<b>"))] }]);
+        let page = write(&document);
+        assert!(page.starts_with("<!DOCTYPE html>\n<html lang=\"en-US\">"));
+        assert!(
+            page.contains("<title>A &amp; B</title>") && page.contains("<h2 id=\"one\">One</h2>")
+        );
+        assert!(page.contains("<li>a\n<ul>\n<li><code>&lt;b&gt;</code></li>\n</ul>\n</li>"));
+        for reach in ["<script", "<link", "<img", "http:", "https:", "url(", "@import"] {
+            assert!(!page.contains(reach), "{reach}");
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! A document as Markdown (CommonMark, with GitHub's tables).
+//!
+//! Whatever a rulebook wrote stays text: no character of it becomes markup.
+
+use super::document::{Block, Document, Item, Piece, Text};
+
+pub(super) fn write(document: &Document) -> String {
+    let mut out = format!("# {}\n", escaped(&document.title));
+    for block in &document.blocks {
+        out.push('\n');
+        put_block(&mut out, block);
+    }
+    out
+}
+
+fn put_block(out: &mut String, block: &Block) {
+    match block {
+        Block::Section { title, .. } => put_line(out, &["## ", title]),
+        Block::Heading(text) => put_line(out, &["### ", &inline(text)]),
+        Block::Paragraph(text) => put_line(out, &[&inline(text)]),
+        Block::List(items) => put_items(out, items, 0),
+        Block::Table { head, rows } => put_table(out, head, rows),
+    }
+}
+
+fn put_items(out: &mut String, items: &[Item], depth: usize) {
+    for item in items {
+        put_line(out, &[&"  ".repeat(depth), "- ", &inline(&item.text)]);
+        put_items(out, &item.parts, depth + 1);
+    }
+}
+
+fn put_table(out: &mut String, head: &[&str], rows: &[Vec<Text>]) {
+    put_line(out, &["| ", &head.join(" | "), " |"]);
+    put_line(out, &["|", &"---|".repeat(head.len())]);
+    for row in rows {
+        let cells: Vec<String> = row.iter().map(inline).collect();
+        put_line(out, &["| ", &cells.join(" | "), " |"]);
+    }
+}
+
+fn put_line(out: &mut String, parts: &[&str]) {
+    for part in parts {
+        out.push_str(part);
+    }
+    out.push('\n');
+}
+
+fn inline(text: &Text) -> String {
+    text.0.iter().map(piece).collect()
+}
+
+fn piece(piece: &Piece) -> String {
+    match piece {
+        Piece::Plain(words) => escaped(words),
+        Piece::Strong(label) => format!("**{label}**"),
+        // A code span can't hold a backtick, nor a table's cell a bar.
+        Piece::Code(name) if name.contains(['`', '|', '\n', '\r']) => escaped(name),
+        Piece::Code(name) => format!("`{name}`"),
+    }
+}
+
+/// Every character that could be markup has a backslash before it; a line break becomes a space.
+fn escaped(words: &str) -> String {
+    let mut out = String::with_capacity(words.len());
+    let mut before = None;
+    let mut characters = words.chars().peekable();
+    while let Some(character) = characters.next() {
+        let is_word = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+        let after = characters.peek().copied();
+        match character {
+            '\n' | '\r' | '\t' => out.push(' '),
+            // Within a word it is no emphasis.
+            '_' if is_word(before) && is_word(after) => out.push('_'),
+            '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '|' | '#' | '~' | '&' | '!' => {
+                out.push('\\');
+                out.push(character);
+            }
+            // At the start it would begin a list.
+            '-' | '+' | '=' if before.is_none() => {
+                out.push('\\');
+                out.push(character);
+            }
+            _ => out.push(character),
+        }
+        before = Some(character);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn markup_in_a_text_stays_text() {
+        for (words, expected) in [
+            ("a_b and _c_", "a_b and \\_c\\_"),
+            ("<script>|`x`", "\\<script\\>\\|\\`x\\`"),
+            ("- no list\nno line", "\\- no list no line"),
+            ("[a](b) &lt; #1 **", "\\[a\\](b) \\&lt; \\#1 \\*\\*"),
+        ] {
+            assert_eq!(escaped(words), expected);
+        }
+    }
+
+    #[test]
+    fn a_name_that_no_code_span_can_hold_is_text() {
+        assert_eq!(inline(&Text::code("a-b").and(" ").and_code("a`|b")), "`a-b` a\\`\\|b");
+    }
+
+    #[test]
+    fn lists_nest_and_tables_have_a_head() {
+        let mut document = Document { title: "T".to_owned(), blocks: Vec::new() };
+        document.list([Item { text: "a".into(), parts: vec![Item::new("b")] }]);
+        document.table(&["x", "y"], vec![vec!["1".into(), Text::code("z")]]);
+        assert_eq!(write(&document), "# T\n\n- a\n  - b\n\n| x | y |\n|---|---|\n| 1 | `z` |\n");
+    }
+}

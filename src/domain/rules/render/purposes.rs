@@ -1,0 +1,92 @@
+//! What data is used for, and whose.
+
+use super::document::{Document, Text};
+use crate::domain::rules::{Purpose, Rulebook, words};
+
+pub(super) fn put(document: &mut Document, rulebook: &Rulebook) {
+    document.section("purposes", "Purposes");
+    if rulebook.purposes.is_empty() {
+        document.paragraph(
+            "None: no segment of this rulebook rests on a person's data, and no consent is used.",
+        );
+        return;
+    }
+    document.table(
+        &[
+            "Purpose",
+            "Title",
+            "Sale or sharing",
+            "Opt-in of 16 and older",
+            "Suspended",
+            "Retention",
+        ],
+        rulebook.purposes.iter().map(declared).collect(),
+    );
+    document.paragraph(
+        "Sale or sharing: as Civ. Code 1798.140(ad) and (ah) define them. Retention: how long a \
+         click may count for the purpose. Suspended: counsel's switch; while it is on, nobody's data \
+         is used for the purpose.",
+    );
+    document.heading("Whose data may be used");
+    document.table(
+        &["Purpose", "Under 13, or age unknown", "13 to 15", "16 and older"],
+        rulebook.purposes.iter().map(whose).collect(),
+    );
+    document.paragraph(
+        "These are the conditions of the gate's lines 4 to 9, in short; a denial or withdrawal \
+         always ends the use, and the gate's table has all conditions. A subject whose age is not \
+         known is treated as a child under 13.",
+    );
+}
+
+fn declared(purpose: &Purpose) -> Vec<Text> {
+    vec![
+        Text::code(purpose.id.as_str()),
+        purpose.title.as_str().into(),
+        yes(purpose.sale_or_share).into(),
+        if purpose.requires_opt_in { "required" } else { "not required: until they opt out" }
+            .into(),
+        yes(purpose.suspended).into(),
+        words::span(purpose.retention).into(),
+    ]
+}
+
+fn yes(is: bool) -> &'static str {
+    if is { "yes" } else { "no" }
+}
+
+fn whose(purpose: &Purpose) -> Vec<Text> {
+    let id = Text::code(purpose.id.as_str());
+    if purpose.suspended {
+        let nobody = || Text::from("nobody's: suspended");
+        return vec![id, nobody(), nobody(), nobody()];
+    }
+    vec![
+        id,
+        if purpose.sale_or_share {
+            "only where a verified parent or guardian consented to collection and use (COPPA), to \
+             disclosure (COPPA), and authorized sale or sharing (CCPA), the decision is a grant, and \
+             no opt-out preference signal binds"
+        } else {
+            "only where a verified parent or guardian consented (COPPA) and the decision is a grant"
+        }
+        .into(),
+        if purpose.sale_or_share {
+            "only where they opted in themselves, in two steps, and no opt-out preference signal \
+             binds"
+        } else {
+            "only where they opted in themselves"
+        }
+        .into(),
+        match (purpose.requires_opt_in, purpose.sale_or_share) {
+            (true, true) => "only where they opted in, and no opt-out preference signal binds",
+            (true, false) => "only where they opted in",
+            (false, true) => {
+                "where there is a consent record, they did not opt out, and no opt-out preference \
+                 signal binds"
+            }
+            (false, false) => "where there is a consent record and they did not opt out",
+        }
+        .into(),
+    ]
+}

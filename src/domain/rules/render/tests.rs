@@ -1,0 +1,99 @@
+//! What the document must say of a rulebook, in both forms.
+
+use super::*;
+use crate::domain::gate::table::LINES;
+use crate::domain::rules::compile;
+
+const SHIPPED: &str = include_str!("../../../../rules/children-retail.yaml");
+
+fn shipped(format: Format) -> String {
+    render(&compile(SHIPPED.as_bytes()).expect("the shipped rulebook"), format)
+}
+
+/// The text of a page, without its markup and style.
+fn text_of(page: &str) -> String {
+    let body = page.split_once("</head>").expect("a head").1;
+    let mut text = String::new();
+    for part in body.split('<').skip(1) {
+        text.push_str(part.split_once('>').expect("a whole tag").1);
+        text.push(' ');
+    }
+    text.replace("&quot;", "\"").replace("&#39;", "'").replace("&gt;", ">").replace("&lt;", "<")
+}
+
+#[test]
+fn every_part_of_section_6_is_there() {
+    let markdown = shipped(Format::Markdown);
+    for expected in [
+        "# Rulebook 2026-11-22\n",
+        "| `partner-advertising` | Advertising with partners | yes | required | no | 30 days |",
+        "- **Default segment**: `all-visitors`",
+        "### Looks at preschool toys (`preschool-explorers`)",
+        "- **Why**: Show the preschool landing page first",
+        "- **Owner**: marketing@shop.example",
+        "- **In it while**: at least 3 product views in category “preschool-toys”, within the last 7 days",
+        "  - the region that the latest click with one named, within the last 90 days, is “US-CA”, “US-OR” or “US-WA”",
+        "| `gpc` | the gate's line 6 |",
+        "| `value_cents` | segment `loyal-families` | Offer free shipping |",
+        "Not read, and not even decoded: `event_id`, and every field",
+        "| `clickstream` | `kind` | `cart-waiting` | `segments.personalized-offers` | marketing |",
+        "| `consent-changelog` | `age_band` | `teen-catalog` | `segments.partner-advertising` | marketing |",
+        "| `product_age_range` | `preschool-page` | `contextual-segments` | the shop's front end |",
+        "775 days",
+    ] {
+        assert!(markdown.contains(expected), "{expected} is missing in:\n{markdown}");
+    }
+    for approach in ["behavioral", "demographic", "hybrid", "contextual"] {
+        assert!(markdown.contains(&format!("| {approach} | ")), "{approach}");
+    }
+}
+
+#[test]
+fn the_gates_table_is_whole_in_both_forms() {
+    let (markdown, page) = (shipped(Format::Markdown), text_of(&shipped(Format::Html)));
+    for line in &LINES {
+        let row = format!("| {} | {} | ", line.number, line.when);
+        assert!(markdown.contains(&row), "{row}");
+        assert!(markdown.contains(line.why) && page.contains(line.why), "{}", line.why);
+        assert!(page.contains(line.when), "{}", line.when);
+        for verdict in line.verdicts {
+            assert!(page.contains(verdict.symbol()), "{verdict:?}");
+        }
+    }
+}
+
+#[test]
+fn both_forms_name_the_version_and_the_hash() {
+    let rulebook = compile(SHIPPED.as_bytes()).expect("the shipped rulebook");
+    let hash = opening::hex(&rulebook.sha256);
+    assert_eq!(hash.len(), 64);
+    for format in [Format::Markdown, Format::Html] {
+        let document = render(&rulebook, format);
+        assert!(document.contains(&hash) && document.contains("2026-11-22"));
+    }
+}
+
+#[test]
+fn nothing_that_a_rulebook_wrote_becomes_markup() {
+    let yaml = "rulebook: '<b>1</b>'\ndefault_segment: all\npurposes: []\nsegments:\n- {id: a, title: \
+                '</title><script>x</script>', why: 'a | b', owner: '**o** `c`', approach: contextual, \
+                when: {page: {category: '<img>|'}}}\n";
+    let rulebook = compile(yaml.as_bytes()).expect("a rulebook");
+    let page = render(&rulebook, Format::Html);
+    for markup in ["<script", "<img", "<b>"] {
+        assert!(!page.contains(markup), "{markup}");
+    }
+    let markdown = render(&rulebook, Format::Markdown);
+    assert!(markdown.contains("- **Why**: a \\| b\n- **Owner**: \\*\\*o\\*\\* \\`c\\`\n"));
+    assert!(!markdown.contains("<script"));
+}
+
+#[test]
+fn a_rulebook_of_pages_alone_says_that_it_uses_no_ones_data() {
+    let yaml = "rulebook: 1\ndefault_segment: all\nsegments:\n- {id: a, why: w, owner: o, approach: \
+                contextual, when: {page: {category: toys}}}\n";
+    let markdown = render(&compile(yaml.as_bytes()).expect("a rulebook"), Format::Markdown);
+    assert!(markdown.contains("None: no segment of this rulebook rests on a person's data"));
+    assert!(!markdown.contains("For the purpose"));
+    assert!(markdown.contains("not used if older than 1 day"));
+}
