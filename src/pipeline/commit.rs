@@ -249,7 +249,9 @@ fn landed(
 }
 
 /// Next click and next sequence of each partition, as they are committed.
-type Found = BTreeMap<i32, Option<(i64, i64)>>;
+type Found = BTreeMap<i32, Option<Position>>;
+
+type Position = (i64, i64);
 
 fn positions_of_state(
     shared: &Shared,
@@ -276,7 +278,7 @@ fn positions_of_state(
 ///
 /// The click is compared too: a new owner's first batch has the sequence that ours would have had.
 fn judge(batch: &Batch, found: &Found) -> std::result::Result<bool, Fault> {
-    let says = |agrees: &dyn Fn(&Part, Option<(i64, i64)>) -> bool| {
+    let says = |agrees: &dyn Fn(&Part, Option<Position>) -> bool| {
         batch
             .parts
             .iter()
