@@ -36,8 +36,9 @@ proptest! {
         let markdown = render(&rulebook, Format::Markdown);
         let page = render(&rulebook, Format::Html);
         for segment in rulebook.listed() {
-            prop_assert!(markdown.contains(&format!("(`{}`)", segment.id)));
-            prop_assert!(page.contains(&format!("(<code>{}</code>)", segment.id)));
+            let (named, marked) = (format!("(`{}`)", segment.id), format!("(<code>{}</code>)", segment.id));
+            prop_assert!(markdown.contains(&named));
+            prop_assert!(page.contains(&marked));
         }
         for tag in ["ul", "li", "table", "tr", "td", "p", "h3"] {
             let opened = page.matches(&format!("<{tag}>")).count();
