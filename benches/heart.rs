@@ -79,13 +79,14 @@ fn click(dice: &mut Dice, at: Timestamp) -> ClickEvent {
         product_age_range: Some("3-5".to_owned()),
         value_cents: (kind == EventKind::Purchase).then(|| (dice.next() % 10_000) as i64),
         region: Some("US-CA".to_owned()),
-        gpc: Some(dice.next() % 100 == 0),
+        gpc: Some(dice.next().is_multiple_of(100)),
         gpp: None,
     }
 }
 
 fn record(subject: u64) -> ConsentRecord {
-    let status = if subject % 5 == 0 { ConsentStatus::Denied } else { ConsentStatus::Granted };
+    let status =
+        if subject.is_multiple_of(5) { ConsentStatus::Denied } else { ConsentStatus::Granted };
     let decision =
         Decision { status, since: START - Span::DAY, expires_at: None, notice_version: None };
     ConsentRecord {

@@ -13,6 +13,9 @@ use crate::kafka::inputs::InputWriter;
 /// Clicks where neither `--clicks` nor `--for` says how many.
 const CLICKS_DEFAULT: u64 = 10_000;
 
+/// A click is sent up to this long before it is due: to sleep for each would bound the rate.
+const AHEAD_MAX: Duration = Duration::from_millis(1);
+
 /// Put a made-up shop's consent and clicks into Kafka
 ///
 /// First one consent record for each subject (family-000000, family-000001, ...), then clicks in
@@ -44,6 +47,9 @@ pub struct Args {
     /// Changes of mind a second: who had granted withdraws, who had not grants.
     #[arg(long, value_name = "R", default_value_t = 0.0)]
     consent_changes: f64,
+    /// Send no consent record before the clicks: an earlier run with this seed did.
+    #[arg(long)]
+    no_first_records: bool,
 }
 
 /// How long to go on, and how fast.
@@ -71,7 +77,9 @@ pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
         sent: Sent::default(),
     };
     let started = SystemClock.instant();
-    generator.send_first_records()?;
+    if !args.no_first_records {
+        generator.send_first_records()?;
+    }
     generator.send_clicks(&pace)?;
     print(&generator.sent, started.elapsed(), globals.json)
 }
@@ -175,11 +183,14 @@ impl Pace {
         self.clicks.min(in_time)
     }
 
-    /// Until the click of this number is due.
+    /// Until the click of this number is due, give or take [`AHEAD_MAX`].
     fn wait(&self, number: u64, started: std::time::Instant) {
         if self.rate > 0 {
             let due = Duration::from_secs_f64(number as f64 / self.rate as f64);
-            std::thread::sleep(due.saturating_sub(started.elapsed()));
+            let ahead = due.saturating_sub(started.elapsed());
+            if ahead > AHEAD_MAX {
+                std::thread::sleep(ahead);
+            }
         }
     }
 

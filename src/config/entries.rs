@@ -1,41 +1,13 @@
 //! Raw configuration: every key's text and where it comes from; later sources win.
 //!
 //! File, then `ASSENT__SECTION__KEY` variables, then the files that `<key>_file` names. Knows which
-//! keys exist, and nothing of what their values mean.
+//! sections there are, and nothing of what values mean.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::yaml;
+use super::{keys, yaml};
 use crate::failure::{Failure, Result};
-
-/// Every key but those of the two mappings whose keys a person chooses: `kafka.properties.<name>`
-/// and `consent.sources.<id>.{max_silence,on_silence}`.
-const KEYS: &[&str] = &[
-    "kafka.bootstrap_servers",
-    "kafka.group_id",
-    "kafka.partitioner",
-    "schema_registry.url",
-    "schema_registry.username",
-    "schema_registry.password",
-    "schema_registry.password_file",
-    "schema_registry.ca_file",
-    "topics.clickstream",
-    "topics.consent",
-    "topics.segments",
-    "topics.contextual",
-    "topics.audit",
-    "topics.state",
-    "topics.dead_letters",
-    "rulebook",
-    "keyset",
-    "consent.max_sync_lag",
-    "pipeline.workers",
-    "pipeline.commit_interval",
-    "pipeline.lease",
-    "pipeline.state_dir",
-    "http.listen",
-];
 
 const SECTIONS: &[&str] = &[
     "kafka",
@@ -194,7 +166,7 @@ fn is_known(key: &str, has_text: bool) -> bool {
             None => !has_text,
         };
     }
-    KEYS.contains(&key) || SECTIONS.contains(&key)
+    keys::is_declared(key) || SECTIONS.contains(&key)
 }
 
 fn known_beside(key: &str) -> String {
@@ -210,8 +182,8 @@ fn known_beside(key: &str) -> String {
         }
     };
     let prefix = format!("{section}.");
-    let names: Vec<&str> =
-        KEYS.iter().chain(SECTIONS).filter_map(|known| known.strip_prefix(&prefix)).collect();
+    let sections = SECTIONS.iter().filter_map(|known| known.strip_prefix(&prefix));
+    let names: Vec<&str> = keys::names_below(&prefix).chain(sections).collect();
     format!("{section} has {}", names.join(", "))
 }
 

@@ -1,8 +1,10 @@
 //! The configuration, resolved: every value checked, every path absolute, before a socket opens.
 //!
 //! yaml (flat keys) → entries (file, variables, secret files) → resolve (types, bounds) → [`Config`].
+//! keys declares what may be written, and makes docs/configuration.md.
 
 mod entries;
+mod keys;
 mod keyset;
 mod properties;
 mod resolve;
@@ -15,6 +17,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use keys::documentation;
 pub use keyset::{create_keyset, read_keyset, replace_keyset};
 pub use rulebook::{RulebookFile, RulebookRefusal, load_rulebook, read_rulebook};
 

@@ -16,6 +16,9 @@ impl std::fmt::Display for Malformed {
 
 impl std::error::Error for Malformed {}
 
+/// 64 bits in groups of seven.
+const LONG_BYTES_MAX: usize = 10;
+
 /// Appends Avro primitives to a buffer.
 pub trait Write {
     fn put_long(&mut self, value: i64);
@@ -45,11 +48,18 @@ pub trait Write {
 impl Write for Vec<u8> {
     fn put_long(&mut self, value: i64) {
         let mut rest = ((value << 1) ^ (value >> 63)) as u64;
-        while rest >= 0x80 {
-            self.push(rest as u8 | 0x80);
-            rest >>= 7;
+        if rest < 0x80 {
+            self.push(rest as u8);
+            return;
         }
-        self.push(rest as u8);
+        let (mut bytes, mut length) = ([0; LONG_BYTES_MAX], 0);
+        while rest >= 0x80 {
+            bytes[length] = rest as u8 | 0x80;
+            rest >>= 7;
+            length += 1;
+        }
+        bytes[length] = rest as u8;
+        self.extend_from_slice(&bytes[..=length]);
     }
 
     fn put_bytes(&mut self, bytes: &[u8]) {

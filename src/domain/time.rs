@@ -21,11 +21,13 @@ impl Timestamp {
     pub const MAX: Self = Self(i64::MAX);
 
     /// The start of the second that holds this moment: how clicks are kept (design, section 6).
+    #[must_use]
     pub fn floor_second(self) -> Self {
         Self(self.0.div_euclid(Span::SECOND.0).saturating_mul(Span::SECOND.0))
     }
 
     /// The first full minute at or after this moment: how a binding time is kept (section 5).
+    #[must_use]
     pub fn ceil_minute(self) -> Self {
         let floor = self.0.div_euclid(Span::MINUTE.0).saturating_mul(Span::MINUTE.0);
         if floor == self.0 { self } else { Self(floor.saturating_add(Span::MINUTE.0)) }

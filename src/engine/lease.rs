@@ -65,8 +65,7 @@ pub fn is_due(
         || live.consent_version != wanted.consent_version
         || live.edition != wanted.edition;
     let ends_earlier = terms.ends_at(live.decided_at, lease) < live.expires_at;
-    let renewable =
-        now >= live.decided_at + Span(lease.0 / 2) && wanted.expires_at > live.expires_at;
+    let renewable = now >= renews_at(live, lease) && wanted.expires_at > live.expires_at;
     changed || ends_earlier || renewable
 }
 
@@ -91,8 +90,15 @@ fn lease_turn(live: &Assigned, terms: &Terms, lease: Span, deferred: bool) -> Op
     if deferred {
         return Some(live.expires_at);
     }
-    let renew_at = live.decided_at + Span(lease.0 / 2);
+    let renew_at = renews_at(live, lease);
     (terms.ends_at(renew_at, lease) > live.expires_at).then_some(renew_at)
+}
+
+/// Half of the lease on; of its own, where that was shorter: a lease that was made longer since must
+/// not let what is live end before its turn comes.
+fn renews_at(live: &Assigned, lease: Span) -> Timestamp {
+    let own = live.expires_at - live.decided_at;
+    live.decided_at + Span(own.0.min(lease.0) / 2)
 }
 
 /// Does what is live differ from what the rules say now? After a restore: a closed gate held an

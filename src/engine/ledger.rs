@@ -115,7 +115,7 @@ impl Ledger {
             cycle: Cycle::unpack(r)?,
         };
         let mut names = PurposeNames::default();
-        for name in list(r, |r| r.string())? {
+        for name in list(r, Reader::string)? {
             names.intern(name).ok_or(Malformed("names"))?;
         }
         if r.is_empty() { Ok((ledger, names)) } else { Err(Malformed("end")) }

@@ -71,6 +71,8 @@ pub struct Partition {
     /// Nothing was ever decided here.
     pub(super) fresh: bool,
     pub(super) ledger: Ledger,
+    /// The clock of the last batch that was written: the state's own upkeep counts from there.
+    pub(super) written_at: Timestamp,
     pub(super) subjects: Subjects,
     pub(super) chunks: BucketChunks,
     pub(super) timers: Timers,
@@ -113,8 +115,13 @@ impl Partition {
             self.mandate.roster = self.roster();
         }
         let now = wall.max(self.ledger.now);
-        self.undo =
-            Some(Box::new(Undo::of(&self.ledger, self.names.len(), &self.chunks, self.fresh)));
+        self.undo = Some(Box::new(Undo::of(
+            &self.ledger,
+            self.written_at,
+            self.names.len(),
+            &self.chunks,
+            self.fresh,
+        )));
         self.work = Some(Box::new(Work::new(now, gate_open, self.mandate.places().len())));
         self.ledger.now = now;
         self.batch += 1;
@@ -125,17 +132,17 @@ impl Partition {
         let undo = self.undo.take().expect("a batch was begun");
         let edition = self.mandate.edition;
         for (token, before) in undo.subjects {
-            if let Some(before) = &before {
-                self.stats.remove(before, edition);
+            let after = self.subjects.get(token);
+            match (&before, after) {
+                (Some(before), Some(after)) => self.stats.replace(before, after, edition),
+                (Some(before), None) => self.stats.remove(before, edition),
+                (None, Some(after)) => self.stats.add(after, edition),
+                (None, None) => {}
             }
-            let subject = self.subjects.get(token);
-            if let Some(subject) = subject {
-                self.stats.add(subject, edition);
-            }
-            if subject.is_none_or(|subject| !subject.deferred) {
+            if after.is_none_or(|subject| !subject.deferred) {
                 self.deferred.remove(&token);
             }
-            if subject.is_none_or(|subject| !self.mandate.is_outdated(subject)) {
+            if after.is_none_or(|subject| !self.mandate.is_outdated(subject)) {
                 self.outdated.remove(&token);
             }
         }
@@ -146,6 +153,9 @@ impl Partition {
     pub fn rollback(&mut self) {
         let undo = self.undo.take().expect("a batch was begun");
         for (token, before) in undo.subjects {
+            if !before.as_ref().is_some_and(|before| before.deferred) {
+                self.deferred.remove(&token);
+            }
             match before {
                 None => {
                     self.subjects.remove(token);
@@ -157,6 +167,7 @@ impl Partition {
             }
         }
         self.ledger = undo.ledger;
+        self.written_at = undo.written_at;
         self.names.truncate(undo.names);
         self.chunks = undo.chunks;
         self.fresh = undo.fresh;
@@ -165,7 +176,7 @@ impl Partition {
 
     /// When time alone, or what a new rulebook left to do, next asks for a batch.
     pub fn next_due(&self) -> Option<Timestamp> {
-        let housekeeping = self.ledger.cycle.due(self.ledger.now);
+        let housekeeping = self.ledger.cycle.due(self.written_at);
         let sweep = (self.outdated.len() > self.deferred.len()).then_some(self.ledger.now);
         self.timers.peek().into_iter().chain(housekeeping).chain(sweep).min()
     }

@@ -118,16 +118,12 @@ impl Restore {
             self.buckets[bucket].clear();
         }
         let chunks = &mut self.chunks.0[bucket];
-        match value {
-            Some(value) => {
-                *chunks = (chunk + 1) as u16;
-                self.merge(value)
-            }
-            None => {
-                *chunks = (*chunks).min(chunk as u16);
-                Ok(())
-            }
-        }
+        let Some(value) = value else {
+            *chunks = (*chunks).min(chunk as u16);
+            return Ok(());
+        };
+        *chunks = (chunk + 1) as u16;
+        self.merge(value)
     }
 
     fn merge(&mut self, value: &[u8]) -> Result<(), Malformed> {
@@ -179,6 +175,7 @@ impl Restore {
             declared,
             names,
             fresh,
+            written_at: ledger.now,
             ledger,
             subjects,
             chunks: self.chunks,

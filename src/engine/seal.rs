@@ -30,6 +30,7 @@ impl Partition {
         self.ledger.next_click = coverage.click_to;
         self.ledger.next_consent = coverage.consent_to;
         self.write_state(&changed);
+        self.written_at = self.ledger.now;
         self.fresh = false;
         self.output()
     }
@@ -71,8 +72,11 @@ impl Partition {
                 assert!(violation.is_none(), "{violation:?}");
             }
             subject.due = lease::next_due(subject, &self.mandate, now);
-            // The entry may have been taken by this batch: a second one does no harm.
-            subject.scheduled = Timestamp::MAX;
+            // Only an entry of the past may have been taken by this batch. One that lies ahead still
+            // stands: another beside it, click by click, would fill the heap until its time comes.
+            if subject.scheduled <= now {
+                subject.scheduled = Timestamp::MAX;
+            }
             self.timers.schedule(token, subject);
             if subject.deferred {
                 self.deferred.insert(token);
@@ -96,10 +100,8 @@ impl Partition {
             || self.housekeeping_is_due(work.now)
     }
 
-    /// The state's own upkeep, as the last batch left it.
     fn housekeeping_is_due(&self, now: Timestamp) -> bool {
-        let last = &self.undo.as_ref().expect("a batch was begun").ledger;
-        last.cycle.due(last.now).is_some_and(|due| due <= now)
+        self.ledger.cycle.due(self.written_at).is_some_and(|due| due <= now)
     }
 
     fn write_audit(&mut self, coverage: Coverage) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::mandate::Edition;
-use super::subject::Subject;
+use super::subject::{PurposeState, Subject};
 use crate::domain::merge::NameId;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -51,6 +51,14 @@ impl SubjectKind {
 }
 
 impl Stats {
+    /// A subject became another. Most clicks change nothing that is counted here.
+    pub fn replace(&mut self, before: &Subject, after: &Subject, edition: Edition) {
+        if !counts_alike(before, after) {
+            self.remove(before, edition);
+            self.add(after, edition);
+        }
+    }
+
     pub fn add(&mut self, subject: &Subject, edition: Edition) {
         self.shift(subject, edition, 1);
     }
@@ -84,4 +92,16 @@ impl Stats {
             }
         }
     }
+}
+
+/// Of the same kind, with the same live keys in the same segments?
+fn counts_alike(before: &Subject, after: &Subject) -> bool {
+    SubjectKind::of(before) == SubjectKind::of(after)
+        && before.purposes.len() == after.purposes.len()
+        && before.purposes.iter().zip(&after.purposes).all(|(before, after)| {
+            let held = |state: &PurposeState| state.live.map(|live| (live.segments, live.edition));
+            before.name == after.name
+                && before.pseudonym.version() == after.pseudonym.version()
+                && held(before) == held(after)
+        })
 }

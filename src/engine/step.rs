@@ -262,8 +262,9 @@ impl Partition {
         }
         let allowed = decided && reviser.count_click(subject, offset, click, occasion);
         if moved || allowed || !reviser.work.effects.is_empty() {
-            let named = self.mandate.setup.keys.audit_token(subject_id);
-            let named = *subject.audit_token.get_or_insert(named);
+            let keys = &self.mandate.setup.keys;
+            let named = subject.audit_token.get_or_insert_with(|| keys.audit_token(subject_id));
+            let named = *named;
             ClickEffect { named: Some(named), version: subject.consent.version() }
         } else {
             ClickEffect { named: None, version: subject.consent.version() }

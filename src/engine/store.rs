@@ -14,6 +14,8 @@
 //! `max.compaction.lag.ms` of 24 h, what a delta said of an erased subject is meant to be gone
 //! within 48 h. Restore applies records in the order of their offsets: a later one wins.
 
+use std::fmt::Write as _;
+
 use super::ledger::{Cycle, FORMAT, Ledger};
 use super::output::Output;
 use super::pack::pack_subject;
@@ -49,8 +51,11 @@ pub fn meta_key() -> Vec<u8> {
 }
 
 pub fn rulebook_key(sha256: &Sha256Hash) -> Vec<u8> {
-    let hex: String = sha256.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("r/{hex}").into_bytes()
+    let mut key = "r/".to_owned();
+    for byte in sha256 {
+        let _ = write!(key, "{byte:02x}");
+    }
+    key.into_bytes()
 }
 
 fn delta_key(number: i64) -> Vec<u8> {

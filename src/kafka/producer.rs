@@ -65,6 +65,11 @@ impl TransactionalProducer {
         judged("init", self.producer.init_transactions(timeout))
     }
 
+    /// Between transactions: lets librdkafka log, and renew what it authenticates with.
+    pub fn serve(&self) {
+        self.producer.poll(Duration::ZERO);
+    }
+
     pub fn begin(&self) -> Result<(), Fault> {
         judged("begin", self.producer.begin_transaction())
     }

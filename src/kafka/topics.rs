@@ -8,8 +8,9 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 
 use super::probe::Probe;
+use crate::clock::Clock;
 use crate::config::Config;
-use crate::failure::{Failure, Result};
+use crate::failure::{Exit, Failure, Result};
 
 /// How long a cluster may take to answer at all (design, section 8).
 const REACHED_WITHIN: Duration = Duration::from_secs(30);
@@ -25,9 +26,31 @@ pub struct Counts {
     pub dead_letters: i32,
 }
 
-/// Checks the topics. 69: no broker answers; 78: a topic is missing, or the counts differ.
-pub fn check(probe: &Probe, config: &Config, purposes: &[String]) -> Result<Counts> {
-    reach(probe, config)?;
+/// Between two tries to have an answer.
+const RETRY: Duration = Duration::from_millis(200);
+
+/// Checks the topics. 69: for 30 s the brokers did not answer all that was asked; 78: a topic is
+/// missing, or the counts differ.
+pub fn check(
+    probe: &Probe,
+    config: &Config,
+    purposes: &[String],
+    clock: &dyn Clock,
+) -> Result<Counts> {
+    let deadline = clock.instant() + REACHED_WITHIN;
+    loop {
+        let left = deadline.saturating_duration_since(clock.instant());
+        match look(probe, config, purposes, left) {
+            Err(failure) if failure.exit == Exit::Unavailable && clock.instant() < deadline => {
+                std::thread::sleep(RETRY); // a connection may break while a broker is starting
+            }
+            result => return result,
+        }
+    }
+}
+
+fn look(probe: &Probe, config: &Config, purposes: &[String], within: Duration) -> Result<Counts> {
+    reach(probe, config, within)?;
     let topics = &config.topics;
     let inputs = count(probe, &topics.clickstream)?;
     for topic in [&topics.consent, &topics.state, &topics.audit] {
@@ -58,20 +81,27 @@ pub fn find_change(probe: &Probe, config: &Config, known: &Counts) -> Option<Fai
     let mut expected: Vec<(String, i32)> =
         inputs.into_iter().map(|topic| (topic.clone(), known.inputs)).collect();
     expected.extend(known.segments.iter().map(|(id, &count)| (topics.segments_of(id), count)));
-    expected.into_iter().find_map(|(topic, before)| {
-        let found = count(probe, &topic).ok()?;
-        (found != before).then(|| {
-            Failure::failed(format!(
-                "topic {topic} has {found} partitions, it had {before}: keys now belong elsewhere, \
-                 and tombstones would miss what they remove. Changing the count is a migration \
-                 into new topics, with a new group"
-            ))
-        })
-    })
+    for (topic, before) in expected {
+        match count(probe, &topic) {
+            Ok(found) if found != before => return Some(changed(&topic, found, before)),
+            // The other topics' brokers would not answer either, each only after its time-out.
+            Err(failure) if failure.exit == Exit::Unavailable => return None,
+            Ok(_) | Err(_) => {}
+        }
+    }
+    None
 }
 
-fn reach(probe: &Probe, config: &Config) -> Result<()> {
-    probe.metadata(Some(&config.topics.clickstream), REACHED_WITHIN).map(|_| ()).map_err(|error| {
+fn changed(topic: &str, found: i32, before: i32) -> Failure {
+    Failure::failed(format!(
+        "topic {topic} has {found} partitions, it had {before}: keys now belong elsewhere, and \
+         tombstones would miss what they remove. Changing the count is a migration into new \
+         topics, with a new group"
+    ))
+}
+
+fn reach(probe: &Probe, config: &Config, within: Duration) -> Result<()> {
+    probe.metadata(Some(&config.topics.clickstream), within).map(|_| ()).map_err(|error| {
         Failure::unavailable(format!(
             "kafka.bootstrap_servers: no broker of {} answered within {} s ({error}); check the \
              address, and that the broker runs",

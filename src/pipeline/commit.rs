@@ -23,8 +23,10 @@ const ASK_EVERY: Duration = Duration::from_millis(500);
 /// Two questions are at least this far apart: one costs the broker some 100 µs.
 const ASK_APART: Duration = Duration::from_millis(2);
 
-/// How long a question may take: beyond it the answer would be too old to be of use.
-const ASK_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a question may take. Where one partition has no leader, the question for all fails, and
+/// each is asked alone, so that the others go on.
+const ASK_TIMEOUT: Duration = Duration::from_millis(500);
+const ASK_ONE_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// How long reading back may ask for the group's offsets.
 const READ_BACK: Duration = Duration::from_secs(5);
@@ -63,10 +65,18 @@ impl Worker {
     /// One question for all partitions. A click received after it was sent is not covered by it.
     fn ask(&mut self) -> bool {
         self.asked_at = self.shared.clock.instant();
-        let sent_at = self.now();
         let partitions: Vec<i32> = self.tasks.keys().copied().collect();
-        let topic = &self.shared.config.topics.consent;
-        match self.probe.ends(topic, &partitions, ASK_TIMEOUT) {
+        if self.ask_about(&partitions, ASK_TIMEOUT) {
+            return true;
+        }
+        let one_by_one = partitions.iter().filter(|_| partitions.len() > 1);
+        let answered = one_by_one.filter(|&&one| self.ask_about(&[one], ASK_ONE_TIMEOUT)).count();
+        answered > 0
+    }
+
+    fn ask_about(&mut self, partitions: &[i32], timeout: Duration) -> bool {
+        let sent_at = self.now();
+        match self.probe.ends(&self.shared.config.topics.consent, partitions, timeout) {
             Ok(ends) => {
                 for (partition, end) in ends {
                     if let Some(task) = self.tasks.get_mut(&partition) {
@@ -77,7 +87,7 @@ impl Worker {
                 true
             }
             Err(error) => {
-                tracing::debug!(%error, "the broker did not say where consent ends");
+                tracing::debug!(?partitions, %error, "no broker said where consent ends");
                 false
             }
         }
@@ -225,27 +235,35 @@ fn landed(
         tracing::warn!(%error, "can't read back yet");
         Fault::Replace
     })?;
-    let mut found: BTreeMap<i32, Option<i64>> = committed
+    let mut found: Found = committed
         .iter()
-        .map(|(&partition, committed)| (partition, committed.metadata.parse().ok()))
+        .map(|(&partition, committed)| {
+            let sequence = committed.metadata.parse();
+            (partition, sequence.ok().map(|sequence| (committed.offset, sequence)))
+        })
         .collect();
     if found.len() < partitions.len() {
-        found = sequences_of_state(shared, probe, &partitions)?;
+        found = positions_of_state(shared, probe, &partitions)?;
     }
     judge(batch, &found)
 }
 
-fn sequences_of_state(
+/// Next click and next sequence of each partition, as they are committed.
+type Found = BTreeMap<i32, Option<Position>>;
+
+type Position = (i64, i64);
+
+fn positions_of_state(
     shared: &Shared,
     probe: &Probe,
     partitions: &[i32],
-) -> std::result::Result<BTreeMap<i32, Option<i64>>, Fault> {
+) -> std::result::Result<Found, Fault> {
     match assignment::restore(shared, probe, partitions, || !shared.is_stopping()) {
         Ok(engines) => {
-            let sequence = |(partition, engine): (i32, crate::engine::Partition)| {
-                (partition, engine.positions().map(|positions| positions.next_sequence))
+            let positions = |(partition, engine): (i32, crate::engine::Partition)| {
+                (partition, engine.positions().map(|p| (p.next_click, p.next_sequence)))
             };
-            Ok(engines.into_iter().map(sequence).collect())
+            Ok(engines.into_iter().map(positions).collect())
         }
         Err(Trouble::Stop(failure)) => {
             tracing::error!("{failure}");
@@ -257,15 +275,18 @@ fn sequences_of_state(
 
 /// All partitions of a transaction say the same: after it, or before it. Anything else is
 /// another's work, and what this worker remembers is worth nothing.
-fn judge(batch: &Batch, found: &BTreeMap<i32, Option<i64>>) -> std::result::Result<bool, Fault> {
-    let says = |expect: &dyn Fn(&Part) -> Option<i64>| {
-        batch.parts.iter().all(|(partition, part)| {
-            found.get(partition).is_some_and(|sequence| *sequence == expect(part))
-        })
+///
+/// The click is compared too: a new owner's first batch has the sequence that ours would have had.
+fn judge(batch: &Batch, found: &Found) -> std::result::Result<bool, Fault> {
+    let says = |agrees: &dyn Fn(&Part, Option<Position>) -> bool| {
+        batch
+            .parts
+            .iter()
+            .all(|(partition, part)| found.get(partition).is_some_and(|&at| agrees(part, at)))
     };
-    if says(&|part| Some(part.output.next_sequence)) {
+    if says(&|part, at| at == Some((part.output.next_click, part.output.next_sequence))) {
         Ok(true)
-    } else if says(&|part| part.sequence_before) {
+    } else if says(&|part, at| at.map(|(_, sequence)| sequence) == part.sequence_before) {
         Ok(false)
     } else {
         tracing::error!("what is committed is neither before nor after the batch at hand");

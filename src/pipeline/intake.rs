@@ -3,18 +3,23 @@
 //!
 //! Holds raw identifiers: no `Debug`, nothing of it is logged (INV-6).
 
-use std::ops::Range;
-
 use crate::domain::consent::ConsentStatus;
 use crate::domain::time::Timestamp;
 use crate::engine::input::ConsentInput;
 use crate::wire::{ConsentReading, Inbound};
 
 /// Clicks in the order of their offsets, their bytes in one arena: no allocation a click.
+///
+/// What is forgotten stays at the front until it is half of everything: so each byte is moved once
+/// at most, however often a batch takes a part of what is held.
 #[derive(Default)]
 pub struct Clicks {
+    /// Each click's key, then its payload, one click after the other.
     bytes: Vec<u8>,
     held: Vec<HeldClick>,
+    /// Of `held`, how many are forgotten, and where the bytes of the others begin.
+    forgotten: usize,
+    forgotten_bytes: usize,
     /// Clicks received since the assignment, held or not.
     received: u64,
 }
@@ -22,9 +27,13 @@ pub struct Clicks {
 struct HeldClick {
     offset: i64,
     timestamp: Timestamp,
-    key: Option<Range<usize>>,
-    payload: Option<Range<usize>>,
+    /// [`ABSENT`]: null.
+    key_len: u32,
+    payload_len: u32,
 }
+
+/// No Kafka record is that long.
+const ABSENT: u32 = u32::MAX;
 
 /// One click, as it was received.
 pub struct ReceivedClick<'a> {
@@ -37,23 +46,25 @@ pub struct ReceivedClick<'a> {
 
 impl Clicks {
     pub fn push(&mut self, click: &ReceivedClick<'_>) {
-        let key = click.key.map(|bytes| append(&mut self.bytes, bytes));
-        let payload = click.payload.map(|bytes| append(&mut self.bytes, bytes));
         self.held.push(HeldClick {
             offset: click.offset,
             timestamp: click.timestamp,
-            key,
-            payload,
+            key_len: append(&mut self.bytes, click.key),
+            payload_len: append(&mut self.bytes, click.payload),
         });
         self.received += 1;
     }
 
+    fn held(&self) -> &[HeldClick] {
+        &self.held[self.forgotten..]
+    }
+
     pub fn len(&self) -> usize {
-        self.held.len()
+        self.held().len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.held.is_empty()
+        self.held().is_empty()
     }
 
     /// Memory that is held, in bytes.
@@ -68,53 +79,69 @@ impl Clicks {
 
     /// How many of the held are among the first `received` of the assignment.
     pub fn held_of(&self, received: u64) -> usize {
-        let forgotten = self.received - self.held.len() as u64;
-        (received.saturating_sub(forgotten) as usize).min(self.held.len())
+        let forgotten = self.received - self.len() as u64;
+        (received.saturating_sub(forgotten) as usize).min(self.len())
     }
 
     /// One past the offset of the first `count`; `None`: of none.
     pub fn end_of(&self, count: usize) -> Option<i64> {
-        count.checked_sub(1).map(|last| self.held[last].offset + 1)
+        count.checked_sub(1).map(|last| self.held()[last].offset + 1)
+    }
+
+    /// The record timestamps of the first `count`.
+    pub fn timestamps(&self, count: usize) -> impl Iterator<Item = Timestamp> {
+        self.held()[..count].iter().map(|held| held.timestamp)
     }
 
     /// The first `count`, in order.
     pub fn first(&self, count: usize) -> impl Iterator<Item = ReceivedClick<'_>> {
-        self.held[..count].iter().map(|held| ReceivedClick {
+        let mut rest = &self.bytes[self.forgotten_bytes..];
+        self.held()[..count].iter().map(move |held| ReceivedClick {
             offset: held.offset,
             timestamp: held.timestamp,
-            key: held.key.clone().map(|range| &self.bytes[range]),
-            payload: held.payload.clone().map(|range| &self.bytes[range]),
+            key: take(&mut rest, held.key_len),
+            payload: take(&mut rest, held.payload_len),
         })
     }
 
     /// The first `count` are committed.
     pub fn forget(&mut self, count: usize) {
-        if count == self.held.len() {
-            self.held.clear();
-            self.bytes.clear();
-            return;
-        }
-        let Some(first_kept) = self.held.get(count) else { return };
-        let start = [&first_kept.key, &first_kept.payload]
-            .into_iter()
-            .flatten()
-            .map(|range| range.start)
-            .min()
-            .unwrap_or_default();
-        self.bytes.drain(..start);
-        self.held.drain(..count);
-        for held in &mut self.held {
-            for range in [&mut held.key, &mut held.payload].into_iter().flatten() {
-                *range = range.start - start..range.end - start;
-            }
+        let bytes = self.held()[..count].iter().map(HeldClick::size).sum::<usize>();
+        self.forgotten += count;
+        self.forgotten_bytes += bytes;
+        if 2 * self.forgotten >= self.held.len() {
+            self.held.drain(..self.forgotten);
+            self.bytes.drain(..self.forgotten_bytes);
+            (self.forgotten, self.forgotten_bytes) = (0, 0);
         }
     }
 }
 
-fn append(arena: &mut Vec<u8>, bytes: &[u8]) -> Range<usize> {
-    let start = arena.len();
+impl HeldClick {
+    /// Bytes in the arena.
+    fn size(&self) -> usize {
+        [self.key_len, self.payload_len]
+            .iter()
+            .filter(|&&len| len != ABSENT)
+            .map(|&l| l as usize)
+            .sum()
+    }
+}
+
+/// Returns the length, or [`ABSENT`].
+fn append(arena: &mut Vec<u8>, bytes: Option<&[u8]>) -> u32 {
+    let Some(bytes) = bytes else { return ABSENT };
     arena.extend_from_slice(bytes);
-    start..arena.len()
+    bytes.len() as u32
+}
+
+fn take<'a>(arena: &mut &'a [u8], len: u32) -> Option<&'a [u8]> {
+    if len == ABSENT {
+        return None;
+    }
+    let (taken, rest) = arena.split_at(len as usize);
+    *arena = rest;
+    Some(taken)
 }
 
 /// A consent record, decoded when it was received.
@@ -122,6 +149,8 @@ pub struct HeldConsent {
     pub offset: i64,
     /// The broker's.
     pub append_time: Timestamp,
+    /// About what it takes in memory: of the bytes that it was received as.
+    pub size: usize,
     key: Vec<u8>,
     /// Kept where something of it is still needed: to hash it for a dead letter, or to forward it.
     payload: Option<Vec<u8>>,
@@ -146,6 +175,9 @@ impl HeldConsent {
         Self {
             offset,
             append_time,
+            size: size_of::<Self>()
+                + inbound.key.map_or(0, <[u8]>::len)
+                + inbound.payload.map_or(0, <[u8]>::len),
             key: inbound.key.unwrap_or_default().to_vec(),
             payload: inbound.payload.filter(|_| needed).map(<[u8]>::to_vec),
             misrouted: matches!(reading, ConsentReading::Forwarded),

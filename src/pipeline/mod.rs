@@ -35,6 +35,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::wire::{ClickReader, ConsentReader};
 use identity::Identity;
 use publish::Destinations;
+use report::OldestOptOuts;
 use worker::Worker;
 
 /// What a pipeline is started with.
@@ -63,6 +64,7 @@ pub(crate) struct Shared {
     metrics: Arc<Metrics>,
     status: Arc<Status>,
     clock: Arc<dyn Clock>,
+    oldest_opt_outs: OldestOptOuts,
     stopping: AtomicBool,
 }
 
@@ -101,7 +103,7 @@ pub fn start(start: Start) -> Result<Running> {
     let probe = Probe::new(config).map_err(|error| {
         Failure::config(format!("kafka.properties: librdkafka refuses them: {error}"))
     })?;
-    let counts = topics::check(&probe, config, &purposes)?;
+    let counts = topics::check(&probe, config, &purposes, &*start.clock)?;
     start.metrics.key_version.set(i64::from(start.keys.active()));
     let partitioner = config.kafka.partitioner;
     let shared = Arc::new(Shared {
@@ -128,6 +130,7 @@ pub fn start(start: Start) -> Result<Running> {
         metrics: start.metrics,
         status: start.status,
         clock: start.clock,
+        oldest_opt_outs: OldestOptOuts::default(),
         stopping: AtomicBool::new(false),
         counts,
         config: Arc::clone(config),

@@ -6,7 +6,7 @@ use rdkafka::message::{BorrowedMessage, Headers, Message};
 
 use super::assignment;
 use super::intake::{HeldConsent, ReceivedClick};
-use super::task::CONSENTS_PER_BATCH;
+use super::task::{CONSENTS_PER_BATCH, Task};
 use super::worker::Worker;
 use crate::domain::time::Timestamp;
 use crate::failure::Result;
@@ -16,6 +16,10 @@ use crate::wire::Inbound;
 
 /// Clicks held back take at most this a worker (design, section 7).
 const CLICKS_HELD_MAX: usize = 64 * 1024 * 1024;
+
+/// Consent held back takes at most this a worker beside: 40,000 of the largest records that a broker
+/// takes would be 40 GB.
+const CONSENT_HELD_MAX: usize = 64 * 1024 * 1024;
 
 /// Records taken from one consumer before the other has its turn.
 const BURST: usize = 2_000;
@@ -56,9 +60,15 @@ impl Worker {
     fn receive_consent(&mut self) -> (usize, Ended) {
         let held: usize = self.tasks.values().map(|task| task.consents().len()).sum();
         let room = (2 * CONSENTS_PER_BATCH * self.tasks.len().max(1)).saturating_sub(held);
+        let bytes: usize = self.tasks.values().map(Task::consent_bytes).sum();
+        let mut bytes_left = CONSENT_HELD_MAX.saturating_sub(bytes);
         for taken in 0..BURST.min(room) {
+            if bytes_left == 0 {
+                return (taken, Ended::Full);
+            }
             match self.consent.poll() {
                 Polled::Message(message) => {
+                    bytes_left = bytes_left.saturating_sub(size(&message));
                     if let Some(task) = self.tasks.get_mut(&message.partition()) {
                         let reader = &self.shared.consent_reader;
                         task.receive_consent(hold(&message, |inbound, forwarded, source| {
@@ -104,10 +114,14 @@ impl Worker {
     }
 
     fn receive_clicks(&mut self) -> (usize, Ended) {
-        let room = self.room_for_clicks(self.shared.clock.instant());
+        let (room, mut bytes_left) = self.room_for_clicks(self.shared.clock.instant());
         for taken in 0..room {
+            if bytes_left == 0 {
+                return (taken, Ended::Full);
+            }
             match self.clicks.poll() {
                 Polled::Message(message) => {
+                    bytes_left = bytes_left.saturating_sub(size(&message));
                     if let Some(task) = self.tasks.get_mut(&message.partition()) {
                         task.receive_click(&ReceivedClick {
                             offset: message.offset(),
@@ -128,15 +142,16 @@ impl Worker {
         (room, Ended::Full)
     }
 
-    fn room_for_clicks(&mut self, now: Instant) -> usize {
+    /// How many clicks may be taken, and after how many bytes of them no more.
+    fn room_for_clicks(&mut self, now: Instant) -> (usize, usize) {
         let held: usize = self.tasks.values().map(|task| task.clicks.size()).sum();
         if held < CLICKS_HELD_MAX {
-            BURST
+            (BURST, CLICKS_HELD_MAX - held)
         } else if now >= self.trickle_until {
             self.trickle_until = now + TRICKLE;
-            1
+            (1, 1)
         } else {
-            0
+            (0, 0)
         }
     }
 
@@ -163,6 +178,11 @@ fn hold(
     let source = header("source").flatten().and_then(|value| std::str::from_utf8(value).ok());
     let reading = read(&inbound, header(FORWARDED).is_some(), source);
     HeldConsent::new(message.offset(), timestamp(message), &inbound, reading)
+}
+
+/// Bytes of its key and value; a record without either still takes its place.
+fn size(message: &BorrowedMessage<'_>) -> usize {
+    message.key_len() + message.payload_len() + size_of::<HeldConsent>()
 }
 
 fn timestamp(message: &BorrowedMessage<'_>) -> Timestamp {

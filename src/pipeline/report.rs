@@ -4,6 +4,7 @@
 //! adds the difference to what it said last.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 use super::Shared;
 use super::barrier::Question;
@@ -31,10 +32,15 @@ enum Sum {
 #[derive(Default)]
 pub struct Report {
     sums: BTreeMap<Sum, i64>,
+    worker: usize,
     pub reported_at: Option<Timestamp>,
 }
 
 impl Report {
+    pub fn of(worker: usize) -> Self {
+        Self { worker, ..Self::default() }
+    }
+
     /// Brings gauges and status up to date.
     pub fn refresh(&mut self, shared: &Shared, tasks: &BTreeMap<i32, Task>, now: Timestamp) {
         self.reported_at = Some(now);
@@ -45,6 +51,7 @@ impl Report {
             add_task(&mut sums, shared, task);
             oldest = oldest.into_iter().chain(task.opt_outs_pending().1).min();
         }
+        let oldest = shared.oldest_opt_outs.of_all(self.worker, oldest);
         let seconds = oldest.map_or(0.0, |at| at.0 as f64 / 1_000.0);
         shared.metrics.opt_out_oldest_pending_timestamp_seconds.set(seconds);
         for (sum, value) in sums {
@@ -54,7 +61,7 @@ impl Report {
     }
 
     /// These partitions are no longer this worker's.
-    pub fn forget(&mut self, shared: &Shared, partitions: impl Iterator<Item = i32>) {
+    pub fn forget(&mut self, shared: &Shared, partitions: Vec<i32>) {
         let metrics = &shared.metrics;
         for partition in partitions {
             shared.status.remove_partition(partition);
@@ -65,6 +72,22 @@ impl Report {
             let _ = metrics.audit_sequence.remove_label_values(&[&label]);
         }
         self.refresh(shared, &BTreeMap::new(), shared.clock.now());
+    }
+}
+
+/// The oldest opt-out that each worker has not committed.
+#[derive(Default)]
+pub struct OldestOptOuts(Mutex<BTreeMap<usize, Timestamp>>);
+
+impl OldestOptOuts {
+    /// Takes one worker's, and returns the oldest of all.
+    fn of_all(&self, worker: usize, oldest: Option<Timestamp>) -> Option<Timestamp> {
+        let mut workers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match oldest {
+            Some(at) => workers.insert(worker, at),
+            None => workers.remove(&worker),
+        };
+        workers.values().min().copied()
     }
 }
 
@@ -150,9 +173,11 @@ fn count_inputs(shared: &Shared, part: &Part, task: &Task, now: Timestamp) {
     };
     consumed(&topics.clickstream, part.cut.clicks);
     consumed(&topics.consent, part.cut.consents);
-    for click in task.clicks.first(part.cut.clicks) {
-        metrics.click_latency_seconds.observe(seconds(now - click.timestamp));
+    let latencies = metrics.click_latency_seconds.local();
+    for timestamp in task.clicks.timestamps(part.cut.clicks) {
+        latencies.observe(seconds(now - timestamp));
     }
+    latencies.flush();
     for consent in task.consents().iter().take(part.cut.consents) {
         if let ConsentReading::Record(record) = &consent.reading {
             metrics

@@ -71,6 +71,7 @@ pub struct Task {
     ids: VecDeque<Box<[u8]>>,
     /// Of the consents held, those that may take something away.
     urgent: usize,
+    consent_bytes: usize,
     received: Offsets,
     committed: Offsets,
     committed_at: Timestamp,
@@ -87,6 +88,7 @@ impl Task {
             consents: VecDeque::new(),
             ids: VecDeque::new(),
             urgent: 0,
+            consent_bytes: 0,
             received: start,
             committed: start,
             committed_at: now,
@@ -107,6 +109,7 @@ impl Task {
         }
         self.received.consent = consent.offset + 1;
         self.urgent += usize::from(consent.is_urgent());
+        self.consent_bytes += consent.size;
         self.consents.push_back(consent);
     }
 
@@ -139,6 +142,11 @@ impl Task {
 
     pub fn ids(&self) -> &VecDeque<Box<[u8]>> {
         &self.ids
+    }
+
+    /// Memory that the consents held take, in bytes.
+    pub fn consent_bytes(&self) -> usize {
+        self.consent_bytes
     }
 
     /// Consents held, in order.
@@ -286,6 +294,7 @@ impl Task {
         self.ids.drain(..cut.ids);
         for consent in self.consents.drain(..cut.consents) {
             self.urgent -= usize::from(consent.is_urgent());
+            self.consent_bytes -= consent.size;
             self.barrier.applied(consent.append_time);
         }
         self.committed = Offsets { click: cut.coverage.click_to, consent: cut.coverage.consent_to };

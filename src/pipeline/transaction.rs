@@ -90,6 +90,13 @@ impl Transactor {
         self.protocol.is_ready()
     }
 
+    /// Keeps the producer's client alive between transactions.
+    pub fn serve(&self) {
+        if let Some(producer) = &self.producer {
+            producer.serve();
+        }
+    }
+
     /// Goes on with `event` until the protocol rests or the batch is over.
     pub fn drive(
         &mut self,

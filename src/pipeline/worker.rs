@@ -50,6 +50,8 @@ pub struct Worker {
     /// As captured at assignment.
     pub(super) group: Option<ConsumerGroupMetadata>,
     pub(super) tasks: BTreeMap<i32, Task>,
+    /// What the group gave, from then until it is surrendered: restored or not.
+    assigned: Vec<i32>,
     /// Decided, and not known to be committed or not.
     pub(super) in_hand: Option<Batch>,
     pub(super) committed_at: Instant,
@@ -79,11 +81,12 @@ impl Worker {
             name,
             group: None,
             tasks: BTreeMap::new(),
+            assigned: Vec::new(),
             in_hand: None,
             committed_at: now,
             asked_at: now,
             trickle_until: now,
-            report: Report::default(),
+            report: Report::of(number),
             generation: 0,
             wants_sweep: false,
             sweep: None,
@@ -124,6 +127,7 @@ impl Worker {
         let now = self.now();
         if self.report.reported_at.is_none_or(|at| now - at >= REPORT_EVERY || now < at) {
             self.report.refresh(&self.shared, &self.tasks, now);
+            self.transactor.serve();
         }
     }
 
@@ -152,6 +156,7 @@ impl Worker {
         tracing::info!(worker = self.number, ?partitions, "partitions assigned");
         self.shared.status.set_joined();
         let assigned_at = self.shared.clock.instant();
+        self.assigned = partitions.to_vec();
         for &partition in partitions {
             let lag = 0.0;
             let status = PartitionStatus {
@@ -255,8 +260,9 @@ impl Worker {
             self.drive(Event::Lost, &batch, None);
         }
         self.sweep = None;
-        let gone = std::mem::take(&mut self.tasks);
-        self.report.forget(&self.shared, gone.into_keys());
+        self.tasks.clear();
+        let gone = std::mem::take(&mut self.assigned);
+        self.report.forget(&self.shared, gone);
         self.group = None;
     }
 

@@ -67,13 +67,11 @@ fn a_public_clickstream_is_decided_as_the_model_says() {
 fn fetch(folder: &Path) -> Result<(), LeftOut> {
     let script = format!("{EXAMPLE}/fetch.py");
     let fetched = Finished::of(Command::new("python3").arg(script).arg(folder));
-    match fetched.code {
-        Some(NOT_REACHABLE) => Err(LeftOut::because(fetched.stderr.trim())),
-        _ => {
-            fetched.ok();
-            Ok(())
-        }
+    if fetched.code == Some(NOT_REACHABLE) {
+        return Err(LeftOut::because(fetched.stderr.trim()));
     }
+    fetched.ok();
+    Ok(())
 }
 
 /// By partition, in the order of the offsets, which begin at 0.
@@ -252,7 +250,7 @@ impl Told {
     fn take_contextual(&mut self, rulebook: &Rulebook, of: &[Entry], clicks: &[ClickInput<'_>]) {
         for entry in of.iter().filter(|entry| !entry.contextual.is_empty()) {
             let at = clicks.iter().position(|click| Some(click.offset) == entry.offset);
-            let click = clicks[at.expect("a click")].click.as_ref().ok().expect("a decided one");
+            let click = clicks[at.expect("a click")].click.as_ref().expect("a decided one");
             let occurred_at = click.occurred_at.0;
             let token = support::session_token(click.session_id, occurred_at);
             let json = json!({"session_token": token, "segments": entry.contextual,

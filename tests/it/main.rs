@@ -18,7 +18,9 @@ mod contract;
 #[cfg(feature = "crash-points")]
 mod crash;
 mod demo;
+mod deploy;
 mod ecom;
+mod examples;
 mod heartbeat;
 mod moments;
 mod pipeline;

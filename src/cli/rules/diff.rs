@@ -42,7 +42,7 @@ pub fn run(args: &Args, globals: &Globals) -> Result<()> {
 }
 
 fn named(path: &Path, rulebook: &Rulebook) -> serde_json::Value {
-    json!({"file": path, "rulebook": rulebook.version, "sha256": super::sha256(rulebook)})
+    json!({"file": path, "rulebook": rulebook.version, "sha256": rulebook.sha256_hex()})
 }
 
 fn text(
@@ -52,7 +52,7 @@ fn text(
     changes: &[Change],
 ) -> String {
     let head = |path: &Path, rulebook: &Rulebook| {
-        let hash = super::sha256(rulebook);
+        let hash = rulebook.sha256_hex();
         format!("{}: rulebook {}, SHA-256 {hash}", path.display(), rulebook.version)
     };
     let mut lines = vec![head(old_path, old), head(new_path, new), String::new()];

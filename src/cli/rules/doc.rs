@@ -52,7 +52,7 @@ pub fn run(args: &Args, globals: &Globals) -> Result<()> {
         (out, true) => stdout::json(&json!({
             "file": path,
             "rulebook": rulebook.version,
-            "sha256": super::sha256(&rulebook),
+            "sha256": rulebook.sha256_hex(),
             "format": name,
             "out": out,
             "document": if out.is_none() { Some(document) } else { None },

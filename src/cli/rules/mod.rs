@@ -52,8 +52,3 @@ fn read(path: &Path) -> Result<Rulebook> {
         Err(refusal) => Err(refusal.into_failure(path, Exit::Data)),
     }
 }
-
-/// As sha256sum prints it.
-fn sha256(rulebook: &Rulebook) -> String {
-    rulebook.sha256.iter().map(|byte| format!("{byte:02x}")).collect()
-}

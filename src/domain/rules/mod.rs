@@ -235,6 +235,11 @@ impl Rulebook {
         self.purposes.binary_search_by(|purpose| purpose.id.as_str().cmp(id)).ok()
     }
 
+    /// Lower case, as sha256sum prints it.
+    pub fn sha256_hex(&self) -> String {
+        self.sha256.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
+    }
+
     /// Is a click of this time older than every purpose keeps one?
     pub fn is_too_late(&self, occurred_at: Timestamp, now: Timestamp) -> bool {
         now - occurred_at > self.longest_retention

@@ -169,7 +169,7 @@ fn matching(filter: &Filter) -> String {
         (" from region ", &filter.region),
     ];
     let asked = asked.into_iter().filter_map(|(what, values)| Some((what, values.as_ref()?)));
-    asked.map(|(what, values)| format!("{what}{}", quoted(values))).collect()
+    asked.fold(String::new(), |text, (what, values)| text + what + &quoted(values))
 }
 
 fn quoted(values: &[String]) -> String {

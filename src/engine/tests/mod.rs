@@ -190,6 +190,23 @@ fn a_window_that_passes_ends_the_segment_without_a_click() {
 }
 
 #[test]
+fn a_busy_subject_has_no_more_timers_than_an_idle_one() {
+    let setup = setup();
+    let mut partition = fresh(&setup);
+    first_batch(&mut partition);
+    partition.confirm();
+    for second in 1..1_000 {
+        let now = START + Span(second * Span::SECOND.0);
+        partition.begin(now, true);
+        partition.timers();
+        look(&mut partition, second + 1, now);
+        end(&mut partition, second + 2, 1);
+        partition.confirm();
+    }
+    assert!(partition.timers.len() <= 2, "{} entries", partition.timers.len());
+}
+
+#[test]
 fn a_lease_is_renewed_at_its_half_and_a_closed_gate_holds_it_back() {
     let setup = setup();
     let mut partition = fresh(&setup);

@@ -3,8 +3,8 @@
 //!
 //! `C3 01 | CRC-64-AVRO of the schema's canonical form, 8 bytes little-endian | datum`
 //!
-//! The fingerprints are those of the contract's vectors: apache-avro 0.22 does not write out the full
-//! names of nested types in its canonical form, and so has other ones.
+//! The fingerprints are those of the contract's vectors: apache-avro 0.22 leaves braces around a primitive
+//! whose logical type it strips from the canonical form, and so has other ones.
 
 use std::collections::BTreeMap;
 use std::path::Path;

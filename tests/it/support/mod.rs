@@ -13,6 +13,7 @@ mod pseudonyms;
 mod records;
 mod service;
 mod shop;
+pub mod yaml;
 
 use std::io::Write as _;
 use std::time::{Duration, Instant};

@@ -1,6 +1,6 @@
 //! The built program as a process: started with nothing but what a test gives it.
 
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 /// The binary under test.
 pub struct Assent;
@@ -79,4 +79,27 @@ pub fn signal(pid: u32, which: Signal) {
     // The shell's own `kill`: there without further packages, and std has no signals.
     let sent = Command::new("sh").args(["-c", &format!("kill -{name} {pid}")]).status();
     assert!(sent.expect("sh starts").success(), "SIG{name} to {pid}");
+}
+
+/// Ends another process when this one ends in whatever way, SIGKILL included: a service outlasts any
+/// fault of Kafka, so an orphan would run for ever.
+pub struct Leash(Child);
+
+impl Leash {
+    /// Drop it once the process has been waited for: its id may be another's afterwards.
+    pub fn on(pid: u32) -> Self {
+        // Reads until our end of the pipe closes.
+        let script = "while read -r _; do :; done; kill -KILL \"$0\"";
+        let mut command = Command::new("sh");
+        command.args(["-c", script, &pid.to_string()]);
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        Self(command.spawn().expect("sh starts"))
+    }
+}
+
+impl Drop for Leash {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }

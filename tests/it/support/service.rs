@@ -8,7 +8,7 @@ use std::process::{Child, ExitStatus};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::process::{Signal, signal};
+use super::process::{Leash, Signal, signal};
 use super::{Shop, wait_until};
 
 const UP_WITHIN: Duration = Duration::from_mins(1);
@@ -17,6 +17,8 @@ const READY_WITHIN: Duration = Duration::from_mins(1);
 const DRAINED_WITHIN: Duration = Duration::from_secs(10);
 
 pub struct Service {
+    /// None once the child has ended.
+    leash: Option<Leash>,
     child: Child,
     log: PathBuf,
     address: String,
@@ -41,7 +43,8 @@ impl Service {
             .stderr(file)
             .spawn()
             .expect("assent starts");
-        let mut service = Self { child, log, address: String::new() };
+        let leash = Some(Leash::on(child.id()));
+        let mut service = Self { leash, child, log, address: String::new() };
         service.address = wait_until(UP_WITHIN, "a log line with http.listen", || {
             let ended = service.child.try_wait().expect("a child");
             assert!(ended.is_none(), "assent run ended: {ended:?}");
@@ -118,7 +121,10 @@ impl Service {
     }
 
     pub fn wait(&mut self, within: Duration) -> ExitStatus {
-        wait_until(within, "the end of assent run", || self.child.try_wait().expect("a child"))
+        let ended = || self.child.try_wait().expect("a child");
+        let status = wait_until(within, "the end of assent run", ended);
+        self.leash = None;
+        status
     }
 
     /// SIGTERM, and holds it to its promise: exit 0 within 10 s.
@@ -139,6 +145,7 @@ impl Drop for Service {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        self.leash = None;
         if std::thread::panicking() {
             let log = self.log();
             let lines: Vec<&str> = log.lines().collect();

@@ -121,6 +121,16 @@ impl<'k> Shop<'k> {
         Message::new(self.topic("consent-changelog")).key(key).value(value)
     }
 
+    /// A SegmentAssignment as Assent writes it, for tests of readers.
+    pub fn assignment(&self, purpose: &str, key: &str, segments: &[&str], expires: i64) -> Message {
+        let assignment = json!({
+            "pseudonym": key, "purpose": purpose, "segments": segments, "basis": "OPT_IN",
+            "consent_version": 1, "decided_at": 0, "expires_at": expires, "rulebook": "test",
+        });
+        let value = avro::encode("segment_assignment", &assignment);
+        Message::new(self.segments(purpose)).key(key).value(value)
+    }
+
     /// A null value: the subject asks for erasure.
     pub fn erasure(&self, subject_id: &str) -> Message {
         Message::new(self.topic("consent-changelog")).key(subject_id)

@@ -51,7 +51,7 @@ pub(super) fn put(document: &mut Document, rulebook: &Rulebook) {
     let segments = rulebook.listed().count();
     document.list([
         Item::labeled("Version", rulebook.version.as_str()),
-        Item::labeled("SHA-256 of the rulebook's file", Text::code(hex(&rulebook.sha256))),
+        Item::labeled("SHA-256 of the rulebook's file", Text::code(rulebook.sha256_hex())),
         Item::labeled("Purposes", rulebook.purposes.len().to_string()),
         Item::labeled("Segments", format!("{segments} ({} contextual)", rulebook.contextual.len())),
         Item::labeled(
@@ -70,9 +70,4 @@ pub(super) fn put(document: &mut Document, rulebook: &Rulebook) {
     );
     document.section("words", "Words");
     document.list(WORDS.iter().map(|&(word, meaning)| Item::labeled(word, meaning)));
-}
-
-/// Lower case, as sha256sum prints it.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -65,7 +65,7 @@ fn the_gates_table_is_whole_in_both_forms() {
 #[test]
 fn both_forms_name_the_version_and_the_hash() {
     let rulebook = compile(SHIPPED.as_bytes()).expect("the shipped rulebook");
-    let hash = opening::hex(&rulebook.sha256);
+    let hash = rulebook.sha256_hex();
     assert_eq!(hash.len(), 64);
     for format in [Format::Markdown, Format::Html] {
         let document = render(&rulebook, format);

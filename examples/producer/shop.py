@@ -1,0 +1,174 @@
+#!/usr/bin/env python3
+"""Writes clicks and consent into Kafka, as docs/producers.md says a producer must.
+
+  shop.py consent SUBJECT [--decide PURPOSE=STATUS]... [--age-band BAND] [--double-opt-in]
+                                              one whole consent record
+  shop.py click SESSION [--subject SUBJECT] [--sec-gpc 0|1] [--kind KIND] [--category C]
+                                              one click
+  shop.py erase SUBJECT                       the subject asks for erasure
+  shop.py heartbeat SOURCE                    a sign of life of a consent source, in every partition
+
+Needs examples/requirements.txt. Kafka: --bootstrap, and --set KEY=VALUE for librdkafka's properties.
+Prints where each record went, as JSON lines. Exit code 1: a record was not acknowledged.
+"""
+
+import argparse
+import io
+import json
+import pathlib
+import sys
+import time
+import uuid
+
+import fastavro
+from confluent_kafka import KafkaException, Producer
+
+SCHEMAS = pathlib.Path(__file__).resolve().parents[2] / "schemas"
+ACKNOWLEDGED_WITHIN_SECONDS = 30
+
+# Assent's names of them, and librdkafka's. To a Java client murmur2 is its default.
+PARTITIONERS = {"murmur2": "murmur2", "crc32": "consistent"}
+
+
+class Encoder:
+    """Avro single-object encoding: C3 01, the schema as CRC-64-AVRO, the datum."""
+
+    def __init__(self, name):
+        schema = json.loads((SCHEMAS / f"{name}.avsc").read_text())
+        form = fastavro.schema.to_parsing_canonical_form(schema)
+        self.header = b"\xc3\x01" + bytes.fromhex(fastavro.schema.fingerprint(form, "CRC-64-AVRO"))
+        self.schema = fastavro.parse_schema(schema)
+
+    def encode(self, record):
+        datum = io.BytesIO()
+        fastavro.schemaless_writer(datum, self.schema, record, strict_allow_default=True)
+        return self.header + datum.getvalue()
+
+
+class Shop:
+    """Both inputs of Assent. Every record is acknowledged before a call returns."""
+
+    def __init__(self, bootstrap, partitioner, topics, properties=()):
+        self.clickstream, self.consent_changelog = topics
+        self.click_event, self.consent_record = Encoder("click_event"), Encoder("consent_record")
+        self.producer = Producer({"bootstrap.servers": bootstrap} | dict(properties) | {
+            "acks": "all",
+            "enable.idempotence": True,  # a retry neither repeats a record nor overtakes another
+            "partitioner": PARTITIONERS[partitioner],  # in both topics, and as Assent's kafka.partitioner
+        })
+
+    def click(self, event):
+        key = event["subject_id"] or event["session_id"]
+        self.send(self.clickstream, key, self.click_event.encode(event))
+
+    def consent(self, record):
+        self.send(self.consent_changelog, record["subject_id"], self.consent_record.encode(record))
+
+    def erase(self, subject_id):
+        self.send(self.consent_changelog, subject_id, None)
+
+    def heartbeat(self, source):
+        for partition in self.producer.list_topics(self.consent_changelog, 30) \
+                .topics[self.consent_changelog].partitions:
+            self.send(self.consent_changelog, f"__assent_heartbeat_{partition}", None,
+                      partition=partition, headers={"source": source})
+
+    def send(self, topic, key, value, **where):
+        receipts = []
+        self.producer.produce(topic, key=key.encode(), value=value,
+                              on_delivery=lambda *receipt: receipts.append(receipt), **where)
+        self.producer.flush(ACKNOWLEDGED_WITHIN_SECONDS)
+        error, message = receipts[0] if receipts else ("no acknowledgement in time", None)
+        if error:
+            raise SystemExit(f"{topic}: not written: {error}")
+        print(json.dumps({"topic": topic, "partition": message.partition(), "offset": message.offset()}))
+
+
+def click_event(arguments):
+    return {
+        "event_id": str(uuid.uuid4()),
+        "subject_id": arguments.subject,
+        "session_id": arguments.session,
+        "occurred_at": now(),
+        "kind": arguments.kind,
+        "category": arguments.category,
+        "gpc": gpc(arguments.sec_gpc),
+    }
+
+
+def gpc(header):
+    """Of the request's Sec-GPC header, which a collector that looks at it passes on. Null is for one
+    that does not look: Assent counts it, since a signal may have been lost there."""
+    return header == "1"
+
+
+def consent_record(arguments):
+    """Everything that the subject has decided, not what changed: the topic is compacted. `version` must
+    grow with each change of this subject; where the clock gives it, one writer per subject sees to that."""
+    moment = now()
+    return {
+        "subject_id": arguments.subject,
+        "version": moment,
+        "recorded_at": moment,
+        "age_band": arguments.age_band,
+        "decisions": {purpose: {"status": status, "since": moment} for purpose, status in arguments.decide},
+        "double_opt_in_at": moment if arguments.double_opt_in else None,
+        "source": "preference-center",
+    }
+
+
+def now():
+    return time.time_ns() // 1_000_000
+
+
+def pair(text):
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text}: expected KEY=VALUE")
+    return key, value
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bootstrap", default="localhost:9092")
+    parser.add_argument("--partitioner", choices=PARTITIONERS, default="murmur2")
+    parser.add_argument("--clickstream", default="clickstream", metavar="TOPIC")
+    parser.add_argument("--consent-changelog", default="consent-changelog", metavar="TOPIC")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", type=pair)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    command = commands.add_parser("click")
+    command.set_defaults(run=lambda shop, given: shop.click(click_event(given)))
+    command.add_argument("session", metavar="SESSION")
+    command.add_argument("--subject")
+    command.add_argument("--sec-gpc", choices=["0", "1"], help="the request's header; absent: it had none")
+    command.add_argument("--kind", default="PRODUCT_VIEW")
+    command.add_argument("--category")
+    command = commands.add_parser("consent")
+    command.set_defaults(run=lambda shop, given: shop.consent(consent_record(given)))
+    command.add_argument("subject", metavar="SUBJECT")
+    command.add_argument("--decide", action="append", default=[], metavar="PURPOSE=STATUS", type=pair)
+    command.add_argument("--age-band", default="UNKNOWN")
+    command.add_argument("--double-opt-in", action="store_true", help="both steps of it were confirmed")
+    command = commands.add_parser("erase")
+    command.set_defaults(run=lambda shop, given: shop.erase(given.subject))
+    command.add_argument("subject", metavar="SUBJECT")
+    command = commands.add_parser("heartbeat")
+    command.set_defaults(run=lambda shop, given: shop.heartbeat(given.source))
+    command.add_argument("source", metavar="SOURCE", help="a consent.sources id of Assent's configuration")
+    return parser.parse_args()
+
+
+def main():
+    arguments = parse_arguments()
+    topics = (arguments.clickstream, arguments.consent_changelog)
+    try:
+        shop = Shop(arguments.bootstrap, arguments.partitioner, topics, arguments.set)
+        arguments.run(shop, arguments)
+    except KafkaException as error:
+        sys.exit(f"Kafka: {error.args[0]}")
+    except ValueError as error:
+        sys.exit(f"not a record of the schema: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,272 @@
+#!/usr/bin/env python3
+"""Keeps a copy of one segment topic in a SQLite file, as docs/readers.md says a reader must.
+
+  segments.py follow TOPIC --copy FILE            keep the copy up to date until it is stopped
+  segments.py follow TOPIC --copy FILE --once     up to the end as it is now
+  segments.py show FILE PSEUDONYM                 the segments to use now, as JSON; else the default one
+
+Needs examples/requirements.txt. Kafka: --bootstrap, and --set KEY=VALUE for librdkafka's properties.
+"""
+
+import argparse
+import io
+import json
+import pathlib
+import sqlite3
+import sys
+import time
+
+import fastavro
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
+
+SCHEMAS = pathlib.Path(__file__).resolve().parents[2] / "schemas"
+SECOND = 1_000  # every time is in milliseconds since the epoch
+
+# How often the ends of the partitions are asked for, so how often the copy learns that it is current.
+LOOK_EVERY_SECONDS = 1.0
+
+HOPELESS = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_AUTHORIZATION_FAILED)
+
+TABLES = """
+CREATE TABLE IF NOT EXISTS assignment (
+  pseudonym TEXT PRIMARY KEY, part INTEGER NOT NULL, segments TEXT NOT NULL, expires_at INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS progress (
+  part INTEGER PRIMARY KEY, topic TEXT NOT NULL, next_offset INTEGER NOT NULL, current_at INTEGER NOT NULL);
+"""
+
+
+class Decoder:
+    """Avro single-object encoding: C3 01, the writer's schema as CRC-64-AVRO, the datum."""
+
+    def __init__(self, reader_schema, *older_schemas):
+        self.reader = fastavro.parse_schema(json.loads(reader_schema.read_text()))
+        self.writers = {}
+        for path in (reader_schema, *older_schemas):
+            schema = json.loads(path.read_text())
+            form = fastavro.schema.to_parsing_canonical_form(schema)
+            fingerprint = bytes.fromhex(fastavro.schema.fingerprint(form, "CRC-64-AVRO"))
+            self.writers[b"\xc3\x01" + fingerprint] = fastavro.parse_schema(schema)
+
+    def decode(self, value):
+        """The record; raises ValueError where it is none of a schema that is known here."""
+        writer = self.writers.get(value[:10])
+        if writer is None:
+            raise ValueError("a schema that is not known here")
+        try:
+            return fastavro.schemaless_reader(io.BytesIO(value[10:]), writer, self.reader)
+        except (EOFError, IndexError, OverflowError, TypeError, UnicodeDecodeError) as error:
+            raise ValueError("not decodable") from error
+
+
+class Copy:
+    """Assignments, and how far each partition was read: changed in one transaction, so that no crash
+    comes between."""
+
+    def __init__(self, path):
+        self.db = sqlite3.connect(path, isolation_level=None)
+        self.db.executescript(TABLES)
+
+    def segments(self, pseudonym, default):
+        """What may be used now."""
+        row = self.db.execute("SELECT segments FROM assignment WHERE pseudonym = ? AND expires_at > ?",
+                              (pseudonym, now())).fetchone()
+        return json.loads(row[0]) if row else [default]
+
+    def apply(self, messages, decoder):
+        with self.transaction():
+            for message in messages:
+                self.apply_one(message, decoder)
+
+    def apply_one(self, message, decoder):
+        pseudonym, part = message.key().decode(), message.partition()
+        assignment = None
+        if message.value() is not None:
+            try:
+                assignment = decoder.decode(message.value())
+            except ValueError as error:  # what can't be read can't be known to be allowed
+                tell(f"{message.topic()}/{part}/{message.offset()}: {error}; its key is dropped")
+        if assignment is None:
+            self.db.execute("DELETE FROM assignment WHERE pseudonym = ?", (pseudonym,))
+        else:
+            self.db.execute("INSERT OR REPLACE INTO assignment VALUES (?, ?, ?, ?)",
+                            (pseudonym, part, json.dumps(assignment["segments"]),
+                             milliseconds(assignment["expires_at"])))
+        self.db.execute("UPDATE progress SET next_offset = ? WHERE part = ?", (message.offset() + 1, part))
+
+    def drop_expired(self):
+        self.db.execute("DELETE FROM assignment WHERE expires_at <= ?", (now(),))
+
+    def start(self, topic, part, max_lag):
+        """Where to read on. From the beginning, with nothing kept, where the copy is of another topic or
+        was last current so long ago that a tombstone may have been compacted away since."""
+        row = self.db.execute("SELECT topic, next_offset, current_at FROM progress WHERE part = ?",
+                              (part,)).fetchone()
+        if row and row[0] == topic and now() - row[2] <= max_lag:
+            return row[1]
+        if row:
+            tell(f"{topic}/{part} is read again from the beginning: the copy is too old or of another topic")
+        return self.forget(topic, part)
+
+    def forget(self, topic, part):
+        with self.transaction():
+            self.db.execute("DELETE FROM assignment WHERE part = ?", (part,))
+            # Current from now on, as far as tombstones go: all that are there now will be read.
+            self.db.execute("INSERT OR REPLACE INTO progress VALUES (?, ?, ?, ?)",
+                            (part, topic, OFFSET_BEGINNING, now()))
+        return OFFSET_BEGINNING
+
+    def is_too_old(self, part, max_lag):
+        (current_at,) = self.db.execute("SELECT current_at FROM progress WHERE part = ?", (part,)).fetchone()
+        return now() - current_at > max_lag
+
+    def mark_current(self, part, at, position):
+        # The position too: it has passed control records, which are no messages.
+        self.db.execute("UPDATE progress SET current_at = ?, next_offset = ? WHERE part = ?",
+                        (at, position, part))
+
+    def transaction(self):
+        return _Transaction(self.db)
+
+
+class _Transaction:
+    def __init__(self, db):
+        self.db = db
+
+    def __enter__(self):
+        self.db.execute("BEGIN IMMEDIATE")
+
+    def __exit__(self, failed, *_):
+        self.db.execute("ROLLBACK" if failed else "COMMIT")
+
+
+class Follower:
+    def __init__(self, arguments):
+        client = {"bootstrap.servers": arguments.bootstrap} | dict(arguments.set)
+        self.topic, self.copy = arguments.topic, Copy(arguments.copy)
+        self.decoder = Decoder(SCHEMAS / "segment_assignment.avsc", *arguments.older_schema)
+        self.max_lag = delete_retention(client, self.topic) // 2
+        self.consumer = Consumer(client | {
+            "isolation.level": "read_committed",  # an aborted assignment was never decided
+            "group.id": "segments-copy",          # librdkafka wants one; nothing is committed to it
+            "enable.auto.commit": False,
+            "auto.offset.reset": "error",         # a jump would leave out tombstones: see `read`
+            "fetch.wait.max.ms": 100,
+        })
+        self.parts = sorted(self.consumer.list_topics(self.topic, 30).topics[self.topic].partitions)
+        self.starts = {part: self.copy.start(self.topic, part, self.max_lag) for part in self.parts}
+        self.consumer.assign([TopicPartition(self.topic, *start) for start in self.starts.items()])
+
+    def run(self, once):
+        looked = 0.0
+        while True:
+            self.read()
+            if time.monotonic() - looked >= (0 if once else LOOK_EVERY_SECONDS):
+                looked = time.monotonic()
+                self.copy.drop_expired()
+                if self.look() and once:
+                    return
+
+    def read(self):
+        messages = []
+        for message in self.consumer.consume(500, 0.1):
+            error = message.error()
+            if error is None:
+                messages.append(message)
+            elif error.code() in (KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET):
+                self.begin_anew(message.partition(), "its topic was made anew or cut off")
+            elif error.fatal() or error.code() in HOPELESS:
+                raise KafkaException(error)
+            else:
+                tell(error.str())  # librdkafka goes on by itself
+        if messages:
+            self.copy.apply(messages, self.decoder)
+
+    def look(self):
+        """Asks for the ends; True where every partition has reached the one it had."""
+        return all([self.look_at(part) for part in self.parts])
+
+    def look_at(self, part):
+        partition = TopicPartition(self.topic, part)
+        asked_at = now()
+        try:
+            start, end = self.consumer.get_watermark_offsets(partition, timeout=10)
+        except KafkaException:
+            return False  # not reachable: the copy grows older, and expiry goes on
+        (position,) = self.consumer.position([partition])
+        # Until something comes there is no position: the copy began at the end, or there is nothing.
+        if position.offset >= end or self.starts[part] == end or start == end:
+            self.copy.mark_current(part, asked_at, max(position.offset, end))
+            return True
+        if self.copy.is_too_old(part, self.max_lag):
+            self.begin_anew(part, "it is behind by more than half of delete.retention.ms")
+        return False
+
+    def begin_anew(self, part, why):
+        tell(f"{self.topic}/{part} is read again from the beginning: {why}")
+        self.consumer.incremental_unassign([TopicPartition(self.topic, part)])
+        self.starts[part] = self.copy.forget(self.topic, part)
+        self.consumer.incremental_assign([TopicPartition(self.topic, part, self.starts[part])])
+
+
+def delete_retention(client, topic):
+    """delete.retention.ms of the topic: how long a tombstone is sure to be there."""
+    resource = ConfigResource(ResourceType.TOPIC, topic)
+    admin = AdminClient(client | {"log_level": 3})  # held until the answer is there
+    (described,) = admin.describe_configs([resource]).values()
+    return int(described.result(30)["delete.retention.ms"].value)
+
+
+def milliseconds(moment):
+    return moment if isinstance(moment, int) else round(moment.timestamp() * SECOND)
+
+
+def now():
+    return time.time_ns() // 1_000_000
+
+
+def tell(what):
+    print(what, file=sys.stderr, flush=True)
+
+
+def follow(arguments):
+    follower = Follower(arguments)
+    try:
+        follower.run(arguments.once)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        follower.consumer.close()
+
+
+def show(arguments):
+    if not arguments.copy.exists():
+        sys.exit(f"{arguments.copy}: there is no such copy; make it with `segments.py follow`")
+    segments = Copy(arguments.copy).segments(arguments.pseudonym, arguments.default_segment)
+    print(json.dumps({"pseudonym": arguments.pseudonym, "segments": segments}))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    command = commands.add_parser("follow")
+    command.set_defaults(run=follow)
+    command.add_argument("topic", metavar="TOPIC")
+    command.add_argument("--copy", type=pathlib.Path, required=True, metavar="FILE")
+    command.add_argument("--once", action="store_true")
+    command.add_argument("--bootstrap", default="localhost:9092")
+    command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE",
+                         type=lambda setting: tuple(setting.split("=", 1)))
+    command.add_argument("--older-schema", action="append", default=[], type=pathlib.Path, metavar="FILE",
+                         help="a schema that values still in the topic were written with")
+    command = commands.add_parser("show")
+    command.set_defaults(run=show)
+    command.add_argument("copy", type=pathlib.Path, metavar="FILE")
+    command.add_argument("pseudonym", metavar="PSEUDONYM")
+    command.add_argument("--default-segment", default="all-visitors", help="default_segment of the rulebook")
+    arguments = parser.parse_args()
+    arguments.run(arguments)
+
+
+if __name__ == "__main__":
+    main()

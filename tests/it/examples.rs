@@ -1,0 +1,218 @@
+//! The examples in Python against the running service: what docs/producers.md and docs/readers.md say is
+//! what stock clients and stock Avro do.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::{Finished, LeftOut, Plan, Service, Shop, leave_out, wait_until};
+
+const SUBJECT: &str = "family-000042";
+const OTHER: &str = "family-000043";
+const PURPOSE: &str = "personalized-offers";
+/// 2100-01-01.
+const NEVER: i64 = 4_102_444_800_000;
+const WITHIN: Duration = Duration::from_secs(30);
+
+/// Python with examples/requirements.txt: the one that .ci/run makes, else the one on the PATH.
+fn python() -> Result<PathBuf, LeftOut> {
+    let made = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/python/bin/python");
+    let python = if made.exists() { made } else { "python3".into() };
+    let found = Command::new(&python).args(["-c", "import confluent_kafka, fastavro"]).output();
+    match found {
+        Ok(found) if found.status.success() => Ok(python),
+        _ => Err(LeftOut::because(
+            "Python lacks confluent-kafka and fastavro: python3 -m venv target/python && \
+             target/python/bin/pip install -r examples/requirements.txt",
+        )),
+    }
+}
+
+struct Examples<'s, 'k> {
+    python: PathBuf,
+    shop: &'s Shop<'k>,
+}
+
+impl Examples<'_, '_> {
+    fn run(&self, script: &str, arguments: &[&str]) -> Finished {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(script);
+        let mut command = Command::new(&self.python);
+        Finished::of(command.arg(script).args(arguments).current_dir(self.shop.folder()))
+    }
+
+    /// examples/producer/shop.py; where it says each record went.
+    fn produce(&self, arguments: &[&str]) -> Vec<Value> {
+        let topics = [self.shop.topic("clickstream"), self.shop.topic("consent-changelog")];
+        let common = [
+            "--bootstrap",
+            self.shop.kafka.bootstrap(),
+            "--clickstream",
+            &topics[0],
+            "--consent-changelog",
+            &topics[1],
+        ];
+        self.run("producer/shop.py", &[&common[..], arguments].concat()).ok().json_lines()
+    }
+
+    /// examples/reader/segments.py follow --once, into a copy of this name; what it told.
+    fn follow(&self, copy: &str) -> String {
+        let topic = self.shop.segments(PURPOSE);
+        let bootstrap = self.shop.kafka.bootstrap();
+        let arguments = ["follow", &topic, "--copy", copy, "--once", "--bootstrap", bootstrap];
+        self.run("reader/segments.py", &arguments).ok().stderr
+    }
+
+    fn segments(&self, copy: &str, pseudonym: &str) -> Value {
+        self.run("reader/segments.py", &["show", copy, pseudonym]).ok().json()["segments"].clone()
+    }
+
+    /// Follows until the copy says this.
+    fn await_segments(&self, copy: &str, pseudonym: &str, expect: &Value) {
+        wait_until(WITHIN, "segments in the reader's copy", || {
+            self.follow(copy);
+            (self.segments(copy, pseudonym) == *expect).then_some(())
+        });
+    }
+
+    fn grant_and_look(&self, subject: &str) {
+        let decision = format!("{PURPOSE}=GRANTED");
+        self.produce(&["consent", subject, "--decide", &decision, "--age-band", "FROM_18"]);
+        for _ in 0..3 {
+            self.produce(&["click", "visit", "--subject", subject, "--category", "preschool-toys"]);
+        }
+    }
+
+    fn pseudonym(&self, subject: &str) -> String {
+        let found = wait_until(WITHIN, "an assignment", || {
+            let arguments =
+                ["segments", "get", "--subject", subject, "--purpose", PURPOSE, "--json"];
+            let found = self.shop.run(&arguments);
+            (found.code == Some(0)).then(|| found.json())
+        });
+        found["pseudonym"].as_str().expect("a pseudonym").to_owned()
+    }
+}
+
+macro_rules! examples_or_skip {
+    ($shop:expr) => {
+        match python() {
+            Ok(python) => Examples { python, shop: $shop },
+            Err(why) => return leave_out(&why),
+        }
+    };
+}
+
+#[test]
+fn consent_and_clicks_of_a_stock_client_become_a_segment_that_a_stock_reader_sees_end() {
+    let kafka = kafka_or_skip!();
+    let shop = Shop::open_with(kafka, &Plan::default());
+    let examples = examples_or_skip!(&shop);
+    let service = Service::start(&shop, "a");
+    service.await_ready();
+
+    examples.grant_and_look(SUBJECT);
+    examples.grant_and_look(OTHER);
+    let (pseudonym, other) = (examples.pseudonym(SUBJECT), examples.pseudonym(OTHER));
+    examples.await_segments("copy.db", &pseudonym, &json!(["preschool-explorers"]));
+    examples.await_segments("copy.db", &other, &json!(["preschool-explorers"]));
+
+    let withdrawn = format!("{PURPOSE}=WITHDRAWN");
+    examples.produce(&["consent", SUBJECT, "--decide", &withdrawn, "--age-band", "FROM_18"]);
+    examples.await_segments("copy.db", &pseudonym, &json!(["all-visitors"]));
+    examples.produce(&["erase", OTHER]);
+    examples.await_segments("copy.db", &other, &json!(["all-visitors"]));
+    assert_eq!(service.metrics().count("assent_dead_letters_total", &[]), 0);
+    service.stop();
+}
+
+#[test]
+fn a_copy_that_is_too_old_or_of_a_shorter_topic_is_made_from_the_beginning() {
+    let kafka = kafka_or_skip!();
+    let shop = Shop::open(kafka);
+    let examples = examples_or_skip!(&shop);
+    let pseudonym = "AaquPNlry1_CLUedrU35O-s";
+    let assignment =
+        |expires_at: i64| shop.assignment(PURPOSE, pseudonym, &["preschool-explorers"], expires_at);
+
+    kafka.produce([assignment(NEVER)]);
+    examples.follow("copy.db");
+    assert_eq!(examples.segments("copy.db", pseudonym), json!(["preschool-explorers"]));
+
+    examples
+        .change("copy.db", "UPDATE progress SET current_at = current_at - 15 * 86400000 - 60000");
+    examples
+        .change("copy.db", "INSERT INTO assignment VALUES ('left', 0, '[]', 9223372036854775807)");
+    assert!(examples.follow("copy.db").contains("the copy is too old"));
+    assert_eq!(examples.count("copy.db"), 1, "what was compacted away in the meantime is gone");
+
+    examples.change("copy.db", "UPDATE progress SET next_offset = 1000");
+    assert!(examples.follow("copy.db").contains("read again from the beginning"));
+    assert_eq!(examples.segments("copy.db", pseudonym), json!(["preschool-explorers"]));
+
+    kafka.produce([assignment(crate::support::now_ms() - 1)]);
+    examples.follow("copy.db");
+    assert_eq!(examples.segments("copy.db", pseudonym), json!(["all-visitors"]), "its lease ended");
+    kafka.produce([assignment(NEVER)]);
+    kafka.produce([shop.assignment(PURPOSE, pseudonym, &["x"], 0).value("no Avro")]);
+    assert!(examples.follow("copy.db").contains("its key is dropped"));
+    assert_eq!(examples.segments("copy.db", pseudonym), json!(["all-visitors"]));
+}
+
+impl Examples<'_, '_> {
+    fn change(&self, copy: &str, statement: &str) {
+        let script = format!(
+            "import sqlite3; db = sqlite3.connect('{copy}'); db.execute(\"{statement}\"); db.commit()"
+        );
+        self.python(&script);
+    }
+
+    fn count(&self, copy: &str) -> u64 {
+        let script = format!(
+            "import sqlite3; print(sqlite3.connect('{copy}').execute('SELECT count(*) FROM \
+             assignment').fetchone()[0])"
+        );
+        self.python(&script).stdout.trim().parse().expect("a number")
+    }
+
+    fn python(&self, script: &str) -> Finished {
+        let mut command = Command::new(&self.python);
+        Finished::of(command.args(["-c", script]).current_dir(self.shop.folder())).ok()
+    }
+}
+
+#[test]
+fn a_heartbeat_reaches_every_partition_and_is_no_erasure() {
+    let kafka = kafka_or_skip!();
+    let shop = Shop::open(kafka);
+    let examples = examples_or_skip!(&shop);
+    let service = Service::start(&shop, "a");
+    service.await_ready();
+
+    let places = examples.produce(&["heartbeat", "cmp"]);
+
+    assert_eq!(places.len(), 4);
+    let topic = shop.topic("consent-changelog");
+    let labels = [("topic", topic.as_str()), ("outcome", "heartbeat")];
+    wait_until(WITHIN, "heartbeats", || {
+        (service.metrics().count("assent_outcomes_total", &labels) == 4).then_some(())
+    });
+    assert_eq!(service.metrics().count("assent_dead_letters_total", &[]), 0);
+    service.stop();
+}
+
+#[test]
+fn a_click_is_the_contracts_bytes() {
+    let kafka = kafka_or_skip!();
+    let shop = Shop::open(kafka);
+    let examples = examples_or_skip!(&shop);
+
+    examples.produce(&["click", "visit", "--sec-gpc", "1", "--category", "books"]);
+
+    let records = shop.committed("clickstream");
+    assert_eq!(records[0].key_text(), "visit");
+    let click =
+        crate::support::decode("click_event", records[0].value.as_deref().expect("a value"));
+    assert_eq!((&click["gpc"], &click["category"]), (&json!(true), &json!("books")));
+}
