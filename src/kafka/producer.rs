@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::OwnedHeaders;
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, PurgeConfig};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::client::client_config;
@@ -21,6 +21,9 @@ const TRANSACTION_TIMEOUT_MS: &str = "10000";
 
 /// How often the wait for deliveries looks again: well below a round trip.
 const DELIVERY_LOOK: Duration = Duration::from_micros(200);
+
+/// What an abort is given where waiting for deliveries took all its time.
+const LEAST_TO_ABORT: Duration = Duration::from_millis(200);
 
 /// One record to write.
 pub struct Record<'a> {
@@ -132,8 +135,23 @@ impl TransactionalProducer {
         judged("commit", self.producer.commit_transaction(timeout))
     }
 
-    pub fn abort(&self, timeout: Duration) -> Result<(), Fault> {
-        judged("abort", self.producer.abort_transaction(timeout))
+    /// Aborts. librdkafka waits inside for what is in flight, but leaves it to its caller to take
+    /// the reports of what it throws away, so both are done before.
+    pub fn abort(&self, clock: &dyn Clock, timeout: Duration) -> Result<(), Fault> {
+        let deadline = clock.instant() + timeout;
+        loop {
+            self.producer.purge(PurgeConfig::default().queue());
+            self.producer.poll(Duration::ZERO);
+            if self.producer.in_flight_count() == 0 {
+                break;
+            }
+            if clock.instant() >= deadline {
+                return Err(Fault::Replace);
+            }
+            std::thread::sleep(DELIVERY_LOOK);
+        }
+        let rest = deadline.saturating_duration_since(clock.instant()).max(LEAST_TO_ABORT);
+        judged("abort", self.producer.abort_transaction(rest))
     }
 }
 

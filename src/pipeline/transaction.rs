@@ -138,7 +138,9 @@ impl Transactor {
             Action::Produce => self.produce(batch, around)?,
             Action::SendOffsets => self.send_offsets(batch, around)?,
             Action::Commit => self.producer()?.commit(around.at_most(COMMIT))?,
-            Action::Abort => self.producer()?.abort(around.at_most(ABORT))?,
+            Action::Abort => {
+                self.producer()?.abort(around.shared.clock.as_ref(), around.at_most(ABORT))?
+            }
             Action::ReadBack => {
                 let landed = (around.read_back)(batch)?;
                 crash_point("after_read_back");
