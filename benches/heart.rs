@@ -115,6 +115,7 @@ fn setup() -> Arc<Setup> {
         group_id: "assent".to_owned(),
         lease: Span(48 * Span::HOUR.0),
         partitioner: Partitioner::Murmur2,
+        input_partitions: 12,
         segment_partitions: BTreeMap::new(),
         sources: vec![],
     })

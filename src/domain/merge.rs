@@ -165,6 +165,9 @@ impl SubjectConsent {
         if let Some(signal_at) = record.opt_out_signal_at {
             self.bind(signal_at.min(append_time));
         }
+        if self.version().is_some_and(|standing| record.version < standing) {
+            return Outcome::Superseded;
+        }
         let Some(read) = StandingRecord::read(record, names) else {
             self.undecodable = true;
             return Outcome::Unreadable;
@@ -176,9 +179,6 @@ impl SubjectConsent {
         let Some(standing) = &self.record else {
             return self.stand(read);
         };
-        if read.version < standing.version {
-            return Outcome::Superseded;
-        }
         if read.version > standing.version {
             return self.stand(read);
         }

@@ -25,6 +25,8 @@ pub struct Ledger {
     pub key_fingerprints: BTreeMap<u8, [u8; 32]>,
     pub active_key: u8,
     pub partitioner: String,
+    /// Of the clickstream and the consent changelog alike.
+    pub input_partitions: i32,
     /// Partition counts of segments.*, by purpose.
     pub segment_partitions: BTreeMap<String, i32>,
     /// A configured source's last heartbeat or record here: append time.
@@ -71,6 +73,7 @@ impl Ledger {
         });
         out.push(self.active_key);
         out.put_string(&self.partitioner);
+        out.put_long(i64::from(self.input_partitions));
         put_list(&mut out, self.segment_partitions.iter(), |out, (purpose, count)| {
             out.put_string(purpose);
             out.put_long(i64::from(*count));
@@ -102,9 +105,10 @@ impl Ledger {
             key_fingerprints: list(r, |r| Ok((r.byte()?, r.fixed()?)))?.into_iter().collect(),
             active_key: r.byte()?,
             partitioner: r.string()?.to_owned(),
+            input_partitions: count(r)?,
             segment_partitions: list(r, |r| {
                 let purpose = r.string()?.to_owned();
-                Ok((purpose, i32::try_from(r.long()?).map_err(|_| Malformed("count"))?))
+                Ok((purpose, count(r)?))
             })?
             .into_iter()
             .collect(),
@@ -148,6 +152,10 @@ impl Cycle {
             debt: reader.long()?,
         })
     }
+}
+
+fn count(reader: &mut Reader<'_>) -> Result<i32, Malformed> {
+    i32::try_from(reader.long()?).map_err(|_| Malformed("count"))
 }
 
 fn put_list<T>(

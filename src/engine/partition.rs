@@ -32,6 +32,8 @@ pub struct Setup {
     pub group_id: String,
     pub lease: Span,
     pub partitioner: Partitioner,
+    /// How many partitions the clickstream and the consent changelog have: says where a subject lies.
+    pub input_partitions: i32,
     /// Partition counts of segments.*, by purpose.
     pub segment_partitions: BTreeMap<String, i32>,
     /// The configured consent sources, whose last signs are kept.
@@ -49,6 +51,7 @@ impl Setup {
             group_id: self.group_id.clone(),
             lease: self.lease,
             partitioner: self.partitioner,
+            input_partitions: self.input_partitions,
             segment_partitions: self.segment_partitions.clone(),
             sources: self.sources.clone(),
         }
@@ -202,6 +205,13 @@ impl Partition {
     /// Partition counts of the segment topics that this partition ever wrote to, by purpose.
     pub fn segment_partitions(&self) -> &BTreeMap<String, i32> {
         &self.ledger.segment_partitions
+    }
+
+    /// Is any key of this subject live?
+    pub fn has_live(&self, subject_id: &[u8]) -> bool {
+        let token = self.mandate.setup.keys.state_token(subject_id);
+        let subject = self.subjects.get(token);
+        subject.is_some_and(|subject| subject.purposes.iter().any(|state| state.live.is_some()))
     }
 
     /// Does anything live rest on an earlier rulebook?

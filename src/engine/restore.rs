@@ -67,6 +67,10 @@ pub enum Refusal {
         configured: String,
         current: String,
     },
+    InputPartitions {
+        found: i32,
+        current: i32,
+    },
     SegmentPartitions {
         purpose: String,
         found: i32,
@@ -278,6 +282,10 @@ fn check(ledger: &Ledger, setup: &Setup) -> Result<(), Refusal> {
     if ledger.partitioner != configured {
         return Err(Refusal::Partitioner { configured, current: ledger.partitioner.clone() });
     }
+    let (found, current) = (setup.input_partitions, ledger.input_partitions);
+    if found != current {
+        return Err(Refusal::InputPartitions { found, current });
+    }
     for (purpose, &current) in &ledger.segment_partitions {
         if let Some(&found) = setup.segment_partitions.get(purpose)
             && found != current
@@ -319,6 +327,7 @@ pub(super) fn check_keys(ledger: &Ledger, setup: &Setup) -> Result<(), Refusal> 
 /// What the next transaction records of the configuration.
 pub(super) fn note(ledger: &mut Ledger, setup: &Setup) {
     ledger.partitioner = setup.partitioner.to_string();
+    ledger.input_partitions = setup.input_partitions;
     ledger.key_fingerprints.extend(setup.keys.fingerprints());
     ledger.active_key = setup.keys.active();
     ledger
@@ -330,7 +339,10 @@ impl Refusal {
     /// 78 where the configuration is wrong, 1 where going on would lose something (section 10).
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Damaged { .. } | Self::Partitioner { .. } | Self::SegmentPartitions { .. } => 1,
+            Self::Damaged { .. }
+            | Self::Partitioner { .. }
+            | Self::InputPartitions { .. }
+            | Self::SegmentPartitions { .. } => 1,
             _ => 78,
         }
     }
@@ -367,6 +379,13 @@ impl fmt::Display for Refusal {
                 f,
                 "kafka.partitioner is {configured}, but the outputs were written with {current}: \
                  tombstones would miss what they remove; set it back to {current}"
+            ),
+            Self::InputPartitions { found, current } => write!(
+                f,
+                "clickstream and consent have {found} partitions, they had {current} when the state \
+                 was written: a subject's opt-out would now lie elsewhere than what it must remove; \
+                 nothing was decided; go back to topics of {current} partitions, or migrate into \
+                 new topics with a new group"
             ),
             Self::SegmentPartitions { purpose, found, current } => write!(
                 f,

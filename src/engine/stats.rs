@@ -13,6 +13,8 @@ pub struct Stats {
     pub live_keys: BTreeMap<(NameId, u8), i64>,
     /// By purpose name and the segment's bit, of the rulebook that runs.
     pub members: BTreeMap<(NameId, u8), i64>,
+    /// Memory that the subjects take; the map's spare room not counted.
+    pub bytes: i64,
 }
 
 /// Label `consent` of assent_subjects.
@@ -81,6 +83,7 @@ impl Stats {
 
     fn shift(&mut self, subject: &Subject, edition: Edition, by: i64) {
         *self.subjects.entry(SubjectKind::of(subject)).or_default() += by;
+        self.bytes += by * subject.footprint() as i64;
         for state in &subject.purposes {
             let Some(live) = &state.live else { continue };
             *self.live_keys.entry((state.name, state.pseudonym.version())).or_default() += by;
@@ -97,6 +100,7 @@ impl Stats {
 /// Of the same kind, with the same live keys in the same segments?
 fn counts_alike(before: &Subject, after: &Subject) -> bool {
     SubjectKind::of(before) == SubjectKind::of(after)
+        && before.footprint() == after.footprint()
         && before.purposes.len() == after.purposes.len()
         && before.purposes.iter().zip(&after.purposes).all(|(before, after)| {
             let held = |state: &PurposeState| state.live.map(|live| (live.segments, live.edition));

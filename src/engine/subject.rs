@@ -6,7 +6,7 @@
 use super::mandate::Edition;
 use super::window::Counters;
 use crate::domain::audit::AuditToken;
-use crate::domain::merge::{NameId, SubjectConsent};
+use crate::domain::merge::{NameId, Standing, StandingRecord, SubjectConsent};
 use crate::domain::outcome::Basis;
 use crate::domain::pseudonym::Pseudonym;
 use crate::domain::rules::SegmentSet;
@@ -71,6 +71,16 @@ impl Default for Subject {
 impl Subject {
     pub fn purpose(&self, name: NameId) -> Option<&PurposeState> {
         self.purposes.iter().find(|state| state.name == name)
+    }
+
+    /// Memory that it takes in its map, in bytes.
+    pub fn footprint(&self) -> usize {
+        let record = self.consent.record.as_ref().map_or(0, |record| {
+            size_of::<StandingRecord>() + size_of_val::<[Standing]>(&record.decisions)
+        });
+        let counters: usize = self.purposes.iter().map(|state| state.counters.footprint()).sum();
+        let purposes = size_of_val::<[PurposeState]>(&self.purposes);
+        size_of::<(StateToken, Self)>() + record + purposes + counters
     }
 
     /// Does time alone, or a gate that opened, ask for a look at it?

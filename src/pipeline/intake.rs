@@ -157,6 +157,8 @@ pub struct HeldConsent {
     pub reading: ConsentReading,
     /// It lies on a wrong partition, and the right one does not have it yet.
     misrouted: bool,
+    /// Something of its subject was live when it was received.
+    is_of_live: bool,
 }
 
 impl HeldConsent {
@@ -181,11 +183,17 @@ impl HeldConsent {
             key: inbound.key.unwrap_or_default().to_vec(),
             payload: inbound.payload.filter(|_| needed).map(<[u8]>::to_vec),
             misrouted: matches!(reading, ConsentReading::Forwarded),
+            is_of_live: false,
             reading,
         }
     }
 
     /// Must it still be sent on to its right partition?
+    /// Something of its subject is live.
+    pub fn set_of_live(&mut self) {
+        self.is_of_live = true;
+    }
+
     pub fn is_misrouted(&self) -> bool {
         self.misrouted
     }
@@ -214,12 +222,14 @@ impl HeldConsent {
     }
 
     /// May it take something away from somebody? Then its batch is committed at once. Only a
-    /// heartbeat, and a record that grants everything and carries no signal, can wait.
+    /// heartbeat can wait, and a record that grants everything and carries no signal, of somebody
+    /// who is in no segment: of another, what it does not say any more may be what allowed it.
     pub fn is_urgent(&self) -> bool {
         match &self.reading {
             ConsentReading::Heartbeat { .. } => false,
             ConsentReading::Record(record) => {
-                record.opt_out_signal_at.is_some()
+                self.is_of_live
+                    || record.opt_out_signal_at.is_some()
                     || record.decisions.values().any(|d| d.status != ConsentStatus::Granted)
             }
             _ => true,

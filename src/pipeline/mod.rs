@@ -114,6 +114,7 @@ pub fn start(start: Start) -> Result<Running> {
             group_id: config.kafka.group_id.clone(),
             lease: config.pipeline.lease,
             partitioner,
+            input_partitions: counts.inputs,
             segment_partitions: counts.segments.clone(),
             sources: config.consent.sources.keys().cloned().collect(),
         })),

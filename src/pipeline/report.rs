@@ -23,6 +23,7 @@ pub const REPORT_EVERY: Span = Span(200);
 enum Sum {
     Assigned,
     OptOutsPending,
+    StateBytes,
     Subjects(&'static str),
     LiveKeys { purpose: String, key_version: u8 },
     Members { purpose: String, segment: String },
@@ -120,6 +121,7 @@ fn add_task(sums: &mut BTreeMap<Sum, i64>, shared: &Shared, task: &Task) {
     let mut count = |sum, by| *sums.entry(sum).or_default() += by;
     count(Sum::Assigned, 1);
     count(Sum::OptOutsPending, task.opt_outs_pending().0 as i64);
+    count(Sum::StateBytes, stats.bytes);
     for (kind, &number) in &stats.subjects {
         count(Sum::Subjects(kind.label()), number);
     }
@@ -144,6 +146,7 @@ fn add(shared: &Shared, sum: &Sum, by: i64) {
     match sum {
         Sum::Assigned => metrics.assigned_partitions.add(by),
         Sum::OptOutsPending => metrics.opt_outs_pending.add(by),
+        Sum::StateBytes => metrics.state_bytes.add(by),
         Sum::Subjects(consent) => metrics.subjects.with_label_values(&[*consent]).add(by),
         Sum::LiveKeys { purpose, key_version } => {
             metrics.live_keys.with_label_values(&[purpose, &key_version.to_string()]).add(by);

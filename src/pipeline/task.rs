@@ -21,6 +21,10 @@ use crate::wire::{ClickReader, Inbound};
 /// and well below what fits into its 10 s.
 pub const CLICKS_PER_BATCH: usize = 50_000;
 
+/// Clicks that go along with an opt-out: some 2 ms of deciding and writing, so that it does not wait
+/// for a full batch of them.
+pub const CLICKS_BESIDE_URGENT: usize = 1_000;
+
 /// Consent records in one batch of a partition: a changelog of millions is caught up with in steps.
 pub const CONSENTS_PER_BATCH: usize = 20_000;
 
@@ -103,11 +107,14 @@ impl Task {
         self.received.click = click.offset + 1;
     }
 
-    pub fn receive_consent(&mut self, consent: HeldConsent) {
+    pub fn receive_consent(&mut self, mut consent: HeldConsent) {
         if consent.offset < self.received.consent {
             return;
         }
         self.received.consent = consent.offset + 1;
+        if self.engine.has_live(consent.key()) {
+            consent.set_of_live();
+        }
         self.urgent += usize::from(consent.is_urgent());
         self.consent_bytes += consent.size;
         self.consents.push_back(consent);
@@ -248,7 +255,8 @@ impl Task {
         let ahead = self.barrier.ahead(consent_to, applied_at);
         let stale = is_past(ahead.lag(now), config.consent.max_sync_lag);
         let (ready, barrier) = self.clicks_ready(config, now, consent_to, &ahead);
-        let clicks = ready.min(CLICKS_PER_BATCH);
+        let most = if self.urgent > 0 { CLICKS_BESIDE_URGENT } else { CLICKS_PER_BATCH };
+        let clicks = ready.min(most);
         let click_to = if clicks == self.clicks.len() {
             self.received.click
         } else {

@@ -223,6 +223,7 @@ fn setup(history: &History) -> Arc<Setup> {
         group_id: "assent".to_owned(),
         lease: history.lease,
         partitioner: Partitioner::Murmur2,
+        input_partitions: 12,
         segment_partitions: ids.into_iter().map(|id| (id, 12)).collect(),
         sources: vec!["cmp".to_owned()],
     })

@@ -81,6 +81,7 @@ fn setup() -> Arc<Setup> {
         group_id: "assent".to_owned(),
         lease: Span(2 * Span::DAY.0),
         partitioner: Partitioner::Murmur2,
+        input_partitions: 12,
         segment_partitions: BTreeMap::from([("mail".to_owned(), 12)]),
         sources: Vec::new(),
     })

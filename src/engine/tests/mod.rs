@@ -49,6 +49,7 @@ fn setup_of(rules: &str, keyset: &Keyset) -> Arc<Setup> {
         group_id: "assent".to_owned(),
         lease: LEASE,
         partitioner: Partitioner::Murmur2,
+        input_partitions: 4,
         segment_partitions: BTreeMap::from([("offers".to_owned(), 4)]),
         sources: vec![],
     })
