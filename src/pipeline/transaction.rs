@@ -139,7 +139,7 @@ impl Transactor {
             Action::SendOffsets => self.send_offsets(batch, around)?,
             Action::Commit => self.producer()?.commit(around.at_most(COMMIT))?,
             Action::Abort => {
-                self.producer()?.abort(around.shared.clock.as_ref(), around.at_most(ABORT))?
+                self.producer()?.abort(around.shared.clock.as_ref(), around.at_most(ABORT))?;
             }
             Action::ReadBack => {
                 let landed = (around.read_back)(batch)?;
