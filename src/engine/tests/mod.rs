@@ -208,6 +208,23 @@ fn a_busy_subject_has_no_more_timers_than_an_idle_one() {
 }
 
 #[test]
+fn a_state_of_other_partition_counts_is_refused() {
+    let setup = setup();
+    let first = first_batch(&mut fresh(&setup));
+    let mut restore = Restore::new(3);
+    for output in &first.outputs {
+        if let Output::State { key, value } = output {
+            restore.apply(key, value.as_deref()).unwrap();
+        }
+    }
+    let mut grown = Arc::into_inner(self::setup()).unwrap();
+    grown.input_partitions *= 2;
+    let refusal = restore.finish(Arc::new(grown)).err().unwrap();
+    assert!(matches!(refusal, Refusal::InputPartitions { .. }), "{refusal}");
+    assert_eq!(refusal.exit_code(), 1);
+}
+
+#[test]
 fn a_lease_is_renewed_at_its_half_and_a_closed_gate_holds_it_back() {
     let setup = setup();
     let mut partition = fresh(&setup);
