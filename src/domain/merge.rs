@@ -25,6 +25,22 @@ impl PurposeNames {
         self.names.iter().position(|known| known == name).map(|at| at as NameId)
     }
 
+    /// The number of a purpose that a rulebook declares, also where decisions for it came before;
+    /// `None`: the table is full.
+    pub fn declare(&mut self, name: &str, veil: Veil<'_>) -> Option<NameId> {
+        if self.find(name).is_none()
+            && let Some(id) = self.find(&veil(name))
+        {
+            name.clone_into(&mut self.names[usize::from(id)]);
+        }
+        self.intern(name)
+    }
+
+    /// The number of a purpose that a record decides.
+    fn decide(&mut self, name: &str, veil: Veil<'_>) -> Option<NameId> {
+        self.find(name).or_else(|| self.intern(&veil(name)))
+    }
+
     /// The number of a name, new or known; `None`: the table is full.
     pub fn intern(&mut self, name: &str) -> Option<NameId> {
         self.find(name).or_else(|| {
@@ -56,6 +72,11 @@ impl PurposeNames {
         self.names.truncate(len);
     }
 }
+
+/// What stands for a purpose id that no rulebook declares: the key of a decision is whatever a producer
+/// wrote, a subject's id perhaps, and no raw identifier is kept (INV-6). The same for the same id, and
+/// no slug.
+pub type Veil<'a> = &'a dyn Fn(&str) -> String;
 
 /// What the gate reads of a guardian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,12 +124,12 @@ pub struct SubjectConsent {
 
 impl StandingRecord {
     /// The gate's part of a record; `None`: the table of names is full.
-    fn read(record: &ConsentRecord, names: &mut PurposeNames) -> Option<Self> {
+    fn read(record: &ConsentRecord, names: &mut PurposeNames, veil: Veil<'_>) -> Option<Self> {
         let mut decisions = Vec::with_capacity(record.decisions.len());
         for (purpose, decision) in &record.decisions {
             if super::ids::is_slug(purpose) {
                 decisions.push(Standing {
-                    purpose: names.intern(purpose)?,
+                    purpose: names.decide(purpose, veil)?,
                     status: decision.status,
                     since: decision.since,
                     expires_at: decision.expires_at,
@@ -157,6 +178,7 @@ impl SubjectConsent {
         record: &ConsentRecord,
         append_time: Timestamp,
         names: &mut PurposeNames,
+        veil: Veil<'_>,
         declared: &[NameId],
     ) -> Outcome {
         if self.erased_at.is_some_and(|erased_at| record.recorded_at <= erased_at) {
@@ -168,7 +190,7 @@ impl SubjectConsent {
         if self.version().is_some_and(|standing| record.version < standing) {
             return Outcome::Superseded;
         }
-        let Some(read) = StandingRecord::read(record, names) else {
+        let Some(read) = StandingRecord::read(record, names, veil) else {
             self.undecodable = true;
             return Outcome::Unreadable;
         };

@@ -41,6 +41,11 @@ pub struct Setup {
 }
 
 impl Setup {
+    /// What stands in the state for a purpose that no rulebook declares (INV-6).
+    pub fn veil(&self, purpose: &str) -> String {
+        format!("#{:032x}", self.keys.state_token(format!("purpose|{purpose}").as_bytes()))
+    }
+
     /// The same with other keys, prepared for the same purposes.
     #[must_use]
     pub fn with_keys(&self, keys: Arc<KeyRing>) -> Self {

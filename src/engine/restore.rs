@@ -262,7 +262,8 @@ fn index(part: Option<&str>) -> Result<usize, Malformed> {
 /// The rulebook's purposes get their names' numbers: the same as ever for those known before.
 fn declare(setup: &Setup, names: &mut PurposeNames) -> Result<Vec<NameId>, Malformed> {
     let purposes = setup.rulebook.purposes.iter();
-    purposes.map(|purpose| names.intern(&purpose.id).ok_or(Malformed("names"))).collect()
+    let veil = |purpose: &str| setup.veil(purpose);
+    purposes.map(|purpose| names.declare(&purpose.id, &veil).ok_or(Malformed("names"))).collect()
 }
 
 fn unpack(buckets: &[BTreeMap<StateToken, Packed>], past: &Past) -> Result<Subjects, Malformed> {

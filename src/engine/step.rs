@@ -65,8 +65,10 @@ impl Partition {
 
     fn apply_record(&mut self, input: &ConsentInput<'_>, record: &ConsentRecord) {
         let declared = std::mem::take(&mut self.declared);
+        let setup = std::sync::Arc::clone(&self.mandate.setup);
+        let veil = |purpose: &str| setup.veil(purpose);
         self.decide_consent(input, Some(record.recorded_at), |subject, names| {
-            subject.consent.apply(record, input.append_time, names, &declared)
+            subject.consent.apply(record, input.append_time, names, &veil, &declared)
         });
         self.declared = declared;
     }

@@ -53,7 +53,7 @@ fn answer(case: &Case) -> Verdict {
     let name = names.intern("p").unwrap();
     let mut consent = SubjectConsent::default();
     if let Some(record) = &case.record {
-        consent.apply(record, record.recorded_at, &mut names, &[name]);
+        consent.apply(record, record.recorded_at, &mut names, &str::to_owned, &[name]);
     }
     consent.undecodable = case.unreadable;
     consent.signal_at = case.signal_at;

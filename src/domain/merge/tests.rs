@@ -83,7 +83,7 @@ fn take_in(
     match fact.kind.as_str() {
         "record" => {
             let record = fact.record.as_ref().unwrap();
-            Some(consent.apply(record, fact.append_time.unwrap(), names, declared))
+            Some(consent.apply(record, fact.append_time.unwrap(), names, &str::to_owned, declared))
         }
         "erasure" => {
             consent.erase(fact.append_time.unwrap());
@@ -99,4 +99,15 @@ fn take_in(
         }
         other => panic!("unknown kind of fact: {other}"),
     }
+}
+
+#[test]
+fn an_undeclared_purpose_is_veiled_until_a_rulebook_declares_it() {
+    let veil = |name: &str| format!("#{}", name.len());
+    let mut names = PurposeNames::default();
+    let id = names.decide("customer-7", &veil).unwrap();
+    assert_eq!(names.name(id), "#10");
+    assert_eq!(names.decide("customer-7", &veil), Some(id));
+    assert_eq!(names.declare("customer-7", &veil), Some(id));
+    assert_eq!((names.name(id), names.len()), ("customer-7", 1));
 }

@@ -171,3 +171,36 @@ fn effects_name_the_key_version_that_they_are_of() {
     };
     assert_eq!(effects.iter().map(named).collect::<Vec<_>>(), [(2, true), (1, false)]);
 }
+
+/// A denial for a purpose that comes only with the next rulebook must not read as "never asked".
+#[test]
+fn a_purpose_that_is_declared_later_knows_what_was_decided_before() {
+    let setup = setup_of(RULES, &keyset(1));
+    let mut partition = fresh(&setup);
+    partition.begin(START, true);
+    let mut both = record(1, ConsentStatus::Granted);
+    let mut denied = both.decisions["offers"].clone();
+    denied.status = ConsentStatus::Denied;
+    both.decisions.insert("anna".to_owned(), denied);
+    give(&mut partition, 0, &both);
+    let first = end(&mut partition, 0, 1);
+    let kept = |needle: &[u8]| {
+        first.outputs.iter().any(|output| match output {
+            Output::State { value: Some(value), .. } => {
+                value.windows(needle.len()).any(|window| window == needle)
+            }
+            _ => false,
+        })
+    };
+    assert!(kept(b"offers") && !kept(b"anna"), "a raw id as a decision's key is not kept");
+    let next = RULES
+        .replace("\"1\"", "\"2\"")
+        .replace("requires_opt_in: true", "requires_opt_in: false")
+        .replace("id: offers", "id: anna")
+        .replace("purpose: offers", "purpose: anna");
+    let mut later = recover(&setup_of(&next, &keyset(1)), &[&first]);
+    later.begin(START + Span::MINUTE, true);
+    look(&mut later, 0, START + Span::MINUTE);
+    let output = end(&mut later, 1, 1);
+    assert_eq!(output.tally.verdicts.get(&(0, Verdict::OptedOut)), Some(&1));
+}
