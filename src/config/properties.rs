@@ -48,10 +48,19 @@ const REFUSED: &[(&str, &str)] = &[
     ("transactional.id", IDENTITY),
 ];
 
+/// A record of Assent's has at most 512 KiB, and consent is sent on as it came: below the brokers' own
+/// default of 1 MiB a batch could be refused, and tried again, for ever (INV-12).
+const MESSAGE_BYTES_MIN: i64 = 1_000_000;
+
 /// Why this property can't be used. Never repeats the value, which may be a secret.
 pub(super) fn check(name: &str, value: &str) -> Result<(), String> {
     if let Some((_, reason)) = REFUSED.iter().find(|(refused, _)| *refused == name) {
         return Err(format!("is Assent's own to set: {reason}; remove it"));
+    }
+    if name == "message.max.bytes"
+        && value.parse().is_ok_and(|bytes: i64| bytes < MESSAGE_BYTES_MIN)
+    {
+        return Err(format!("must be at least {MESSAGE_BYTES_MIN}, or leave it out"));
     }
     let mut client = ClientConfig::new();
     client.set(name, value);

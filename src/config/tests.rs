@@ -168,6 +168,7 @@ fn values_are_held_to_their_bounds() {
         ("kafka: {bootstrap_servers: ' '}", "kafka.bootstrap_servers: is empty"),
         ("kafka: {group_id: a/b}", "kafka.group_id: `a/b` must be"),
         ("kafka: {partitioner: random}", "`random` is not murmur2"),
+        ("kafka: {properties: {message.max.bytes: 1000}}", "must be at least 1000000"),
         ("topics: {audit: 'a b'}", "topics.audit: `a b` is no topic name"),
         (
             "topics: {audit: assent-state}",
