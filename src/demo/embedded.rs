@@ -41,6 +41,8 @@ impl Embedded {
         let config = configure(&cluster.bootstrap_servers(), &folder.0)?;
         let rulebook = rules::compile(RULEBOOK.as_bytes())
             .map_err(|_| Failure::failed("the rulebook that is compiled in has errors"))?;
+        let keyset = fresh_keyset()?;
+        config::create_keyset(&config.keyset, &keyset)?;
         let purposes: Vec<_> = rulebook.purposes.iter().map(|purpose| purpose.id.clone()).collect();
         for topic in topics(&config, &purposes) {
             cluster
@@ -53,7 +55,7 @@ impl Embedded {
             config: Arc::new(config),
             rulebook: Arc::new(rulebook),
             rulebook_yaml: RULEBOOK.as_bytes().into(),
-            keys: Arc::new(KeyRing::new(&fresh_keyset()?, &purposes)),
+            keys: Arc::new(KeyRing::new(&keyset, &purposes)),
         })
     }
 
