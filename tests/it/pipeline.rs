@@ -243,19 +243,31 @@ fn check_unclear_commit(fate: Fate) {
     traffic(&shop, "unclear", 20);
     wait_until(WITHIN, "a commit on the wire", || (proxy.met() > 0).then_some(()));
     if fate == Fate::HoldRequest {
-        // Until the pipeline has given up on it and begun anew.
+        // A transaction after it has committed, and more are on their way, when it arrives.
+        let committed = || transactions(&service, "committed");
         wait_until(WITHIN, "an unclear transaction", || {
-            let unclear = [("result", "unclear")];
-            (service.metrics().count("assent_transactions_total", &unclear) > 0).then_some(())
+            (transactions(&service, "unclear") > 0).then_some(())
         });
+        let before = committed();
+        wait_until(WITHIN, "a later transaction", || (committed() > before).then_some(()));
+        traffic(&shop, "later", 20);
     }
     proxy.set(Fate::Pass);
     traffic(&shop, "after", 20);
     let audit = settled_within(&shop, 2 * WITHIN);
-    assert_eq!(audit.clicks.len(), 3 * 80);
-    assert_eq!(live_keys(&shop).len(), 60);
-    assert!(service.metrics().count("assent_transactions_total", &[("result", "unclear")]) > 0);
+    let rounds = if fate == Fate::HoldRequest { 4 } else { 3 };
+    assert_eq!(audit.clicks.len(), rounds * 80);
+    assert_eq!(live_keys(&shop).len(), rounds * 20);
+    assert!(transactions(&service, "unclear") > 0);
+    if fate == Fate::HoldRequest {
+        let code = wait_until(WITHIN, "the late request's answer", || proxy.late_answer());
+        assert!([47, 90].contains(&code), "fenced, not {code}"); // INVALID_PRODUCER_EPOCH, PRODUCER_FENCED
+    }
     service.stop();
+}
+
+fn transactions(service: &Service, result: &str) -> u64 {
+    service.metrics().count("assent_transactions_total", &[("result", result)])
 }
 
 #[test]
