@@ -17,33 +17,14 @@ use crate::domain::pseudonym::KeyRing;
 use crate::kafka::consumer::{Follower, Polled};
 use crate::kafka::probe::Probe;
 
-/// A rotation is noticed within 10 s (design, section 4): half of it, so that a look may be late.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
-
-/// How often the watch looks whether the service stops.
-const NAP: Duration = Duration::from_millis(200);
-
 /// Raw ids held of a partition for the batches to come: bounds memory to 512 bytes each.
 const IDS_HELD: usize = 2_000;
 
 /// How long the broker may take to say what the changelog holds.
 const ASKED_FOR: Duration = Duration::from_secs(5);
 
-/// Looks at the keyset file until the service stops.
-pub fn watch(shared: &Shared) {
-    let mut naps = 0;
-    while !shared.is_stopping() {
-        std::thread::sleep(NAP);
-        naps += 1;
-        if NAP * naps >= LOOK_EVERY {
-            naps = 0;
-            look(shared);
-        }
-    }
-}
-
 /// Takes up what the file says now, if it is another sound keyset; else what was there stays.
-fn look(shared: &Shared) {
+pub fn look(shared: &Shared) {
     let keyset = match read_keyset(&shared.config.keyset) {
         Ok(keyset) => keyset,
         Err(failure) => {

@@ -3,6 +3,8 @@
 //! A click's way: received and held → a question to the broker covers it → consent has come as far
 //! as the answer → its batch is cut, decided, written and committed → forgotten, and counted.
 
+pub mod accept;
+mod alone;
 mod assignment;
 pub mod barrier;
 mod commit;
@@ -10,16 +12,20 @@ pub mod crash;
 mod identity;
 mod intake;
 mod keys;
+pub mod loss_words;
+mod orphans;
 mod publish;
 mod receive;
 mod report;
 mod silence;
+mod survey;
 mod task;
 mod transaction;
+mod watch;
 mod worker;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
 use crate::clock::Clock;
@@ -66,6 +72,8 @@ pub(crate) struct Shared {
     clock: Arc<dyn Clock>,
     oldest_opt_outs: OldestOptOuts,
     stopping: AtomicBool,
+    /// Why the watch over the topics ends the run.
+    stop_for: Mutex<Option<Failure>>,
 }
 
 impl Shared {
@@ -81,6 +89,14 @@ impl Shared {
     fn replace_setup(&self, setup: Arc<Setup>) {
         *self.setup.write().unwrap_or_else(PoisonError::into_inner) = setup;
         self.generation.fetch_add(1, Ordering::Release);
+    }
+
+    /// Ends the run with this failure, unless another came first.
+    fn stop(&self, failure: Failure) {
+        tracing::error!("{failure}");
+        let mut stop_for = self.stop_for.lock().unwrap_or_else(PoisonError::into_inner);
+        stop_for.get_or_insert(failure);
+        self.stopping.store(true, Ordering::Relaxed);
     }
 
     fn is_stopping(&self) -> bool {
@@ -105,8 +121,23 @@ pub fn start(start: Start) -> Result<Running> {
     })?;
     let counts = topics::check(&probe, config, &purposes, &*start.clock)?;
     start.metrics.key_version.set(i64::from(start.keys.active()));
+    let (config, shared) = (Arc::clone(config), Arc::new(share(start, counts, &purposes)));
+    let watched = Arc::clone(&shared);
+    std::thread::Builder::new()
+        .name("watch".to_owned())
+        .spawn(move || watch::run(&watched, &probe))
+        .map_err(|error| Failure::failed(format!("can't start a thread: {error}")))?;
+    let workers = (0..config.pipeline.workers)
+        .map(|number| spawn(&shared, number, identity.of_worker(&config.kafka.group_id, number)))
+        .collect::<Result<Vec<_>>>()?;
+    Ok(Running { shared, workers, _identity: identity })
+}
+
+/// What all workers look at.
+fn share(start: Start, counts: Counts, purposes: &[String]) -> Shared {
+    let config = start.config;
     let partitioner = config.kafka.partitioner;
-    let shared = Arc::new(Shared {
+    Shared {
         setup: RwLock::new(Arc::new(Setup {
             rulebook: Arc::clone(&start.rulebook),
             rulebook_yaml: start.rulebook_yaml,
@@ -123,7 +154,7 @@ pub fn start(start: Start) -> Result<Running> {
             &config.topics,
             partitioner,
             &config.kafka.group_id,
-            &purposes,
+            purposes,
             &counts,
         ),
         click_reader: ClickReader::new(start.rulebook.fields, partitioner, counts.inputs),
@@ -133,18 +164,10 @@ pub fn start(start: Start) -> Result<Running> {
         clock: start.clock,
         oldest_opt_outs: OldestOptOuts::default(),
         stopping: AtomicBool::new(false),
+        stop_for: Mutex::new(None),
         counts,
-        config: Arc::clone(config),
-    });
-    let watched = Arc::clone(&shared);
-    std::thread::Builder::new()
-        .name("keys".to_owned())
-        .spawn(move || keys::watch(&watched))
-        .map_err(|error| Failure::failed(format!("can't start a thread: {error}")))?;
-    let workers = (0..config.pipeline.workers)
-        .map(|number| spawn(&shared, number, identity.of_worker(&config.kafka.group_id, number)))
-        .collect::<Result<Vec<_>>>()?;
-    Ok(Running { shared, workers, _identity: identity })
+        config,
+    }
 }
 
 fn spawn(shared: &Arc<Shared>, number: usize, name: String) -> Result<JoinHandle<Result<()>>> {
@@ -185,7 +208,9 @@ impl Running {
 
     /// Waits for the workers; the first failure is the pipeline's.
     pub fn wait(self) -> Result<()> {
-        let mut result = Ok(());
+        let stopped =
+            |shared: &Shared| shared.stop_for.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mut result = stopped(&self.shared).map_or(Ok(()), Err);
         for worker in self.workers {
             let ended = worker.join().unwrap_or_else(|_| {
                 Err(Failure::failed("a worker panicked; this is a defect of assent, see the log"))
