@@ -8,7 +8,6 @@ use rdkafka::error::KafkaError;
 use super::Shared;
 use super::loss_words::stop;
 use super::survey::{self, Survey, gather};
-use super::task::{Offsets, Task};
 use crate::domain::time::Timestamp;
 use crate::engine::Partition;
 use crate::engine::loss::{self, Losses, View};
@@ -17,6 +16,7 @@ use crate::kafka::consumer::ClickConsumer;
 use crate::kafka::probe::Probe;
 use crate::kafka::restore::Interrupted;
 use crate::kafka::topics;
+use crate::task::{Offsets, Task};
 
 /// Why partitions could not be taken up.
 pub enum Trouble {

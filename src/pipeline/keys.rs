@@ -11,11 +11,11 @@ use rdkafka::error::KafkaResult;
 use rdkafka::message::Message;
 
 use super::Shared;
-use super::task::Task;
 use crate::config::read_keyset;
 use crate::domain::pseudonym::KeyRing;
 use crate::kafka::consumer::{Follower, Polled};
 use crate::kafka::probe::Probe;
+use crate::task::Task;
 
 /// Raw ids held of a partition for the batches to come: bounds memory to 512 bytes each.
 const IDS_HELD: usize = 2_000;

@@ -6,20 +6,17 @@
 pub mod accept;
 mod alone;
 mod assignment;
-pub mod barrier;
+mod bounds;
 mod commit;
 pub mod crash;
 mod identity;
-mod intake;
 mod keys;
 pub mod loss_words;
 mod orphans;
 mod publish;
 mod receive;
 mod report;
-mod silence;
 mod survey;
-mod task;
 mod transaction;
 mod watch;
 mod worker;
@@ -37,6 +34,7 @@ use crate::failure::{Failure, Result};
 use crate::http::Status;
 use crate::kafka::probe::Probe;
 use crate::kafka::topics::{self, Counts};
+use crate::task::Bounds;
 use crate::telemetry::metrics::Metrics;
 use crate::wire::{ClickReader, ConsentReader};
 use identity::Identity;
@@ -67,6 +65,7 @@ pub(crate) struct Shared {
     counts: Counts,
     click_reader: ClickReader,
     consent_reader: ConsentReader,
+    bounds: Bounds,
     metrics: Arc<Metrics>,
     status: Arc<Status>,
     clock: Arc<dyn Clock>,
@@ -159,6 +158,7 @@ fn share(start: Start, counts: Counts, purposes: &[String]) -> Shared {
         ),
         click_reader: ClickReader::new(start.rulebook.fields, partitioner, counts.inputs),
         consent_reader: ConsentReader::new(partitioner, counts.inputs),
+        bounds: bounds::of(&config.consent),
         metrics: start.metrics,
         status: start.status,
         clock: start.clock,

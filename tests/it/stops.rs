@@ -83,10 +83,7 @@ fn who_may_have_opted_out_in_lost_consent_is_withheld_until_their_consent_is_rea
     assert_eq!(live(&shop, OFFERS), keys(OFFERS, &["lee"]));
 
     // The consent source writes every current record again: the same versions as ever.
-    kafka.produce([
-        shop.consent(&consent("kim", 2, "DENIED", &PURPOSES)),
-        shop.consent(&max),
-    ]);
+    kafka.produce([shop.consent(&consent("kim", 2, "DENIED", &PURPOSES)), shop.consent(&max)]);
     let places = ["kim", "max"].map(clicked);
     let audit = whole(&shop);
     let verdicts = places.map(|place| audit.clicks[&place].verdicts[OFFERS].clone());
