@@ -64,6 +64,11 @@ pub fn loss_key(sequence: i64) -> Vec<u8> {
     format!("l/{sequence}").into_bytes()
 }
 
+/// The first record of every bucket: without a value, it takes what was restored of the bucket before.
+pub fn bucket_heads() -> impl Iterator<Item = Vec<u8>> {
+    (0..BUCKETS).map(|bucket| bucket_key(bucket, 0))
+}
+
 /// Is this key of evidence, which a lost state's successor keeps?
 pub fn is_evidence(key: &[u8]) -> bool {
     key.starts_with(b"r/") || key.starts_with(b"l/")

@@ -16,7 +16,7 @@ use crate::domain::audit::chain::GENESIS;
 use crate::domain::pseudonym::Pseudonym;
 use crate::domain::time::Timestamp;
 use crate::engine::loss::{AuditHead, Losses, sequence_of};
-use crate::engine::store::is_evidence;
+use crate::engine::store::{bucket_heads, is_evidence};
 use crate::engine::{Accepted, ORPHANS_PER_BATCH_MAX, Orphan, Partition, Restore, Salvage};
 use crate::failure::{Exit, Failure, Result};
 use crate::kafka::probe::Probe;
@@ -178,8 +178,9 @@ impl Recovery {
         let head = self.head(partition, losses);
         let restore = Restore::recovered(partition, salvage, &head, &setup);
         let mut engine = restore.finish(setup).map_err(|refusal| failure_of(refused(&refusal)))?;
-        let wiped: Vec<Vec<u8>> =
-            keys.iter().filter(|key| !is_evidence(key) && **key != b"meta").cloned().collect();
+        // Heads of buckets last: they take what the deltas before them brought.
+        let left = keys.iter().filter(|key| !is_evidence(key) && **key != b"meta").cloned();
+        let wiped: Vec<Vec<u8>> = left.chain(bucket_heads()).collect();
         let purposes = Arc::clone(&self.orphans.purposes);
         let orphans: Vec<Orphan> = self.orphans.of(partition).to_vec();
         let mut chunks = orphans.chunks(ORPHANS_PER_BATCH_MAX);

@@ -22,7 +22,8 @@ pub const ASKED_FOR: Duration = Duration::from_secs(10);
 /// What was read of a partition's state.
 pub struct Gathered {
     restore: Restore,
-    malformed: Option<Malformed>,
+    /// By key: records that can't be read, and that no later one replaced.
+    malformed: BTreeMap<Vec<u8>, Malformed>,
     /// All keys that have a value.
     pub keys: BTreeSet<Vec<u8>>,
 }
@@ -37,7 +38,7 @@ pub fn gather(
 ) -> Result<BTreeMap<i32, Gathered>, Trouble> {
     let empty = |&partition: &i32| {
         let (restore, keys) = (Restore::new(partition), BTreeSet::new());
-        (partition, Gathered { restore, malformed: None, keys })
+        (partition, Gathered { restore, malformed: BTreeMap::new(), keys })
     };
     let mut gathered: BTreeMap<i32, Gathered> = partitions.iter().map(empty).collect();
     let take = |partition: i32, key: &[u8], value: Option<&[u8]>| {
@@ -47,8 +48,14 @@ pub fn gather(
         } else if keys {
             of_it.keys.remove(key);
         }
-        if let Err(error) = of_it.restore.apply(key, value) {
-            of_it.malformed.get_or_insert(error);
+        match (of_it.restore.apply(key, value), value) {
+            (Err(error), Some(_)) => {
+                of_it.malformed.insert(key.to_vec(), error);
+            }
+            // Overwritten, or removed: a later record wins.
+            _ => {
+                of_it.malformed.remove(key);
+            }
         }
     };
     restore::read_state(config, probe, partitions, take, wanted)?;
@@ -58,7 +65,7 @@ pub fn gather(
 impl Gathered {
     /// The partition as its state has it; the inner error: why that is none that can be gone on from.
     pub fn finish(self, shared: &Shared) -> Result<Result<Partition, String>, Trouble> {
-        if let Some(malformed) = self.malformed {
+        if let Some(malformed) = self.malformed.values().next() {
             return Ok(Err(malformed.to_string()));
         }
         match self.restore.finish(shared.setup()) {

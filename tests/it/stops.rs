@@ -189,8 +189,8 @@ fn a_damaged_state_of_one_partition_leaves_the_others_alone() {
         .map(|(_, who)| who)
         .collect();
     assert!(!damaged.is_empty() && damaged.len() < 12, "{damaged:?}");
-    let torn = Message::new(shop.topic("assent-state")).partition(1).key("b/7/0").value("torn");
-    kafka.produce([torn]);
+    let torn = |key| Message::new(shop.topic("assent-state")).partition(1).key(key).value("torn");
+    kafka.produce([torn("b/7/0"), torn("no key of ours")]);
 
     let told = stopped(&shop);
     assert!(told.contains("partition 1") && !told.contains("partition 0"), "{told}");
