@@ -57,6 +57,7 @@ pub(super) fn prepare(config: &Arc<Config>) -> Result<Start> {
         metrics: Arc::new(Metrics::new()),
         status: Arc::new(Status::new(workers, max_sync_lag, clock.clone())),
         clock,
+        has_topic_ids: true,
     })
 }
 

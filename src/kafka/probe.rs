@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaResult;
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::groups::GroupInfo;
 use rdkafka::metadata::Metadata;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -61,7 +61,12 @@ impl Probe {
     pub fn input_ids(&self, topics: &Topics, timeout: Duration) -> KafkaResult<TopicIds> {
         self.serve();
         let names = [topics.clickstream.as_str(), topics.consent.as_str()];
-        let ids = topic_ids(self.consumer.client(), &names, timeout)?;
+        let ids = match topic_ids(self.consumer.client(), &names, timeout) {
+            Err(KafkaError::AdminOp(
+                RDKafkaErrorCode::UnsupportedFeature | RDKafkaErrorCode::UnsupportedVersion,
+            )) => return Ok(TopicIds::default()),
+            answer => answer?,
+        };
         let id = |name: &str| ids.get(name).copied().unwrap_or_default();
         Ok(TopicIds { clicks: id(&topics.clickstream), consent: id(&topics.consent) })
     }

@@ -134,7 +134,7 @@ pub fn find_loss(
     let topics = &shared.config.topics;
     let clicks = survey::ranges(probe, &topics.clickstream, &partitions)?;
     let consent = survey::ranges(probe, &topics.consent, &partitions)?;
-    let ids = probe.input_ids(topics, survey::ASKED_FOR)?;
+    let ids = shared.input_ids(probe, survey::ASKED_FOR)?;
     let mut lost = BTreeMap::new();
     for (&partition, task) in tasks {
         let received = task.received();

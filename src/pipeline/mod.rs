@@ -24,12 +24,16 @@ mod worker;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rdkafka::error::KafkaResult;
 
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::pseudonym::KeyRing;
 use crate::domain::rules::Rulebook;
 use crate::engine::Setup;
+use crate::engine::loss::TopicIds;
 use crate::failure::{Failure, Result};
 use crate::http::Status;
 use crate::kafka::probe::Probe;
@@ -52,6 +56,8 @@ pub struct Start {
     pub metrics: Arc<Metrics>,
     pub status: Arc<Status>,
     pub clock: Arc<dyn Clock>,
+    /// Can the brokers say which topic stands under a name? librdkafka's mock cluster can't.
+    pub has_topic_ids: bool,
 }
 
 /// What the workers share: nothing that any of them changes, but the stop; the watch over the keyset
@@ -71,6 +77,7 @@ pub(crate) struct Shared {
     clock: Arc<dyn Clock>,
     oldest_opt_outs: OldestOptOuts,
     stopping: AtomicBool,
+    has_topic_ids: bool,
     /// Why the watch over the topics ends the run.
     stop_for: Mutex<Option<Failure>>,
 }
@@ -88,6 +95,14 @@ impl Shared {
     fn replace_setup(&self, setup: Arc<Setup>) {
         *self.setup.write().unwrap_or_else(PoisonError::into_inner) = setup;
         self.generation.fetch_add(1, Ordering::Release);
+    }
+
+    /// Which topics the inputs are now.
+    fn input_ids(&self, probe: &Probe, timeout: Duration) -> KafkaResult<TopicIds> {
+        if !self.has_topic_ids {
+            return Ok(TopicIds::default());
+        }
+        probe.input_ids(&self.config.topics, timeout)
     }
 
     /// Ends the run with this failure, unless another came first.
@@ -164,6 +179,7 @@ fn share(start: Start, counts: Counts, purposes: &[String]) -> Shared {
         clock: start.clock,
         oldest_opt_outs: OldestOptOuts::default(),
         stopping: AtomicBool::new(false),
+        has_topic_ids: start.has_topic_ids,
         stop_for: Mutex::new(None),
         counts,
         config,

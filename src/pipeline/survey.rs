@@ -122,7 +122,7 @@ impl Survey {
         };
         Ok(Self {
             group: committed.map(mark).collect(),
-            topics: probe.input_ids(topics, ASKED_FOR)?,
+            topics: shared.input_ids(probe, ASKED_FOR)?,
             audit: audit_heads::read_heads(&shared.config, probe, partitions, wanted)?,
             clicks: ranges(probe, &topics.clickstream, partitions)?,
             consent: ranges(probe, &topics.consent, partitions)?,

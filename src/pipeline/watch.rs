@@ -19,8 +19,7 @@ const ASKED_FOR: Duration = Duration::from_secs(5);
 
 /// Looks until the service stops; the topics are those that it was started with.
 pub fn run(shared: &Shared, probe: &Probe) {
-    let topics = &shared.config.topics;
-    let mut known = probe.input_ids(topics, ASKED_FOR).unwrap_or_default();
+    let mut known = shared.input_ids(probe, ASKED_FOR).unwrap_or_default();
     let mut naps = 0;
     while !shared.is_stopping() {
         std::thread::sleep(NAP);
@@ -45,7 +44,7 @@ fn look_at_topics(
         return Err(change);
     }
     let names = &shared.config.topics;
-    let Ok(found) = probe.input_ids(names, ASKED_FOR) else { return Ok(()) };
+    let Ok(found) = shared.input_ids(probe, ASKED_FOR) else { return Ok(()) };
     let pairs = [
         (&names.clickstream, &mut known.clicks, found.clicks),
         (&names.consent, &mut known.consent, found.consent),
