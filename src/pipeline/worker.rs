@@ -64,6 +64,7 @@ pub struct Worker {
     pub(super) generation: u64,
     /// Live keys may be under a key that is no longer emitted.
     pub(super) wants_sweep: bool,
+    pub(super) sweep_not_before: Instant,
     pub(super) sweep: Option<Sweep>,
 }
 
@@ -90,6 +91,7 @@ impl Worker {
             report: Report::of(number),
             generation: 0,
             wants_sweep: false,
+            sweep_not_before: now,
             sweep: None,
             shared,
         })

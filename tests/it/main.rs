@@ -28,5 +28,6 @@ mod preflight;
 mod privacy;
 mod proxy;
 mod rig;
+mod rotation;
 mod rulebook;
 mod stops;
