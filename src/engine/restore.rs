@@ -239,10 +239,12 @@ impl Partition {
         for token in tokens {
             let Some(subject) = self.subjects.get_mut(token) else { continue };
             self.stats.add(subject, self.mandate.edition);
-            if self.mandate.is_outdated(subject) {
+            // The sweep after a new rulebook comes to those by itself, so many a batch.
+            let outdated = self.mandate.is_outdated(subject);
+            if outdated {
                 self.outdated.insert(token);
             }
-            subject.due = if lease::is_behind(subject, &self.mandate, now) {
+            subject.due = if !outdated && lease::is_behind(subject, &self.mandate, now) {
                 now
             } else {
                 lease::next_due(subject, &self.mandate, now)

@@ -27,6 +27,7 @@ mod pipeline;
 mod preflight;
 mod privacy;
 mod proxy;
+mod revision;
 mod rig;
 mod rotation;
 mod rulebook;
