@@ -20,13 +20,15 @@
 //!
 //! # The modules, each using only those before it
 //!
-//! [`domain`] (pure nouns and rules) ← [`wire`] (bytes) and [`engine`] (a partition's state; pure) ←
+//! [`domain`] (pure nouns and rules) ← [`wire`] (bytes) ← [`verify`] (a second opinion on what lies in
+//! the topics; pure) and [`engine`] (a partition's state; pure) ←
 //! [`config`], [`failure`], [`clock`] ← [`kafka`], [`telemetry`], [`http`] ← [`pipeline`] ← [`demo`] ←
 //! [`cli`]. The pure ones build without the feature `service` and know no clock, randomness, I/O,
 //! threads, Kafka or metrics. docs/ARCHITECTURE.md has the map.
 
 pub mod domain;
 pub mod engine;
+pub mod verify;
 pub mod wire;
 
 #[cfg(feature = "service")]

@@ -29,3 +29,4 @@ mod privacy;
 mod proxy;
 mod rig;
 mod rulebook;
+mod verify;
