@@ -20,24 +20,17 @@
 //!
 //! # The modules, each using only those before it
 //!
-<<<<<<< HEAD
 //! [`domain`] (pure nouns and rules) ← [`wire`] (bytes) ← [`verify`] (a second opinion on what lies in
 //! the topics; pure) and [`engine`] (a partition's state; pure) ←
-=======
-//! [`domain`] (pure nouns and rules) ← [`wire`] (bytes) and [`engine`] (a partition's state; pure) ←
 //! [`task`] (what a batch of a partition may hold; pure) ←
->>>>>>> main
 //! [`config`], [`failure`], [`clock`] ← [`kafka`], [`telemetry`], [`http`] ← [`pipeline`] ← [`demo`] ←
 //! [`cli`]. The pure ones build without the feature `service` and know no clock, randomness, I/O,
 //! threads, Kafka or metrics. docs/ARCHITECTURE.md has the map.
 
 pub mod domain;
 pub mod engine;
-<<<<<<< HEAD
-pub mod verify;
-=======
 pub mod task;
->>>>>>> main
+pub mod verify;
 pub mod wire;
 
 #[cfg(feature = "service")]
