@@ -16,6 +16,7 @@ mod segments;
 mod state;
 pub mod stdout;
 mod topics;
+mod verify;
 mod when;
 
 use std::collections::BTreeMap;
@@ -77,6 +78,7 @@ enum Command {
     Heartbeat(heartbeat::Args),
     Segments(segments::Args),
     State(state::Args),
+    Verify(verify::Args),
 }
 
 impl Command {
@@ -94,6 +96,7 @@ impl Command {
             Self::Heartbeat(args) => heartbeat::execute(args, globals),
             Self::Segments(args) => segments::execute(args, globals),
             Self::State(args) => state::execute(args, globals),
+            Self::Verify(args) => verify::execute(args, globals),
         }
     }
 }

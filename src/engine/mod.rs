@@ -4,6 +4,7 @@
 
 mod accept;
 mod check;
+mod claim;
 pub mod commit;
 pub mod input;
 mod layout;
@@ -32,6 +33,7 @@ pub mod window;
 mod work;
 
 pub use accept::{Accepted, ORPHANS_PER_BATCH_MAX, Orphan};
+pub use claim::Claim;
 pub use partition::{Partition, Positions, Setup};
 pub use restore::{Refusal, Restore, Salvage};
 pub use stats::{Stats, SubjectKind};

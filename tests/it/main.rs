@@ -32,3 +32,4 @@ mod rig;
 mod rotation;
 mod rulebook;
 mod stops;
+mod verify;
