@@ -12,7 +12,7 @@ use super::standing::{Kept, Mark, Standing, Terms};
 use super::subjects::{Place, Subject, Subjects};
 use super::{Horizon, Rulebooks};
 use crate::domain::audit::verify::{ChainVerifier, FaultKind, Link};
-use crate::domain::audit::{AuditBatch, AuditEntry, Sha256Hash, chain};
+use crate::domain::audit::{AuditBatch, AuditEntry, Sha256Hash, chain, loss};
 use crate::domain::intake::ConsentBody;
 use crate::domain::invariants::{self, Invariant};
 use crate::domain::outcome::InputKind;
@@ -62,6 +62,9 @@ pub struct Partition<'a> {
     pub(super) progress: Option<Progress>,
     /// Does the audit that is read begin with the first batch there was, without a gap so far?
     pub(super) whole: bool,
+    /// The batch that records the last accepted loss: what was decided up to it is judged by the
+    /// chain alone, since offsets and consent begin anew behind it.
+    loss: Option<i64>,
     /// Audit entries of consent that the changelog no longer holds were met.
     pub(super) compacted: bool,
     /// Outcomes of clicks that are not in the clickstream, with the audit's offset.
@@ -82,12 +85,14 @@ pub(super) struct Sitting<'b> {
 }
 
 impl<'a> Partition<'a> {
-    /// `head`: what the state says of the chain, read before the audit's end was asked for.
+    /// `head`: what the state says of the chain, read before the audit's end was asked for. `loss`: the
+    /// batch that records the last accepted loss.
     pub fn new(
         setup: &'a Setup<'a>,
         number: i32,
         letters: Letters,
         head: Option<(i64, Sha256Hash)>,
+        loss: Option<i64>,
     ) -> Self {
         Self {
             setup,
@@ -97,6 +102,7 @@ impl<'a> Partition<'a> {
             chain: ChainVerifier::new(head),
             progress: None,
             whole: false,
+            loss,
             compacted: false,
             absent: Vec::new(),
             absent_left_off: 0,
@@ -133,6 +139,14 @@ impl<'a> Partition<'a> {
         let is_first = self.chain.first_sequence().is_none();
         let AuditBatch { sequence, previous, .. } = batch;
         let continues = self.chain.push(Link { sequence, previous, hash, offset: record.offset });
+        if let Some(lost_at) = self.loss.filter(|&lost_at| sequence <= lost_at) {
+            if sequence == lost_at && loss::statement(&batch.rulebook).is_none() {
+                let detail = "the state names a loss here that the audit does not record";
+                findings.violation(Invariant::Provable, place, detail);
+            }
+            findings.unchecked(Unchecked::BeforeLoss, 1);
+            return None;
+        }
         if is_first && sequence == 0 {
             self.whole = true;
             self.subjects.iter_mut().for_each(|it| it.standing = Standing::NOTHING);

@@ -15,6 +15,7 @@ use crate::support::{
     self, Finished, Message, Plan, Record, Service, Shop, consent, latest, pseudonym, view,
     wait_until, with,
 };
+use crate::verify::assert_sound;
 
 const WITHIN: Duration = Duration::from_secs(60);
 const ADS: &str = "partner-advertising";
@@ -384,11 +385,14 @@ fn meta(shop: &Shop<'_>) -> Vec<Vec<u8>> {
     shop.committed("assent-state").into_iter().filter_map(of_it).collect()
 }
 
-/// The audit, followed from its first batch, once all that the inputs still hold has its outcome.
+/// The audit, followed from its first batch, once all that the inputs still hold has its outcome; and
+/// `assent verify` finds nothing.
 fn whole(shop: &Shop<'_>) -> Audit {
-    wait_until(WITHIN, "every input that is there audited", || {
+    let audit = wait_until(WITHIN, "every input that is there audited", || {
         Some(audit::read(shop)).filter(|audit| audit.is_whole(shop))
-    })
+    });
+    assert_sound(shop);
+    audit
 }
 
 fn remove_before(shop: &Shop<'_>, topic: &str, offset: i64) {

@@ -81,7 +81,8 @@ impl Passes<'_> {
         };
         let letters = self.letters_of(number)?;
         let head = self.evidence.heads.get(&number).copied();
-        let mut partition = Partition::new(&setup, number, letters, head);
+        let loss = self.evidence.losses.get(&number).copied();
+        let mut partition = Partition::new(&setup, number, letters, head, loss);
         let mut sink = |purpose: usize, pseudonym: Pseudonym, row: Row| {
             if let Some(bucket) = self.bucket(purpose, pseudonym) {
                 spill.put(bucket, pseudonym, row);
