@@ -22,6 +22,7 @@ mod deploy;
 mod ecom;
 mod examples;
 mod heartbeat;
+mod misrouted;
 mod moments;
 mod pipeline;
 mod preflight;
