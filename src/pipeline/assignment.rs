@@ -8,7 +8,7 @@ use rdkafka::error::KafkaError;
 
 use super::Shared;
 use crate::domain::binary::Malformed;
-use crate::domain::time::Timestamp;
+use crate::domain::time::Moment;
 use crate::engine::{Partition, Positions, Refusal, Restore};
 use crate::failure::{Exit, Failure};
 use crate::kafka::consumer::{ClickConsumer, Committed};
@@ -61,7 +61,7 @@ pub fn take_up(
     let committed = clicks.committed(partitions, ASKED_FOR)?;
     let engines = restore(shared, probe, partitions, wanted)?;
     let ranges = Ranges::ask(shared, probe, partitions)?;
-    let now = shared.clock.now();
+    let now = shared.clock.moment();
     let mut tasks = BTreeMap::new();
     for (partition, engine) in engines {
         let task = position(shared, partition, engine, committed.get(&partition), &ranges, now);
@@ -152,7 +152,7 @@ fn position(
     mut engine: Partition,
     committed: Option<&Committed>,
     ranges: &Ranges,
-    now: Timestamp,
+    now: Moment,
 ) -> Result<Task, Failure> {
     let topics = &shared.config.topics;
     if let Some(positions) = engine.positions() {

@@ -5,6 +5,7 @@
 
 mod assignment;
 mod bounds;
+mod clock_watch;
 mod commit;
 pub mod crash;
 mod identity;
@@ -31,6 +32,7 @@ use crate::kafka::topics::{self, Counts};
 use crate::task::Bounds;
 use crate::telemetry::metrics::Metrics;
 use crate::wire::{ClickReader, ConsentReader};
+use clock_watch::ClockWatch;
 use identity::Identity;
 use publish::Destinations;
 use report::OldestOptOuts;
@@ -63,6 +65,7 @@ pub(crate) struct Shared {
     metrics: Arc<Metrics>,
     status: Arc<Status>,
     clock: Arc<dyn Clock>,
+    clock_watch: ClockWatch,
     oldest_opt_outs: OldestOptOuts,
     stopping: AtomicBool,
 }
@@ -130,6 +133,7 @@ pub fn start(start: Start) -> Result<Running> {
         bounds: bounds::of(&config.consent),
         metrics: start.metrics,
         status: start.status,
+        clock_watch: ClockWatch::started(start.clock.moment()),
         clock: start.clock,
         oldest_opt_outs: OldestOptOuts::default(),
         stopping: AtomicBool::new(false),

@@ -13,6 +13,8 @@ mod model;
 
 mod audit;
 mod bad_input;
+#[cfg(feature = "crash-points")]
+mod clocks;
 mod commands;
 mod contract;
 #[cfg(feature = "crash-points")]
