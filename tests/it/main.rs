@@ -31,3 +31,4 @@ mod privacy;
 mod proxy;
 mod rig;
 mod rulebook;
+mod verify;
