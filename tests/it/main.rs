@@ -23,6 +23,7 @@ mod demo;
 mod deploy;
 mod ecom;
 mod examples;
+mod flood;
 mod heartbeat;
 mod moments;
 mod pipeline;
