@@ -13,6 +13,8 @@ mod model;
 
 mod audit;
 mod bad_input;
+#[cfg(feature = "crash-points")]
+mod clocks;
 mod commands;
 mod contract;
 #[cfg(feature = "crash-points")]
@@ -21,6 +23,7 @@ mod demo;
 mod deploy;
 mod ecom;
 mod examples;
+mod flood;
 mod heartbeat;
 mod moments;
 mod pipeline;
