@@ -4,7 +4,7 @@ use super::finding::{Findings, Unchecked};
 use super::inputs::{Record, is_foreign_schema};
 use super::partition::{Partition, Sink, Sitting};
 use super::rows::{Row, Written, reason_number};
-use super::standing::{Held, Kept, Mark, Standing};
+use super::standing::{Held, Kept, Mark, Standing, Terms};
 use crate::domain::audit::{AuditEntry, Change, Effect};
 use crate::domain::intake::ConsentBody;
 use crate::domain::invariants::Invariant;
@@ -110,13 +110,10 @@ impl Partition<'_> {
         let Some(subject) = self.subject_of(entry) else { return };
         let standing = &self.subjects.at(subject).standing;
         let now = sitting.batch.decided_at;
-        for (verdict, terms) in entry.verdicts.iter().zip(&sitting.terms) {
-            let Some(terms) = terms.filter(|_| verdict.allows() && standing.is_sure()) else {
-                continue;
-            };
-            if let Some(own) = standing.verdict(terms, None, now).filter(|own| !own.allows()) {
-                findings.violation(Invariant::Consent, place, disagreement(*verdict, own));
-            }
+        let own = |terms| standing.verdict(terms, None, now).filter(|_| standing.is_sure());
+        let wrong = disagreements(entry, sitting, |terms| own(terms));
+        if let Some(detail) = wrong {
+            findings.violation(Invariant::Consent, place, detail);
         }
     }
 
@@ -214,6 +211,7 @@ impl Partition<'_> {
                 let detail =
                     format!("an assignment was written, but the gate says {}", own.symbol());
                 findings.violation(Invariant::Consent, place, detail);
+                self.subjects.at(subject).reported.push(terms.purpose as u16);
             }
             Some(_) if stands => {}
             _ => findings.unchecked(Unchecked::StandingUnknown, 1),
@@ -265,6 +263,20 @@ fn is_laxer(found: Outcome, expected: Outcome) -> bool {
     found != expected && found != Outcome::Unreadable
 }
 
-pub(super) fn disagreement(audited: Verdict, own: Verdict) -> String {
-    format!("the audit says {}, but the gate says {}", audited.symbol(), own.symbol())
+/// Each purpose that the audit allows, and the gate withholds, as one text.
+pub(super) fn disagreements(
+    entry: &AuditEntry,
+    sitting: &Sitting<'_>,
+    mut own: impl FnMut(Terms) -> Option<Verdict>,
+) -> Option<String> {
+    let allowed = entry.verdicts.iter().zip(&sitting.terms).zip(&sitting.batch.purposes);
+    let wrong: Vec<String> = allowed
+        .filter(|((verdict, _), _)| verdict.allows())
+        .filter_map(|((verdict, terms), id)| {
+            let own = own((*terms)?).filter(|own| !own.allows())?;
+            let (audited, own) = (verdict.symbol(), own.symbol());
+            Some(format!("{id}: the audit says {audited}, the gate says {own}"))
+        })
+        .collect();
+    (!wrong.is_empty()).then(|| wrong.join("; "))
 }

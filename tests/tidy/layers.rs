@@ -26,12 +26,8 @@ const ORDER: &[&str] = &[
 ];
 
 /// Neighbors that don't know each other, although the order would let them: (who, whom).
-const APART: &[(&str, &str)] = &[
-    ("engine", "wire"),
-    ("engine", "verify"),
-    ("telemetry", "kafka"),
-    ("http", "kafka"),
-];
+const APART: &[(&str, &str)] =
+    &[("engine", "wire"), ("engine", "verify"), ("telemetry", "kafka"), ("http", "kafka")];
 
 const PURE: &[&str] = &["domain", "wire", "verify", "engine", "task"];
 

@@ -1,6 +1,8 @@
 //! `assent verify` on a real Kafka: nothing is found in what Assent wrote, whatever happened to it, and
 //! every kind of violation is found where it lies.
 
+mod forged;
+
 use serde_json::{Value, json};
 
 use crate::bad_input;
