@@ -212,6 +212,16 @@ fn what_somebody_else_wrote_is_found_in_the_segments() {
         again = foreign(records, &key, first.value);
     });
     forgery.expect(&[place(&forgery, "INV-4", again), place(&forgery, "INV-5", again)], &[]);
+}
+
+#[test]
+fn a_raw_identifier_and_a_lost_record_are_found_in_the_segments() {
+    let kafka = kafka_or_skip!();
+    let shop = rested(kafka);
+    let place = |forgery: &Forgery<'_, '_>, invariant: &str, (partition, offset): (i32, i64)| {
+        format!("{invariant} {}/{partition}/{offset}", forgery.topic(&format!("segments.{OFFERS}")))
+    };
+    let stranger = pseudonym(OFFERS, "nobody-of-the-changelog");
 
     // Raw identifiers, as a key, in a value and in a header.
     let [mut as_key, mut in_value, mut in_header] = [(0, 0); 3];
