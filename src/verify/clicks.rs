@@ -54,6 +54,9 @@ impl Partition<'_> {
             findings.violation(Invariant::Accounted, place, detail);
         }
         let subject = self.bind_signal(&click, now);
+        if let (Some(subject), Some(token)) = (subject, entry.subject) {
+            self.subjects.learn(token, subject);
+        }
         if entry.outcome == Outcome::Decided {
             self.compare_verdicts(entry, &click, subject, sitting, place, findings);
         }

@@ -3,7 +3,7 @@
 use super::finding::{Findings, Unchecked};
 use super::inputs::{Record, is_foreign_schema};
 use super::partition::{Partition, Sink, Sitting};
-use super::rows::{Row, Written, reason_number};
+use super::rows::{Row, UNPLACED, Written, reason_number};
 use super::standing::{Held, Kept, Mark, Standing, Terms};
 use crate::domain::audit::{AuditEntry, Change, Effect};
 use crate::domain::intake::ConsentBody;
@@ -31,6 +31,9 @@ impl Partition<'_> {
         if of_somebody && entry.subject.is_some_and(|token| self.names_another(&token, subject)) {
             let detail = "the audit names another subject than the record's key";
             findings.violation(Invariant::Accounted, place, detail);
+        }
+        if let (Some(subject), Some(token)) = (subject.filter(|_| of_somebody), entry.subject) {
+            self.subjects.learn(token, subject);
         }
         let expected = match reading.body() {
             ConsentBody::Heartbeat { .. } => None,
@@ -171,13 +174,17 @@ impl Partition<'_> {
             let detail = "an assignment was written while consent was stale";
             findings.violation(Invariant::Consent, place, detail);
         }
+        let (offset, decided_at) = (sitting.offset, sitting.batch.decided_at);
+        let row = Row::Effect { partition: self.number, offset, decided_at, written };
         let Some(subject) = self.subject_of(entry) else {
-            return findings.unchecked(Unchecked::SubjectUnknown, 1);
+            findings.unchecked(Unchecked::SubjectUnknown, 1);
+            return sink(purpose, UNPLACED, row);
         };
         let version = effect.key_version;
         let key = &self.subjects.at(subject).key;
         let Some(pseudonym) = self.setup.keys.pseudonym(version, purpose, key) else {
-            return findings.unchecked(Unchecked::KeyEmptied, 1);
+            findings.unchecked(Unchecked::KeyEmptied, 1);
+            return sink(purpose, UNPLACED, row);
         };
         if is_assignment {
             self.judge_assignment(entry, effect, subject, sitting, findings);
@@ -187,9 +194,7 @@ impl Partition<'_> {
         if is_assignment {
             live.push((purpose as u16, version));
         }
-        let (offset, decided_at) = (sitting.offset, sitting.batch.decided_at);
-        let partition = self.number;
-        sink(purpose, pseudonym, Row::Effect { partition, offset, decided_at, written });
+        sink(purpose, pseudonym, row);
     }
 
     /// INV-1: nothing is assigned while the gate withholds.
