@@ -84,7 +84,8 @@ impl Passes<'_> {
         };
         let letters = self.letters_of(number)?;
         let head = self.evidence.heads.get(&number).copied();
-        let mut partition = Partition::new(&setup, number, letters, head);
+        let loss = self.evidence.losses.get(&number).copied();
+        let mut partition = Partition::new(&setup, number, letters, head, loss);
         let mut sink = |purpose: usize, pseudonym: Pseudonym, row: Row| {
             if let Some(bucket) = self.bucket(purpose, pseudonym) {
                 spill.put(bucket, pseudonym, row);
@@ -155,6 +156,10 @@ impl Passes<'_> {
             self.bar.inc(1);
             let Some(batch) = partition.open(&record, &mut outcome.findings) else { continue };
             self.check_key_version(batch.key_version)?;
+            if partition.is_before_loss(&batch) {
+                partition.unjudged(record.offset, &batch, sink, &mut outcome.findings);
+                continue;
+            }
             let click = match &mut click {
                 Some(click) => click,
                 None => {
