@@ -21,12 +21,14 @@
 //! # The modules, each using only those before it
 //!
 //! [`domain`] (pure nouns and rules) ← [`wire`] (bytes) and [`engine`] (a partition's state; pure) ←
+//! [`task`] (what a batch of a partition may hold; pure) ←
 //! [`config`], [`failure`], [`clock`] ← [`kafka`], [`telemetry`], [`http`] ← [`pipeline`] ← [`demo`] ←
 //! [`cli`]. The pure ones build without the feature `service` and know no clock, randomness, I/O,
 //! threads, Kafka or metrics. docs/ARCHITECTURE.md has the map.
 
 pub mod domain;
 pub mod engine;
+pub mod task;
 pub mod wire;
 
 #[cfg(feature = "service")]

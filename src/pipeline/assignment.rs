@@ -7,7 +7,6 @@ use std::time::Duration;
 use rdkafka::error::KafkaError;
 
 use super::Shared;
-use super::task::{Offsets, Task};
 use crate::domain::binary::Malformed;
 use crate::domain::time::Timestamp;
 use crate::engine::{Partition, Positions, Refusal, Restore};
@@ -16,6 +15,7 @@ use crate::kafka::consumer::{ClickConsumer, Committed};
 use crate::kafka::probe::Probe;
 use crate::kafka::restore::{self, Interrupted};
 use crate::kafka::topics;
+use crate::task::{Offsets, Task};
 
 const ASKED_FOR: Duration = Duration::from_secs(10);
 

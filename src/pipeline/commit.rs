@@ -1,21 +1,21 @@
 //! A worker's batches: questions to the broker, when to cut, one transaction over all partitions
 //! that have something, and what follows from its end.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::Shared;
 use super::assignment::{self, Trouble};
-use super::barrier::Question;
 use super::crash::crash_point;
 use super::report;
-use super::task::Wish;
-use super::transaction::{Batch, Part, Surroundings};
+use super::transaction::Surroundings;
 use super::worker::Worker;
 use crate::engine::commit::{Ending, Event, Fault};
 use crate::failure::Result;
 use crate::kafka::consumer::ClickConsumer;
 use crate::kafka::probe::Probe;
+use crate::task::Wish;
+use crate::task::barrier::Question;
+use crate::task::batch::{Batch, Found, Part};
 
 /// The broker is asked at least this often, also without clicks (design, section 7).
 const ASK_EVERY: Duration = Duration::from_millis(500);
@@ -135,26 +135,28 @@ impl Worker {
 
     fn is_due(&self, everything: bool) -> bool {
         let now = self.now();
-        let config = &self.shared.config;
-        let wish = self.tasks.values().map(|task| task.wish(config, now)).max();
+        let bounds = &self.shared.bounds;
+        let wish = self.tasks.values().map(|task| task.wish(bounds, now)).max();
         let since = self.shared.clock.instant().saturating_duration_since(self.committed_at);
         match wish {
             None | Some(Wish::Nothing) => false,
             Some(Wish::AtOnce) => true,
-            Some(Wish::Regular) => everything || since >= config.pipeline.commit_interval,
+            Some(Wish::Regular) => {
+                everything || since >= self.shared.config.pipeline.commit_interval
+            }
         }
     }
 
     /// Cuts and decides a batch of every partition that wants one.
     fn decide(&mut self) -> Batch {
         let wall = self.now();
-        let config = &self.shared.config;
+        let bounds = &self.shared.bounds;
         let mut batch = Batch::default();
         for (&partition, task) in &mut self.tasks {
-            if task.wish(config, wall) == Wish::Nothing {
+            if task.wish(bounds, wall) == Wish::Nothing {
                 continue;
             }
-            let cut = task.cut(config, wall);
+            let cut = task.cut(bounds, wall);
             let sequence_before = task.engine.positions().map(|p| p.next_sequence);
             let output = task.decide(&cut, &self.shared.click_reader, wall);
             if output.outputs.is_empty() {
@@ -245,13 +247,10 @@ fn landed(
     if found.len() < partitions.len() {
         found = positions_of_state(shared, probe, &partitions)?;
     }
-    judge(batch, &found)
+    batch.landed(&found).inspect_err(|_| {
+        tracing::error!("what is committed is neither before nor after the batch at hand");
+    })
 }
-
-/// Next click and next sequence of each partition, as they are committed.
-type Found = BTreeMap<i32, Option<Position>>;
-
-type Position = (i64, i64);
 
 fn positions_of_state(
     shared: &Shared,
@@ -270,26 +269,5 @@ fn positions_of_state(
             Err(Fault::Evicted)
         }
         Err(Trouble::Again(_) | Trouble::Wait(_) | Trouble::Unwanted) => Err(Fault::Replace),
-    }
-}
-
-/// All partitions of a transaction say the same: after it, or before it. Anything else is
-/// another's work, and what this worker remembers is worth nothing.
-///
-/// The click is compared too: a new owner's first batch has the sequence that ours would have had.
-fn judge(batch: &Batch, found: &Found) -> std::result::Result<bool, Fault> {
-    let says = |agrees: &dyn Fn(&Part, Option<Position>) -> bool| {
-        batch
-            .parts
-            .iter()
-            .all(|(partition, part)| found.get(partition).is_some_and(|&at| agrees(part, at)))
-    };
-    if says(&|part, at| at == Some((part.output.next_click, part.output.next_sequence))) {
-        Ok(true)
-    } else if says(&|part, at| at.map(|(_, sequence)| sequence) == part.sequence_before) {
-        Ok(false)
-    } else {
-        tracing::error!("what is committed is neither before nor after the batch at hand");
-        Err(Fault::Evicted)
     }
 }

@@ -1,18 +1,7 @@
-//! Named points at which a test can end the process, as a power cut would. Without the feature
+//! The named points (`task::crash`) at which a test can end the process, as a power cut would. Without the feature
 //! `crash-points` they are nothing.
 
-/// Every point, in the order of a batch's life.
-pub const POINTS: [&str; 9] = [
-    "after_init",
-    "after_restore",
-    "after_decide",
-    "after_begin",
-    "after_produce",
-    "after_send_offsets",
-    "after_commit",
-    "after_abort",
-    "after_read_back",
-];
+use crate::task::crash::POINTS;
 
 /// Ends the process here where `ASSENT_CRASH_AT` names the point.
 #[cfg(feature = "crash-points")]

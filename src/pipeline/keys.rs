@@ -11,11 +11,11 @@ use rdkafka::error::KafkaResult;
 use rdkafka::message::Message;
 
 use super::Shared;
-use super::task::Task;
 use crate::config::read_keyset;
 use crate::domain::pseudonym::KeyRing;
 use crate::kafka::consumer::{Follower, Polled};
 use crate::kafka::probe::Probe;
+use crate::task::Task;
 
 /// A rotation is noticed within 10 s (design, section 4): half of it, so that a look may be late.
 const LOOK_EVERY: Duration = Duration::from_secs(5);

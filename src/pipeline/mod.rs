@@ -4,17 +4,14 @@
 //! as the answer → its batch is cut, decided, written and committed → forgotten, and counted.
 
 mod assignment;
-pub mod barrier;
+mod bounds;
 mod commit;
 pub mod crash;
 mod identity;
-mod intake;
 mod keys;
 mod publish;
 mod receive;
 mod report;
-mod silence;
-mod task;
 mod transaction;
 mod worker;
 
@@ -31,6 +28,7 @@ use crate::failure::{Failure, Result};
 use crate::http::Status;
 use crate::kafka::probe::Probe;
 use crate::kafka::topics::{self, Counts};
+use crate::task::Bounds;
 use crate::telemetry::metrics::Metrics;
 use crate::wire::{ClickReader, ConsentReader};
 use identity::Identity;
@@ -61,6 +59,7 @@ pub(crate) struct Shared {
     counts: Counts,
     click_reader: ClickReader,
     consent_reader: ConsentReader,
+    bounds: Bounds,
     metrics: Arc<Metrics>,
     status: Arc<Status>,
     clock: Arc<dyn Clock>,
@@ -128,6 +127,7 @@ pub fn start(start: Start) -> Result<Running> {
         ),
         click_reader: ClickReader::new(start.rulebook.fields, partitioner, counts.inputs),
         consent_reader: ConsentReader::new(partitioner, counts.inputs),
+        bounds: bounds::of(&config.consent),
         metrics: start.metrics,
         status: start.status,
         clock: start.clock,

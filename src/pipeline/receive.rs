@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 
 use super::assignment;
-use super::intake::{HeldConsent, ReceivedClick};
-use super::task::{CONSENTS_PER_BATCH, Task};
 use super::worker::Worker;
 use crate::domain::time::Timestamp;
 use crate::failure::Result;
 use crate::kafka::consumer::Polled;
 use crate::kafka::forwarder::{self, FORWARDED, Misrouted};
+use crate::task::held::{HeldConsent, ReceivedClick};
+use crate::task::{CONSENTS_PER_BATCH, Task};
 use crate::wire::Inbound;
 
 /// Clicks held back take at most this a worker (design, section 7).

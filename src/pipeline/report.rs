@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use super::Shared;
-use super::barrier::Question;
-use super::task::Task;
-use super::transaction::{Batch, Part};
 use crate::domain::time::{Span, Timestamp};
 use crate::engine::output::{BatchOutput, InputTopic};
 use crate::http::PartitionStatus;
+use crate::task::Task;
+use crate::task::barrier::Question;
+use crate::task::batch::{Batch, Part};
 use crate::wire::ConsentReading;
 
 /// How often the gauges and the status are brought up to date.
@@ -95,7 +95,7 @@ impl OldestOptOuts {
 fn report_partition(shared: &Shared, task: &Task, now: Timestamp) {
     let label = task.partition.to_string();
     let lag = task.barrier.lag(now).0 as f64 / 1_000.0;
-    let gate_open = task.gate_open(&shared.config, now);
+    let gate_open = task.gate_open(&shared.bounds, now);
     let metrics = &shared.metrics;
     metrics.consent_sync_lag_seconds.with_label_values(&[&label]).set(lag);
     metrics

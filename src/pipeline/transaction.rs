@@ -3,17 +3,16 @@
 //! Every step is one call with a time-out of its own; what went wrong comes back as an event, and
 //! the protocol says what follows.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::ConsumerGroupMetadata;
 
 use super::Shared;
 use super::crash::crash_point;
-use super::task::Cut;
 use crate::engine::commit::{Action, Commit, Ending, Event, Fault};
-use crate::engine::output::BatchOutput;
 use crate::kafka::producer::{GroupOffset, TransactionalProducer};
+use crate::task::batch::{Batch, Part};
+use crate::task::crash::point_after;
 
 /// Time-outs of the calls. Together below the 30 s after which /livez calls the loop dead, and the
 /// deliveries below the broker's own 10 s for a transaction.
@@ -22,29 +21,6 @@ const DELIVER: Duration = Duration::from_secs(8);
 const SEND_OFFSETS: Duration = Duration::from_secs(5);
 const COMMIT: Duration = Duration::from_secs(8);
 const ABORT: Duration = Duration::from_secs(4);
-
-/// What one transaction holds.
-#[derive(Default)]
-pub struct Batch {
-    pub parts: BTreeMap<i32, Part>,
-}
-
-/// A partition's share.
-pub struct Part {
-    pub cut: Cut,
-    pub output: BatchOutput,
-    /// The partition's sequence before this batch; `None`: it had none.
-    pub sequence_before: Option<i64>,
-}
-
-impl Part {
-    pub fn group_offset(&self) -> GroupOffset {
-        GroupOffset {
-            next_click: self.output.next_click,
-            metadata: self.output.next_sequence.to_string(),
-        }
-    }
-}
 
 /// What a transaction needs beside its producer.
 pub struct Surroundings<'a> {
@@ -143,7 +119,9 @@ impl Transactor {
             }
             Action::ReadBack => {
                 let landed = (around.read_back)(batch)?;
-                crash_point("after_read_back");
+                if let Some(point) = point_after(action) {
+                    crash_point(point);
+                }
                 return Ok(Event::Landed(landed));
             }
             Action::Rest | Action::Conclude(_) => {}
@@ -184,7 +162,7 @@ impl Transactor {
     fn send_offsets(&self, batch: &Batch, around: &Surroundings<'_>) -> Result<(), Fault> {
         let group = around.group.ok_or(Fault::Evicted)?;
         let offsets =
-            batch.parts.iter().map(|(&partition, part)| (partition, part.group_offset())).collect();
+            batch.parts.iter().map(|(&partition, part)| (partition, group_offset(part))).collect();
         let topic = &around.shared.config.topics.clickstream;
         self.producer()?.send_offsets(topic, &offsets, group, around.at_most(SEND_OFFSETS))
     }
@@ -206,14 +184,9 @@ fn count(action: Action, event: Event, shared: &Shared) {
     shared.metrics.transactions_total.with_label_values(&[result]).inc();
 }
 
-fn point_after(action: Action) -> Option<&'static str> {
-    match action {
-        Action::Initialize => Some("after_init"),
-        Action::Begin => Some("after_begin"),
-        Action::Produce => Some("after_produce"),
-        Action::SendOffsets => Some("after_send_offsets"),
-        Action::Commit => Some("after_commit"),
-        Action::Abort => Some("after_abort"),
-        Action::ReadBack | Action::Rest | Action::Conclude(_) => None,
+fn group_offset(part: &Part) -> GroupOffset {
+    GroupOffset {
+        next_click: part.output.next_click,
+        metadata: part.output.next_sequence.to_string(),
     }
 }

@@ -15,8 +15,7 @@ use super::Shared;
 use super::assignment::{self, Trouble};
 use super::keys::Sweep;
 use super::report::{REPORT_EVERY, Report};
-use super::task::{Offsets, Task};
-use super::transaction::{Batch, Transactor};
+use super::transaction::Transactor;
 use crate::domain::time::Timestamp;
 use crate::engine::commit::Event;
 use crate::failure::{Failure, Result};
@@ -24,6 +23,8 @@ use crate::http::PartitionStatus;
 use crate::kafka::consumer::{ClickConsumer, Follower, Rebalance};
 use crate::kafka::probe::Probe;
 use crate::pipeline::crash::crash_point;
+use crate::task::batch::Batch;
+use crate::task::{Offsets, Task};
 
 /// What is in hand is committed within this when partitions are given back (design, section 7).
 const REVOKE_WITHIN: Duration = Duration::from_secs(5);

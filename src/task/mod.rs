@@ -1,21 +1,25 @@
-//! A partition that this worker owns: its engine, what was received and is not committed, and what
-//! a batch of it may hold right now.
+//! A partition that somebody owns: its engine, what was received and is not committed, and what a
+//! batch of it may hold right now.
 //!
-//! Keeps INV-2: [`Task::cut`] gives clicks away only up to the newest reached question, or all of
-//! them with the gate closed.
+//! Pure: knows no Kafka, no clock and no configuration file, so the pipeline and the simulator run
+//! the same. Keeps INV-2: [`Task::cut`] gives clicks away only up to the newest reached question, or
+//! all of them with the gate closed.
 
-use std::collections::VecDeque;
-use std::time::Duration;
+pub mod barrier;
+pub mod batch;
+pub mod crash;
+pub mod held;
+mod silence;
 
-use super::barrier::{Barrier, Question};
-use super::intake::{Clicks, HeldConsent, ReceivedClick};
-use super::silence;
-use crate::config::Config;
+use std::collections::{BTreeMap, VecDeque};
+
 use crate::domain::time::{Span, Timestamp};
 use crate::engine::input::{ClickInput, Coverage};
 use crate::engine::output::BatchOutput;
 use crate::engine::{Partition, UPKEEP_PER_BATCH_MAX};
 use crate::wire::{ClickReader, Inbound};
+use barrier::{Barrier, Question};
+use held::{Clicks, HeldConsent, ReceivedClick};
 
 /// Clicks in one batch of a partition: ten times the 5,000 that make a transaction worth its cost,
 /// and well below what fits into its 10 s.
@@ -34,6 +38,15 @@ const TIMER_PATIENCE: Span = Span(250);
 /// Offsets without a record (control records, gaps) are covered after this, so that a partition at
 /// rest is not found behind the retention of its topic later.
 const IDLE_COVERAGE: Span = Span(5_000);
+
+/// What closes the gate for all clicks of a partition (gate line 1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Past this consent-sync lag clicks no longer wait.
+    pub max_sync_lag: Span,
+    /// The sources whose silence closes the gate, and the longest that each may be silent.
+    pub closing_sources: BTreeMap<String, Span>,
+}
 
 /// One past what was covered, received or committed in the two inputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,21 +190,21 @@ impl Task {
     }
 
     /// Is this partition's gate open, were it asked now?
-    pub fn gate_open(&self, config: &Config, now: Timestamp) -> bool {
+    pub fn gate_open(&self, bounds: &Bounds, now: Timestamp) -> bool {
         self.barrier.was_reached()
-            && !is_past(self.barrier.lag(now), config.consent.max_sync_lag)
-            && !self.is_silent(config, now)
+            && self.barrier.lag(now) <= bounds.max_sync_lag
+            && !self.is_silent(bounds, now)
     }
 
-    fn is_silent(&self, config: &Config, now: Timestamp) -> bool {
+    fn is_silent(&self, bounds: &Bounds, now: Timestamp) -> bool {
         let signs = self.engine.last_signs();
-        silence::closes_gate(&config.consent.sources, signs, self.assigned_at, now)
+        silence::closes_gate(&bounds.closing_sources, signs, self.assigned_at, now)
     }
 
     /// How soon a batch is wanted.
-    pub fn wish(&self, config: &Config, now: Timestamp) -> Wish {
+    pub fn wish(&self, bounds: &Bounds, now: Timestamp) -> Wish {
         let due = self.engine.next_due();
-        let (clicks, _) = self.clicks_ready(config, now, self.received.consent, &self.barrier);
+        let (clicks, _) = self.clicks_ready(bounds, now, self.received.consent, &self.barrier);
         let overdue = due.is_some_and(|due| due + TIMER_PATIENCE <= now);
         if self.urgent > 0
             || overdue
@@ -200,11 +213,11 @@ impl Task {
         {
             return Wish::AtOnce;
         }
-        let deferred = self.engine.has_deferred() && self.gate_open(config, now);
+        let deferred = self.engine.has_deferred() && self.gate_open(bounds, now);
         let uncovered = self.received != self.committed
             && self.clicks.is_empty()
             && now - self.committed_at >= IDLE_COVERAGE;
-        let moves = !self.ids.is_empty() && self.gate_open(config, now);
+        let moves = !self.ids.is_empty() && self.gate_open(bounds, now);
         let some =
             clicks > 0 || moves || !self.consents.is_empty() || due.is_some_and(|due| due <= now);
         if some || deferred || uncovered { Wish::Regular } else { Wish::Nothing }
@@ -213,12 +226,12 @@ impl Task {
     /// How many of the clicks held may be decided, and the end of consent that this rests on.
     fn clicks_ready(
         &self,
-        config: &Config,
+        bounds: &Bounds,
         now: Timestamp,
         consent_to: i64,
         ahead: &Barrier,
     ) -> (usize, i64) {
-        if is_past(ahead.lag(now), config.consent.max_sync_lag) {
+        if ahead.lag(now) > bounds.max_sync_lag {
             return (self.clicks.len(), ahead.newest_end().unwrap_or(consent_to));
         }
         match self.barrier.covered(consent_to) {
@@ -244,7 +257,7 @@ impl Task {
     }
 
     /// What a batch would hold now.
-    pub fn cut(&self, config: &Config, now: Timestamp) -> Cut {
+    pub fn cut(&self, bounds: &Bounds, now: Timestamp) -> Cut {
         let consents = self.consents_ready();
         let consent_to = if consents == self.consents.len() {
             self.received.consent
@@ -253,8 +266,8 @@ impl Task {
         };
         let applied_at = self.consents.iter().take(consents).map(|held| held.append_time).max();
         let ahead = self.barrier.ahead(consent_to, applied_at);
-        let stale = is_past(ahead.lag(now), config.consent.max_sync_lag);
-        let (ready, barrier) = self.clicks_ready(config, now, consent_to, &ahead);
+        let stale = ahead.lag(now) > bounds.max_sync_lag;
+        let (ready, barrier) = self.clicks_ready(bounds, now, consent_to, &ahead);
         let most = if self.urgent > 0 { CLICKS_BESIDE_URGENT } else { CLICKS_PER_BATCH };
         let clicks = ready.min(most);
         let click_to = if clicks == self.clicks.len() {
@@ -262,7 +275,7 @@ impl Task {
         } else {
             self.clicks.end_of(clicks).unwrap_or(self.committed.click)
         };
-        let gate_open = ahead.was_reached() && !stale && !self.is_silent(config, now);
+        let gate_open = ahead.was_reached() && !stale && !self.is_silent(bounds, now);
         Cut {
             clicks,
             consents,
@@ -313,8 +326,4 @@ impl Task {
     pub fn rollback(&mut self) {
         self.engine.rollback();
     }
-}
-
-fn is_past(lag: Span, bound: Duration) -> bool {
-    lag.0 > bound.as_millis() as i64
 }
