@@ -7,6 +7,7 @@ use std::time::Duration;
 use rdkafka::error::KafkaError;
 
 use super::Shared;
+use super::crash::crash_point;
 use crate::domain::binary::Malformed;
 use crate::domain::time::Timestamp;
 use crate::engine::{Partition, Positions, Refusal, Restore};
@@ -86,6 +87,7 @@ pub fn restore(
         {
             malformed.get_or_insert((partition, error));
         }
+        crash_point("during_restore");
     };
     restore::read_state(&shared.config, probe, partitions, take, wanted)?;
     if let Some((partition, error)) = malformed {

@@ -15,12 +15,11 @@ mod audit;
 mod bad_input;
 mod commands;
 mod contract;
-#[cfg(feature = "crash-points")]
-mod crash;
 mod demo;
 mod deploy;
 mod ecom;
 mod examples;
+mod faults;
 mod heartbeat;
 mod moments;
 mod pipeline;
@@ -29,3 +28,4 @@ mod privacy;
 mod proxy;
 mod rig;
 mod rulebook;
+mod told;

@@ -86,8 +86,14 @@ impl Proxy {
         });
     }
 
+    /// Counts anew, unless everything passes again.
     pub fn set(&self, fate: Fate) {
-        self.state.0.lock().unwrap().fate = fate;
+        let mut state = self.state.0.lock().unwrap();
+        state.fate = fate;
+        if fate != Fate::Pass {
+            (state.met, state.late_answer) = (0, None);
+        }
+        drop(state);
         self.state.1.notify_all();
     }
 
@@ -100,11 +106,6 @@ impl Proxy {
             }
         }
         self.state.1.notify_all();
-    }
-
-    /// How many commits or aborts were held or lost so far.
-    pub fn met(&self) -> usize {
-        self.state.0.lock().unwrap().met
     }
 
     /// The error code of the broker's answer to the request that was held; `None`: none yet.

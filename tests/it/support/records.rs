@@ -224,9 +224,12 @@ impl Kafka {
         for created in block_on(admin.create_topics(&topics, &options)).expect("CreateTopics") {
             created.unwrap_or_else(|(topic, code)| panic!("topic {topic}: {code}"));
         }
-        for plan in plans {
-            await_leaders(admin.inner(), &plan.name, plan.partitions);
-        }
+        plans.iter().for_each(|plan| self.await_topic(plan));
+    }
+
+    /// Returns when every partition has its leader.
+    pub fn await_topic(&self, plan: &TopicPlan) {
+        await_leaders(self.admin().inner(), &plan.name, plan.partitions);
     }
 
     /// Every record of a topic up to its end as it is now (committed: up to the last stable offset),
@@ -276,7 +279,12 @@ impl Kafka {
     }
 
     /// The next offset of each partition that a group has committed; partitions without are absent.
-    pub fn committed_offsets(&self, group: &str, topic: &str, partitions: i32) -> BTreeMap<i32, i64> {
+    pub fn committed_offsets(
+        &self,
+        group: &str,
+        topic: &str,
+        partitions: i32,
+    ) -> BTreeMap<i32, i64> {
         let mut client = self.client();
         let reader: BaseConsumer = client.set("group.id", group).create().expect("a consumer");
         let mut asked = TopicPartitionList::new();
