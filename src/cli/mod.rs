@@ -15,6 +15,7 @@ mod run;
 mod segments;
 pub mod stdout;
 mod topics;
+mod verify;
 mod when;
 
 use std::collections::BTreeMap;
@@ -75,6 +76,7 @@ enum Command {
     Consent(consent::Args),
     Heartbeat(heartbeat::Args),
     Segments(segments::Args),
+    Verify(verify::Args),
 }
 
 impl Command {
@@ -91,6 +93,7 @@ impl Command {
             Self::Consent(args) => consent::execute(args, globals),
             Self::Heartbeat(args) => heartbeat::execute(args, globals),
             Self::Segments(args) => segments::execute(args, globals),
+            Self::Verify(args) => verify::execute(args, globals),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Deterministic (INV-10): knows no clock, randomness, I/O, Kafka or metrics. `now` is an input.
 
 mod check;
+mod claim;
 pub mod commit;
 pub mod input;
 mod layout;
@@ -29,6 +30,7 @@ mod undo;
 pub mod window;
 mod work;
 
+pub use claim::Claim;
 pub use partition::{Partition, Positions, Setup};
 pub use restore::{Refusal, Restore};
 pub use stats::{Stats, SubjectKind};

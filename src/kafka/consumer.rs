@@ -181,13 +181,12 @@ impl ClickConsumer {
         self.consumer.unsubscribe();
         for _ in 0..100 {
             self.poll();
-            while let Some(change) = self.rebalance() {
-                if matches!(change, Rebalance::Revoked { .. }) {
-                    let _ = self.consumer.unassign();
-                    // The request to leave goes out once the assignment is gone.
-                    sleep(Duration::from_millis(100));
-                    return;
-                }
+            // An assignment that nobody took up waits to be answered, too.
+            if self.rebalance().is_some() {
+                let _ = self.consumer.unassign();
+                // The request to leave goes out once the assignment is gone.
+                sleep(Duration::from_millis(100));
+                return;
             }
             sleep(Duration::from_millis(10));
         }

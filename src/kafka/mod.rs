@@ -13,6 +13,7 @@ pub mod producer;
 pub mod read;
 pub mod restore;
 pub mod sample;
+pub mod scan;
 pub mod topic_plan;
 pub mod topics;
 pub mod write;

@@ -29,3 +29,4 @@ mod proxy;
 mod rig;
 mod rulebook;
 mod told;
+mod verify;

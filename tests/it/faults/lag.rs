@@ -7,7 +7,7 @@ use std::time::Duration;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use serde_json::json;
 
-use super::{in_sync, recovered};
+use super::{in_sync, recovered, verified};
 use crate::audit;
 use crate::support::{
     Kafka, Message, Plan, Service, Shop, consent, latest, pseudonym, view, wait_until,
@@ -83,6 +83,7 @@ fn an_open_transaction_on_consent_holds_clicks_then_makes_them_stale_then_ends()
     let audit = audit::read(&shop);
     audit.assert_whole(&shop);
     audit.assert_effects(&shop, &["offers"]);
+    verified(&shop);
     service.stop();
 }
 

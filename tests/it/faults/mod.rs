@@ -78,8 +78,16 @@ fn accounted_in(shop: &Shop<'_>, running: &[&Service], crowd: &Crowd, inputs: &I
         assert!(!used, "an opt-out was lost: {place:?}: {verdicts:?}");
     }
     told::hold(shop, RULEBOOK, inputs);
+    verified(shop);
     running.iter().for_each(|service| in_sync(service));
     audit
+}
+
+/// `assent verify` finds nothing.
+fn verified(shop: &Shop<'_>) {
+    let verified = shop.run(&["verify", "--json"]);
+    assert_eq!(verified.code, Some(0), "{}\n{}", verified.stdout, verified.stderr);
+    assert_eq!(verified.json()["ok"], true, "{}", verified.stdout);
 }
 
 /// Consent-sync lag is back at zero.

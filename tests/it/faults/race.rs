@@ -8,7 +8,7 @@ use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
 use rdkafka::producer::{BaseProducer, Producer as _};
 use serde_json::json;
 
-use super::{in_sync, recovered};
+use super::{in_sync, recovered, verified};
 use crate::audit;
 use crate::contract::{PURPOSES, plan};
 use crate::proxy::{Link, Proxy};
@@ -77,6 +77,7 @@ fn no_click_is_decided_on_consent_older_than_it_though_consents_broker_is_slower
     let audit = audit::read(&shop);
     audit.assert_whole(&shop);
     audit.assert_effects(&shop, &PURPOSES);
+    verified(&shop);
     service.stop();
 }
 

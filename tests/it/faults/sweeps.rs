@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::kills::crash;
-use super::{in_sync, recovered};
+use super::{in_sync, recovered, verified};
 use crate::audit;
 use crate::contract::{PURPOSES, plan};
 use crate::support::{Plan, Record, Service, Shop, consent, latest, view, wait_until};
@@ -53,6 +53,7 @@ fn a_rotation_that_is_killed_in_the_middle_goes_on_where_it_was() {
     let audit = audit::read(&shop);
     audit.assert_whole(&shop);
     audit.assert_effects(&shop, &PURPOSES);
+    verified(&shop);
     service.stop();
     shop.run(&["keys", "retire", "1"]).ok();
 }
