@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{Crowd, accounted_in, recovered};
 use crate::contract::{PURPOSES, plan};
-use crate::support::{Plan, Service, Shop, wait_until};
+use crate::support::{Plan, Service, Shop, TopicPlan, wait_until};
 use crate::told::Inputs;
 
 const WITHIN: Duration = Duration::from_mins(2);
@@ -41,6 +41,11 @@ fn what_is_deleted_or_compacted_while_it_is_down_is_not_missed() {
     kafka.delete_records(&shop.topic("clickstream"), &kafka.ends(&shop.topic("clickstream")));
     assert!(shop.committed("clickstream").is_empty());
     let consents = decided.consents_count();
+    let mut plans = shop.topic_plans(&PURPOSES);
+    let of_consent = plans.iter_mut().find(|it| it.name.ends_with("consent-changelog"));
+    let of_consent = of_consent.expect("consent's plan");
+    compact_at_once(of_consent);
+    kafka.configure(of_consent);
     wait_until(WITHIN, "compaction of consent and state", || {
         crowd.turn(&shop);
         std::thread::sleep(Duration::from_secs(1));
@@ -58,10 +63,14 @@ fn what_is_deleted_or_compacted_while_it_is_down_is_not_missed() {
 fn create_topics(shop: &Shop<'_>) {
     let mut plans = shop.topic_plans(&PURPOSES);
     for plan in &mut plans {
-        if plan.name.ends_with("consent-changelog") || plan.name.ends_with("assent-state") {
-            plan.config.retain(|(key, _)| COMPACTED_AT_ONCE.iter().all(|(own, _)| own != key));
-            plan.config.extend(COMPACTED_AT_ONCE.map(|(key, value)| (key, value.to_owned())));
+        if plan.name.ends_with("assent-state") {
+            compact_at_once(plan);
         }
     }
     shop.kafka.create_topics(&plans);
+}
+
+fn compact_at_once(plan: &mut TopicPlan) {
+    plan.config.retain(|(key, _)| COMPACTED_AT_ONCE.iter().all(|(own, _)| own != key));
+    plan.config.extend(COMPACTED_AT_ONCE.map(|(key, value)| (key, value.to_owned())));
 }

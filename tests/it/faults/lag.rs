@@ -15,14 +15,14 @@ use crate::support::{
 
 const WITHIN: Duration = Duration::from_mins(1);
 
-/// One segment that a click holds for six seconds, and one of the page at hand.
+/// One segment that a click holds for 15 seconds, and one of the page at hand.
 const RULEBOOK: &str = r"
 rulebook: lag-1
 default_segment: all-visitors
 purposes:
   - {id: offers, title: Own offers, sale_or_share: false, requires_opt_in: true, retention: 30d}
 segments:
-  - {id: just-here, title: Was here just now, why: To say hello, owner: shop@shop.example, approach: behavioral, purpose: offers, when: {count: {of: any, within: 6s, at_least: 1}}}
+  - {id: just-here, title: Was here just now, why: To say hello, owner: shop@shop.example, approach: behavioral, purpose: offers, when: {count: {of: any, within: 15s, at_least: 1}}}
   - {id: at-toys, title: Looks at toys, why: To show toys, owner: shop@shop.example, approach: contextual, when: {page: {category: preschool-toys}}}
 ";
 
@@ -52,7 +52,7 @@ fn an_open_transaction_on_consent_holds_clicks_then_makes_them_stale_then_ends()
     };
     let first = kafka.produce([shop.click(&view("kim"))])[0];
     decided(first);
-    assert!(live("kim"));
+    wait_until(WITHIN, "kim assigned", || live("kim").then_some(()));
 
     let foreign = open_transaction(kafka, &says("ann", 1, "GRANTED"));
     let contextual = shop.committed("contextual-segments").len();

@@ -48,7 +48,7 @@ fn a_rotation_that_is_killed_in_the_middle_goes_on_where_it_was() {
     for purpose in &PURPOSES[..3] {
         let live = latest(&shop.committed(&format!("segments.{purpose}")));
         assert_eq!(live.len(), PEOPLE - DENIED, "{purpose}");
-        assert!(live.keys().all(|key| key.starts_with(b"Ag")), "{purpose}: a key of version 1");
+        assert!(live.keys().all(|key| is_of_version_2(key)), "{purpose}: a key of version 1");
     }
     let audit = audit::read(&shop);
     audit.assert_whole(&shop);
@@ -56,6 +56,11 @@ fn a_rotation_that_is_killed_in_the_middle_goes_on_where_it_was() {
     verified(&shop);
     service.stop();
     shop.run(&["keys", "retire", "1"]).ok();
+}
+
+/// The first byte of the token, which base64 spreads over two letters.
+fn is_of_version_2(key: &[u8]) -> bool {
+    key[0] == b'A' && (b'g'..=b'v').contains(&key[1])
 }
 
 /// Keys of one purpose that were retired so far.
