@@ -64,11 +64,6 @@ pub fn loss_key(sequence: i64) -> Vec<u8> {
     format!("l/{sequence}").into_bytes()
 }
 
-/// The number of the audit batch that records an accepted loss; `None`: another record of the state.
-pub fn loss_of(key: &[u8]) -> Option<i64> {
-    std::str::from_utf8(key).ok()?.strip_prefix("l/")?.parse().ok()
-}
-
 /// The first record of every bucket: without a value, it takes what was restored of the bucket before.
 pub fn bucket_heads() -> impl Iterator<Item = Vec<u8>> {
     (0..BUCKETS).map(|bucket| bucket_key(bucket, 0))

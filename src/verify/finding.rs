@@ -29,10 +29,10 @@ pub enum Unchecked {
     KeyEmptied,
     OlderThanAudit,
     BehindGap,
-    BeforeLoss,
     Sweeping,
     NotDecided,
     LettersDeleted,
+    BeforeLoss,
 }
 
 impl Unchecked {
@@ -51,9 +51,9 @@ impl Unchecked {
             Self::KeyEmptied => "effects: under a retired key whose secret was emptied",
             Self::OlderThanAudit => "segment records: older than the audit that was read",
             Self::BehindGap => "inputs: their audit batch is missing (see INV-9)",
-            Self::BeforeLoss => "audit batches: up to an accepted loss, judged by the chain alone",
             Self::Sweeping => "live keys: a sweep after a change of rulebook was under way",
             Self::NotDecided => "inputs: not decided when the audit's end was taken",
+            Self::BeforeLoss => "outcomes: from before a loss that was accepted",
             Self::LettersDeleted => "dead letters: deleted by retention",
         }
     }

@@ -13,14 +13,16 @@ mod model;
 
 mod audit;
 mod bad_input;
+#[cfg(feature = "crash-points")]
+mod clocks;
 mod commands;
 mod contract;
-#[cfg(feature = "crash-points")]
-mod crash;
 mod demo;
 mod deploy;
 mod ecom;
 mod examples;
+mod faults;
+mod flood;
 mod heartbeat;
 mod misrouted;
 mod moments;
@@ -33,4 +35,5 @@ mod rig;
 mod rotation;
 mod rulebook;
 mod stops;
+mod told;
 mod verify;

@@ -8,7 +8,6 @@ use crate::domain::audit::Sha256Hash;
 use crate::domain::audit::chain::body_hash;
 use crate::domain::rules;
 use crate::engine::Claim;
-use crate::engine::store::loss_of;
 use crate::failure::Result;
 use crate::kafka::scan::{Ends, Scan};
 use crate::verify::{Record, Rulebooks};
@@ -18,10 +17,10 @@ use crate::verify::{Record, Rulebooks};
 pub struct Evidence {
     /// The chain's next sequence, and the hash of its last batch.
     pub heads: BTreeMap<i32, (i64, Sha256Hash)>,
+    /// The audit sequence of the last accepted loss.
+    pub losses: BTreeMap<i32, i64>,
     /// Of the secret of every key version that the state knows.
     pub key_fingerprints: BTreeMap<u8, [u8; 32]>,
-    /// The last accepted loss: the number of the audit batch that records it.
-    pub losses: BTreeMap<i32, i64>,
     pub records: u64,
 }
 
@@ -47,11 +46,11 @@ impl Evidence {
                 if let Some(claim) = claim {
                     evidence.heads.insert(partition, (claim.next_sequence, claim.head));
                     evidence.key_fingerprints.extend(claim.key_fingerprints);
+                } else if let Some(sequence) = Claim::loss(key) {
+                    let last = evidence.losses.entry(partition).or_default();
+                    *last = sequence.max(*last);
                 } else if let Some(rulebook) = rulebook_of(&record) {
                     rulebooks.add(rulebook);
-                } else if let Some(sequence) = loss_of(key) {
-                    let last = evidence.losses.entry(partition).or_insert(sequence);
-                    *last = sequence.max(*last);
                 }
             }
             evidence.records += scan.records;
