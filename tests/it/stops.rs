@@ -386,9 +386,11 @@ fn meta(shop: &Shop<'_>) -> Vec<Vec<u8>> {
 
 /// The audit, followed from its first batch, once all that the inputs still hold has its outcome.
 fn whole(shop: &Shop<'_>) -> Audit {
-    wait_until(WITHIN, "every input that is there audited", || {
+    let audit = wait_until(WITHIN, "every input that is there audited", || {
         Some(audit::read(shop)).filter(|audit| audit.is_whole(shop))
-    })
+    });
+    crate::verify::assert_nothing(shop);
+    audit
 }
 
 fn remove_before(shop: &Shop<'_>, topic: &str, offset: i64) {
