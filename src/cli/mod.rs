@@ -13,6 +13,7 @@ mod replay;
 mod rules;
 mod run;
 mod segments;
+mod state;
 pub mod stdout;
 mod topics;
 mod verify;
@@ -76,6 +77,7 @@ enum Command {
     Consent(consent::Args),
     Heartbeat(heartbeat::Args),
     Segments(segments::Args),
+    State(state::Args),
     Verify(verify::Args),
 }
 
@@ -93,6 +95,7 @@ impl Command {
             Self::Consent(args) => consent::execute(args, globals),
             Self::Heartbeat(args) => heartbeat::execute(args, globals),
             Self::Segments(args) => segments::execute(args, globals),
+            Self::State(args) => state::execute(args, globals),
             Self::Verify(args) => verify::execute(args, globals),
         }
     }

@@ -77,7 +77,9 @@ impl Reviser<'_> {
         };
         self.remove_live(&mut subject.purposes[at], index, reason, version);
         if may_be_allowed_later {
-            subject.purposes[at].counters = Counters::default();
+            let state = &mut subject.purposes[at];
+            state.counters = Counters::default();
+            self.change_key(state, index, occasion);
         } else {
             subject.purposes.remove(at);
         }

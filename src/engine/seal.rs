@@ -35,7 +35,7 @@ impl Partition {
         self.output()
     }
 
-    fn output(&mut self) -> BatchOutput {
+    pub(super) fn output(&mut self) -> BatchOutput {
         let work = self.work.as_deref_mut().expect("a batch was begun");
         if cfg!(all(debug_assertions, not(test))) {
             assert_eq!(work.violations, Violations::default(), "a defect of the engine");
@@ -169,7 +169,7 @@ impl Partition {
         self.desk().outputs.push(Output::State { key, value });
     }
 
-    fn write_state(&mut self, changed: &[StateToken]) {
+    pub(super) fn write_state(&mut self, changed: &[StateToken]) {
         let work = self.work.as_deref_mut().expect("a batch was begun");
         Store {
             subjects: &self.subjects,
