@@ -29,6 +29,9 @@ const ASK_APART: Duration = Duration::from_millis(2);
 const ASK_TIMEOUT: Duration = Duration::from_millis(500);
 const ASK_ONE_TIMEOUT: Duration = Duration::from_millis(100);
 
+/// Without any answer for so long, another client asks: well below every bound on consent sync.
+const PROBE_PATIENCE: Duration = Duration::from_secs(5);
+
 /// How long reading back may ask for the group's offsets.
 const READ_BACK: Duration = Duration::from_secs(5);
 
@@ -67,12 +70,26 @@ impl Worker {
     fn ask(&mut self) -> bool {
         self.asked_at = self.shared.clock.instant();
         let partitions: Vec<i32> = self.tasks.keys().copied().collect();
-        if self.ask_about(&partitions, ASK_TIMEOUT) {
-            return true;
-        }
-        let one_by_one = partitions.iter().filter(|_| partitions.len() > 1);
+        let all = self.ask_about(&partitions, ASK_TIMEOUT);
+        let one_by_one = partitions.iter().filter(|_| !all && partitions.len() > 1);
         let answered = one_by_one.filter(|&&one| self.ask_about(&[one], ASK_ONE_TIMEOUT)).count();
-        answered > 0
+        let now = self.shared.clock.instant();
+        if all || answered > 0 {
+            self.answered_at = now;
+        } else if now.saturating_duration_since(self.answered_at) >= PROBE_PATIENCE {
+            self.renew_probe();
+        }
+        all || answered > 0
+    }
+
+    /// librdkafka can keep what it learned of a broker that was going down, "no leader", for as long
+    /// as its metadata lives: 15 minutes. A new client asks anew.
+    pub(super) fn renew_probe(&mut self) {
+        self.answered_at = self.shared.clock.instant();
+        match Probe::new(&self.shared.config) {
+            Ok(probe) => self.probe = probe,
+            Err(error) => tracing::warn!(%error, "can't make a client"),
+        }
     }
 
     fn ask_about(&mut self, partitions: &[i32], timeout: Duration) -> bool {
@@ -173,6 +190,9 @@ impl Worker {
             batch.parts.insert(partition, Part { cut, output, sequence_before });
         }
         crash_point("after_decide");
+        if batch.parts.values().any(|part| part.cut.ids > 0) {
+            crash_point("during_sweep");
+        }
         batch
     }
 

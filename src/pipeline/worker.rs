@@ -56,6 +56,8 @@ pub struct Worker {
     pub(super) in_hand: Option<Batch>,
     pub(super) committed_at: Instant,
     pub(super) asked_at: Instant,
+    /// When a broker last said where consent ends, or the probe was made.
+    pub(super) answered_at: Instant,
     /// Clicks are polled one at a time until then: memory is full.
     pub(super) trickle_until: Instant,
     pub(super) report: Report,
@@ -86,6 +88,7 @@ impl Worker {
             in_hand: None,
             committed_at: now,
             asked_at: now,
+            answered_at: now,
             trickle_until: now,
             report: Report::of(number),
             generation: 0,
@@ -148,6 +151,7 @@ impl Worker {
             Rebalance::Assigned(partitions) => self.take_up(&partitions),
             Rebalance::Revoked { lost } => {
                 if !lost {
+                    crash_point("during_revoke");
                     self.give_back()?;
                 }
                 self.surrender();
@@ -197,6 +201,7 @@ impl Worker {
                 }
                 Err(Trouble::Again(error)) => {
                     tracing::warn!(worker = self.number, %error, "can't restore yet");
+                    self.renew_probe();
                     std::thread::sleep(RETRY);
                 }
             }
