@@ -14,3 +14,4 @@ mod reach;
 mod realize;
 mod rulebooks;
 mod seen;
+mod verified;
