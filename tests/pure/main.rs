@@ -5,6 +5,7 @@ mod model;
 
 mod documents;
 mod engine_against_model;
+mod held_back;
 mod histories;
 mod many_timers;
 mod model_vectors;
