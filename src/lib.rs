@@ -28,6 +28,7 @@
 
 pub mod domain;
 pub mod engine;
+pub mod sim;
 pub mod task;
 pub mod wire;
 

@@ -13,6 +13,7 @@ mod replay;
 mod rules;
 mod run;
 mod segments;
+mod sim;
 pub mod stdout;
 mod topics;
 mod when;
@@ -75,6 +76,7 @@ enum Command {
     Consent(consent::Args),
     Heartbeat(heartbeat::Args),
     Segments(segments::Args),
+    Sim(sim::Args),
 }
 
 impl Command {
@@ -91,6 +93,7 @@ impl Command {
             Self::Consent(args) => consent::execute(args, globals),
             Self::Heartbeat(args) => heartbeat::execute(args, globals),
             Self::Segments(args) => segments::execute(args, globals),
+            Self::Sim(args) => sim::execute(args, globals),
         }
     }
 }

@@ -8,8 +8,7 @@
 #[macro_use]
 mod support;
 
-#[path = "../model/mod.rs"]
-mod model;
+use assent::sim::model;
 
 mod audit;
 mod bad_input;
