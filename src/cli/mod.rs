@@ -14,8 +14,10 @@ mod rules;
 mod run;
 mod segments;
 mod sim;
+mod state;
 pub mod stdout;
 mod topics;
+mod verify;
 mod when;
 
 use std::collections::BTreeMap;
@@ -77,6 +79,8 @@ enum Command {
     Heartbeat(heartbeat::Args),
     Segments(segments::Args),
     Sim(sim::Args),
+    State(state::Args),
+    Verify(verify::Args),
 }
 
 impl Command {
@@ -94,6 +98,8 @@ impl Command {
             Self::Heartbeat(args) => heartbeat::execute(args, globals),
             Self::Segments(args) => segments::execute(args, globals),
             Self::Sim(args) => sim::execute(args, globals),
+            Self::State(args) => state::execute(args, globals),
+            Self::Verify(args) => verify::execute(args, globals),
         }
     }
 }

@@ -79,6 +79,22 @@ pub fn leased(decided_at: Timestamp, expires_at: Timestamp, lease: Span) -> Opti
     })
 }
 
+/// INV-13: a value that is still live this long after it ended was not decided again in time: its
+/// tombstone or its renewal is due before.
+pub const ENDED_SINCE_MAX: Span = Span::MINUTE;
+
+/// INV-13: a live value is not over. `now`: the reader's clock.
+pub fn ended(decided_at: Timestamp, expires_at: Timestamp, now: Timestamp) -> Option<Violation> {
+    let violation = |detail| Some(Violation { invariant: Invariant::Leased, detail });
+    if expires_at <= decided_at {
+        return violation("a live value that ended before it was decided");
+    }
+    if now - expires_at > ENDED_SINCE_MAX {
+        return violation("a live value over a minute past its expires_at");
+    }
+    None
+}
+
 /// INV-9: what a batch covers begins where the last one ended.
 pub fn covers_without_gap(next: i64, from: i64, to: i64) -> Option<Violation> {
     (from != next || to < from).then_some(Violation {

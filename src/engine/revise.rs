@@ -76,9 +76,9 @@ impl Reviser<'_> {
         };
         self.remove_live(&mut subject.purposes[at], index, reason, version);
         if may_be_allowed_later {
-            // The timer that finds it allowed has no raw id to move it to the active key with.
-            let _ = self.change_key(&mut subject.purposes[at], index, occasion);
-            subject.purposes[at].counters = Counters::default();
+            let state = &mut subject.purposes[at];
+            state.counters = Counters::default();
+            self.change_key(state, index, occasion);
         } else {
             subject.purposes.remove(at);
         }

@@ -35,7 +35,7 @@ impl Partition {
         self.output()
     }
 
-    fn output(&mut self) -> BatchOutput {
+    pub(super) fn output(&mut self) -> BatchOutput {
         let work = self.work.as_deref_mut().expect("a batch was begun");
         BatchOutput {
             purposes: std::sync::Arc::clone(&self.mandate.roster.ids),
@@ -166,7 +166,7 @@ impl Partition {
         self.desk().outputs.push(Output::State { key, value });
     }
 
-    fn write_state(&mut self, changed: &[StateToken]) {
+    pub(super) fn write_state(&mut self, changed: &[StateToken]) {
         let work = self.work.as_deref_mut().expect("a batch was begun");
         Store {
             subjects: &self.subjects,

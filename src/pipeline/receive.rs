@@ -159,7 +159,11 @@ impl Worker {
     /// all, the partitions are taken up anew.
     fn stop_for_loss(&mut self) -> Result<()> {
         match assignment::find_loss(&self.shared, &self.probe, &self.tasks) {
-            Ok(Some(failure)) => Err(failure),
+            Ok(Some(failure)) => {
+                // What was received before is still decided: it may hold an opt-out.
+                self.give_back()?;
+                Err(failure)
+            }
             Ok(None) | Err(_) => self.rejoin(),
         }
     }

@@ -64,6 +64,7 @@ pub struct Worker {
     pub(super) generation: u64,
     /// Live keys may be under a key that is no longer emitted.
     pub(super) wants_sweep: bool,
+    pub(super) sweep_not_before: Instant,
     pub(super) sweep: Option<Sweep>,
 }
 
@@ -90,6 +91,7 @@ impl Worker {
             report: Report::of(number),
             generation: 0,
             wants_sweep: false,
+            sweep_not_before: now,
             sweep: None,
             shared,
         })
@@ -97,15 +99,24 @@ impl Worker {
 
     /// Works until it is told to stop, or has to.
     pub fn run(mut self) -> Result<()> {
+        let ended = self.work();
+        if ended.is_ok() {
+            self.give_back()?;
+        }
+        // Also at a stop: a static member's partitions would wait for the end of its session.
+        self.surrender();
+        tracing::info!(worker = self.number, "leaving the group");
+        self.clicks.leave(std::thread::sleep);
+        ended
+    }
+
+    fn work(&mut self) -> Result<()> {
         while !self.shared.is_stopping() {
             let busy = self.turn()?;
             if !busy {
                 std::thread::sleep(IDLE);
             }
         }
-        self.give_back()?;
-        tracing::info!(worker = self.number, "leaving the group");
-        self.clicks.leave(std::thread::sleep);
         Ok(())
     }
 

@@ -465,7 +465,7 @@ pub fn settled(shop: &Shop<'_>) -> Audit {
     settled_within(shop, WITHIN)
 }
 
-fn settled_within(shop: &Shop<'_>, within: Duration) -> Audit {
+pub fn settled_within(shop: &Shop<'_>, within: Duration) -> Audit {
     let wanted = shop.committed("clickstream").len() + shop.committed("consent-changelog").len();
     let audit = wait_until(within, "every input audited", || {
         let audit = audit::read(shop);

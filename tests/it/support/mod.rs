@@ -22,7 +22,7 @@ pub use avro::{decode, encode, unhex};
 pub use inputs::{consent, view, with};
 pub use kafka::{Kafka, LeftOut};
 pub use process::{Assent, Finished, Signal, signal};
-pub use pseudonyms::{pseudonym, pseudonym_bytes, secret, session_token};
+pub use pseudonyms::{pseudonym, pseudonym_bytes, pseudonym_under, secret, session_token};
 pub use records::{Isolation, Message, Producer, Record, TopicPlan, block_on, latest};
 pub use service::{Metrics, Service};
 pub use shop::{Plan, Shop};
