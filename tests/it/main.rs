@@ -30,5 +30,6 @@ mod revision;
 mod rig;
 mod rotation;
 mod rulebook;
+mod sim;
 mod stops;
 mod verify;

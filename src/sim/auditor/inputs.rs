@@ -96,11 +96,20 @@ impl<'a> Inputs<'a> {
         all("click", decided(InputKind::Click), clicks);
         let consent = self.consent.iter().map(|(&offset, (stored, reading))| {
             let is_heartbeat = matches!(reading, ConsentReading::Heartbeat { .. });
-            (offset, is_heartbeat || stored.removed.is_some())
+            let was_gone = stored.removed.is_some_and(|at| was_gone(parts, offset, at));
+            (offset, is_heartbeat || was_gone)
         });
         let consent = consent.collect();
         all("consent", decided(InputKind::Consent), consent);
     }
+}
+
+/// Had compaction taken it before what covers it was committed?
+fn was_gone(parts: &[Part<'_>], offset: i64, removed: u64) -> bool {
+    let covers =
+        |part: &&Part<'_>| (part.batch.consent_from..part.batch.consent_to).contains(&offset);
+    let last = parts.iter().find(covers).and_then(|part| part.records.last());
+    last.is_none_or(|last| removed < last.stored.order)
 }
 
 fn read_consent(reader: &ConsentReader, partition: i32, stored: &Stored) -> ConsentReading {

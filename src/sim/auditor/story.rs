@@ -11,7 +11,7 @@ use crate::domain::outcome::InputKind;
 use crate::domain::time::Span;
 use crate::engine::input::{ClickInput, ConsentInput};
 use crate::sim::faults::Fault;
-use crate::sim::model::{Entry, Model};
+use crate::sim::model::{Entry, Model, What};
 use crate::sim::stage::{PURPOSES, Stage};
 use crate::sim::world::World;
 use seen::{Eye, Live};
@@ -50,7 +50,8 @@ pub fn check(
             Ok(seen) => seen,
             Err((invariant, detail)) => return findings.add(invariant, partition, detail),
         };
-        if is_exact && let Some(detail) = differs(stage, part, inputs, &expected, &seen) {
+        let view = if is_exact { whole } else { judged };
+        if let Some(detail) = differs(view, stage, part, inputs, (&expected, &seen)) {
             let detail = format!("sequence {}: {detail}", batch.sequence);
             return findings.add(Invariant::Consent, partition, detail);
         }
@@ -63,17 +64,29 @@ fn copy<'a>(input: &ClickInput<'a>) -> ClickInput<'a> {
     ClickInput { offset: input.offset, payload: input.payload, click: input.click.clone() }
 }
 
+/// All that the audit says of an entry.
+fn whole(entry: &Entry) -> Option<Entry> {
+    Some(Entry { contextual: vec![], dead_letter: None, ..entry.clone() })
+}
+
+/// Once keys or rules have changed, the sweep, which the model does not know, says when a key is
+/// written; what becomes of an input, and how it is judged, stays exact.
+fn judged(entry: &Entry) -> Option<Entry> {
+    let is_input = matches!(entry.input, InputKind::Click | InputKind::Consent);
+    let bare = Entry { effects: vec![], subject: None, ..whole(entry)? };
+    is_input.then_some(bare)
+}
+
 /// The first difference between what the model says and what the audit does.
 fn differs(
+    view: fn(&Entry) -> Option<Entry>,
     stage: &Stage,
     part: &Part<'_>,
     inputs: &Inputs<'_>,
-    expected: &[Entry],
-    seen: &seen::Seen,
+    (expected, seen): (&[Entry], &seen::Seen),
 ) -> Option<String> {
-    let plain = |entry: &Entry| Entry { contextual: vec![], dead_letter: None, ..entry.clone() };
-    let wanted = ordered(expected.iter().map(plain).collect());
-    let found = ordered(seen.entries.clone());
+    let wanted = ordered(expected.iter().filter_map(view).collect());
+    let found = ordered(seen.entries.iter().filter_map(view).collect());
     let count = wanted.len().max(found.len());
     if let Some(at) = (0..count).find(|&at| wanted.get(at) != found.get(at)) {
         let (wanted, found) = (wanted.get(at), found.get(at));
@@ -123,7 +136,9 @@ fn check_live(
     for ((place, _), Live { subject, assignment }) in &eye.live {
         let purpose = model.rulebook.purposes.iter().find(|it| it.id == PURPOSES[*place]);
         let Some(purpose) = purpose else { continue };
-        let verdict = model.standing_at(subject, now).verdict(purpose, None, now);
+        let mut standing = model.standing(subject);
+        standing.apply(&model.rulebook.purposes, &(now, What::Looked));
+        let verdict = standing.verdict(purpose, None, now);
         let (decided_at, expires_at) = (assignment.decided_at, assignment.expires_at);
         let violations = [
             invariants::kept_only_while_allowed(verdict, true, false)

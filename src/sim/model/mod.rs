@@ -126,13 +126,6 @@ impl<'a> Model<'a> {
         standing
     }
 
-    /// The same at this moment: time alone ends some of it.
-    pub fn standing_at(&self, subject: &str, now: Timestamp) -> Standing<'a> {
-        let mut standing = self.standing(subject);
-        standing.apply(&self.rulebook.purposes, &(now, What::Looked));
-        standing
-    }
-
     fn facts(&self, subject: &str) -> &[Fact<'a>] {
         self.facts.get(subject).map_or(&[], Vec::as_slice)
     }
