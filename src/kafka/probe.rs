@@ -13,7 +13,7 @@ use rdkafka::groups::GroupInfo;
 use rdkafka::metadata::Metadata;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::client::client_config;
+use super::client::reader_config;
 use super::context::Logged;
 use super::topic_ids::topic_ids;
 use crate::config::{Config, Topics};
@@ -25,7 +25,7 @@ pub struct Probe {
 
 impl Probe {
     pub fn new(config: &Config) -> KafkaResult<Self> {
-        let mut client = client_config(config);
+        let mut client = reader_config(config);
         client.set("isolation.level", "read_uncommitted").set("allow.auto.create.topics", "false");
         Ok(Self { consumer: client.create_with_context(Logged("probe"))? })
     }

@@ -12,7 +12,7 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{BorrowedMessage, Headers};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::client::client_config;
+use super::client::reader_config;
 use super::context::Logged;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
@@ -48,7 +48,7 @@ pub struct Ends<'a> {
 impl<'a> Ends<'a> {
     pub fn new(config: &'a Config) -> Result<Self> {
         let client = |isolation: &str| -> Result<BaseConsumer<Logged>> {
-            client_config(config)
+            reader_config(config)
                 .set("isolation.level", isolation)
                 .set("allow.auto.create.topics", "false")
                 .create_with_context(Logged("verify"))
@@ -138,7 +138,7 @@ impl Scan {
     /// From `from`, or from the first offset that the partition still holds where that is later.
     pub fn open(config: &Config, topic: &str, partition: i32, from: i64, to: i64) -> Result<Self> {
         let failed = |error: KafkaError| read_failed(topic, partition, &error);
-        let consumer: BaseConsumer<Logged> = client_config(config)
+        let consumer: BaseConsumer<Logged> = reader_config(config)
             // librdkafka assigns nothing without one; only a subscription would join it.
             .set("group.id", format!("{}-verify", config.kafka.group_id))
             .set("isolation.level", "read_committed")

@@ -8,6 +8,7 @@ use rdkafka::error::KafkaError;
 
 use super::Shared;
 use super::assignment::Trouble;
+use super::crash::crash_point;
 use crate::config::Config;
 use crate::domain::binary::Malformed;
 use crate::engine::loss::{AuditHead, GroupMark, Losses, Range, TopicIds, View};
@@ -57,6 +58,7 @@ pub fn gather(
                 of_it.malformed.remove(key);
             }
         }
+        crash_point("during_restore");
     };
     restore::read_state(config, probe, partitions, take, wanted)?;
     Ok(gathered)

@@ -16,7 +16,6 @@ use super::assignment::{self, Trouble};
 use super::keys::Sweep;
 use super::report::{REPORT_EVERY, Report};
 use super::transaction::Transactor;
-use crate::domain::time::Timestamp;
 use crate::engine::commit::Event;
 use crate::failure::{Failure, Result};
 use crate::http::PartitionStatus;
@@ -57,6 +56,8 @@ pub struct Worker {
     pub(super) in_hand: Option<Batch>,
     pub(super) committed_at: Instant,
     pub(super) asked_at: Instant,
+    /// When a broker last said where consent ends, or the probe was made.
+    pub(super) answered_at: Instant,
     /// Clicks are polled one at a time until then: memory is full.
     pub(super) trickle_until: Instant,
     pub(super) report: Report,
@@ -87,6 +88,7 @@ impl Worker {
             in_hand: None,
             committed_at: now,
             asked_at: now,
+            answered_at: now,
             trickle_until: now,
             report: Report::of(number),
             generation: 0,
@@ -136,9 +138,10 @@ impl Worker {
     }
 
     fn refresh_report(&mut self) {
-        let now = self.now();
-        if self.report.reported_at.is_none_or(|at| now - at >= REPORT_EVERY || now < at) {
-            self.report.refresh(&self.shared, &self.tasks, now);
+        let now = self.shared.clock.moment();
+        if self.report.reported_at.is_none_or(|at| now.uptime - at >= REPORT_EVERY) {
+            let may_decide = self.shared.clock_watch.allows(now, &self.shared);
+            self.report.refresh(&self.shared, &self.tasks, now, may_decide);
             self.transactor.serve();
         }
     }
@@ -148,6 +151,7 @@ impl Worker {
             Rebalance::Assigned(partitions) => self.take_up(&partitions),
             Rebalance::Revoked { lost } => {
                 if !lost {
+                    crash_point("during_revoke");
                     self.give_back()?;
                 }
                 self.surrender();
@@ -175,6 +179,7 @@ impl Worker {
                 restored: false,
                 consent_sync_lag_seconds: lag,
                 gate_open: false,
+                held_back: false,
             };
             self.shared.status.set_partition(partition, status);
         }
@@ -196,6 +201,7 @@ impl Worker {
                 }
                 Err(Trouble::Again(error)) => {
                     tracing::warn!(worker = self.number, %error, "can't restore yet");
+                    self.renew_probe();
                     std::thread::sleep(RETRY);
                 }
             }
@@ -297,10 +303,6 @@ impl Worker {
         self.consent = Follower::new(config, "consent", &config.topics.consent).map_err(made)?;
         self.clicks = ClickConsumer::join(config, &self.name).map_err(made)?;
         Ok(())
-    }
-
-    pub(super) fn now(&self) -> Timestamp {
-        self.shared.clock.now()
     }
 }
 

@@ -61,6 +61,17 @@ struct Lying {
     value: Option<Value>,
 }
 
+impl Lying {
+    fn mark(&self) -> (Written, Option<Timestamp>) {
+        mark(self.written, self.decided_at)
+    }
+}
+
+/// What an effect tells of its record: of a tombstone, when it was decided.
+fn mark(written: Written, decided_at: Timestamp) -> (Written, Option<Timestamp>) {
+    (written, matches!(written, Written::Removed(_)).then_some(decided_at))
+}
+
 /// What a live value is judged by.
 #[derive(Clone, Copy)]
 struct Value {
@@ -216,9 +227,8 @@ impl<'a> SegmentPartition<'a> {
             Row::Say { partition, say } => key.say = Some((partition, say)),
             Row::Effect { partition, offset, decided_at, written } => {
                 key.has_effect = true;
-                let found = key.records[key.next..].iter().position(|it| {
-                    it.written == written && (it.value.is_some() || it.decided_at == decided_at)
-                });
+                let mut rest = key.records[key.next..].iter();
+                let found = rest.position(|it| it.mark() == mark(written, decided_at));
                 key.missing = match found {
                     Some(at) => {
                         key.records[key.next + at].named = true;
@@ -232,6 +242,30 @@ impl<'a> SegmentPartition<'a> {
                 };
             }
         }
+    }
+
+    /// Effects of which nobody can tell the pseudonym name whatever record they fit. `rows` hands each
+    /// of the purpose's to its argument; is asked only where a record has no name yet.
+    pub fn unplaced<E>(
+        &mut self,
+        rows: impl FnOnce(&mut dyn FnMut(Row)) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut nameless: HashMap<(Written, Option<Timestamp>), Vec<&mut Lying>> = HashMap::new();
+        for lying in self.keys.values_mut().flat_map(|key| &mut key.records) {
+            if !lying.named {
+                nameless.entry(lying.mark()).or_default().push(lying);
+            }
+        }
+        if nameless.is_empty() {
+            return Ok(());
+        }
+        rows(&mut |row| {
+            let Row::Effect { decided_at, written, .. } = row else { return };
+            let mark = mark(written, decided_at);
+            if let Some(lying) = nameless.get_mut(&mark).and_then(Vec::pop) {
+                lying.named = true;
+            }
+        })
     }
 
     pub fn finish(self, findings: &mut Findings) {

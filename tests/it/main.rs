@@ -12,14 +12,16 @@ use assent::sim::model;
 
 mod audit;
 mod bad_input;
+#[cfg(feature = "crash-points")]
+mod clocks;
 mod commands;
 mod contract;
-#[cfg(feature = "crash-points")]
-mod crash;
 mod demo;
 mod deploy;
 mod ecom;
 mod examples;
+mod faults;
+mod flood;
 mod heartbeat;
 mod moments;
 mod pipeline;
@@ -32,4 +34,5 @@ mod rotation;
 mod rulebook;
 mod sim;
 mod stops;
+mod told;
 mod verify;
