@@ -79,6 +79,10 @@ impl Summary {
     }
 }
 
+fn short(point: &str) -> String {
+    point.trim_start_matches("after_").replace("during_", "in ")
+}
+
 fn add_counts<K: Ord>(to: &mut BTreeMap<K, u64>, from: BTreeMap<K, u64>) {
     for (key, count) in from {
         *to.entry(key).or_default() += count;
@@ -103,7 +107,7 @@ impl fmt::Display for Summary {
         )?;
         write!(f, "{:<25}{:>9}", "fault", "struck")?;
         for point in POINTS {
-            write!(f, "{:>13}", point.trim_start_matches("after_"))?;
+            write!(f, "{:>13}", short(point))?;
         }
         writeln!(f)?;
         let count = |of: Option<&u64>| of.copied().unwrap_or(0);

@@ -18,8 +18,11 @@ const START: Timestamp = Timestamp(1_795_305_600_000);
 const ACTIVE: Span = Span(45_000);
 
 /// After the last fault everything is done within this: sessions and transactions run out in 12 s,
-/// and what a clock that was 200 s ahead had decided is waited for.
-const REST_WITHIN: Span = Span(300_000);
+/// and what a clock that was 290 s ahead had decided is waited for.
+const REST_WITHIN: Span = Span(400_000);
+
+/// A clock that is wrong by more than 5 minutes decides nothing (`domain::clock_guard`).
+const SKEW_MAX: Span = Span(290_000);
 
 const MAX_SYNC_LAG: Span = Span(10_000);
 
@@ -198,8 +201,11 @@ impl<'s> World<'s> {
     /// Someone is to end at this point soon; what leads there is set off.
     fn crash_at(&mut self, point: &'static str) {
         self.faults.arm(point);
-        if matches!(point, "after_init" | "after_restore") {
-            self.kill(Span(200));
+        match point {
+            "after_init" | "after_restore" | "during_restore" => self.kill(Span(200)),
+            "during_revoke" => self.broker.group.disturb(),
+            "during_sweep" => self.rotate(2_000),
+            _ => {}
         }
     }
 
@@ -246,15 +252,12 @@ impl<'s> World<'s> {
                 let by = Span(random.pick(&[500, 5_000, 45_000, 200_000]));
                 let place = random.index(self.instances.len());
                 let skew = &mut self.instances[place].skew;
-                *skew = Span(if fault == Fault::ClockBack { skew.0 - by.0 } else { skew.0 + by.0 });
+                let moved = if fault == Fault::ClockBack { skew.0 - by.0 } else { skew.0 + by.0 };
+                *skew = Span(moved.clamp(-SKEW_MAX.0, SKEW_MAX.0));
             }
             Fault::Leap => self.leap(),
             Fault::KeyRotation => {
-                self.terms.keys = 1;
-                for instance in &mut self.instances {
-                    let arrives = now + Span(self.random.between(0, 9_000));
-                    instance.keys_arrive_at = instance.keys_arrive_at.min(arrives);
-                }
+                self.rotate(9_000);
                 return Span(10_000);
             }
             Fault::RulebookChange => {
@@ -271,6 +274,15 @@ impl<'s> World<'s> {
             | Fault::TornBatch => {}
         }
         Span(1_000)
+    }
+
+    /// The new keyset file comes to each process within so many milliseconds.
+    fn rotate(&mut self, within: i64) {
+        self.terms.keys = 1;
+        for instance in &mut self.instances {
+            let arrives = self.broker.now + Span(self.random.between(0, within));
+            instance.keys_arrive_at = instance.keys_arrive_at.min(arrives);
+        }
     }
 
     fn open_foreign(&mut self, until: Timestamp, commits: bool) {

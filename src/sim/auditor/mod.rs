@@ -62,6 +62,9 @@ pub fn audit(world: &World<'_>, unrest: Option<String>, stage: &Stage) -> Vec<Fi
     for stop in &world.witness.stops {
         findings.of_run(Invariant::Atomic, format!("a process refused to go on: {stop}"));
     }
+    for (partition, violation) in &world.witness.violations {
+        findings.add(violation.invariant, *partition, violation.to_string());
+    }
     let came_to_rest = unrest.is_none();
     if let Some(standing) = unrest {
         let detail = format!("did not come to rest after the last fault\n{standing}");

@@ -20,7 +20,7 @@ use seen::{Eye, Live};
 const REMOVED_WITHIN: Span = Span::MINUTE;
 
 /// The farthest that a run sets a clock back.
-const SET_BACK_MAX: Span = Span(1_200_000);
+const SET_BACK_MAX: Span = Span(290_000);
 
 pub fn check(
     world: &World<'_>,

@@ -37,7 +37,11 @@ impl Instance {
         self.advance();
         let batch = self.decide(around);
         self.committed_at = around.broker.now;
-        if self.crashes_at("after_decide", around) || batch.parts.is_empty() {
+        let moves = batch.parts.values().any(|part| part.cut.ids > 0);
+        if self.crashes_at("after_decide", around)
+            || (moves && self.crashes_at("during_sweep", around))
+            || batch.parts.is_empty()
+        {
             return false;
         }
         self.in_hand = Some(batch);
@@ -47,8 +51,8 @@ impl Instance {
     }
 
     fn is_due(&self, everything: bool, around: &Around<'_>) -> bool {
-        let clock = self.clock(around);
-        let wish = self.tasks.values().map(|task| task.wish(&around.terms.bounds, clock)).max();
+        let now = self.moment(around);
+        let wish = self.tasks.values().map(|task| task.wish(&around.terms.bounds, now)).max();
         match wish {
             None | Some(Wish::Nothing) => false,
             Some(Wish::AtOnce) => true,
@@ -58,19 +62,26 @@ impl Instance {
         }
     }
 
-    fn decide(&mut self, around: &Around<'_>) -> Batch {
-        let (wall, bounds) = (self.clock(around), &around.terms.bounds);
+    fn decide(&mut self, around: &mut Around<'_>) -> Batch {
+        let (now, bounds) = (self.moment(around), &around.terms.bounds);
         self.decided_at = around.broker.now;
         let mut batch = Batch::default();
         for (&partition, task) in &mut self.tasks {
-            if task.wish(bounds, wall) == Wish::Nothing {
+            if task.wish(bounds, now) == Wish::Nothing {
                 continue;
             }
-            let cut = task.cut(bounds, wall);
+            let cut = task.cut(bounds, now);
             let sequence_before = task.engine.positions().map(|it| it.next_sequence);
-            let output = task.decide(&cut, &self.click_reader, wall);
+            let output = task.decide(&cut, &self.click_reader, now.wall);
+            let found = &output.violations;
+            let all = found.mended.iter().chain(&found.broken);
+            around.witness.violations.extend(all.map(|it| (partition, it.clone())));
+            if output.is_broken() {
+                task.hold_back(now);
+                continue;
+            }
             if output.outputs.is_empty() {
-                task.confirm(&cut, wall);
+                task.confirm(&cut, now);
                 continue;
             }
             batch.parts.insert(partition, Part { cut, output, sequence_before });
@@ -92,14 +103,14 @@ impl Instance {
     }
 
     fn conclude(&mut self, ending: Ending, around: &mut Around<'_>) {
-        let clock = self.clock(around);
+        let now = self.moment(around);
         let batch = self.in_hand.take().unwrap_or_default();
         match ending {
             Ending::Committed => {
                 around.witness.committed += 1;
                 for (partition, part) in &batch.parts {
                     if let Some(task) = self.tasks.get_mut(partition) {
-                        task.confirm(&part.cut, clock);
+                        task.confirm(&part.cut, now);
                     }
                 }
             }

@@ -18,7 +18,8 @@ use super::group::{Ticket, Told};
 use super::log::Topic;
 use super::random::Random;
 use super::stage::{GROUP, PARTITIONER, PARTITIONS, PURPOSES, SOURCE, Stage};
-use crate::domain::time::{Span, Timestamp};
+use crate::domain::invariants::Violation;
+use crate::domain::time::{Moment, Span, Timestamp};
 use crate::engine::Setup;
 use crate::engine::commit::{Action, Commit, Ending, Event};
 use crate::task::batch::Batch;
@@ -26,6 +27,9 @@ use crate::task::{Bounds, Task};
 use crate::wire::{ClickReader, ConsentReader};
 pub use publish::record as record_of;
 use take_up::TakingUp;
+
+/// When all machines were started: their monotonic clocks count from here.
+const BOOTED_AT: Timestamp = Timestamp(1_795_300_000_000);
 
 /// As the worker's: what is in hand is committed within this when partitions are given back.
 const REVOKE_WITHIN: Span = Span(5_000);
@@ -47,6 +51,8 @@ pub struct Witness {
     pub decided_at: BTreeMap<usize, Timestamp>,
     /// The consent records that a transaction holds of a partition, heartbeats too.
     pub consents: BTreeMap<(usize, i32), Vec<i64>>,
+    /// What the engine itself found broken.
+    pub violations: Vec<(i32, Violation)>,
     /// Why a process refused to go on, where that is no fault's doing.
     pub stops: Vec<String>,
     pub rolled_back: u64,
@@ -159,9 +165,10 @@ impl Instance {
         (self.skew, self.keys_arrive_at) = (skew, keys_arrive_at);
     }
 
-    /// Its wall clock.
-    fn clock(&self, around: &Around<'_>) -> Timestamp {
-        around.broker.now + self.skew
+    /// What its two clocks say.
+    fn moment(&self, around: &Around<'_>) -> Moment {
+        let now = around.broker.now;
+        Moment { wall: now + self.skew, uptime: now - BOOTED_AT }
     }
 
     fn crash(&mut self, around: &mut Around<'_>) {
@@ -240,6 +247,9 @@ impl Instance {
     /// What is in hand is committed, then the partitions are given back.
     fn give_back(&mut self, around: &mut Around<'_>) {
         let now = around.broker.now;
+        if self.giving_back_until.is_none() && self.crashes_at("during_revoke", around) {
+            return;
+        }
         let until = *self.giving_back_until.get_or_insert(now + REVOKE_WITHIN);
         let busy = now < until && self.commit_what_is_due(true, around);
         if self.down_until.is_some() || self.action.is_some() {
@@ -276,7 +286,7 @@ impl Instance {
 
     /// Has everything that it owns been decided and committed, to these ends?
     pub fn is_at_rest(&self, around: &Around<'_>) -> bool {
-        let clock = self.clock(around);
+        let now = self.moment(around);
         self.is_up()
             && self.taking_up.is_none()
             && self.action.is_none()
@@ -285,18 +295,18 @@ impl Instance {
             && self.tasks.values().all(|task| {
                 task.clicks.is_empty()
                     && task.consents().is_empty()
-                    && task.gate_open(&around.terms.bounds, clock)
+                    && task.gate_open(&around.terms.bounds, now)
                     && !task.engine.has_deferred()
                     && !task.engine.is_outdated()
                     && task.ids().is_empty()
-                    && task.engine.next_due().is_none_or(|due| due > clock)
+                    && task.engine.next_due().is_none_or(|due| due > now.wall)
                     && is_covered(task, around.broker)
             })
     }
 
     /// Where it stands: for the message that a run did not come to rest.
     pub fn describe(&self, around: &Around<'_>) -> String {
-        let clock = self.clock(around);
+        let now = self.moment(around);
         let tasks = self.tasks.values().map(|task| {
             format!(
                 "partition {}: {} clicks, {} consents, {} ids, gate {}, deferred {}, outdated {}, covered {}",
@@ -304,7 +314,7 @@ impl Instance {
                 task.clicks.len(),
                 task.consents().len(),
                 task.ids().len(),
-                task.gate_open(&around.terms.bounds, clock),
+                task.gate_open(&around.terms.bounds, now),
                 task.engine.has_deferred(),
                 task.engine.is_outdated(),
                 is_covered(task, around.broker),

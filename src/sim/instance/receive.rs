@@ -7,7 +7,7 @@ use crate::domain::time::Span;
 use crate::sim::faults::Fault;
 use crate::sim::log::{Record, Topic};
 use crate::sim::workload::partition_of;
-use crate::task::barrier::Question;
+use crate::task::barrier::{Arrival, Question};
 use crate::task::held::{HeldConsent, ReceivedClick};
 use crate::wire::Inbound;
 
@@ -34,6 +34,7 @@ impl Instance {
 
     fn receive_consent(&mut self, around: &mut Around<'_>) {
         let most = around.random.pick(&[1, 2, 50]);
+        let received = self.moment(around).uptime;
         for (&partition, task) in &mut self.tasks {
             let Some(at) = self.consent_at.get_mut(&partition) else { continue };
             let (offsets, next) = around.broker.log.fetch(Topic::Consent, partition, *at, most);
@@ -47,7 +48,8 @@ impl Instance {
                 let source = header("source").map(|header| header.1.as_str());
                 let is_forwarded = header(FORWARDED).is_some();
                 let reading = self.consent_reader.read(&inbound, is_forwarded, source);
-                let held = HeldConsent::new(offset, stored.appended_at, &inbound, reading);
+                let arrival = Arrival { appended: stored.appended_at, received };
+                let held = HeldConsent::new(offset, arrival, &inbound, reading);
                 task.receive_consent(held);
             }
         }
@@ -103,11 +105,11 @@ impl Instance {
         let is_due = since >= ASK_EVERY || (waits && since >= around.terms.commit_interval);
         if is_due && !around.is_away() {
             self.asked_at = around.broker.now;
-            let sent_at = self.clock(around);
+            let sent = self.moment(around);
             for (&partition, task) in &mut self.tasks {
                 let end = around.broker.log.high_watermark(Topic::Consent, partition);
                 let clicks = task.clicks.received();
-                task.barrier.asked(Question { sent_at, end, clicks });
+                task.barrier.asked(Question { sent, end, clicks });
             }
         }
         if self.tasks.values().any(|task| task.barrier.has_open()) {

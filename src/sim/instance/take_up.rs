@@ -55,6 +55,9 @@ impl Instance {
             }
             return;
         }
+        if self.crashes_at("during_restore", around) {
+            return;
+        }
         match self.restored(around) {
             Ok(tasks) => {
                 if self.crashes_at("after_restore", around) {
@@ -111,7 +114,7 @@ impl Instance {
         let Some(TakingUp { partitions, committed: Some(committed) }) = &self.taking_up else {
             return Err(Trouble::Again);
         };
-        let clock = self.clock(around);
+        let now = self.moment(around);
         let mut tasks = BTreeMap::new();
         for &partition in partitions {
             let mut engine = self.restore(partition, around.broker)?;
@@ -129,7 +132,7 @@ impl Instance {
                     Offsets { click: 0, consent: 0 }
                 }
             };
-            tasks.insert(partition, Task::new(partition, engine, start, clock));
+            tasks.insert(partition, Task::new(partition, engine, start, now));
         }
         Ok(tasks)
     }
