@@ -23,6 +23,7 @@ mod examples;
 mod faults;
 mod flood;
 mod heartbeat;
+mod misrouted;
 mod moments;
 mod pipeline;
 mod preflight;

@@ -12,3 +12,4 @@ mod reach;
 mod realize;
 mod rulebooks;
 mod seen;
+mod verified;
