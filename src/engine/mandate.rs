@@ -37,9 +37,13 @@ impl Mandate {
 
     /// Does a live key rest on an earlier rulebook?
     pub fn is_outdated(&self, subject: &Subject) -> bool {
-        let rests_on_earlier = |live: Assigned| live.edition != self.edition;
+        let rests_on_earlier = |live: &Assigned| live.edition != self.edition;
         let is_first = self.edition == 0;
-        !is_first && subject.purposes.iter().any(|state| state.live.is_some_and(rests_on_earlier))
+        !is_first
+            && subject
+                .purposes
+                .iter()
+                .any(|state| state.live.as_deref().is_some_and(rests_on_earlier))
     }
 
     /// Is anything of it under a key that is no longer emitted?

@@ -279,9 +279,8 @@ impl Partition {
         }
         let allowed = decided && reviser.count_click(subject, offset, click, occasion);
         let is_named = moved || allowed || !reviser.work.effects.is_empty();
-        let named = is_named.then(|| {
-            *subject.audit_token.get_or_insert_with(|| keys.audit_token(subject_id))
-        });
+        let named = is_named
+            .then(|| *subject.audit_token.get_or_insert_with(|| keys.audit_token(subject_id)));
         ClickEffect { named, version: subject.consent.version() }
     }
 
