@@ -5,6 +5,7 @@
 
 mod assignment;
 mod bounds;
+mod click_intake;
 mod commit;
 pub mod crash;
 mod identity;
