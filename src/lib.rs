@@ -20,7 +20,8 @@
 //!
 //! # The modules, each using only those before it
 //!
-//! [`domain`] (pure nouns and rules) ← [`wire`] (bytes) and [`engine`] (a partition's state; pure) ←
+//! [`domain`] (pure nouns and rules) ← [`wire`] (bytes) ← [`verify`] (a second opinion on what lies in
+//! the topics; pure) and [`engine`] (a partition's state; pure) ←
 //! [`task`] (what a batch of a partition may hold; pure) ←
 //! [`config`], [`failure`], [`clock`] ← [`kafka`], [`telemetry`], [`http`] ← [`pipeline`] ← [`demo`] ←
 //! [`cli`]. The pure ones build without the feature `service` and know no clock, randomness, I/O,
@@ -29,6 +30,7 @@
 pub mod domain;
 pub mod engine;
 pub mod task;
+pub mod verify;
 pub mod wire;
 
 #[cfg(feature = "service")]

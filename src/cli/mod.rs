@@ -13,8 +13,10 @@ mod replay;
 mod rules;
 mod run;
 mod segments;
+mod state;
 pub mod stdout;
 mod topics;
+mod verify;
 mod when;
 
 use std::collections::BTreeMap;
@@ -75,6 +77,8 @@ enum Command {
     Consent(consent::Args),
     Heartbeat(heartbeat::Args),
     Segments(segments::Args),
+    State(state::Args),
+    Verify(verify::Args),
 }
 
 impl Command {
@@ -91,6 +95,8 @@ impl Command {
             Self::Consent(args) => consent::execute(args, globals),
             Self::Heartbeat(args) => heartbeat::execute(args, globals),
             Self::Segments(args) => segments::execute(args, globals),
+            Self::State(args) => state::execute(args, globals),
+            Self::Verify(args) => verify::execute(args, globals),
         }
     }
 }

@@ -42,7 +42,8 @@ pub fn execute(_: &Args, globals: &Globals) -> Result<()> {
     runtime()?.block_on(serve(start))
 }
 
-fn prepare(config: &Arc<Config>) -> Result<Start> {
+/// What a pipeline is started with, checked before any connection is made.
+pub(super) fn prepare(config: &Arc<Config>) -> Result<Start> {
     let rulebook = load_rulebook(&config.rulebook)?;
     let keyset = read_keyset(&config.keyset)?;
     let purposes: Vec<String> = rulebook.rulebook.purposes.iter().map(|p| p.id.clone()).collect();
@@ -56,6 +57,7 @@ fn prepare(config: &Arc<Config>) -> Result<Start> {
         metrics: Arc::new(Metrics::new()),
         status: Arc::new(Status::new(workers, max_sync_lag, clock.clone())),
         clock,
+        has_topic_ids: true,
     })
 }
 

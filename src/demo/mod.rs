@@ -78,6 +78,7 @@ fn start(embedded: &Embedded, metrics: &Arc<Metrics>, status: Arc<Status>) -> Re
         metrics: Arc::clone(metrics),
         status,
         clock: Arc::new(SystemClock),
+        has_topic_ids: false,
     })
 }
 

@@ -23,6 +23,27 @@ pub enum Invariant {
 }
 
 impl Invariant {
+    pub const ALL: [Self; 13] = [
+        Self::Consent,
+        Self::Barrier,
+        Self::Closed,
+        Self::OptOut,
+        Self::Atomic,
+        Self::Pseudonymous,
+        Self::Unlinkable,
+        Self::Accounted,
+        Self::Provable,
+        Self::Deterministic,
+        Self::Minimal,
+        Self::Alive,
+        Self::Leased,
+    ];
+
+    /// `inv-1` to `inv-13`: the label of assent_invariant_violations_total.
+    pub fn label(self) -> String {
+        format!("inv-{}", self as u8)
+    }
+
     /// `INV-1` to `INV-13`.
     pub fn id(self) -> String {
         format!("INV-{}", self as u8)
@@ -77,6 +98,47 @@ pub fn leased(decided_at: Timestamp, expires_at: Timestamp, lease: Span) -> Opti
         invariant: Invariant::Leased,
         detail: "an assignment that ends before it begins, or outlives its lease",
     })
+}
+
+/// INV-7: what is emitted is under the active key; two keys' pseudonyms of one subject, side by side,
+/// would link them.
+pub fn emitted_under_active(version: u8, active: u8) -> Option<Violation> {
+    (version != active).then_some(Violation {
+        invariant: Invariant::Unlinkable,
+        detail: "an assignment under a key that is no longer emitted",
+    })
+}
+
+/// INV-8: an outcome is of an input of this batch, and of one that has none yet.
+pub fn accounted_in_order(from: i64, offset: i64, to: i64) -> Option<Violation> {
+    (offset < from || offset >= to).then_some(Violation {
+        invariant: Invariant::Accounted,
+        detail: "an outcome out of the order of its inputs, or beyond them",
+    })
+}
+
+/// INV-8: as many outcomes as inputs.
+pub fn accounted(inputs: u64, outcomes: u64) -> Option<Violation> {
+    (inputs != outcomes).then_some(Violation {
+        invariant: Invariant::Accounted,
+        detail: "a batch with more or fewer outcomes than inputs",
+    })
+}
+
+/// INV-13: a value that is still live this long after it ended was not decided again in time: its
+/// tombstone or its renewal is due before.
+pub const ENDED_SINCE_MAX: Span = Span::MINUTE;
+
+/// INV-13: a live value is not over. `now`: the reader's clock.
+pub fn ended(decided_at: Timestamp, expires_at: Timestamp, now: Timestamp) -> Option<Violation> {
+    let violation = |detail| Some(Violation { invariant: Invariant::Leased, detail });
+    if expires_at <= decided_at {
+        return violation("a live value that ended before it was decided");
+    }
+    if now - expires_at > ENDED_SINCE_MAX {
+        return violation("a live value over a minute past its expires_at");
+    }
+    None
 }
 
 /// INV-9: what a batch covers begins where the last one ended.

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::loss::TopicIds;
 use crate::domain::audit::Sha256Hash;
 use crate::domain::audit::chain::GENESIS;
 use crate::domain::binary::{Malformed, Reader, Write};
@@ -34,6 +35,13 @@ pub struct Ledger {
     /// How many subjects the records hold: checked at restore.
     pub subjects: i64,
     pub cycle: Cycle,
+    /// Which topics the two inputs were when the last transaction was written.
+    pub topics: TopicIds,
+    /// A state before this one was lost then, and with it the opt-out signals of clicks: of whom
+    /// nothing is kept counts as having sent one.
+    pub signals_lost_at: Option<Timestamp>,
+    /// A lost state's live keys are being removed: only `state accept-loss` goes on from here.
+    pub recovering: bool,
 }
 
 /// Where the rewriting of buckets stands (see `store`).
@@ -86,6 +94,10 @@ impl Ledger {
         self.cycle.pack(&mut out);
         out.put_long(names.len() as i64);
         names.iter().for_each(|name| out.put_string(name));
+        out.put_fixed(&self.topics.clicks.to_be_bytes());
+        out.put_fixed(&self.topics.consent.to_be_bytes());
+        out.put_optional_long(self.signals_lost_at.map(|at| at.0));
+        out.put_bool(self.recovering);
         out
     }
 
@@ -95,7 +107,7 @@ impl Ledger {
         if r.byte()? != FORMAT {
             return Err(Malformed("format"));
         }
-        let ledger = Self {
+        let mut ledger = Self {
             next_click: r.long()?,
             next_consent: r.long()?,
             next_sequence: r.long()?,
@@ -117,10 +129,18 @@ impl Ledger {
                 .collect(),
             subjects: r.long()?,
             cycle: Cycle::unpack(r)?,
+            ..Self::default()
         };
         let mut names = PurposeNames::default();
         for name in list(r, Reader::string)? {
             names.intern(name).ok_or(Malformed("names"))?;
+        }
+        // A state written before topics had ids here ends at its names.
+        if !r.is_empty() {
+            ledger.topics.clicks = u128::from_be_bytes(r.fixed()?);
+            ledger.topics.consent = u128::from_be_bytes(r.fixed()?);
+            ledger.signals_lost_at = r.optional_long()?.map(Timestamp);
+            ledger.recovering = r.bool()?;
         }
         if r.is_empty() { Ok((ledger, names)) } else { Err(Malformed("end")) }
     }

@@ -2,12 +2,15 @@
 //!
 //! Deterministic (INV-10): knows no clock, randomness, I/O, Kafka or metrics. `now` is an input.
 
+mod accept;
 mod check;
+mod claim;
 pub mod commit;
 pub mod input;
 mod layout;
 mod lease;
 mod ledger;
+pub mod loss;
 mod mandate;
 pub mod output;
 mod pack;
@@ -19,7 +22,7 @@ mod roster;
 mod seal;
 mod stats;
 mod step;
-mod store;
+pub mod store;
 mod subject;
 mod subjects;
 #[cfg(test)]
@@ -29,7 +32,9 @@ mod undo;
 pub mod window;
 mod work;
 
+pub use accept::{Accepted, ORPHANS_PER_BATCH_MAX, Orphan};
+pub use claim::Claim;
 pub use partition::{Partition, Positions, Setup};
-pub use restore::{Refusal, Restore};
+pub use restore::{Refusal, Restore, Salvage};
 pub use stats::{Stats, SubjectKind};
 pub use step::{EVENT_TIME_AHEAD_MAX, TIMERS_PER_BATCH_MAX, UPKEEP_PER_BATCH_MAX};

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use super::ledger::Ledger;
+use super::loss::{Standing, TopicIds};
 use super::mandate::Mandate;
 use super::pack::pack_subject;
 use super::restore::{self, Refusal};
@@ -20,7 +21,7 @@ use super::undo::Undo;
 use super::work::Work;
 use crate::domain::merge::{NameId, PurposeNames};
 use crate::domain::partitioner::Partitioner;
-use crate::domain::pseudonym::KeyRing;
+use crate::domain::pseudonym::{KeyRing, Pseudonym};
 use crate::domain::rules::Rulebook;
 use crate::domain::time::{Span, Timestamp};
 
@@ -115,6 +116,37 @@ impl Partition {
         assert!(self.fresh, "a partition with a past begins where it stopped");
         self.ledger.next_click = next_click;
         self.ledger.next_consent = next_consent;
+    }
+
+    /// Where it stands, for whoever compares it with what else is there; `None`: nothing was ever
+    /// decided here.
+    pub fn standing(&self) -> Option<Standing> {
+        (!self.fresh).then_some(Standing {
+            next_click: self.ledger.next_click,
+            next_consent: self.ledger.next_consent,
+            next_sequence: self.ledger.next_sequence,
+            head: self.ledger.head,
+            topics: self.ledger.topics,
+            recovering: self.ledger.recovering,
+        })
+    }
+
+    /// Which topics the inputs are: between batches, recorded with the next one. What is not known
+    /// now leaves what was known before.
+    pub fn note_topics(&mut self, topics: TopicIds) {
+        debug_assert!(self.undo.is_none(), "topics are noted between batches");
+        let known = |is, was| if is == 0 { was } else { is };
+        self.ledger.topics = TopicIds {
+            clicks: known(topics.clicks, self.ledger.topics.clicks),
+            consent: known(topics.consent, self.ledger.topics.consent),
+        };
+    }
+
+    /// The keys that it holds to be live: purpose and pseudonym.
+    pub fn live_keys(&self) -> impl Iterator<Item = (&str, Pseudonym)> {
+        self.subjects.iter().flat_map(|(_, subject)| &subject.purposes).filter_map(|state| {
+            state.live.as_ref().map(|_| (self.names.name(state.name), state.pseudonym))
+        })
     }
 
     /// Starts a batch. `now` is the wall clock, but never earlier than the last batch's.

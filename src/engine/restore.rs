@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use super::layout::{self, Layout};
 use super::lease;
-use super::ledger::{FORMAT, Ledger};
+use super::ledger::{Cycle, FORMAT, Ledger};
+use super::loss::AuditHead;
 use super::mandate::{Edition, Mandate};
 use super::partition::{Partition, Setup};
 use super::roster::Roster;
@@ -31,6 +32,12 @@ pub struct Restore {
     layouts: Vec<Sha256Hash>,
     chunks: BucketChunks,
     /// The rulebooks kept as evidence, by the hash of the file.
+    rulebooks: BTreeMap<Sha256Hash, Box<[u8]>>,
+}
+
+/// What a lost state was decided under, as far as it could be read: configuration, and evidence.
+pub struct Salvage {
+    ledger: Option<Ledger>,
     rulebooks: BTreeMap<Sha256Hash, Box<[u8]>>,
 }
 
@@ -93,6 +100,33 @@ impl Restore {
         }
     }
 
+    /// What of it outlasts its loss.
+    pub fn salvage(&self) -> Salvage {
+        let ledger = self.meta.as_ref().map(|(ledger, _)| ledger.clone());
+        Salvage { ledger, rulebooks: self.rulebooks.clone() }
+    }
+
+    /// Stands in for a state that was lost: at the audit's head, with no subject.
+    pub fn recovered(partition: i32, salvage: Salvage, head: &AuditHead, setup: &Setup) -> Self {
+        let mut ledger = salvage.ledger.unwrap_or_else(|| {
+            let mut ledger = Ledger::fresh();
+            note(&mut ledger, setup);
+            ledger
+        });
+        ledger.now = ledger.now.max(head.decided_at);
+        ledger.next_click = head.click_to;
+        ledger.next_consent = head.consent_to;
+        ledger.next_sequence = head.next_sequence;
+        ledger.head = head.hash;
+        ledger.subjects = 0;
+        ledger.cycle = Cycle::default();
+        ledger.recovering = true;
+        let mut recovered = Self::new(partition);
+        recovered.meta = Some((ledger, PurposeNames::default()));
+        recovered.rulebooks = salvage.rulebooks;
+        recovered
+    }
+
     /// Takes one record, in the order of the offsets; `None` is a tombstone.
     pub fn apply(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), Malformed> {
         let key = std::str::from_utf8(key).map_err(|_| Malformed("state key"))?;
@@ -110,7 +144,7 @@ impl Restore {
             (Some("r"), Some(value)) => {
                 self.rulebooks.insert(chain::body_hash(value), value.into());
             }
-            (Some("d" | "r" | "meta"), _) => {}
+            (Some("d" | "r" | "l" | "meta"), _) => {}
             _ => return Err(Malformed("state key")),
         }
         Ok(())
@@ -217,10 +251,12 @@ impl Partition {
         for token in tokens {
             let Some(subject) = self.subjects.get_mut(token) else { continue };
             self.stats.add(subject, self.mandate.edition);
-            if self.mandate.is_outdated(subject) {
+            // The sweep after a new rulebook comes to those by itself, so many a batch.
+            let outdated = self.mandate.is_outdated(subject);
+            if outdated {
                 self.outdated.insert(token);
             }
-            subject.due = if lease::is_behind(subject, &self.mandate, now) {
+            subject.due = if !outdated && lease::is_behind(subject, &self.mandate, now) {
                 now
             } else {
                 lease::next_due(subject, &self.mandate, now)

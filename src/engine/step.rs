@@ -64,6 +64,13 @@ impl Partition {
         }
     }
 
+    /// Until when signals of clicks may have been lost with an earlier state; one would be kept for
+    /// 24 months.
+    fn signals_lost(&mut self) -> Option<Timestamp> {
+        let lost_at = self.ledger.signals_lost_at?;
+        (self.desk().now < lost_at + Span::MONTHS_24).then_some(lost_at)
+    }
+
     fn apply_record(&mut self, input: &ConsentInput<'_>, record: &ConsentRecord) {
         let declared = std::mem::take(&mut self.declared);
         let setup = std::sync::Arc::clone(&self.mandate.setup);
@@ -99,8 +106,14 @@ impl Partition {
     ) {
         let token = self.mandate.setup.keys.state_token(input.key);
         let audit_token = self.mandate.setup.keys.audit_token(input.key);
+        let signals_lost = self.signals_lost();
         self.touch(token, Some(input.key));
         let subject = self.subjects.get_or_blank(token);
+        if let Some(lost_at) = signals_lost
+            && subject.consent.is_blank()
+        {
+            subject.consent.bind(lost_at);
+        }
         subject.audit_token = Some(audit_token);
         let outcome = change(subject, &mut self.names);
         let work = self.work.as_deref_mut().expect("a batch was begun");
@@ -285,7 +298,7 @@ impl Partition {
     }
 
     /// Touches a subject, unless this batch has.
-    fn touch(&mut self, token: StateToken, subject_id: Option<&[u8]>) {
+    pub(super) fn touch(&mut self, token: StateToken, subject_id: Option<&[u8]>) {
         let subject = self.subjects.get_or_blank(token);
         if subject.touched == self.batch {
             return;

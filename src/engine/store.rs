@@ -7,6 +7,7 @@
 //! | `d/<n>` | a delta: the subjects that a transaction changed, or removed | every transaction that changed some |
 //! | `b/<bucket>/<chunk>` | a bucket: all subjects whose token begins with that byte | in turn |
 //! | `r/<sha256>` | a rulebook's file | before the first transaction that it decides |
+//! | `l/<sequence>` | what was lost, in words | by `state accept-loss`, beside the audit batch of that number |
 //!
 //! For every byte of delta about one byte of buckets is rewritten; when all 256 have had their turn,
 //! the deltas from before that pass are removed. So the topic's live records hold at most about
@@ -56,6 +57,21 @@ pub fn rulebook_key(sha256: &Sha256Hash) -> Vec<u8> {
         let _ = write!(key, "{byte:02x}");
     }
     key.into_bytes()
+}
+
+/// The record of an accepted loss.
+pub fn loss_key(sequence: i64) -> Vec<u8> {
+    format!("l/{sequence}").into_bytes()
+}
+
+/// The first record of every bucket: without a value, it takes what was restored of the bucket before.
+pub fn bucket_heads() -> impl Iterator<Item = Vec<u8>> {
+    (0..BUCKETS).map(|bucket| bucket_key(bucket, 0))
+}
+
+/// Is this key of evidence, which a lost state's successor keeps?
+pub fn is_evidence(key: &[u8]) -> bool {
+    key.starts_with(b"r/") || key.starts_with(b"l/")
 }
 
 fn delta_key(number: i64) -> Vec<u8> {

@@ -4,14 +4,29 @@ use rdkafka::ClientConfig;
 
 use crate::config::Config;
 
+/// Twice in a row without a broker, and librdkafka's own 10 s are waited for once it is there again.
+const RECONNECT_WITHIN_MS: &str = "1000";
+
+/// Longer than the 10 s after which the broker aborts a dead producer's transaction, so partitions
+/// never move while one of theirs is open (trap 12).
+const SESSION_TIMEOUT_MS: &str = "12000";
+
 /// A client configuration that reaches the cluster; callers add what their role needs, after the
 /// user's properties, so that what an invariant rests on wins.
 pub fn client_config(config: &Config) -> ClientConfig {
     let mut client = ClientConfig::new();
-    client.set("client.id", "assent");
+    client.set("client.id", "assent").set("reconnect.backoff.max.ms", RECONNECT_WITHIN_MS);
     for (key, value) in &config.kafka.properties {
         client.set(key, value);
     }
     client.set("bootstrap.servers", &config.kafka.bootstrap_servers);
+    client
+}
+
+/// A client that reads. The session is set for all of them, although only a member has one: librdkafka
+/// refuses a `max.poll.interval.ms` below it, and a user's own would otherwise meet its default of 45 s.
+pub fn reader_config(config: &Config) -> ClientConfig {
+    let mut client = client_config(config);
+    client.set("session.timeout.ms", SESSION_TIMEOUT_MS);
     client
 }

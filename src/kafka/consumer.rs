@@ -17,13 +17,9 @@ use rdkafka::message::BorrowedMessage;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
 use rdkafka::types::RDKafkaRespErr;
 
-use super::client::client_config;
+use super::client::reader_config;
 use super::context::{self, Logged};
 use crate::config::Config;
-
-/// Longer than the 10 s after which the broker aborts a dead producer's transaction, so partitions
-/// never move while one of theirs is open (trap 12).
-const SESSION_TIMEOUT_MS: &str = "12000";
 
 /// A fetch waits this long for data, and with it the news that a partition has none (trap 6).
 const FETCH_WAIT_MS: &str = "10";
@@ -104,7 +100,6 @@ impl ClickConsumer {
             .set("group.instance.id", instance_id)
             .set("group.protocol", "classic")
             .set("partition.assignment.strategy", "range")
-            .set("session.timeout.ms", SESSION_TIMEOUT_MS)
             .set("heartbeat.interval.ms", "3000");
         let membership = Membership { noted: Mutex::default(), closing: AtomicBool::new(false) };
         let consumer: BaseConsumer<Membership> = client.create_with_context(membership)?;
@@ -186,13 +181,12 @@ impl ClickConsumer {
         self.consumer.unsubscribe();
         for _ in 0..100 {
             self.poll();
-            while let Some(change) = self.rebalance() {
-                if matches!(change, Rebalance::Revoked { .. }) {
-                    let _ = self.consumer.unassign();
-                    // The request to leave goes out once the assignment is gone.
-                    sleep(Duration::from_millis(100));
-                    return;
-                }
+            // An assignment that nobody took up waits to be answered, too.
+            if self.rebalance().is_some() {
+                let _ = self.consumer.unassign();
+                // The request to leave goes out once the assignment is gone.
+                sleep(Duration::from_millis(100));
+                return;
             }
             sleep(Duration::from_millis(10));
         }
@@ -251,7 +245,7 @@ impl Follower {
 /// What every reading consumer shares. The group's id lets librdkafka assign; only a subscription
 /// joins the group.
 fn following(config: &Config) -> ClientConfig {
-    let mut client = client_config(config);
+    let mut client = reader_config(config);
     client
         .set("group.id", &config.kafka.group_id)
         .set("isolation.level", "read_committed")

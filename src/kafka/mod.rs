@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod assignments;
+pub mod audit_heads;
 pub mod client;
 pub mod consumer;
 mod context;
@@ -13,6 +14,8 @@ pub mod producer;
 pub mod read;
 pub mod restore;
 pub mod sample;
+pub mod scan;
+pub mod topic_ids;
 pub mod topic_plan;
 pub mod topics;
 pub mod write;

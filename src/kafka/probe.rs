@@ -8,13 +8,16 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaResult;
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::groups::GroupInfo;
 use rdkafka::metadata::Metadata;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::client::client_config;
+use super::client::reader_config;
 use super::context::Logged;
-use crate::config::Config;
+use super::topic_ids::topic_ids;
+use crate::config::{Config, Topics};
+use crate::engine::loss::TopicIds;
 
 pub struct Probe {
     consumer: BaseConsumer<Logged>,
@@ -22,7 +25,7 @@ pub struct Probe {
 
 impl Probe {
     pub fn new(config: &Config) -> KafkaResult<Self> {
-        let mut client = client_config(config);
+        let mut client = reader_config(config);
         client.set("isolation.level", "read_uncommitted").set("allow.auto.create.topics", "false");
         Ok(Self { consumer: client.create_with_context(Logged("probe"))? })
     }
@@ -51,6 +54,29 @@ impl Probe {
     pub fn metadata(&self, topic: Option<&str>, timeout: Duration) -> KafkaResult<Metadata> {
         self.serve();
         self.consumer.fetch_metadata(topic, timeout)
+    }
+
+    /// The cluster's ids of the two inputs. A cluster that has none, or does not say, leaves them
+    /// unknown; one that does not answer is an error.
+    pub fn input_ids(&self, topics: &Topics, timeout: Duration) -> KafkaResult<TopicIds> {
+        self.serve();
+        let names = [topics.clickstream.as_str(), topics.consent.as_str()];
+        let ids = match topic_ids(self.consumer.client(), &names, timeout) {
+            Err(KafkaError::AdminOp(
+                RDKafkaErrorCode::UnsupportedFeature | RDKafkaErrorCode::UnsupportedVersion,
+            )) => return Ok(TopicIds::default()),
+            answer => answer?,
+        };
+        let id = |name: &str| ids.get(name).copied().unwrap_or_default();
+        Ok(TopicIds { clicks: id(&topics.clickstream), consent: id(&topics.consent) })
+    }
+
+    /// Who is in the group now: each member's client and host.
+    pub fn members(&self, group: &str, timeout: Duration) -> KafkaResult<Vec<String>> {
+        self.serve();
+        let groups = self.consumer.client().fetch_group_list(Some(group), timeout)?;
+        let members = groups.groups().iter().flat_map(GroupInfo::members);
+        Ok(members.map(|member| format!("{} at {}", member.id(), member.client_host())).collect())
     }
 
     fn ask(

@@ -14,7 +14,7 @@ use rdkafka::message::BorrowedMessage;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::client::client_config;
+use super::client::reader_config;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::failure::{Failure, Result};
@@ -171,7 +171,7 @@ fn assign(
 }
 
 fn consumer(config: &Config) -> Result<BaseConsumer> {
-    client_config(config)
+    reader_config(config)
         .set("group.id", &config.kafka.group_id)
         .set("isolation.level", "read_committed")
         .set("enable.auto.commit", "false")

@@ -8,7 +8,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::client::client_config;
+use super::client::reader_config;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::ids::RESERVED_PREFIX;
@@ -33,7 +33,7 @@ pub struct Sample {
 /// Reads the tail of every partition of `topic`, which has `count` of them.
 pub fn sample_keys(config: &Config, topic: &str, count: i32, clock: &dyn Clock) -> Result<Sample> {
     let failed = |error: KafkaError| Failure::failed(format!("reading {topic}: {error}"));
-    let consumer: BaseConsumer = client_config(config)
+    let consumer: BaseConsumer = reader_config(config)
         .set("isolation.level", "read_committed")
         .set("enable.auto.commit", "false")
         .set("group.id", &config.kafka.group_id)

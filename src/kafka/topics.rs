@@ -58,8 +58,9 @@ fn look(probe: &Probe, config: &Config, purposes: &[String], within: Duration) -
         if found != inputs {
             return Err(Failure::config(format!(
                 "topics: {topic} has {found} partitions, {} has {inputs}; they must have the same \
-                 number, since one partition's clicks, consent, state and audit belong together: \
-                 make {topic} anew with {inputs}",
+                 number, since one partition's clicks, consent, state and audit belong together. In \
+                 a new deployment make one of them anew; where one was grown, keys now belong \
+                 elsewhere: that is a migration into new topics, with a new group (docs/stops.md)",
                 topics.clickstream
             )));
         }

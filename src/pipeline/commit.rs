@@ -12,6 +12,7 @@ use super::receive::Ended;
 use super::report;
 use super::transaction::Surroundings;
 use super::worker::Worker;
+use crate::domain::time::Moment;
 use crate::engine::commit::{Ending, Event, Fault};
 use crate::failure::Result;
 use crate::kafka::consumer::ClickConsumer;
@@ -38,6 +39,9 @@ const CLICKS_PER_TRANSACTION: usize = 60_000;
 /// Clicks that go along with an opt-out: a third of it.
 const CLICKS_BESIDE_URGENT: usize = 20_000;
 
+/// Without any answer for so long, another client asks: well below every bound on consent sync.
+const PROBE_PATIENCE: Duration = Duration::from_secs(5);
+
 /// How long reading back may ask for the group's offsets.
 const READ_BACK: Duration = Duration::from_secs(5);
 
@@ -53,7 +57,7 @@ impl Worker {
         if waits {
             self.advance();
         }
-        let now = self.now();
+        let now = self.shared.clock.moment();
         let mut settled = false;
         for task in self.tasks.values_mut() {
             for question in task.settle() {
@@ -76,22 +80,36 @@ impl Worker {
     fn ask(&mut self) -> bool {
         self.asked_at = self.shared.clock.instant();
         let partitions: Vec<i32> = self.tasks.keys().copied().collect();
-        if self.ask_about(&partitions, ASK_TIMEOUT) {
-            return true;
-        }
-        let one_by_one = partitions.iter().filter(|_| partitions.len() > 1);
+        let all = self.ask_about(&partitions, ASK_TIMEOUT);
+        let one_by_one = partitions.iter().filter(|_| !all && partitions.len() > 1);
         let answered = one_by_one.filter(|&&one| self.ask_about(&[one], ASK_ONE_TIMEOUT)).count();
-        answered > 0
+        let now = self.shared.clock.instant();
+        if all || answered > 0 {
+            self.answered_at = now;
+        } else if now.saturating_duration_since(self.answered_at) >= PROBE_PATIENCE {
+            self.renew_probe();
+        }
+        all || answered > 0
+    }
+
+    /// librdkafka can keep what it learned of a broker that was going down, "no leader", for as long
+    /// as its metadata lives: 15 minutes. A new client asks anew.
+    pub(super) fn renew_probe(&mut self) {
+        self.answered_at = self.shared.clock.instant();
+        match Probe::new(&self.shared.config) {
+            Ok(probe) => self.probe = probe,
+            Err(error) => tracing::warn!(%error, "can't make a client"),
+        }
     }
 
     fn ask_about(&mut self, partitions: &[i32], timeout: Duration) -> bool {
-        let sent_at = self.now();
+        let sent = self.shared.clock.moment();
         match self.probe.ends(&self.shared.config.topics.consent, partitions, timeout) {
             Ok(ends) => {
                 for (partition, end) in ends {
                     if let Some(task) = self.tasks.get_mut(&partition) {
                         let clicks = task.clicks.received();
-                        task.barrier.asked(Question { sent_at, end, clicks });
+                        task.barrier.asked(Question { sent, end, clicks });
                     }
                 }
                 true
@@ -130,11 +148,14 @@ impl Worker {
             self.drive(Event::Resume, &Batch::default(), deadline);
             return Ok(true);
         }
-        if !self.is_due(deadline.is_some()) {
+        let now = self.shared.clock.moment();
+        if !self.is_due(deadline.is_some(), now)
+            || !self.shared.clock_watch.allows(now, &self.shared)
+        {
             return Ok(false);
         }
         self.advance();
-        let batch = self.decide();
+        let batch = self.decide(now);
         self.committed_at = self.shared.clock.instant();
         if batch.parts.is_empty() {
             return Ok(false);
@@ -143,8 +164,7 @@ impl Worker {
         Ok(true)
     }
 
-    fn is_due(&self, everything: bool) -> bool {
-        let now = self.now();
+    fn is_due(&self, everything: bool, now: Moment) -> bool {
         let bounds = &self.shared.bounds;
         let wish = self.tasks.values().map(|task| task.wish(bounds, now)).max();
         let since = self.shared.clock.instant().saturating_duration_since(self.committed_at);
@@ -158,27 +178,34 @@ impl Worker {
     }
 
     /// Cuts and decides a batch of every partition that wants one.
-    fn decide(&mut self) -> Batch {
-        let wall = self.now();
+    fn decide(&mut self, now: Moment) -> Batch {
         let mut batch = Batch::default();
         let urgent = self.tasks.values().any(Task::is_urgent);
         let mut room = if urgent { CLICKS_BESIDE_URGENT } else { CLICKS_PER_TRANSACTION };
         for partition in self.in_turn() {
             let Some(task) = self.tasks.get_mut(&partition) else { continue };
-            if task.wish(&self.shared.bounds, wall) == Wish::Nothing {
+            if task.wish(&self.shared.bounds, now) == Wish::Nothing {
                 continue;
             }
-            let cut = task.cut(&self.shared.bounds, wall, room);
+            let cut = task.cut(&self.shared.bounds, now, room);
             room -= cut.clicks;
             let sequence_before = task.engine.positions().map(|p| p.next_sequence);
-            let output = task.decide(&cut, &self.shared.click_reader, wall);
+            let output = task.decide(&cut, &self.shared.click_reader, now.wall);
+            report::count_violations(&self.shared, partition, &output);
+            if output.is_broken() {
+                task.hold_back(now);
+                continue;
+            }
             if output.outputs.is_empty() {
-                task.confirm(&cut, wall);
+                task.confirm(&cut, now);
                 continue;
             }
             batch.parts.insert(partition, Part { cut, output, sequence_before });
         }
         crash_point("after_decide");
+        if batch.parts.values().any(|part| part.cut.ids > 0) {
+            crash_point("during_sweep");
+        }
         batch
     }
 
@@ -214,10 +241,10 @@ impl Worker {
     }
 
     fn confirm(&mut self, batch: &Batch) {
-        let now = self.now();
-        report::count_batch(&self.shared, batch, &self.tasks, now);
+        let now = self.shared.clock.moment();
+        report::count_batch(&self.shared, batch, &self.tasks, now.wall);
         for (partition, part) in &batch.parts {
-            report::count_opt_outs(&self.shared, part, now);
+            report::count_opt_outs(&self.shared, part, now.wall);
             if let Some(task) = self.tasks.get_mut(partition) {
                 task.confirm(&part.cut, now);
             }

@@ -1,19 +1,37 @@
-//! The named points (`task::crash`) at which a test can end the process, as a power cut would. Without the feature
-//! `crash-points` they are nothing.
+//! The named points at which a test can end the process, as a power cut would, or stop it, as a machine
+//! that sleeps would. Without the feature `crash-points` they are nothing.
 
 use crate::task::crash::POINTS;
 
-/// Ends the process here where `ASSENT_CRASH_AT` names the point.
+/// Points beside those of a batch's life: something of the state is read, partitions are being given
+/// back, a batch moved keys to the active one.
+const BESIDE: [&str; 3] = ["during_restore", "during_revoke", "during_sweep"];
+
+/// Ends the process here where `ASSENT_CRASH_AT` names the point; stops it once, until it is sent
+/// SIGCONT, where `ASSENT_STOP_AT` does.
 #[cfg(feature = "crash-points")]
 #[allow(clippy::disallowed_methods)] // a test's switch, not a setting: it is in no release
 pub fn crash_point(name: &str) {
-    debug_assert!(POINTS.contains(&name), "{name} is not a crash point");
-    if std::env::var("ASSENT_CRASH_AT").as_deref() == Ok(name) {
+    assert_known(name);
+    let named = |variable| std::env::var(variable).as_deref() == Ok(name);
+    if named("ASSENT_CRASH_AT") {
         std::process::abort();
+    }
+    if named("ASSENT_STOP_AT") {
+        static STOP: std::sync::Once = std::sync::Once::new();
+        STOP.call_once(|| {
+            let pid = std::process::id().to_string();
+            let stopped = std::process::Command::new("kill").args(["-STOP", &pid]).status();
+            tracing::warn!(?stopped, name, "was stopped here");
+        });
     }
 }
 
 #[cfg(not(feature = "crash-points"))]
 pub fn crash_point(name: &str) {
-    debug_assert!(POINTS.contains(&name), "{name} is not a crash point");
+    assert_known(name);
+}
+
+fn assert_known(name: &str) {
+    debug_assert!(POINTS.contains(&name) || BESIDE.contains(&name), "{name} is no crash point");
 }

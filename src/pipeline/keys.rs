@@ -17,33 +17,17 @@ use crate::kafka::consumer::{Follower, Polled};
 use crate::kafka::probe::Probe;
 use crate::task::Task;
 
-/// A rotation is noticed within 10 s (design, section 4): half of it, so that a look may be late.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
-
-/// How often the watch looks whether the service stops.
-const NAP: Duration = Duration::from_millis(200);
-
 /// Raw ids held of a partition for the batches to come: bounds memory to 512 bytes each.
 const IDS_HELD: usize = 2_000;
+
+/// Between two tries to read the changelog again.
+const RETRY: Duration = Duration::from_secs(2);
 
 /// How long the broker may take to say what the changelog holds.
 const ASKED_FOR: Duration = Duration::from_secs(5);
 
-/// Looks at the keyset file until the service stops.
-pub fn watch(shared: &Shared) {
-    let mut naps = 0;
-    while !shared.is_stopping() {
-        std::thread::sleep(NAP);
-        naps += 1;
-        if NAP * naps >= LOOK_EVERY {
-            naps = 0;
-            look(shared);
-        }
-    }
-}
-
 /// Takes up what the file says now, if it is another sound keyset; else what was there stays.
-fn look(shared: &Shared) {
+pub fn look(shared: &Shared) {
     let keyset = match read_keyset(&shared.config.keyset) {
         Ok(keyset) => keyset,
         Err(failure) => {
@@ -73,8 +57,21 @@ fn look(shared: &Shared) {
 /// Reads consent-changelog again, for the subjects' raw ids.
 pub struct Sweep {
     reader: Follower,
-    /// Where it ends: records beyond were decided under the new keys.
+    /// Where it begins, and where it ends: records beyond were decided under the new keys.
+    starts: BTreeMap<i32, i64>,
     ends: BTreeMap<i32, i64>,
+}
+
+/// How a sweep goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pace {
+    /// It took ids.
+    Moves,
+    /// There is nothing to take now, or no room.
+    Waits,
+    Done,
+    /// The changelog moved under it: to be begun again.
+    Broken,
 }
 
 impl Sweep {
@@ -84,14 +81,16 @@ impl Sweep {
         let ends = probe.ends(topic, partitions, ASKED_FOR)?;
         let reader = Follower::new(&shared.config, "keys", topic)?;
         reader.fetch_from(&starts)?;
-        Ok(Self { reader, ends })
+        Ok(Self { reader, starts, ends })
     }
 
-    /// Hands ids over to the tasks, as many as they hold; is there more to come?
-    pub fn go_on(&self, tasks: &mut BTreeMap<i32, Task>) -> bool {
+    /// Hands ids over to the tasks, as many as they hold.
+    fn go_on(&self, tasks: &mut BTreeMap<i32, Task>) -> Pace {
+        let mut pace = Pace::Waits;
         while tasks.values().all(|task| task.ids().len() < IDS_HELD) {
             match self.reader.poll() {
                 Polled::Message(message) => {
+                    pace = Pace::Moves;
                     let (partition, key) = (message.partition(), message.key());
                     if let (Some(task), Some(key)) = (tasks.get_mut(&partition), key)
                         && message.payload().is_some()
@@ -99,17 +98,19 @@ impl Sweep {
                         task.hold_id(key);
                     }
                 }
-                Polled::Nothing => return !self.is_over(),
-                Polled::OutOfRange | Polled::Fatal(_) => return false,
+                Polled::Nothing if pace == Pace::Waits && self.is_over() => return Pace::Done,
+                Polled::Nothing => return pace,
+                Polled::OutOfRange | Polled::Fatal(_) => return Pace::Broken,
             }
         }
-        true
+        pace
     }
 
     fn is_over(&self) -> bool {
         let Ok(positions) = self.reader.positions() else { return false };
         self.ends.iter().all(|(partition, end)| {
-            *end == 0 || positions.get(partition).is_some_and(|position| position >= end)
+            let at = positions.get(partition).or_else(|| self.starts.get(partition));
+            at.is_some_and(|at| at >= end)
         })
     }
 }
@@ -131,20 +132,25 @@ impl super::worker::Worker {
             }
             self.wants_sweep = true;
         }
-        if self.wants_sweep {
+        if self.wants_sweep && self.shared.clock.instant() >= self.sweep_not_before {
             self.start_sweep();
         }
-        match self.sweep.take() {
-            Some(sweep) => {
-                if sweep.go_on(&mut self.tasks) {
-                    self.sweep = Some(sweep);
-                } else {
-                    tracing::info!(worker = self.number, "the changelog was read for the new keys");
-                }
-                true
+        let Some(sweep) = self.sweep.take() else { return false };
+        let pace = sweep.go_on(&mut self.tasks);
+        match pace {
+            Pace::Moves | Pace::Waits => self.sweep = Some(sweep),
+            Pace::Done => {
+                tracing::info!(worker = self.number, "the changelog was read for the new keys");
             }
-            None => false,
+            Pace::Broken => self.put_off_sweep(),
         }
+        pace == Pace::Moves
+    }
+
+    /// Old keys stay live, and removable, until the next try.
+    fn put_off_sweep(&mut self) {
+        self.wants_sweep = true;
+        self.sweep_not_before = self.shared.clock.instant() + RETRY;
     }
 
     fn start_sweep(&mut self) {
@@ -164,7 +170,10 @@ impl super::worker::Worker {
                 self.sweep = Some(sweep);
                 self.wants_sweep = false;
             }
-            Err(error) => tracing::warn!(%error, "can't read consent again yet"),
+            Err(error) => {
+                tracing::warn!(%error, "can't read consent again yet");
+                self.put_off_sweep();
+            }
         }
     }
 }

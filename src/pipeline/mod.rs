@@ -3,28 +3,39 @@
 //! A click's way: received and held → a question to the broker covers it → consent has come as far
 //! as the answer → its batch is cut, decided, written and committed → forgotten, and counted.
 
+pub mod accept;
+mod alone;
 mod assignment;
 mod bounds;
 mod click_intake;
+mod clock_watch;
 mod commit;
 pub mod crash;
 mod identity;
 mod keys;
+pub mod loss_words;
+mod orphans;
 mod publish;
 mod receive;
 mod report;
+mod survey;
 mod transaction;
+mod watch;
 mod worker;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rdkafka::error::KafkaResult;
 
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::pseudonym::KeyRing;
 use crate::domain::rules::Rulebook;
 use crate::engine::Setup;
+use crate::engine::loss::TopicIds;
 use crate::failure::{Failure, Result};
 use crate::http::Status;
 use crate::kafka::probe::Probe;
@@ -32,6 +43,7 @@ use crate::kafka::topics::{self, Counts};
 use crate::task::Bounds;
 use crate::telemetry::metrics::Metrics;
 use crate::wire::{ClickReader, ConsentReader};
+use clock_watch::ClockWatch;
 use identity::Identity;
 use publish::Destinations;
 use report::OldestOptOuts;
@@ -47,6 +59,8 @@ pub struct Start {
     pub metrics: Arc<Metrics>,
     pub status: Arc<Status>,
     pub clock: Arc<dyn Clock>,
+    /// Can the brokers say which topic stands under a name? librdkafka's mock cluster can't.
+    pub has_topic_ids: bool,
 }
 
 /// What the workers share: nothing that any of them changes, but the stop; the watch over the keyset
@@ -64,8 +78,12 @@ pub(crate) struct Shared {
     metrics: Arc<Metrics>,
     status: Arc<Status>,
     clock: Arc<dyn Clock>,
+    clock_watch: ClockWatch,
     oldest_opt_outs: OldestOptOuts,
     stopping: AtomicBool,
+    has_topic_ids: bool,
+    /// Why the watch over the topics ends the run.
+    stop_for: Mutex<Option<Failure>>,
 }
 
 impl Shared {
@@ -81,6 +99,22 @@ impl Shared {
     fn replace_setup(&self, setup: Arc<Setup>) {
         *self.setup.write().unwrap_or_else(PoisonError::into_inner) = setup;
         self.generation.fetch_add(1, Ordering::Release);
+    }
+
+    /// Which topics the inputs are now.
+    fn input_ids(&self, probe: &Probe, timeout: Duration) -> KafkaResult<TopicIds> {
+        if !self.has_topic_ids {
+            return Ok(TopicIds::default());
+        }
+        probe.input_ids(&self.config.topics, timeout)
+    }
+
+    /// Ends the run with this failure, unless another came first.
+    fn stop(&self, failure: Failure) {
+        tracing::error!("{failure}");
+        let mut stop_for = self.stop_for.lock().unwrap_or_else(PoisonError::into_inner);
+        stop_for.get_or_insert(failure);
+        self.stopping.store(true, Ordering::Relaxed);
     }
 
     fn is_stopping(&self) -> bool {
@@ -105,8 +139,23 @@ pub fn start(start: Start) -> Result<Running> {
     })?;
     let counts = topics::check(&probe, config, &purposes, &*start.clock)?;
     start.metrics.key_version.set(i64::from(start.keys.active()));
+    let (config, shared) = (Arc::clone(config), Arc::new(share(start, counts, &purposes)));
+    let watched = Arc::clone(&shared);
+    std::thread::Builder::new()
+        .name("watch".to_owned())
+        .spawn(move || watch::run(&watched, &probe))
+        .map_err(|error| Failure::failed(format!("can't start a thread: {error}")))?;
+    let workers = (0..config.pipeline.workers)
+        .map(|number| spawn(&shared, number, identity.of_worker(&config.kafka.group_id, number)))
+        .collect::<Result<Vec<_>>>()?;
+    Ok(Running { shared, workers, _identity: identity })
+}
+
+/// What all workers look at.
+fn share(start: Start, counts: Counts, purposes: &[String]) -> Shared {
+    let config = start.config;
     let partitioner = config.kafka.partitioner;
-    let shared = Arc::new(Shared {
+    Shared {
         setup: RwLock::new(Arc::new(Setup {
             rulebook: Arc::clone(&start.rulebook),
             rulebook_yaml: start.rulebook_yaml,
@@ -123,7 +172,7 @@ pub fn start(start: Start) -> Result<Running> {
             &config.topics,
             partitioner,
             &config.kafka.group_id,
-            &purposes,
+            purposes,
             &counts,
         ),
         click_reader: ClickReader::new(start.rulebook.fields, partitioner, counts.inputs),
@@ -131,21 +180,15 @@ pub fn start(start: Start) -> Result<Running> {
         bounds: bounds::of(&config.consent),
         metrics: start.metrics,
         status: start.status,
+        clock_watch: ClockWatch::started(start.clock.moment()),
         clock: start.clock,
         oldest_opt_outs: OldestOptOuts::default(),
         stopping: AtomicBool::new(false),
+        has_topic_ids: start.has_topic_ids,
+        stop_for: Mutex::new(None),
         counts,
-        config: Arc::clone(config),
-    });
-    let watched = Arc::clone(&shared);
-    std::thread::Builder::new()
-        .name("keys".to_owned())
-        .spawn(move || keys::watch(&watched))
-        .map_err(|error| Failure::failed(format!("can't start a thread: {error}")))?;
-    let workers = (0..config.pipeline.workers)
-        .map(|number| spawn(&shared, number, identity.of_worker(&config.kafka.group_id, number)))
-        .collect::<Result<Vec<_>>>()?;
-    Ok(Running { shared, workers, _identity: identity })
+        config,
+    }
 }
 
 fn spawn(shared: &Arc<Shared>, number: usize, name: String) -> Result<JoinHandle<Result<()>>> {
@@ -186,7 +229,9 @@ impl Running {
 
     /// Waits for the workers; the first failure is the pipeline's.
     pub fn wait(self) -> Result<()> {
-        let mut result = Ok(());
+        let stopped =
+            |shared: &Shared| shared.stop_for.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mut result = stopped(&self.shared).map_or(Ok(()), Err);
         for worker in self.workers {
             let ended = worker.join().unwrap_or_else(|_| {
                 Err(Failure::failed("a worker panicked; this is a defect of assent, see the log"))

@@ -17,7 +17,6 @@ use super::keys::Sweep;
 use super::receive::Ended;
 use super::report::{REPORT_EVERY, Report};
 use super::transaction::Transactor;
-use crate::domain::time::Timestamp;
 use crate::engine::commit::Event;
 use crate::failure::{Failure, Result};
 use crate::http::PartitionStatus;
@@ -60,6 +59,8 @@ pub struct Worker {
     /// Batches decided: which partition comes first.
     pub(super) turns: usize,
     pub(super) asked_at: Instant,
+    /// When a broker last said where consent ends, or the probe was made.
+    pub(super) answered_at: Instant,
     /// Clicks are polled one at a time until then: memory is full.
     pub(super) trickle_until: Instant,
     /// What ended the receiving beside a commit, to be followed up.
@@ -69,6 +70,7 @@ pub struct Worker {
     pub(super) generation: u64,
     /// Live keys may be under a key that is no longer emitted.
     pub(super) wants_sweep: bool,
+    pub(super) sweep_not_before: Instant,
     pub(super) sweep: Option<Sweep>,
 }
 
@@ -92,11 +94,13 @@ impl Worker {
             committed_at: now,
             turns: 0,
             asked_at: now,
+            answered_at: now,
             trickle_until: now,
             met_in_commit: None,
             report: Report::of(number),
             generation: 0,
             wants_sweep: false,
+            sweep_not_before: now,
             sweep: None,
             shared,
         })
@@ -104,15 +108,24 @@ impl Worker {
 
     /// Works until it is told to stop, or has to.
     pub fn run(mut self) -> Result<()> {
+        let ended = self.work();
+        if ended.is_ok() {
+            self.give_back()?;
+        }
+        // Also at a stop: a static member's partitions would wait for the end of its session.
+        self.surrender();
+        tracing::info!(worker = self.number, "leaving the group");
+        self.clicks.leave(std::thread::sleep);
+        ended
+    }
+
+    fn work(&mut self) -> Result<()> {
         while !self.shared.is_stopping() {
             let busy = self.turn()?;
             if !busy {
                 std::thread::sleep(IDLE);
             }
         }
-        self.give_back()?;
-        tracing::info!(worker = self.number, "leaving the group");
-        self.clicks.leave(std::thread::sleep);
         Ok(())
     }
 
@@ -132,9 +145,10 @@ impl Worker {
     }
 
     fn refresh_report(&mut self) {
-        let now = self.now();
-        if self.report.reported_at.is_none_or(|at| now - at >= REPORT_EVERY || now < at) {
-            self.report.refresh(&self.shared, &self.tasks, now);
+        let now = self.shared.clock.moment();
+        if self.report.reported_at.is_none_or(|at| now.uptime - at >= REPORT_EVERY) {
+            let may_decide = self.shared.clock_watch.allows(now, &self.shared);
+            self.report.refresh(&self.shared, &self.tasks, now, may_decide);
             self.transactor.serve();
         }
     }
@@ -144,6 +158,7 @@ impl Worker {
             Rebalance::Assigned(partitions) => self.take_up(&partitions),
             Rebalance::Revoked { lost } => {
                 if !lost {
+                    crash_point("during_revoke");
                     self.give_back()?;
                 }
                 self.surrender();
@@ -171,6 +186,7 @@ impl Worker {
                 restored: false,
                 consent_sync_lag_seconds: lag,
                 gate_open: false,
+                held_back: false,
             };
             self.shared.status.set_partition(partition, status);
         }
@@ -192,6 +208,7 @@ impl Worker {
                 }
                 Err(Trouble::Again(error)) => {
                     tracing::warn!(worker = self.number, %error, "can't restore yet");
+                    self.renew_probe();
                     std::thread::sleep(RETRY);
                 }
             }
@@ -294,10 +311,6 @@ impl Worker {
         self.consent = Follower::new(config, "consent", &config.topics.consent).map_err(made)?;
         self.clicks = ClickConsumer::join(config, &self.name).map_err(made)?;
         Ok(())
-    }
-
-    pub(super) fn now(&self) -> Timestamp {
-        self.shared.clock.now()
     }
 }
 

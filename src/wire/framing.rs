@@ -60,6 +60,14 @@ impl<'a> Framed<'a> {
             Self::Unframed
         }
     }
+
+    /// What follows the framing.
+    pub fn body(self) -> Option<&'a [u8]> {
+        match self {
+            Self::SingleObject { body, .. } | Self::Confluent { body, .. } => Some(body),
+            Self::Unframed => None,
+        }
+    }
 }
 
 /// The schemas that a reader's values may have been written with.

@@ -18,6 +18,8 @@ pub struct Audit {
     pub clicks: BTreeMap<(i32, i64), Entry>,
     pub consents: BTreeMap<(i32, i64), Entry>,
     pub batches: usize,
+    /// What was lost and accepted, in words, by partition in the order of the chain.
+    pub losses: Vec<(i32, String)>,
     /// Assignments that the entries name, by hash.
     assigned: BTreeMap<String, usize>,
     removed: usize,
@@ -58,6 +60,7 @@ pub fn read(shop: &Shop<'_>) -> Audit {
             (name.as_str(), &Value::from(name.clone()))
         );
         chain.follow(&batch, value, &name);
+        audit.take_loss(record.partition, &batch);
         audit.take(record.partition, &batch);
         audit.batches += 1;
     }
@@ -123,6 +126,32 @@ impl Audit {
             };
             assert!(before.is_none(), "twice: {} {place:?}", entry["input"]);
         }
+    }
+
+    /// From an accepted loss on, offsets that go back are counted anew.
+    fn take_loss(&mut self, partition: i32, batch: &Value) {
+        let text = batch["rulebook"].as_str().unwrap();
+        let Some(lost) = text.strip_prefix("accept-loss: ") else { return };
+        assert_eq!(bytes(&batch["rulebook_sha256"]), Sha256::digest(text).to_vec());
+        assert_eq!(entries(batch).count(), 0, "a loss decides nothing");
+        let goes_back =
+            |of: &str| batch[format!("{of}_to")].as_i64() < batch[format!("{of}_from")].as_i64();
+        if goes_back("click") {
+            self.clicks.retain(|place, _| place.0 != partition);
+        }
+        if goes_back("consent") {
+            self.consents.retain(|place, _| place.0 != partition);
+        }
+        self.losses.push((partition, lost.to_owned()));
+    }
+
+    /// Every record that an input topic still holds has its entry.
+    pub fn is_whole(&self, shop: &Shop<'_>) -> bool {
+        let held = |topic, entries: &BTreeMap<(i32, i64), Entry>| {
+            let records = shop.committed(topic);
+            records.iter().all(|record| entries.contains_key(&(record.partition, record.offset)))
+        };
+        held("clickstream", &self.clicks) && held("consent-changelog", &self.consents)
     }
 
     /// Every record of an input topic has its entry.

@@ -17,7 +17,7 @@ const NEVER: i64 = 4_102_444_800_000;
 const WITHIN: Duration = Duration::from_secs(30);
 
 /// Python with examples/requirements.txt: the one that .ci/run makes, else the one on the PATH.
-fn python() -> Result<PathBuf, LeftOut> {
+pub fn python() -> Result<PathBuf, LeftOut> {
     let made = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/python/bin/python");
     let python = if made.exists() { made } else { "python3".into() };
     let found = Command::new(&python).args(["-c", "import confluent_kafka, fastavro"]).output();

@@ -13,19 +13,27 @@ mod model;
 
 mod audit;
 mod bad_input;
+#[cfg(feature = "crash-points")]
+mod clocks;
 mod commands;
 mod contract;
-#[cfg(feature = "crash-points")]
-mod crash;
 mod demo;
 mod deploy;
 mod ecom;
 mod examples;
+mod faults;
+mod flood;
 mod heartbeat;
+mod misrouted;
 mod moments;
 mod pipeline;
 mod preflight;
 mod privacy;
 mod proxy;
+mod revision;
 mod rig;
+mod rotation;
 mod rulebook;
+mod stops;
+mod told;
+mod verify;

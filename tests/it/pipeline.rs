@@ -5,13 +5,11 @@ use std::time::{Duration, Instant};
 
 use rdkafka::admin::AdminOptions;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::{Offset, TopicPartitionList};
 use serde_json::{Value, json};
 
 use crate::audit::{self, Audit};
-use crate::proxy::{Fate, Proxy};
-use crate::support::{self, Kafka, Message, Plan, Service, Shop, latest, now_ms, wait_until};
+use crate::support::{self, Message, Plan, Service, Shop, latest, now_ms, view, wait_until};
 
 const WITHIN: Duration = Duration::from_secs(30);
 const PURPOSES: [&str; 2] = ["partner-advertising", "personalized-offers"];
@@ -104,170 +102,6 @@ fn a_denial_that_was_acknowledged_before_the_click_is_never_missed() {
     }
     assert_eq!(live_keys(&shop), BTreeSet::new());
     service.stop();
-}
-
-#[test]
-fn an_open_transaction_on_consent_holds_clicks_then_makes_them_stale_then_ends() {
-    let kafka = kafka_or_skip!();
-    let plan = Plan {
-        settings: json!({"consent": {"max_sync_lag": "3s"}}),
-        partitions: 1,
-        ..Plan::default()
-    };
-    let shop = Shop::open_with(kafka, &plan);
-    let service = Service::start(&shop, "a");
-    service.await_ready();
-    kafka.produce([shop.consent(&consent("kim", 1, "GRANTED"))]);
-    kafka.produce([shop.click(&view("kim"))]);
-    settled(&shop);
-
-    let foreign = open_transaction(kafka, &shop.consent(&consent("lee", 1, "GRANTED")));
-    let place = kafka.produce([shop.click(&view("kim"))])[0];
-    std::thread::sleep(Duration::from_secs(1));
-    assert!(!audit::read(&shop).clicks.contains_key(&place), "held");
-
-    let entry =
-        wait_until(WITHIN, "a stale decision", || audit::read(&shop).clicks.get(&place).cloned());
-    assert_eq!(entry.verdicts["personalized-offers"], "CONSENT_STALE");
-    assert!(!entry.gate_open);
-    wait_until(WITHIN, "503 while the gate is closed", || {
-        (service.readyz().0 == 503).then_some(())
-    });
-
-    foreign.commit_transaction(WITHIN).expect("committed");
-    service.await_ready();
-    let place = kafka.produce([shop.click(&view("kim"))])[0];
-    let audit = settled(&shop);
-    assert_eq!(audit.clicks[&place].verdicts["personalized-offers"], "OPT_IN");
-    service.stop();
-}
-
-#[test]
-fn two_instances_share_the_partitions_and_take_over_from_each_other() {
-    let kafka = kafka_or_skip!();
-    let shop = Shop::open(kafka);
-    let (first, second) = (Service::start(&shop, "a"), Service::start(&shop, "b"));
-    let owned = |service: &Service| service.metrics().count("assent_assigned_partitions", &[]);
-    wait_until(WITHIN, "two partitions each", || {
-        (owned(&first) == 2 && owned(&second) == 2).then_some(())
-    });
-    first.await_ready();
-    second.await_ready();
-    traffic(&shop, "both", 50);
-    settled(&shop);
-
-    second.stop();
-    wait_until(WITHIN, "all partitions with the first", || (owned(&first) == 4).then_some(()));
-    traffic(&shop, "one", 50);
-    settled(&shop);
-
-    let third = Service::start(&shop, "c");
-    third.await_ready();
-    first.kill();
-    traffic(&shop, "killed", 50);
-    let killed = Instant::now();
-    let audit = settled(&shop);
-    assert!(killed.elapsed() < Duration::from_secs(30), "{:?}", killed.elapsed());
-    assert_eq!(audit.clicks.len(), 3 * 200);
-    assert_eq!(live_keys(&shop).len(), 150);
-    third.stop();
-}
-
-#[test]
-fn a_stopped_process_that_goes_on_later_commits_nothing() {
-    let kafka = kafka_or_skip!();
-    let shop = Shop::open(kafka);
-    let zombie = Service::start(&shop, "a");
-    zombie.await_ready();
-    traffic(&shop, "before", 20);
-    zombie.sigstop();
-    let heir = Service::start(&shop, "b");
-    heir.await_ready();
-    traffic(&shop, "meanwhile", 20);
-    settled(&shop);
-    zombie.sigcont();
-    traffic(&shop, "after", 20);
-    let audit = settled(&shop);
-    assert_eq!(audit.clicks.len(), 3 * 80);
-    zombie.await_ready();
-    zombie.stop();
-    heir.stop();
-}
-
-#[test]
-fn a_broker_that_dies_is_outlasted() {
-    let kafka = own_kafka_or_skip!();
-    let shop = Shop::open(&kafka);
-    let service = Service::start(&shop, "a");
-    service.await_ready();
-    traffic(&shop, "before", 20);
-    for round in 0..2 {
-        kafka.kill();
-        std::thread::sleep(Duration::from_secs(3));
-        kafka.restart();
-        traffic(&shop, &format!("after-{round}"), 20);
-        settled_within(&shop, 2 * WITHIN);
-    }
-    let audit = settled(&shop);
-    assert_eq!(audit.clicks.len(), 3 * 80);
-    service.stop();
-}
-
-/// A late EndTxn must not commit or abort the transaction after its own (trap 2 of the notes on
-/// Kafka): its producer is replaced, and the new epoch fences it.
-#[test]
-fn a_commit_that_is_held_up_hits_no_later_transaction() {
-    check_unclear_commit(Fate::HoldRequest);
-}
-
-#[test]
-fn a_commit_whose_answer_is_lost_is_read_back() {
-    check_unclear_commit(Fate::LoseAnswer);
-}
-
-fn check_unclear_commit(fate: Fate) {
-    let (proxy, listener) = Proxy::listen();
-    let advertised = format!("advertised.listeners=PLAINTEXT://{}", proxy.address());
-    let kafka = match Kafka::start_with(&[&advertised]) {
-        Ok(kafka) => kafka,
-        Err(why) => return support::leave_out(&why),
-    };
-    proxy.serve(listener, kafka.bootstrap().to_owned());
-    let shop = Shop::open(&kafka);
-    let service = Service::start(&shop, "a");
-    service.await_ready();
-    traffic(&shop, "before", 20);
-    settled(&shop);
-
-    proxy.set(fate);
-    traffic(&shop, "unclear", 20);
-    wait_until(WITHIN, "a commit on the wire", || (proxy.met() > 0).then_some(()));
-    if fate == Fate::HoldRequest {
-        // A transaction after it has committed, and more are on their way, when it arrives.
-        let committed = || transactions(&service, "committed");
-        wait_until(WITHIN, "an unclear transaction", || {
-            (transactions(&service, "unclear") > 0).then_some(())
-        });
-        let before = committed();
-        wait_until(WITHIN, "a later transaction", || (committed() > before).then_some(()));
-        traffic(&shop, "later", 20);
-    }
-    proxy.set(Fate::Pass);
-    traffic(&shop, "after", 20);
-    let audit = settled_within(&shop, 2 * WITHIN);
-    let rounds = if fate == Fate::HoldRequest { 4 } else { 3 };
-    assert_eq!(audit.clicks.len(), rounds * 80);
-    assert_eq!(live_keys(&shop).len(), rounds * 20);
-    assert!(transactions(&service, "unclear") > 0);
-    if fate == Fate::HoldRequest {
-        let code = wait_until(WITHIN, "the late request's answer", || proxy.late_answer());
-        assert!([47, 90].contains(&code), "fenced, not {code}"); // INVALID_PRODUCER_EPOCH, PRODUCER_FENCED
-    }
-    service.stop();
-}
-
-fn transactions(service: &Service, result: &str) -> u64 {
-    service.metrics().count("assent_transactions_total", &[("result", result)])
 }
 
 #[test]
@@ -443,16 +277,6 @@ pub fn consent(subject_id: &str, version: i64, status: &str) -> Value {
     })
 }
 
-pub fn view(subject_id: &str) -> Value {
-    json!({
-        "event_id": "5f0c3b8e-9a51-4f4a-8f65-3f1d0b8a4a11",
-        "subject_id": subject_id, "session_id": format!("session-of-{subject_id}"),
-        "occurred_at": now_ms(), "kind": "PRODUCT_VIEW", "category": "preschool-toys",
-        "product_id": "p-1", "product_age_range": null, "value_cents": null, "region": null,
-        "gpc": false, "gpp": null,
-    })
-}
-
 /// Subjects who grant and then look at preschool toys four times each.
 pub fn traffic(shop: &Shop<'_>, prefix: &str, subjects: usize) {
     let names: Vec<String> = (0..subjects).map(|i| format!("{prefix}-{i}")).collect();
@@ -465,7 +289,7 @@ pub fn settled(shop: &Shop<'_>) -> Audit {
     settled_within(shop, WITHIN)
 }
 
-fn settled_within(shop: &Shop<'_>, within: Duration) -> Audit {
+pub fn settled_within(shop: &Shop<'_>, within: Duration) -> Audit {
     let wanted = shop.committed("clickstream").len() + shop.committed("consent-changelog").len();
     let audit = wait_until(within, "every input audited", || {
         let audit = audit::read(shop);
@@ -478,19 +302,4 @@ fn settled_within(shop: &Shop<'_>, within: Duration) -> Audit {
 
 pub fn live_keys(shop: &Shop<'_>) -> BTreeSet<Vec<u8>> {
     latest(&shop.committed("segments.personalized-offers")).into_keys().collect()
-}
-
-fn open_transaction(kafka: &Kafka, message: &Message) -> BaseProducer {
-    let id = format!("foreign-{}", message.topic);
-    let producer: BaseProducer =
-        kafka.client().set("transactional.id", id).create().expect("a producer");
-    producer.init_transactions(WITHIN).expect("initialized");
-    producer.begin_transaction().expect("begun");
-    let record = BaseRecord::to(&message.topic)
-        .partition(0)
-        .key(message.key.as_deref().expect("a key"))
-        .payload(message.value.as_deref().expect("a value"));
-    producer.send(record).expect("taken");
-    producer.flush(WITHIN).expect("delivered");
-    producer
 }

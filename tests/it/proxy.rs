@@ -1,17 +1,20 @@
-//! A wire between clients and a broker that can hold requests or lose answers: what a network does
-//! to a commit, on demand.
+//! A wire between clients and a broker: one that is cut, slow or dead, holds a commit, or loses the
+//! answer to it. What a network does, on demand.
 //!
 //! A request of Kafka's protocol is a 4-byte length, then the api key and version (2 bytes each),
 //! then the correlation id (4 bytes); an answer is a length and the correlation id.
 
 use std::collections::HashSet;
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Condvar, Mutex};
-use std::time::Duration;
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex, mpsc};
+use std::time::{Duration, Instant};
 
 /// EndTxn: the request that commits or aborts.
 const END_TXN: u16 = 26;
+
+/// What was under way when one side hung up still arrives, as on a real network.
+const LINGER: Duration = Duration::from_millis(500);
 
 /// What happens to commits and aborts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +27,18 @@ pub enum Fate {
     LoseAnswer,
 }
 
+/// What happens to everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Link {
+    Up,
+    /// Answers take so much longer.
+    Slow(Duration),
+    /// Nothing arrives, nobody is told; what was sent meanwhile arrives once the link is up.
+    Dead,
+    /// Every connection is cut and none is taken.
+    Cut,
+}
+
 /// Shared by the threads of the wire.
 struct State {
     fate: Fate,
@@ -31,6 +46,9 @@ struct State {
     met: usize,
     /// What the broker answered to the one that was held: its error code.
     late_answer: Option<i16>,
+    link: Link,
+    /// Both ends of every connection there ever was.
+    ends: Vec<TcpStream>,
 }
 
 #[derive(Clone)]
@@ -43,7 +61,8 @@ impl Proxy {
     /// Listens; the broker's address is told later, since the broker must advertise this one.
     pub fn listen() -> (Self, TcpListener) {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let state = State { fate: Fate::Pass, met: 0, late_answer: None };
+        let (fate, met, late_answer) = (Fate::Pass, 0, None);
+        let state = State { fate, met, late_answer, link: Link::Up, ends: Vec::new() };
         let address = listener.local_addr().expect("an address");
         (Self { address, state: Arc::new((Mutex::new(state), Condvar::new())) }, listener)
     }
@@ -57,6 +76,9 @@ impl Proxy {
         let proxy = self.clone();
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
+                if proxy.state.0.lock().unwrap().link == Link::Cut {
+                    continue;
+                }
                 if let Ok(upstream) = TcpStream::connect(&broker) {
                     proxy.connect(client, upstream);
                 }
@@ -64,14 +86,26 @@ impl Proxy {
         });
     }
 
+    /// Counts anew, unless everything passes again.
     pub fn set(&self, fate: Fate) {
-        self.state.0.lock().unwrap().fate = fate;
+        let mut state = self.state.0.lock().unwrap();
+        state.fate = fate;
+        if fate != Fate::Pass {
+            (state.met, state.late_answer) = (0, None);
+        }
+        drop(state);
         self.state.1.notify_all();
     }
 
-    /// How many commits or aborts were held or lost so far.
-    pub fn met(&self) -> usize {
-        self.state.0.lock().unwrap().met
+    pub fn set_link(&self, link: Link) {
+        let mut state = self.state.0.lock().unwrap();
+        state.link = link;
+        if link == Link::Cut {
+            for end in state.ends.drain(..) {
+                let _ = end.shutdown(Shutdown::Both); // gone already
+            }
+        }
+        self.state.1.notify_all();
     }
 
     /// The error code of the broker's answer to the request that was held; `None`: none yet.
@@ -82,41 +116,70 @@ impl Proxy {
     fn connect(&self, client: TcpStream, upstream: TcpStream) {
         let lost = Arc::new(Mutex::new(HashSet::<[u8; 4]>::new()));
         let late = Arc::new(Mutex::new(HashSet::<[u8; 4]>::new()));
-        let pair = |a: &TcpStream, b: &TcpStream| (a.try_clone().unwrap(), b.try_clone().unwrap());
-        let (mut from, mut to) = pair(&client, &upstream);
+        let clone = |end: &TcpStream| end.try_clone().expect("a second handle");
+        self.state.0.lock().unwrap().ends.extend([clone(&client), clone(&upstream)]);
+
         let (proxy, lost_here, late_here) = (self.clone(), Arc::clone(&lost), Arc::clone(&late));
+        self.carry(clone(&client), clone(&upstream), false, move |request| {
+            if request.len() >= 12 && request[4..6] == END_TXN.to_be_bytes() {
+                proxy.meet(request, &lost_here, &late_here);
+            }
+            true
+        });
+        let proxy = self.clone();
+        self.carry(upstream, client, true, move |answer| {
+            let correlation: [u8; 4] = answer[4..8].try_into().unwrap();
+            if late.lock().unwrap().remove(&correlation) {
+                // EndTxn up to version 2: throttle time (4 bytes), error code (2 bytes).
+                let code = i16::from_be_bytes(answer[12..14].try_into().unwrap());
+                proxy.state.0.lock().unwrap().late_answer = Some(code);
+            }
+            !lost.lock().unwrap().remove(&correlation)
+        });
+    }
+
+    /// One direction: frames that pass `look` go on, in order, once the link lets them.
+    fn carry(
+        &self,
+        mut from: TcpStream,
+        mut to: TcpStream,
+        answers: bool,
+        mut look: impl FnMut(&[u8]) -> bool + Send + 'static,
+    ) {
+        let (sender, frames) = mpsc::channel::<(Instant, Vec<u8>)>();
+        let proxy = self.clone();
         std::thread::spawn(move || {
-            while let Some(frame) = read_frame(&mut from) {
-                if frame.len() >= 12 && frame[4..6] == END_TXN.to_be_bytes() {
-                    proxy.meet(&frame, &lost_here, &late_here);
-                }
+            for (due, frame) in frames {
+                std::thread::sleep(due.saturating_duration_since(Instant::now()));
+                proxy.await_link();
                 if to.write_all(&frame).is_err() {
                     return;
                 }
             }
-            // A client that hung up while its request was held: the broker still gets it.
-            std::thread::sleep(Duration::from_millis(500));
-            let _ = to.shutdown(std::net::Shutdown::Both);
+            std::thread::sleep(LINGER);
+            let _ = to.shutdown(Shutdown::Both);
         });
-        let (mut from, mut to) = (upstream, client);
         let proxy = self.clone();
         std::thread::spawn(move || {
             while let Some(frame) = read_frame(&mut from) {
-                let correlation: [u8; 4] = frame[4..8].try_into().unwrap();
-                if lost.lock().unwrap().remove(&correlation) {
-                    continue;
-                }
-                if late.lock().unwrap().remove(&correlation) {
-                    // EndTxn up to version 2: throttle time (4 bytes), error code (2 bytes).
-                    let code = i16::from_be_bytes(frame[12..14].try_into().unwrap());
-                    proxy.state.0.lock().unwrap().late_answer = Some(code);
-                }
-                if to.write_all(&frame).is_err() {
+                if look(&frame) && sender.send((proxy.due(answers), frame)).is_err() {
                     return;
                 }
             }
-            let _ = to.shutdown(std::net::Shutdown::Both);
         });
+    }
+
+    /// When a frame that comes now may go on.
+    fn due(&self, answer: bool) -> Instant {
+        match self.state.0.lock().unwrap().link {
+            Link::Slow(by) if answer => Instant::now() + by,
+            _ => Instant::now(),
+        }
+    }
+
+    fn await_link(&self) {
+        let (state, changed) = &*self.state;
+        drop(changed.wait_while(state.lock().unwrap(), |state| state.link == Link::Dead));
     }
 
     /// Returns when the request may go on.

@@ -8,6 +8,7 @@ use crate::source::{Source, sources, words};
 const ORDER: &[&str] = &[
     "domain",
     "wire",
+    "verify",
     "engine",
     "task",
     "failure",
@@ -25,9 +26,10 @@ const ORDER: &[&str] = &[
 ];
 
 /// Neighbors that don't know each other, although the order would let them: (who, whom).
-const APART: &[(&str, &str)] = &[("engine", "wire"), ("telemetry", "kafka"), ("http", "kafka")];
+const APART: &[(&str, &str)] =
+    &[("engine", "wire"), ("engine", "verify"), ("telemetry", "kafka"), ("http", "kafka")];
 
-const PURE: &[&str] = &["domain", "wire", "engine", "task"];
+const PURE: &[&str] = &["domain", "wire", "verify", "engine", "task"];
 
 /// As whole words of code; comments and literals don't count.
 const IMPURE: &[&str] = &[

@@ -3,5 +3,7 @@
 mod batch;
 pub mod chain;
 mod decode;
+pub mod loss;
+pub mod verify;
 
 pub use batch::{AuditBatch, AuditEntry, AuditToken, Change, Effect, Sha256Hash};

@@ -5,9 +5,11 @@
 //! unpadded, 23 characters. Keeps INV-7: no two purposes, and no two days' session tokens, share a
 //! key. Knows no file and no randomness: secrets are handed in, and are wiped on drop.
 
+mod history;
 mod keyset;
 mod ring;
 
+pub use history::KeyHistory;
 pub use keyset::{Keyset, KeysetError, Status};
 pub use ring::KeyRing;
 

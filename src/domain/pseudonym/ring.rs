@@ -19,6 +19,9 @@ use crate::domain::time::{Span, Timestamp};
 /// HKDF's salt (section 4).
 const SALT: &[u8] = b"assent/v1";
 
+/// The reserved purpose under which the audit names a subject (section 4).
+pub(super) const AUDIT: &str = "audit";
+
 /// Session keys kept prepared: clicks come from today and the day before, a replay walks through
 /// its days, and two late days still find room.
 const SESSION_DAYS_KEPT: usize = 4;
@@ -62,7 +65,7 @@ impl KeyRing {
                 .filter(|(status, _)| *status == Status::Retiring)
                 .map(|(_, root)| prepare(root))
                 .collect(),
-            audit: active.purpose_key("audit"),
+            audit: active.purpose_key(AUDIT),
             state: lowest.purpose_key("state"),
             session_root: active.clone(),
             session_keys: Mutex::default(),
@@ -151,7 +154,7 @@ impl VersionKeys {
 }
 
 /// HMAC-SHA256 with its key already taken in.
-struct TokenKey(Hmac<Sha256>);
+pub(super) struct TokenKey(Hmac<Sha256>);
 
 impl TokenKey {
     fn new(key: &[u8; 32]) -> Self {
@@ -163,7 +166,7 @@ impl TokenKey {
         *tag.first_chunk().expect("SHA-256 has 32 bytes")
     }
 
-    fn token(&self, version: u8, data: &[u8]) -> Pseudonym {
+    pub(super) fn token(&self, version: u8, data: &[u8]) -> Pseudonym {
         let mut token = [version; 17];
         token[1..].copy_from_slice(&self.hmac16(data));
         Pseudonym(token)
@@ -172,13 +175,13 @@ impl TokenKey {
 
 /// A version's secret after HKDF's extract step: every key of the version is expanded from it.
 #[derive(Clone)]
-struct Root {
+pub(super) struct Root {
     version: u8,
     hkdf: Hkdf<Sha256>,
 }
 
 impl Root {
-    fn new(version: u8, secret: &Secret) -> Self {
+    pub(super) fn new(version: u8, secret: &Secret) -> Self {
         Self { version, hkdf: Hkdf::new(Some(SALT), &secret.0) }
     }
 
@@ -192,7 +195,7 @@ impl Root {
         key
     }
 
-    fn purpose_key(&self, purpose: &str) -> TokenKey {
+    pub(super) fn purpose_key(&self, purpose: &str) -> TokenKey {
         TokenKey::new(&self.derive("pseudonym", purpose))
     }
 

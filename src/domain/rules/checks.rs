@@ -8,11 +8,13 @@ use super::conditions::{ConditionKind, ConditionSpec};
 use super::fault::{Faults, Place};
 use super::spec::{PurposeSpec, RulebookSpec, SegmentSpec, Text};
 use super::{Approach, Measure, SEGMENTS_MAX, duration, themes};
+use crate::domain::audit::loss;
 use crate::domain::ids::{RESERVED_PURPOSES, is_slug};
 use crate::domain::time::Span;
 
 /// Names every fault of a rulebook whose shape was read.
 pub(super) fn check(spec: &RulebookSpec, faults: &mut Faults) {
+    check_version(&spec.version, faults);
     check_id(&spec.default_segment, faults);
     check_wording(&spec.default_segment, faults);
     check_unique(spec.purposes.iter().map(|purpose| &purpose.id), "purpose", faults);
@@ -24,6 +26,14 @@ pub(super) fn check(spec: &RulebookSpec, faults: &mut Faults) {
         check_segment(segment, &spec.purposes, faults);
     }
     check_numbers(&spec.segments, faults);
+}
+
+/// In the audit such a version stands for something else.
+fn check_version(version: &Text, faults: &mut Faults) {
+    if loss::statement(&version.value).is_some() {
+        let message = format!("a version does not begin with `{}`: name it otherwise", loss::MARK);
+        faults.add(version.place, message);
+    }
 }
 
 fn check_purpose(purpose: &PurposeSpec, segments: &[SegmentSpec], faults: &mut Faults) {

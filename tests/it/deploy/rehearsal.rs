@@ -5,6 +5,7 @@ use super::{
     BTreeMap, Child, Command, Compose, Finished, HOME, Kafka, Path, PathBuf, Stdio, Value, WITHIN,
     environment, health_check, leave_out, list, root, wait_until,
 };
+use crate::support::BrokerPlan;
 
 /// Names, addresses and folders, which are other ones here.
 const OF_THE_CONTAINER: &[&str] = &[
@@ -40,7 +41,8 @@ fn what_the_containers_run_runs() {
         .map(|(name, value)| format!("{name}={value}"))
         .collect();
     let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
-    let kafka = match Kafka::start_with(&settings) {
+    let plan = BrokerPlan { settings: &settings, ..BrokerPlan::default() };
+    let kafka = match Kafka::start_as(plan) {
         Ok(kafka) => kafka,
         Err(why) => return leave_out(&why),
     };

@@ -31,6 +31,17 @@ impl fmt::Display for LeftOut {
     }
 }
 
+/// What a broker of a test's own has beside the usual.
+#[derive(Clone, Copy, Default)]
+pub struct BrokerPlan<'a> {
+    /// As `log.cleaner.backoff.ms=100`.
+    pub settings: &'a [&'a str],
+    /// As `WIRE=PLAINTEXT@127.0.0.1:34567`; see `scripts/kafka --help`.
+    pub listeners: &'a [&'a str],
+    /// The broker whose cluster it is the second one of.
+    pub joins: Option<&'a Kafka>,
+}
+
 pub struct Kafka {
     bootstrap: String,
     directory: PathBuf,
@@ -47,15 +58,18 @@ impl Kafka {
     }
 
     pub fn start() -> Result<Self, LeftOut> {
-        Self::start_with(&[])
+        Self::start_as(BrokerPlan::default())
     }
 
-    /// With broker settings besides those of `scripts/kafka`, e.g. `log.cleaner.backoff.ms=100`.
-    pub fn start_with(settings: &[&str]) -> Result<Self, LeftOut> {
+    pub fn start_as(plan: BrokerPlan<'_>) -> Result<Self, LeftOut> {
         let directory =
             tempfile::Builder::new().prefix("assent-kafka-").tempdir().expect("temp dir").keep();
         let mut command = script("hold", &directory);
-        command.args(["--port", "0"]).args(settings.iter().flat_map(|s| ["--set", s]));
+        command.args(["--port", "0"]).args(plan.settings.iter().flat_map(|s| ["--set", s]));
+        command.args(plan.listeners.iter().flat_map(|it| ["--listener", it]));
+        if let Some(first) = plan.joins {
+            command.arg("--join").arg(&first.directory);
+        }
         let started =
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         let mut holder = match started {
@@ -80,6 +94,16 @@ impl Kafka {
     /// `host:port` for `bootstrap.servers`.
     pub fn bootstrap(&self) -> &str {
         &self.bootstrap
+    }
+
+    /// `host:port` of a listener that was asked for, past whatever it advertises.
+    pub fn listener(&self, name: &str) -> String {
+        let settings = std::fs::read_to_string(self.directory.join("server.properties"));
+        let settings = settings.expect("server.properties");
+        let listeners = settings.lines().find_map(|it| it.strip_prefix("listeners="));
+        let mut listeners = listeners.expect("listeners").split(',');
+        let prefix = format!("{name}://");
+        listeners.find_map(|it| it.strip_prefix(&prefix)).expect("the listener").to_owned()
     }
 
     pub fn broker_pid(&self) -> u32 {

@@ -20,9 +20,9 @@ use std::time::{Duration, Instant};
 
 pub use avro::{decode, encode, unhex};
 pub use inputs::{consent, view, with};
-pub use kafka::{Kafka, LeftOut};
+pub use kafka::{BrokerPlan, Kafka, LeftOut};
 pub use process::{Assent, Finished, Signal, signal};
-pub use pseudonyms::{pseudonym, pseudonym_bytes, secret, session_token};
+pub use pseudonyms::{pseudonym, pseudonym_bytes, pseudonym_under, secret, session_token};
 pub use records::{Isolation, Message, Producer, Record, TopicPlan, block_on, latest};
 pub use service::{Metrics, Service};
 pub use shop::{Plan, Shop};
@@ -43,6 +43,17 @@ macro_rules! own_kafka_or_skip {
         match $crate::support::Kafka::start() {
             Ok(kafka) => kafka,
             Err(why) => return $crate::support::leave_out(&why),
+        }
+    };
+}
+
+/// An early return, but with `CI=true`: for what takes long. Says what is left out.
+macro_rules! ci_or_skip {
+    () => {
+        if std::env::var("CI").as_deref() != Ok("true") {
+            return $crate::support::leave_out(&$crate::support::LeftOut::because(
+                "it takes long; CI=true runs it",
+            ));
         }
     };
 }

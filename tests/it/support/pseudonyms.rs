@@ -26,6 +26,12 @@ pub fn pseudonym_bytes(purpose: &str, subject_id: &str) -> [u8; 17] {
     token(&format!("pseudonym|{purpose}|{VERSION}"), subject_id)
 }
 
+/// The key of a subject under another key version than a shop's first.
+pub fn pseudonym_under(version: u8, secret: &[u8], purpose: &str, subject_id: &str) -> String {
+    let info = format!("pseudonym|{purpose}|{version}");
+    URL_SAFE_NO_PAD.encode(token_under(version, secret, &info, subject_id))
+}
+
 /// The key of a session in `contextual-segments` on the UTC day of `occurred_at` (epoch ms).
 pub fn session_token(session_id: &str, occurred_at: i64) -> String {
     let day = jiff::Timestamp::from_millisecond(occurred_at).expect("a date").strftime("%Y%m%d");
@@ -33,11 +39,15 @@ pub fn session_token(session_id: &str, occurred_at: i64) -> String {
 }
 
 fn token(info: &str, id: &str) -> [u8; 17] {
+    token_under(VERSION, &secret(), info, id)
+}
+
+fn token_under(version: u8, secret: &[u8], info: &str, id: &str) -> [u8; 17] {
     let mut key = [0; 32];
-    let hkdf = Hkdf::<Sha256>::new(Some(b"assent/v1"), &secret());
+    let hkdf = Hkdf::<Sha256>::new(Some(b"assent/v1"), secret);
     hkdf.expand(info.as_bytes(), &mut key).expect("32 bytes");
     let mac = Hmac::<Sha256>::new_from_slice(&key).expect("a key").chain_update(id).finalize();
-    let mut token = [VERSION; 17];
+    let mut token = [version; 17];
     token[1..].copy_from_slice(&mac.into_bytes()[..16]);
     token
 }

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication,
+};
 use rdkafka::client::{Client, DefaultClientContext};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
@@ -18,7 +20,8 @@ use rdkafka::{ClientConfig, ClientContext, Offset, TopicPartitionList};
 
 use super::{Kafka, wait_until};
 
-const BROKER_ANSWERS: Duration = Duration::from_secs(30);
+/// A broker that was killed is back by then, also where others load the machine.
+const BROKER_ANSWERS: Duration = Duration::from_mins(2);
 
 /// A record to produce.
 #[derive(Clone, Debug, Default)]
@@ -188,6 +191,8 @@ impl Kafka {
         let mut client = ClientConfig::new();
         client.set("bootstrap.servers", self.bootstrap());
         client.set("broker.address.family", "v4");
+        // What a test measures is not its own client's patience.
+        client.set("reconnect.backoff.max.ms", "200");
         client
     }
 
@@ -221,9 +226,12 @@ impl Kafka {
         for created in block_on(admin.create_topics(&topics, &options)).expect("CreateTopics") {
             created.unwrap_or_else(|(topic, code)| panic!("topic {topic}: {code}"));
         }
-        for plan in plans {
-            await_leaders(admin.inner(), &plan.name, plan.partitions);
-        }
+        plans.iter().for_each(|plan| self.await_topic(plan));
+    }
+
+    /// Returns when every partition has its leader.
+    pub fn await_topic(&self, plan: &TopicPlan) {
+        await_leaders(self.admin().inner(), &plan.name, plan.partitions);
     }
 
     /// Every record of a topic up to its end as it is now (committed: up to the last stable offset),
@@ -252,6 +260,45 @@ impl Kafka {
 
     pub fn read_committed(&self, topic: &str) -> Vec<Record> {
         self.read(topic, Isolation::Committed)
+    }
+
+    /// Waits until the broker has removed every record below these offsets.
+    pub fn delete_records(&self, topic: &str, below: &BTreeMap<i32, i64>) {
+        let mut offsets = TopicPartitionList::new();
+        for (&partition, &offset) in below {
+            offsets.add_partition_offset(topic, partition, Offset::Offset(offset)).expect("valid");
+        }
+        let options = AdminOptions::new().operation_timeout(Some(BROKER_ANSWERS));
+        block_on(self.admin().delete_records(&offsets, &options)).expect("DeleteRecords");
+    }
+
+    /// Sets what a topic is set to, anew and whole.
+    pub fn configure(&self, plan: &TopicPlan) {
+        let topic = AlterConfig::new(ResourceSpecifier::Topic(&plan.name));
+        let topic = plan.config.iter().fold(topic, |topic, (key, value)| topic.set(key, value));
+        let done = block_on(self.admin().alter_configs(&[topic], &AdminOptions::new()));
+        done.expect("AlterConfigs")[0].as_ref().expect("configured");
+    }
+
+    /// The next offset of each partition that a group has committed; partitions without are absent.
+    pub fn committed_offsets(
+        &self,
+        group: &str,
+        topic: &str,
+        partitions: i32,
+    ) -> BTreeMap<i32, i64> {
+        let mut client = self.client();
+        let reader: BaseConsumer = client.set("group.id", group).create().expect("a consumer");
+        let mut asked = TopicPartitionList::new();
+        (0..partitions).for_each(|partition| drop(asked.add_partition(topic, partition)));
+        let Ok(found) = reader.committed_offsets(asked, BROKER_ANSWERS) else {
+            return BTreeMap::new(); // the coordinator is on its way
+        };
+        let offsets = found.elements().into_iter().filter_map(|it| match it.offset() {
+            Offset::Offset(offset) => Some((it.partition(), offset)),
+            _ => None,
+        });
+        offsets.collect()
     }
 
     /// End offset of each partition as read_uncommitted sees it (the high watermark).

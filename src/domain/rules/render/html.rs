@@ -11,7 +11,7 @@ h1{font-size:1.9rem}h2{margin-top:2.6rem;border-bottom:1px solid #999;padding-bo
 table{border-collapse:collapse;width:100%;font-size:.9rem;margin:1rem 0}
 th,td{border:1px solid #bbb;padding:.35rem .55rem;text-align:left;vertical-align:top}
 th{background:#f0f0ec}
-code{font:.85em/1.4 Menlo,Consolas,monospace;background:#f4f4f0;padding:0 .2em;overflow-wrap:anywhere}
+code{font:.85em/1.4 Menlo,Consolas,monospace;background:#f4f4f0;padding:0 .2em;overflow-wrap:break-word}
 li{margin:.15rem 0}
 @media print{body{max-width:none;margin:0;font-size:11pt}tr,h2,h3{break-inside:avoid;break-after:auto}h2,h3{break-after:avoid}}
 ";

@@ -6,8 +6,8 @@ use crate::domain::rules::{Rulebook, words};
 /// What no rulebook sets. (what, how long, why)
 const FIXED: &[(&str, &str, &str)] = &[
     (
-        "a subject's consent record, as Assent keeps it",
-        "until a newer one or an erasure",
+        "a subject's consent record, as Assent keeps it, and the time of their opt-out preference signal",
+        "until a newer one (the signal: until the next) or an erasure",
         "the gate asks it of every click, and whenever time may change its answer",
     ),
     (

@@ -1,0 +1,136 @@
+//! `assent verify`: re-reads the topics of a cluster and reports what breaks an invariant.
+//!
+//! Read-only: joins no group, commits nothing, writes nothing but a folder of its own that it removes.
+
+mod cut;
+mod evidence;
+mod passes;
+mod report;
+mod spill;
+
+use std::path::PathBuf;
+
+use self::cut::{Counts, Cut};
+use self::evidence::Evidence;
+use self::passes::Passes;
+use super::{Globals, progress, when};
+use crate::clock::{Clock, SystemClock};
+use crate::config::{Config, load_rulebook, read_keyset};
+use crate::domain::pseudonym::{KeyHistory, KeyRing, Keyset};
+use crate::domain::time::Timestamp;
+use crate::failure::{Exit, Failure, Result};
+use crate::kafka::admin::Admin;
+use crate::kafka::scan::Ends;
+use crate::verify::Rulebooks;
+
+/// Re-read the topics and report every violation of INV-1, 4, 5, 6, 8, 9 and 13; changes nothing
+///
+/// Reads inputs, audit, outputs and state with a model of its own, read_committed, without a group;
+/// may run while Assent does. Needs the configuration, rulebook and keyset of the instance that runs.
+/// Exit code 1: violations were found.
+#[derive(clap::Args)]
+#[command(
+    after_help = "Example:\n  assent verify\n  assent verify --since 2026-11-22T00:00:00Z --json\n  assent verify --partitions 0,3"
+)]
+pub struct Args {
+    /// Check the audit, clicks and outcomes from then on (RFC 3339, or epoch milliseconds); consent
+    /// and live keys are always checked whole
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Check these partitions of the inputs only, and the keys of their subjects
+    #[arg(long, value_name = "N,N", value_delimiter = ',')]
+    partitions: Vec<i32>,
+    /// Where pseudonyms lie between the two passes; removed at the end [default: the system's]
+    #[arg(long, value_name = "FOLDER")]
+    scratch: Option<PathBuf>,
+}
+
+pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
+    let since = args.since(SystemClock.now())?;
+    let config = globals.load_config()?;
+    let file = load_rulebook(&config.rulebook)?;
+    let keyset = read_keyset(&config.keyset)?;
+    let declared: Vec<String> =
+        file.rulebook.purposes.iter().map(|purpose| purpose.id.clone()).collect();
+    let mut rulebooks = Rulebooks::default();
+    rulebooks.add(file.rulebook);
+
+    let cluster = Admin::new(&config)?.cluster()?;
+    let counts = Counts::of(&config, &cluster, &declared)?;
+    let partitions = args.partitions(counts.inputs)?;
+    let ends = Ends::new(&config)?;
+    let bar = progress::bar(0, "records");
+    let evidence = Evidence::read(&config, &ends, counts.inputs, &mut rulebooks, |n| bar.inc(n))?;
+    check_secrets(&config, &keyset, &evidence)?;
+    let cut = Cut::take(&config, &ends, &counts, &partitions, since)?;
+    bar.set_length(evidence.records + cut.size());
+
+    let purposes = purposes(&rulebooks, &counts);
+    let keys = KeyHistory::new(&keyset, &purposes);
+    let scratch = args.scratch.clone().unwrap_or_else(std::env::temp_dir);
+    let passes = Passes {
+        config: &config,
+        ends: &ends,
+        counts: &counts,
+        cut: &cut,
+        evidence: &evidence,
+        rulebooks: &rulebooks,
+        purposes: &purposes,
+        keys: &keys,
+        bar: &bar,
+        all: partitions.len() == counts.inputs as usize,
+    };
+    let result = passes.run(&scratch)?;
+    bar.finish_and_clear();
+    report::print(result, globals.json)
+}
+
+/// All that there are: the rulebooks' and the segment topics'. Sorted.
+fn purposes(rulebooks: &Rulebooks, counts: &Counts) -> Vec<String> {
+    let declared = rulebooks.all().flat_map(|rulebook| &rulebook.purposes);
+    let ids = declared.map(|purpose| purpose.id.clone()).chain(counts.segments.keys().cloned());
+    ids.collect::<std::collections::BTreeSet<_>>().into_iter().collect()
+}
+
+/// Under other secrets every live key would look like nobody's.
+fn check_secrets(config: &Config, keyset: &Keyset, evidence: &Evidence) -> Result<()> {
+    let ring = KeyRing::new(keyset, &[]);
+    for (version, known) in &evidence.key_fingerprints {
+        let own = ring.fingerprints().get(version);
+        let problem = match own {
+            Some(own) if own != known => "has another secret than the one that decided",
+            None if !ring.has_version(*version) => "is missing; Assent has decided under it",
+            _ => continue,
+        };
+        return Err(Failure::config(format!(
+            "keyset {}: key version {version} {problem}; give verify the keyset of the instance \
+             that runs",
+            config.keyset.display()
+        )));
+    }
+    Ok(())
+}
+
+impl Args {
+    fn since(&self, now: Timestamp) -> Result<Option<Timestamp>> {
+        let usage = |why| Failure::new(Exit::Usage, format!("--since: {why}"));
+        self.since.as_deref().map(|text| when::parse(text, now).map_err(usage)).transpose()
+    }
+
+    /// Those that were named, or all.
+    fn partitions(&self, count: i32) -> Result<Vec<i32>> {
+        let mut chosen = self.partitions.clone();
+        if chosen.is_empty() {
+            return Ok((0..count).collect());
+        }
+        chosen.sort_unstable();
+        chosen.dedup();
+        match chosen.iter().find(|partition| !(0..count).contains(*partition)) {
+            None => Ok(chosen),
+            Some(wrong) => Err(Failure::new(
+                Exit::Usage,
+                format!("--partitions: there is no partition {wrong}, only 0 to {}", count - 1),
+            )),
+        }
+    }
+}

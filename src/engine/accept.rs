@@ -1,0 +1,201 @@
+//! Going on after a loss that a person accepted: what is in doubt is withheld first, then one audit
+//! batch and one record of the state say what was lost, and the partition stands where it goes on.
+//!
+//! Every batch here continues the chain from the audit's own head and covers no input but the last,
+//! so an interruption at any of them leaves a partition that still stops (INV-4, INV-9).
+
+use std::sync::Arc;
+
+use super::input::Coverage;
+use super::loss::{Resume, TopicIds};
+use super::output::{BatchOutput, Output};
+use super::partition::Partition;
+use super::revise::{Occasion, Reviser};
+use super::store;
+use super::subject::{StateToken, Subject};
+use crate::domain::audit::{AuditBatch, AuditEntry, AuditToken, Effect, Sha256Hash, chain, loss};
+use crate::domain::outcome::{InputKind, Outcome, TombstoneReason, Verdict};
+use crate::domain::pseudonym::Pseudonym;
+use crate::domain::time::Timestamp;
+
+/// Subjects withheld in one batch: at two live keys each some 20,000 records.
+const DOUBTED_PER_BATCH_MAX: usize = 10_000;
+
+/// Live keys of a lost state removed in one batch: at some 90 bytes an entry, well below the 512 KiB
+/// of an audit batch.
+pub const ORPHANS_PER_BATCH_MAX: usize = 4_000;
+
+const WHY: TombstoneReason = TombstoneReason::Withheld(Verdict::ConsentUnreadable);
+
+/// A live key that no state knows any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Orphan {
+    /// Index into the purposes of its batch.
+    pub purpose: u16,
+    pub pseudonym: Pseudonym,
+    /// Whose it is, where the changelog still names them.
+    pub subject: Option<AuditToken>,
+}
+
+/// What a person accepted.
+pub struct Accepted<'a> {
+    pub resume: Resume,
+    pub topics: TopicIds,
+    /// What was lost, in words: stands in the audit and in the state.
+    pub statement: &'a str,
+    /// The state was lost, and with it the opt-out signals of clicks.
+    pub state_was_lost: bool,
+}
+
+impl Partition {
+    /// How many subjects' consent is relied on.
+    pub fn relied_on(&self) -> usize {
+        self.subjects.iter().filter(|(_, subject)| is_relied_on(subject)).count()
+    }
+
+    /// Withholds so many of the subjects whose consent is relied on, until a record of theirs is read
+    /// again; `None`: none is left.
+    pub fn withhold_doubted(&mut self, wall: Timestamp) -> Option<BatchOutput> {
+        let mut tokens: Vec<StateToken> = self
+            .subjects
+            .iter()
+            .filter(|(_, subject)| is_relied_on(subject))
+            .map(|(token, _)| token)
+            .collect();
+        if tokens.is_empty() {
+            return None;
+        }
+        tokens.sort_unstable();
+        tokens.truncate(DOUBTED_PER_BATCH_MAX);
+        self.begin(wall, false);
+        for token in tokens {
+            self.withhold_all_of(token);
+        }
+        Some(self.finish(Coverage {
+            click_to: self.ledger.next_click,
+            consent_to: self.ledger.next_consent,
+            barrier: self.ledger.next_consent,
+        }))
+    }
+
+    fn withhold_all_of(&mut self, token: StateToken) {
+        self.touch(token, None);
+        let subject = self.subjects.get_or_blank(token);
+        subject.consent.mark_undecodable();
+        let work = self.work.as_deref_mut().expect("a batch was begun");
+        let mut reviser = Reviser { mandate: &self.mandate, work };
+        reviser.revise_all(subject, Occasion { subject_id: None, erased: false });
+        if !reviser.work.effects.is_empty() {
+            let (token, version) = (subject.audit_token, subject.consent.version());
+            reviser.work.end_entry(InputKind::Upkeep, None, Outcome::Revised, token, version);
+        }
+    }
+
+    /// Removes live keys that a lost state knew. `purposes`: sorted. `wiped`: records of the lost
+    /// state that go with them.
+    pub fn bury_orphans(
+        &mut self,
+        wall: Timestamp,
+        purposes: &Arc<[String]>,
+        orphans: &[Orphan],
+        wiped: &[Vec<u8>],
+    ) -> BatchOutput {
+        self.begin(wall, false);
+        let decided_at = self.ledger.now;
+        let mut outputs = Vec::with_capacity(orphans.len() + wiped.len() + 2);
+        for orphan in orphans {
+            outputs.push(Output::Tombstone {
+                purpose: orphan.purpose,
+                pseudonym: orphan.pseudonym.text(),
+                reason: WHY,
+                decided_at,
+                consent_version: None,
+            });
+        }
+        outputs.extend(wiped.iter().map(|key| Output::State { key: key.clone(), value: None }));
+        let here =
+            Resume { next_click: self.ledger.next_click, next_consent: self.ledger.next_consent };
+        let rulebook = &self.mandate.setup.rulebook;
+        let under = (rulebook.version.clone(), rulebook.sha256);
+        let entries = orphans.iter().map(entry).collect();
+        outputs.push(self.link(under, here, purposes.to_vec(), entries));
+        self.end_unplanned(outputs, Arc::clone(purposes))
+    }
+
+    /// The loss is on record, and the partition stands where it goes on.
+    pub fn accept_loss(&mut self, wall: Timestamp, accepted: &Accepted<'_>) -> BatchOutput {
+        self.begin(wall, false);
+        let key = store::loss_key(self.ledger.next_sequence);
+        let statement = loss::in_audit(accepted.statement);
+        let under = (statement.clone(), chain::body_hash(statement.as_bytes()));
+        let audit = self.link(under, accepted.resume, Vec::new(), Vec::new());
+        let value = Some(statement.into_bytes());
+        self.ledger.topics = accepted.topics;
+        self.ledger.recovering = false;
+        if accepted.state_was_lost {
+            self.ledger.signals_lost_at = Some(self.ledger.now);
+        }
+        self.end_unplanned(vec![audit, Output::State { key, value }], Arc::from([]))
+    }
+
+    /// The next batch of the chain, which leads from where the partition stands to `to`.
+    fn link(
+        &mut self,
+        (rulebook, rulebook_sha256): (String, Sha256Hash),
+        to: Resume,
+        purposes: Vec<String>,
+        entries: Vec<AuditEntry>,
+    ) -> Output {
+        let mut body = Vec::new();
+        AuditBatch {
+            chain: self.chain.clone(),
+            sequence: self.ledger.next_sequence,
+            previous: self.ledger.head,
+            decided_at: self.ledger.now,
+            rulebook,
+            rulebook_sha256,
+            key_version: self.mandate.setup.keys.active(),
+            click_from: self.ledger.next_click,
+            click_to: to.next_click,
+            consent_from: self.ledger.next_consent,
+            consent_to: to.next_consent,
+            barrier: to.next_consent,
+            gate_open: false,
+            purposes,
+            entries,
+        }
+        .encode(&mut body);
+        self.ledger.head = chain::body_hash(&body);
+        self.ledger.next_sequence += 1;
+        self.ledger.next_click = to.next_click;
+        self.ledger.next_consent = to.next_consent;
+        Output::Audit { body }
+    }
+
+    /// Ends a batch that no input asked for.
+    fn end_unplanned(&mut self, outputs: Vec<Output>, purposes: Arc<[String]>) -> BatchOutput {
+        self.desk().outputs.extend(outputs);
+        self.write_state(&[]);
+        self.written_at = self.ledger.now;
+        self.fresh = false;
+        BatchOutput { purposes, ..self.output() }
+    }
+}
+
+/// Who has a readable record may be used on it, now or later.
+fn is_relied_on(subject: &Subject) -> bool {
+    let consent = &subject.consent;
+    (consent.record.is_some() && !consent.undecodable) || !subject.purposes.is_empty()
+}
+
+fn entry(orphan: &Orphan) -> AuditEntry {
+    AuditEntry {
+        input: InputKind::Upkeep,
+        offset: None,
+        outcome: Outcome::Revised,
+        subject: orphan.subject,
+        consent_version: None,
+        verdicts: Vec::new(),
+        effects: vec![Effect::removed(orphan.purpose, orphan.pseudonym.version(), WHY)],
+    }
+}

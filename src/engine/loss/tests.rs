@@ -1,0 +1,127 @@
+//! What is found lost, case by case.
+
+use super::*;
+
+const HEAD: Sha256Hash = [7; 32];
+
+fn standing() -> Standing {
+    Standing {
+        next_click: 80,
+        next_consent: 20,
+        next_sequence: 5,
+        head: HEAD,
+        topics: TopicIds { clicks: 1, consent: 2 },
+        recovering: false,
+    }
+}
+
+fn audit(next_sequence: i64, hash: Sha256Hash) -> AuditHead {
+    AuditHead { next_sequence, hash, click_to: 80, consent_to: 20, decided_at: Timestamp(9) }
+}
+
+fn sound() -> View {
+    View {
+        state: Ok(Some(standing())),
+        group: Some(GroupMark { offset: 80, metadata: "5".to_owned() }),
+        audit: Some(audit(5, HEAD)),
+        topics: TopicIds { clicks: 1, consent: 2 },
+        clicks: Range { start: 10, end: 100 },
+        consent: Range { start: 0, end: 30 },
+    }
+}
+
+fn check(change: impl FnOnce(&mut View)) -> Losses {
+    let mut view = sound();
+    change(&mut view);
+    find(&view)
+}
+
+#[test]
+fn a_sound_partition_goes_on_where_its_state_is() {
+    let resume = Resume { next_click: 80, next_consent: 20 };
+    assert_eq!(find(&sound()), Losses { resume, ..Losses::default() });
+    let expired = check(|view| view.group = None);
+    let no_audit_kept = check(|view| view.audit = None);
+    let no_ids = check(|view| view.topics = TopicIds::default());
+    assert!([expired, no_audit_kept, no_ids].iter().all(Losses::is_empty));
+}
+
+#[test]
+fn nothing_anywhere_is_a_beginning() {
+    let losses = check(|view| {
+        (view.state, view.group, view.audit) = (Ok(None), None, None);
+    });
+    assert_eq!(losses.resume, Resume { next_click: 10, next_consent: 0 });
+    assert!(losses.is_empty());
+}
+
+#[test]
+fn what_went_before_it_was_decided_is_named_and_skipped_only_then() {
+    let losses = check(|view| view.clicks.start = 90);
+    assert_eq!(losses.clicks, Some(InputLoss::Removed { from: 80, to: 90 }));
+    assert_eq!(losses.resume, Resume { next_click: 90, next_consent: 20 });
+    let losses = check(|view| view.consent.start = 25);
+    assert_eq!(losses.consent, Some(InputLoss::Removed { from: 20, to: 25 }));
+    assert_eq!(losses.resume, Resume { next_click: 80, next_consent: 25 });
+    assert!(check(|view| view.clicks.start = 80).is_empty());
+}
+
+#[test]
+fn a_topic_made_anew_is_seen_however_full_it_is() {
+    let losses = check(|view| (view.topics.consent, view.consent.end) = (3, 1_000));
+    assert_eq!(losses.consent, Some(InputLoss::Remade { from: 20, start: 0 }));
+    assert_eq!(losses.resume, Resume { next_click: 80, next_consent: 0 });
+    let losses = check(|view| view.topics.clicks = 3);
+    assert_eq!(losses.resume.next_click, 10);
+}
+
+#[test]
+fn a_log_that_lost_its_end_is_no_new_topic() {
+    let losses = check(|view| view.clicks.end = 60);
+    assert_eq!(losses.clicks, Some(InputLoss::CutOff { from: 80, end: 60 }));
+    assert_eq!(losses.resume.next_click, 60);
+    let unknown = check(|view| (view.clicks.end, view.topics.clicks) = (60, 0));
+    assert_eq!(unknown.clicks, Some(InputLoss::Remade { from: 80, start: 10 }));
+    let consent = check(|view| view.consent.end = 15);
+    assert_eq!(consent.resume.next_consent, 0, "read again from the first");
+}
+
+#[test]
+fn a_state_that_the_audit_does_not_end_with_would_fork_the_chain() {
+    let behind = |losses: Losses| losses.state;
+    let ahead = check(|view| view.audit = Some(audit(7, [8; 32])));
+    assert_eq!(behind(ahead), Some(StateLoss::Behind { state: 5, audit: 7 }));
+    let other = check(|view| view.audit = Some(audit(5, [8; 32])));
+    assert_eq!(behind(other), Some(StateLoss::Behind { state: 5, audit: 5 }));
+    let by_group = check(|view| {
+        view.audit = None;
+        view.group = Some(GroupMark { offset: 99, metadata: "6".to_owned() });
+    });
+    assert_eq!(behind(by_group), Some(StateLoss::Behind { state: 5, audit: 6 }));
+    assert_eq!(behind(check(|view| view.audit = Some(audit(4, [8; 32])))), None);
+}
+
+#[test]
+fn a_lost_state_goes_on_at_the_audits_end_and_reads_consent_again() {
+    for state in [Ok(None), Err("torn".to_owned())] {
+        let losses = check(|view| view.state = state);
+        assert!(losses.state.is_some() && losses.consent.is_none());
+        assert_eq!(losses.resume, Resume { next_click: 80, next_consent: 0 });
+    }
+    let clicks_too = check(|view| (view.state, view.clicks.start) = (Ok(None), 95));
+    assert_eq!(clicks_too.clicks, Some(InputLoss::Removed { from: 80, to: 95 }));
+    let unfinished = check(|view| {
+        view.state = Ok(Some(Standing { recovering: true, ..standing() }));
+    });
+    assert_eq!(unfinished.state, Some(StateLoss::Unfinished));
+}
+
+#[test]
+fn a_group_that_says_otherwise_is_named() {
+    for (offset, metadata) in [(3, "5"), (80, "4"), (80, "")] {
+        let mark = GroupMark { offset, metadata: metadata.to_owned() };
+        let losses = check(|view| view.group = Some(mark.clone()));
+        assert_eq!(losses.group, Some(mark));
+        assert_eq!(losses.resume.next_click, 80);
+    }
+}

@@ -1,0 +1,116 @@
+//! Where the audit chains of a group end: the last committed batch of each partition.
+//!
+//! Reads backward in growing steps, since the tail of a log may be control records, aborted batches,
+//! or another group's chains.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rdkafka::error::KafkaError;
+use rdkafka::message::Message;
+
+use super::consumer::{Follower, Polled};
+use super::probe::Probe;
+use super::restore::Interrupted;
+use crate::config::Config;
+use crate::domain::audit::chain;
+use crate::engine::loss::AuditHead;
+use crate::wire::decode_audit_batch;
+
+const ASKED_FOR: Duration = Duration::from_secs(10);
+
+/// Offsets of the first step back: a transaction of one batch takes two, its commit marker included.
+const FIRST_STEP: i64 = 16;
+
+/// How much longer each step is than the one before.
+const GROWTH: i64 = 16;
+
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// The last committed batch of each partition's chain. Absent: the audit holds none.
+pub fn read_heads(
+    config: &Config,
+    probe: &Probe,
+    partitions: &[i32],
+    mut wanted: impl FnMut() -> bool,
+) -> Result<BTreeMap<i32, AuditHead>, Interrupted> {
+    let topic = &config.topics.audit;
+    let ends = probe.ends(topic, partitions, ASKED_FOR)?;
+    let starts = probe.starts(topic, partitions, ASKED_FOR)?;
+    let mut heads = BTreeMap::new();
+    let mut step = FIRST_STEP;
+    loop {
+        let open = partitions.iter().filter(|partition| !heads.contains_key(*partition));
+        let from: BTreeMap<i32, i64> = open
+            .map(|partition| {
+                let at =
+                    |offsets: &BTreeMap<i32, i64>| offsets.get(partition).copied().unwrap_or(0);
+                (*partition, at(&starts).max(at(&ends) - step))
+            })
+            .filter(|(partition, from)| ends.get(partition).is_some_and(|end| from < end))
+            .collect();
+        if from.is_empty() {
+            return Ok(heads);
+        }
+        read_tails(config, &from, &ends, &mut heads, &mut wanted)?;
+        let exhausted = from.iter().all(|(partition, from)| starts.get(partition) == Some(from));
+        if exhausted {
+            return Ok(heads);
+        }
+        step *= GROWTH;
+    }
+}
+
+fn read_tails(
+    config: &Config,
+    from: &BTreeMap<i32, i64>,
+    ends: &BTreeMap<i32, i64>,
+    heads: &mut BTreeMap<i32, AuditHead>,
+    wanted: &mut impl FnMut() -> bool,
+) -> Result<(), Interrupted> {
+    let follower = Follower::new(config, "audit", &config.topics.audit)?;
+    follower.fetch_from(from)?;
+    loop {
+        if !wanted() {
+            return Err(Interrupted::Unwanted);
+        }
+        match follower.poll() {
+            Polled::Message(message) => {
+                let partition = message.partition();
+                let name = chain::name(&config.kafka.group_id, partition);
+                if message.key() == Some(name.as_bytes())
+                    && let Some(head) = message.payload().and_then(head)
+                {
+                    heads.insert(partition, head);
+                }
+                continue;
+            }
+            Polled::Nothing => {}
+            Polled::OutOfRange => {
+                return Err(Interrupted::Again(KafkaError::MessageConsumption(
+                    rdkafka::error::RDKafkaErrorCode::AutoOffsetReset,
+                )));
+            }
+            Polled::Fatal(error) => return Err(Interrupted::Again(error)),
+        }
+        let positions = follower.positions()?;
+        if from.keys().all(|partition| positions.get(partition) >= ends.get(partition)) {
+            return Ok(());
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
+/// Encoded again, a batch gives the bytes that its chain hashes.
+fn head(value: &[u8]) -> Option<AuditHead> {
+    let batch = decode_audit_batch(value).ok()?;
+    let mut body = Vec::with_capacity(value.len());
+    batch.encode(&mut body);
+    Some(AuditHead {
+        next_sequence: batch.sequence + 1,
+        hash: chain::body_hash(&body),
+        click_to: batch.click_to,
+        consent_to: batch.consent_to,
+        decided_at: batch.decided_at,
+    })
+}

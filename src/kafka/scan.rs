@@ -1,0 +1,270 @@
+//! One partition, read_committed, from one offset to another: for those who re-read a cluster.
+//!
+//! Joins no group, commits nothing, writes nothing. The ends are asked for apart from the reading, so
+//! that a caller can choose the order in which it asks: that is what makes a cut consistent.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use rdkafka::Message;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::message::{BorrowedMessage, Headers};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use super::client::reader_config;
+use super::context::Logged;
+use crate::clock::{Clock, SystemClock};
+use crate::config::Config;
+use crate::domain::time::Timestamp;
+use crate::failure::{Failure, Result};
+use crate::verify::Record;
+
+/// How long one answer of a broker may take.
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// A broker that gives no answer for this long is out of reach; a read that does not move, too.
+const STALL_MAX: Duration = Duration::from_secs(30);
+
+/// An open transaction may hold a topic's end back for this long: six times what Assent's own may
+/// take, and so long that a foreign one is worth a message of its own.
+const SETTLED_WITHIN: Duration = Duration::from_mins(1);
+
+const ASK_AGAIN: Duration = Duration::from_millis(100);
+
+/// How long to sleep where a poll brought nothing.
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// What one reader prefetches at most, in KiB; three read at a time.
+const QUEUED_KBYTES: &str = "16384";
+
+/// Asks where partitions begin and end.
+pub struct Ends<'a> {
+    config: &'a Config,
+    committed: BaseConsumer<Logged>,
+    written: BaseConsumer<Logged>,
+}
+
+impl<'a> Ends<'a> {
+    pub fn new(config: &'a Config) -> Result<Self> {
+        let client = |isolation: &str| -> Result<BaseConsumer<Logged>> {
+            reader_config(config)
+                .set("isolation.level", isolation)
+                .set("allow.auto.create.topics", "false")
+                .create_with_context(Logged("verify"))
+                .map_err(|error| Failure::config(format!("kafka.properties: {error}")))
+        };
+        let (committed, written) = (client("read_committed")?, client("read_uncommitted")?);
+        Ok(Self { config, committed, written })
+    }
+
+    /// The first offset that the partition still holds.
+    pub fn low(&self, topic: &str, partition: i32) -> Result<i64> {
+        self.ask(|| self.committed.fetch_watermarks(topic, partition, ANSWER)).map(|(low, _)| low)
+    }
+
+    /// One past the last record that is readable: before the first open transaction.
+    pub fn committed(&self, topic: &str, partition: i32) -> Result<i64> {
+        self.ask(|| self.committed.fetch_watermarks(topic, partition, ANSWER)).map(|(_, end)| end)
+    }
+
+    /// One past the last record that was written, of open transactions too.
+    pub fn written(&self, topic: &str, partition: i32) -> Result<i64> {
+        self.ask(|| self.written.fetch_watermarks(topic, partition, ANSWER)).map(|(_, end)| end)
+    }
+
+    /// Waits until everything below `end` is committed or known to be aborted.
+    pub fn settle(&self, topic: &str, partition: i32, end: i64) -> Result<()> {
+        let started = SystemClock.instant();
+        while self.committed(topic, partition)? < end {
+            if started.elapsed() > SETTLED_WITHIN {
+                return Err(Failure::failed(format!(
+                    "topic {topic}, partition {partition}: a transaction has been open for over \
+                     {} s, and nothing after it can be read; end it (kafka-transactions.sh \
+                     find-hanging) and run the command again",
+                    SETTLED_WITHIN.as_secs()
+                )));
+            }
+            std::thread::sleep(ASK_AGAIN);
+        }
+        Ok(())
+    }
+
+    /// The first offset whose record is of this time or later; `None`: there is none.
+    pub fn since(&self, topic: &str, partition: i32, time: Timestamp) -> Result<Option<i64>> {
+        let answer = self.ask(|| {
+            let mut question = TopicPartitionList::new();
+            question.add_partition_offset(topic, partition, Offset::Offset(time.0))?;
+            self.committed.offsets_for_times(question, ANSWER)
+        })?;
+        let offset = answer.elements().first().map(|element| element.offset());
+        Ok(match offset {
+            Some(Offset::Offset(offset)) => Some(offset),
+            _ => None,
+        })
+    }
+
+    fn ask<T>(&self, question: impl Fn() -> KafkaResult<T>) -> Result<T> {
+        let started = SystemClock.instant();
+        loop {
+            for consumer in [&self.committed, &self.written] {
+                consumer.poll(Duration::ZERO); // lets librdkafka say what it has to log
+            }
+            match question() {
+                Ok(answer) => return Ok(answer),
+                Err(_) if started.elapsed() < STALL_MAX => std::thread::sleep(ASK_AGAIN),
+                Err(error) => return Err(unreachable_broker(self.config, &error)),
+            }
+        }
+    }
+}
+
+/// Reads one partition.
+pub struct Scan {
+    consumer: BaseConsumer<Logged>,
+    topic: String,
+    partition: i32,
+    /// Where the reading ends.
+    to: i64,
+    /// Everything before was read.
+    at: i64,
+    /// Read, and at or past what was asked for.
+    ahead: VecDeque<Record>,
+    /// Records handed over.
+    pub records: u64,
+}
+
+impl Scan {
+    /// From `from`, or from the first offset that the partition still holds where that is later.
+    pub fn open(config: &Config, topic: &str, partition: i32, from: i64, to: i64) -> Result<Self> {
+        let failed = |error: KafkaError| read_failed(topic, partition, &error);
+        let consumer: BaseConsumer<Logged> = reader_config(config)
+            // librdkafka assigns nothing without one; only a subscription would join it.
+            .set("group.id", format!("{}-verify", config.kafka.group_id))
+            .set("isolation.level", "read_committed")
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("auto.offset.reset", "earliest")
+            .set("allow.auto.create.topics", "false")
+            .set("fetch.wait.max.ms", "10")
+            .set("fetch.queue.backoff.ms", "10")
+            .set("queued.max.messages.kbytes", QUEUED_KBYTES)
+            .create_with_context(Logged("verify"))
+            .map_err(failed)?;
+        let mut assignment = TopicPartitionList::new();
+        assignment.add_partition_offset(topic, partition, Offset::Offset(from)).map_err(failed)?;
+        if from < to {
+            consumer.assign(&assignment).map_err(failed)?;
+        }
+        let (topic, ahead) = (topic.to_owned(), VecDeque::new());
+        Ok(Self { consumer, topic, partition, to, at: from, ahead, records: 0 })
+    }
+
+    /// The next record below the end; `None`: it is reached.
+    pub fn next(&mut self) -> Result<Option<Record>> {
+        self.next_below(self.to)
+    }
+
+    /// All that comes before this offset and was not handed over yet.
+    pub fn take_below(&mut self, offset: i64) -> Result<VecDeque<Record>> {
+        let mut taken = VecDeque::new();
+        while let Some(record) = self.next_below(offset)? {
+            taken.push_back(record);
+        }
+        Ok(taken)
+    }
+
+    /// How far everything was read.
+    pub fn at(&self) -> i64 {
+        self.at
+    }
+
+    /// The next record before this offset; `None`: there is none any more.
+    pub fn next_below(&mut self, end: i64) -> Result<Option<Record>> {
+        let end = end.min(self.to);
+        if self.ahead.is_empty() && self.at < end {
+            self.read_on(end)?;
+        }
+        if self.ahead.front().is_some_and(|record| record.offset < end) {
+            self.records += 1;
+            return Ok(self.ahead.pop_front());
+        }
+        Ok(None)
+    }
+
+    /// Until a record came, or nothing more comes before `end`.
+    fn read_on(&mut self, end: i64) -> Result<()> {
+        let mut moved = SystemClock.instant();
+        let mut trouble = None;
+        loop {
+            match self.consumer.poll(Duration::ZERO) {
+                Some(Ok(message)) => {
+                    self.at = message.offset() + 1;
+                    self.ahead.push_back(record(&message));
+                    return Ok(());
+                }
+                Some(Err(error)) => trouble = Some(error),
+                None => {
+                    // A position passes control records and what was aborted.
+                    let at = self.position()?;
+                    if at > self.at {
+                        (self.at, moved) = (at, SystemClock.instant());
+                    }
+                    if self.at >= end {
+                        return Ok(());
+                    }
+                    std::thread::sleep(PAUSE);
+                }
+            }
+            if moved.elapsed() > STALL_MAX {
+                return Err(stalled(&self.topic, self.partition, trouble.as_ref()));
+            }
+        }
+    }
+
+    fn position(&self) -> Result<i64> {
+        let failed = |error: KafkaError| read_failed(&self.topic, self.partition, &error);
+        let positions = self.consumer.position().map_err(failed)?;
+        Ok(match positions.elements().first().map(|element| element.offset()) {
+            Some(Offset::Offset(at)) => at,
+            _ => self.at,
+        })
+    }
+}
+
+fn record(message: &BorrowedMessage<'_>) -> Record {
+    let headers = message.headers().map_or_else(Vec::new, |headers| {
+        let owned = |header: rdkafka::message::Header<'_, &[u8]>| {
+            (header.key.to_owned(), header.value.map(<[u8]>::to_vec))
+        };
+        headers.iter().map(owned).collect()
+    });
+    Record {
+        offset: message.offset(),
+        timestamp: Timestamp(message.timestamp().to_millis().unwrap_or_default()),
+        key: message.key().map(<[u8]>::to_vec),
+        value: message.payload().map(<[u8]>::to_vec),
+        headers,
+    }
+}
+
+fn unreachable_broker(config: &Config, error: &KafkaError) -> Failure {
+    Failure::unavailable(format!(
+        "kafka.bootstrap_servers {}: no answer within {} s ({error}); is the broker up, and may this \
+         user read and describe the topics (`assent check --print-acls` prints what is needed)?",
+        config.kafka.bootstrap_servers,
+        STALL_MAX.as_secs(),
+    ))
+}
+
+fn read_failed(topic: &str, partition: i32, error: &KafkaError) -> Failure {
+    Failure::failed(format!("topic {topic}, partition {partition}: reading failed: {error}"))
+}
+
+fn stalled(topic: &str, partition: i32, trouble: Option<&KafkaError>) -> Failure {
+    let why = trouble.map_or_else(|| "no answer".to_owned(), ToString::to_string);
+    Failure::unavailable(format!(
+        "topic {topic}, partition {partition}: nothing came for {} s: {why}",
+        STALL_MAX.as_secs()
+    ))
+}

@@ -1,0 +1,236 @@
+//! `state accept-loss`: goes on after a stop, from the audit's own head.
+//!
+//! It joins the group as its only member, so the group coordinator fences it as it would any worker:
+//! an instance that starts meanwhile takes the partitions away, and nothing more is committed. Each
+//! transaction leaves a partition that still stops, but the last one.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
+
+use super::alone::{Alone, again, failure_of};
+use super::loss_words::{Toll, statement};
+use super::orphans::{Orphans, find_orphans};
+use super::survey::{Gathered, Survey, gather, refused};
+use super::{Shared, Start, share};
+use crate::domain::audit::chain::GENESIS;
+use crate::domain::pseudonym::Pseudonym;
+use crate::domain::time::Timestamp;
+use crate::engine::loss::{AuditHead, Losses, sequence_of};
+use crate::engine::store::{bucket_heads, is_evidence};
+use crate::engine::{Accepted, ORPHANS_PER_BATCH_MAX, Orphan, Partition, Restore, Salvage};
+use crate::failure::{Exit, Failure, Result};
+use crate::kafka::probe::Probe;
+use crate::kafka::topics;
+
+/// What was found of one partition.
+pub struct Finding {
+    pub partition: i32,
+    pub losses: Losses,
+    pub toll: Toll,
+}
+
+/// What is there to go on from.
+enum Held {
+    State(Box<Partition>),
+    /// The state was lost: what can still be read of it, and the keys that its topic holds.
+    Remains(Box<Salvage>, BTreeSet<Vec<u8>>),
+}
+
+/// Everything that was lost, looked at by the group's only member.
+pub struct Recovery {
+    shared: Shared,
+    alone: Alone,
+    survey: Survey,
+    lost: BTreeMap<i32, (Losses, Held)>,
+    orphans: Orphans,
+}
+
+impl Recovery {
+    /// Looks at every partition; writes nothing. `asked`: those to go on with; `None`: all.
+    pub fn look(start: Start, asked: Option<&BTreeSet<i32>>) -> Result<Self> {
+        let config = Arc::clone(&start.config);
+        let probe = Probe::new(&config)
+            .map_err(|error| Failure::config(format!("kafka.properties: {error}")))?;
+        let purposes: Vec<String> = start.rulebook.purposes.iter().map(|p| p.id.clone()).collect();
+        let counts = topics::check(&probe, &config, &purposes, &*start.clock)?;
+        let all: Vec<i32> = (0..counts.inputs).collect();
+        check_asked(asked, counts.inputs)?;
+        let shared = share(start, counts, &purposes);
+        let alone = Alone::join(&shared, &probe, all.len())?;
+        let clicks = &alone.clicks;
+        let survey =
+            again(&shared, || Survey::take(&shared, clicks, &probe, &all, || alone.is_so()))?;
+        let states = again(&shared, || gather(&config, &probe, &all, true, || alone.is_so()))?;
+        let (lost, orphans) = (BTreeMap::new(), Orphans::default());
+        let mut recovery = Self { shared, alone, survey, lost, orphans };
+        recovery.compare(&probe, states, asked)?;
+        Ok(recovery)
+    }
+
+    fn compare(
+        &mut self,
+        probe: &Probe,
+        states: BTreeMap<i32, Gathered>,
+        asked: Option<&BTreeSet<i32>>,
+    ) -> Result<()> {
+        let is_asked = |partition: &i32| asked.is_none_or(|asked| asked.contains(partition));
+        let mut accounted: HashSet<(String, Pseudonym)> = HashSet::new();
+        let mut without_state = Vec::new();
+        for (partition, mut gathered) in states {
+            let (salvage, keys) = (gathered.salvage(), std::mem::take(&mut gathered.keys));
+            let state = gathered.finish(&self.shared).map_err(failure_of)?;
+            let losses = self.survey.losses(partition, &state);
+            let held = match state {
+                Ok(engine) if losses.state.is_none() => {
+                    accounted.extend(engine.live_keys().map(|(of, key)| (of.to_owned(), key)));
+                    Held::State(Box::new(engine))
+                }
+                _ => {
+                    without_state.push(partition);
+                    Held::Remains(Box::new(salvage), keys)
+                }
+            };
+            if !losses.is_empty() && is_asked(&partition) {
+                self.lost.insert(partition, (losses, held));
+            }
+        }
+        let chosen: Vec<i32> = without_state.iter().copied().filter(is_asked).collect();
+        if chosen.is_empty() {
+            return Ok(());
+        }
+        if chosen != without_state {
+            return Err(all_at_once(&without_state));
+        }
+        self.orphans = find_orphans(&self.shared, probe, &chosen, &accounted)?;
+        Ok(())
+    }
+
+    /// What was lost, by partition.
+    pub fn findings(&self) -> Vec<Finding> {
+        let finding = |(&partition, (losses, held)): (&i32, &(Losses, Held))| {
+            let toll = match held {
+                Held::State(engine) if losses.consent.is_some() => {
+                    Toll { subjects: engine.relied_on(), live_keys: engine.live_keys().count() }
+                }
+                Held::State(_) => Toll::default(),
+                Held::Remains(..) => {
+                    Toll { subjects: 0, live_keys: self.orphans.of(partition).len() }
+                }
+            };
+            Finding { partition, losses: losses.clone(), toll }
+        };
+        self.lost.iter().map(finding).collect()
+    }
+
+    /// Live keys of nobody whom the changelog still names.
+    pub fn unnamed(&self) -> usize {
+        self.orphans.unnamed
+    }
+
+    /// Goes on with all of it; `progress` hears of each partition that is done.
+    pub fn accept(mut self, mut progress: impl FnMut(i32)) -> Result<()> {
+        self.alone.open_desk(&self.shared)?;
+        for (partition, (losses, held)) in std::mem::take(&mut self.lost) {
+            self.go_on(partition, &losses, held)?;
+            progress(partition);
+        }
+        self.leave();
+        Ok(())
+    }
+
+    /// Leaves the group.
+    pub fn leave(self) {
+        self.alone.leave();
+    }
+
+    fn go_on(&mut self, partition: i32, losses: &Losses, held: Held) -> Result<()> {
+        let state_was_lost = matches!(held, Held::Remains(..));
+        let mut engine = match held {
+            Held::State(engine) => *engine,
+            Held::Remains(salvage, keys) => self.begin_anew(partition, losses, *salvage, &keys)?,
+        };
+        if losses.consent.is_some() {
+            while let Some(output) = engine.withhold_doubted(self.now()) {
+                self.alone.write(&self.shared, partition, &output)?;
+                engine.confirm();
+            }
+        }
+        let statement = statement(&self.shared.config, partition, losses);
+        let accepted = Accepted {
+            resume: losses.resume,
+            topics: self.survey.topics,
+            statement: &statement,
+            state_was_lost,
+        };
+        let output = engine.accept_loss(self.now(), &accepted);
+        self.alone.write(&self.shared, partition, &output)
+    }
+
+    /// A state in place of the lost one, once the keys that the lost one knew are removed.
+    fn begin_anew(
+        &mut self,
+        partition: i32,
+        losses: &Losses,
+        salvage: Salvage,
+        keys: &BTreeSet<Vec<u8>>,
+    ) -> Result<Partition> {
+        let setup = self.shared.setup();
+        let head = self.head(partition, losses);
+        let restore = Restore::recovered(partition, salvage, &head, &setup);
+        let mut engine = restore.finish(setup).map_err(|refusal| failure_of(refused(&refusal)))?;
+        // Heads of buckets last: they take what the deltas before them brought.
+        let left = keys.iter().filter(|key| !is_evidence(key) && **key != b"meta").cloned();
+        let wiped: Vec<Vec<u8>> = left.chain(bucket_heads()).collect();
+        let purposes = Arc::clone(&self.orphans.purposes);
+        let orphans: Vec<Orphan> = self.orphans.of(partition).to_vec();
+        let mut chunks = orphans.chunks(ORPHANS_PER_BATCH_MAX);
+        let mut chunk = chunks.next().unwrap_or_default();
+        let mut wiped = wiped.as_slice();
+        loop {
+            let output = engine.bury_orphans(self.now(), &purposes, chunk, wiped);
+            self.alone.write(&self.shared, partition, &output)?;
+            engine.confirm();
+            wiped = &[];
+            match chunks.next() {
+                Some(next) => chunk = next,
+                None => return Ok(engine),
+            }
+        }
+    }
+
+    /// Where the chain goes on. Of an audit that holds nothing of it, the group's number is the last
+    /// that is known, and nothing is left that could be forked.
+    fn head(&self, partition: i32, losses: &Losses) -> AuditHead {
+        let group = self.survey.group(partition);
+        self.survey.audit(partition).cloned().unwrap_or_else(|| AuditHead {
+            next_sequence: sequence_of(group).unwrap_or(0),
+            hash: GENESIS,
+            click_to: group.map_or(losses.resume.next_click, |group| group.offset),
+            consent_to: losses.resume.next_consent,
+            decided_at: Timestamp::MIN,
+        })
+    }
+
+    fn now(&self) -> Timestamp {
+        self.shared.clock.now()
+    }
+}
+
+fn check_asked(asked: Option<&BTreeSet<i32>>, count: i32) -> Result<()> {
+    let unknown = asked.and_then(|asked| asked.iter().find(|&&partition| partition >= count));
+    unknown.map_or(Ok(()), |unknown| {
+        Err(Failure::new(
+            Exit::Usage,
+            format!("--partitions {unknown}: there are {count} partitions, from 0"),
+        ))
+    })
+}
+
+fn all_at_once(without_state: &[i32]) -> Failure {
+    let all: Vec<String> = without_state.iter().map(i32::to_string).collect();
+    let all = all.join(",");
+    Failure::failed(format!(
+        "partitions {all} lost their state, and whose live keys are whose can't be told without: go \
+         on with all of them at once, --partitions {all}"
+    ))
+}

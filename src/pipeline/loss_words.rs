@@ -1,0 +1,97 @@
+//! What was lost, in words: the message of a stop, and what going on gives up. Names topics,
+//! partitions and offsets, never a subject (INV-6).
+
+use std::collections::BTreeMap;
+
+use crate::config::Config;
+use crate::engine::loss::{InputLoss, Losses};
+use crate::failure::Failure;
+
+/// The message that ends a run.
+pub fn stop(config: &Config, lost: &BTreeMap<i32, Losses>) -> Failure {
+    let lines: Vec<String> =
+        lost.iter().flat_map(|(&partition, losses)| describe(config, partition, losses)).collect();
+    Failure::failed(format!(
+        "{}. Nothing was skipped. Bring it back if you can. To go on without: stop every instance, let \
+         `assent state accept-loss` say what that gives up, then run it with --yes (docs/stops.md)",
+        lines.join("; ")
+    ))
+}
+
+/// A sentence for each thing that was lost of a partition.
+pub fn describe(config: &Config, partition: i32, losses: &Losses) -> Vec<String> {
+    let topics = &config.topics;
+    let mut lines = Vec::new();
+    let inputs = [(&topics.clickstream, losses.clicks), (&topics.consent, losses.consent)];
+    for (topic, loss) in inputs {
+        if let Some(loss) = loss {
+            lines.push(format!("topic {topic}, partition {partition}: {loss}"));
+        }
+    }
+    if let Some(loss) = &losses.state {
+        lines.push(format!("topic {}, partition {partition}: {loss}", topics.state));
+    }
+    if let Some(mark) = &losses.group {
+        lines.push(format!(
+            "partition {partition}: state and audit say click offset {}, the group {} says click \
+             offset {} and audit sequence \"{}\"; they are written together, so something else \
+             changed the group's",
+            losses.resume.next_click, config.kafka.group_id, mark.offset, mark.metadata
+        ));
+    }
+    lines
+}
+
+/// How much would be withheld or removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Toll {
+    pub subjects: usize,
+    pub live_keys: usize,
+}
+
+/// What going on means for the people of this partition, and what is never known again.
+pub fn gives_up(losses: &Losses, toll: Toll) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(loss) = losses.clicks {
+        lines.push(gives_up_clicks(loss, losses.resume.next_click));
+    }
+    let Toll { subjects, live_keys } = toll;
+    let again = losses.resume.next_consent;
+    if losses.state.is_some() {
+        lines.push(format!(
+            "the state: {live_keys} live keys that no other partition's state accounts for get \
+             tombstones (consent_unreadable); every counter is gone; consent is read again from offset \
+             {again}; opt-out signals of clicks are forgotten, so each subject counts as having sent \
+             one now, until they opt in again in two steps; an erasure whose null value the changelog \
+             no longer holds is forgotten, so a late record from before it would count"
+        ));
+    } else if losses.consent.is_some() {
+        lines.push(format!(
+            "consent: what was lost may have been opt-outs, so {subjects} subjects are withheld: \
+             {live_keys} live keys get tombstones (consent_unreadable), their counters are gone; each \
+             is used again only after a record of theirs is read again, from offset {again} on. Have \
+             your consent source write every current record again; ask again for erasures of that time"
+        ));
+    }
+    if losses.group.is_some() {
+        lines
+            .push("the group's offsets: they are set to the state's; no record is lost".to_owned());
+    }
+    lines
+}
+
+fn gives_up_clicks(loss: InputLoss, next: i64) -> String {
+    let count = match loss {
+        InputLoss::Removed { from, to } => format!("{} offsets", to - from),
+        _ => "an unknown number".to_owned(),
+    };
+    format!(
+        "clicks: {count} count for no segment and have no outcome; an opt-out signal on one of them \
+         is unknown until its browser sends the next; clicks go on at offset {next}"
+    )
+}
+
+/// One line, for the audit and the state.
+pub fn statement(config: &Config, partition: i32, losses: &Losses) -> String {
+    describe(config, partition, losses).join("; ")
+}

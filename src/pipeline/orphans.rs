@@ -1,0 +1,161 @@
+//! Live keys that no state accounts for: those of partitions whose state was lost. Every one of them
+//! is found, since it is what the segment topics hold less what the other partitions' states know;
+//! whose it is, only where the changelog still names the subject.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use rdkafka::message::Message;
+
+use super::Shared;
+use super::alone::again;
+use super::assignment::Trouble;
+use super::survey::ranges;
+use crate::domain::pseudonym::Pseudonym;
+use crate::engine::Orphan;
+use crate::failure::Result;
+use crate::kafka::admin::Admin;
+use crate::kafka::assignments::SegmentTopics;
+use crate::kafka::consumer::{Follower, Polled};
+use crate::kafka::probe::Probe;
+use crate::kafka::read::{Start, TopicReader};
+
+#[derive(Default)]
+pub struct Orphans {
+    /// Of every segment topic, sorted.
+    pub purposes: Arc<[String]>,
+    by_partition: BTreeMap<i32, Vec<Orphan>>,
+    /// How many are of nobody whom the changelog names.
+    pub unnamed: usize,
+}
+
+impl Orphans {
+    pub fn of(&self, partition: i32) -> &[Orphan] {
+        self.by_partition.get(&partition).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// `accounted`: purpose and pseudonym of every live key that a sound state knows. Those of nobody go
+/// with the first of the partitions.
+pub fn find_orphans(
+    shared: &Shared,
+    probe: &Probe,
+    partitions: &[i32],
+    accounted: &HashSet<(String, Pseudonym)>,
+) -> Result<Orphans> {
+    let (purposes, mut live) = live_keys(shared)?;
+    live.retain(|(purpose, key)| {
+        !accounted.contains(&(purposes[usize::from(*purpose)].clone(), *key))
+    });
+    let mut orphans = Orphans { purposes, ..Orphans::default() };
+    let named = again(shared, || name(shared, probe, partitions, &orphans.purposes, &live))?;
+    let first = partitions.first().copied().unwrap_or_default();
+    let mut live: Vec<(u16, Pseudonym)> = live.into_iter().collect();
+    live.sort_unstable();
+    for (purpose, pseudonym) in live {
+        let (partition, subject) = match named.get(&(purpose, pseudonym)) {
+            Some((partition, token)) => (*partition, Some(*token)),
+            None => {
+                orphans.unnamed += 1;
+                (first, None)
+            }
+        };
+        let orphan = Orphan { purpose, pseudonym, subject };
+        orphans.by_partition.entry(partition).or_default().push(orphan);
+    }
+    Ok(orphans)
+}
+
+type LiveKeys = HashSet<(u16, Pseudonym)>;
+
+/// Of every segment topic of the cluster, whatever the rulebook declares now.
+fn live_keys(shared: &Shared) -> Result<(Arc<[String]>, LiveKeys)> {
+    let config = &shared.config;
+    let cluster = Admin::new(config)?.cluster()?;
+    let mut purposes = Vec::new();
+    for (topic, &partitions) in &cluster.topics {
+        if let Some(purpose) = config.topics.purpose_of(topic) {
+            shared.destinations.learn(&purpose, partitions);
+            purposes.push(purpose);
+        }
+    }
+    purposes.sort_unstable();
+    let topics = SegmentTopics::new(config, &purposes);
+    let mut live = LiveKeys::new();
+    let reader = TopicReader::topics(config, topics.names(), Start::Beginning)?;
+    reader.read_to_end(
+        |message| {
+            let key = message.key().and_then(|key| std::str::from_utf8(key).ok());
+            let of = topics.names().iter().position(|name| name == message.topic());
+            let (Some(of), Some(key)) = (of, key.and_then(Pseudonym::parse)) else { return };
+            let at = (of as u16, key);
+            if message.payload().is_some() {
+                live.insert(at);
+            } else {
+                live.remove(&at);
+            }
+        },
+        |_| {},
+    )?;
+    Ok((purposes.into(), live))
+}
+
+type Named = HashMap<(u16, Pseudonym), (i32, crate::domain::audit::AuditToken)>;
+
+/// Whose live keys are whose, as far as the changelog still has the raw ids.
+fn name(
+    shared: &Shared,
+    probe: &Probe,
+    partitions: &[i32],
+    purposes: &[String],
+    live: &LiveKeys,
+) -> std::result::Result<Named, Trouble> {
+    let topic = &shared.config.topics.consent;
+    let ranges = ranges(probe, topic, partitions)?;
+    let from = ranges.iter().map(|(&partition, range)| (partition, range.start)).collect();
+    let follower = Follower::new(&shared.config, "names", topic)?;
+    follower.fetch_from(&from)?;
+    let mut named = Named::new();
+    loop {
+        match follower.poll() {
+            Polled::Message(message) => {
+                if let Some(id) = message.key() {
+                    name_keys_of(shared, id, message.partition(), purposes, live, &mut named);
+                }
+            }
+            Polled::Nothing => {
+                let positions = follower.positions()?;
+                let is_read = |(partition, range): (&i32, &crate::engine::loss::Range)| {
+                    range.start == range.end
+                        || positions.get(partition).is_some_and(|at| *at >= range.end)
+                };
+                if ranges.iter().all(is_read) {
+                    return Ok(named);
+                }
+                std::thread::sleep(std::time::Duration::from_millis(2));
+            }
+            Polled::OutOfRange => return Err(Trouble::Unwanted),
+            Polled::Fatal(error) => return Err(Trouble::Again(error)),
+        }
+    }
+}
+
+fn name_keys_of(
+    shared: &Shared,
+    id: &[u8],
+    partition: i32,
+    purposes: &[String],
+    live: &LiveKeys,
+    named: &mut Named,
+) {
+    let setup = shared.setup();
+    for (index, purpose) in setup.rulebook.purposes.iter().enumerate() {
+        let Ok(at) = purposes.binary_search(&purpose.id) else { continue };
+        for version in setup.keys.fingerprints().keys() {
+            let Some(key) = setup.keys.pseudonym_under(*version, index, id) else { continue };
+            if live.contains(&(at as u16, key)) {
+                named.insert((at as u16, key), (partition, setup.keys.audit_token(id)));
+            }
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! What the cluster holds of some partitions, looked at side by side: state, audit, the group's
+//! offsets, and both inputs. Everything that takes partitions up, or goes on after a loss, begins here.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use rdkafka::error::KafkaError;
+
+use super::Shared;
+use super::assignment::Trouble;
+use super::crash::crash_point;
+use crate::config::Config;
+use crate::domain::binary::Malformed;
+use crate::engine::loss::{AuditHead, GroupMark, Losses, Range, TopicIds, View};
+use crate::engine::{Partition, Refusal, Restore, Salvage};
+use crate::failure::{Exit, Failure};
+use crate::kafka::consumer::ClickConsumer;
+use crate::kafka::probe::Probe;
+use crate::kafka::{audit_heads, restore};
+
+pub const ASKED_FOR: Duration = Duration::from_secs(10);
+
+/// What was read of a partition's state.
+pub struct Gathered {
+    restore: Restore,
+    /// By key: records that can't be read, and that no later one replaced.
+    malformed: BTreeMap<Vec<u8>, Malformed>,
+    /// All keys that have a value.
+    pub keys: BTreeSet<Vec<u8>>,
+}
+
+/// Reads the state of these partitions. `keys`: also note which keys there are.
+pub fn gather(
+    config: &Config,
+    probe: &Probe,
+    partitions: &[i32],
+    keys: bool,
+    wanted: impl FnMut() -> bool,
+) -> Result<BTreeMap<i32, Gathered>, Trouble> {
+    let empty = |&partition: &i32| {
+        let (restore, keys) = (Restore::new(partition), BTreeSet::new());
+        (partition, Gathered { restore, malformed: BTreeMap::new(), keys })
+    };
+    let mut gathered: BTreeMap<i32, Gathered> = partitions.iter().map(empty).collect();
+    let take = |partition: i32, key: &[u8], value: Option<&[u8]>| {
+        let Some(of_it) = gathered.get_mut(&partition) else { return };
+        if keys && value.is_some() {
+            of_it.keys.insert(key.to_vec());
+        } else if keys {
+            of_it.keys.remove(key);
+        }
+        match (of_it.restore.apply(key, value), value) {
+            (Err(error), Some(_)) => {
+                of_it.malformed.insert(key.to_vec(), error);
+            }
+            // Overwritten, or removed: a later record wins.
+            _ => {
+                of_it.malformed.remove(key);
+            }
+        }
+        crash_point("during_restore");
+    };
+    restore::read_state(config, probe, partitions, take, wanted)?;
+    Ok(gathered)
+}
+
+impl Gathered {
+    /// The partition as its state has it; the inner error: why that is none that can be gone on from.
+    pub fn finish(self, shared: &Shared) -> Result<Result<Partition, String>, Trouble> {
+        if let Some(malformed) = self.malformed.values().next() {
+            return Ok(Err(malformed.to_string()));
+        }
+        match self.restore.finish(shared.setup()) {
+            Ok(engine) => {
+                for (purpose, &partitions) in engine.segment_partitions() {
+                    shared.destinations.learn(purpose, partitions);
+                }
+                Ok(Ok(engine))
+            }
+            Err(Refusal::Damaged { detail, .. }) => Ok(Err(detail)),
+            Err(refusal) => Err(refused(&refusal)),
+        }
+    }
+
+    /// What it was decided under, as far as that can be read.
+    pub fn salvage(&self) -> Salvage {
+        self.restore.salvage()
+    }
+}
+
+/// A key that the file lacks may still come: the instance waits, not ready (design, section 4).
+pub fn refused(refusal: &Refusal) -> Trouble {
+    match refusal {
+        Refusal::KeyMissing { .. } => Trouble::Wait(refusal.to_string()),
+        _ if refusal.exit_code() == 78 => {
+            Trouble::Stop(Failure::new(Exit::Config, refusal.to_string()))
+        }
+        _ => Trouble::Stop(Failure::failed(refusal.to_string())),
+    }
+}
+
+/// All but the state.
+pub struct Survey {
+    pub topics: TopicIds,
+    group: BTreeMap<i32, GroupMark>,
+    audit: BTreeMap<i32, AuditHead>,
+    clicks: BTreeMap<i32, Range>,
+    consent: BTreeMap<i32, Range>,
+}
+
+impl Survey {
+    /// The group's offsets are asked for first: that waits for what a predecessor left pending.
+    pub fn take(
+        shared: &Shared,
+        clicks: &ClickConsumer,
+        probe: &Probe,
+        partitions: &[i32],
+        wanted: impl FnMut() -> bool,
+    ) -> Result<Self, Trouble> {
+        let topics = &shared.config.topics;
+        let committed = clicks.committed(partitions, ASKED_FOR)?.into_iter();
+        let mark = |(partition, of): (i32, crate::kafka::consumer::Committed)| {
+            (partition, GroupMark { offset: of.offset, metadata: of.metadata })
+        };
+        Ok(Self {
+            group: committed.map(mark).collect(),
+            topics: shared.input_ids(probe, ASKED_FOR)?,
+            audit: audit_heads::read_heads(&shared.config, probe, partitions, wanted)?,
+            clicks: ranges(probe, &topics.clickstream, partitions)?,
+            consent: ranges(probe, &topics.consent, partitions)?,
+        })
+    }
+
+    pub fn audit(&self, partition: i32) -> Option<&AuditHead> {
+        self.audit.get(&partition)
+    }
+
+    pub fn group(&self, partition: i32) -> Option<&GroupMark> {
+        self.group.get(&partition)
+    }
+
+    /// What was lost of a partition with this state.
+    pub fn losses(&self, partition: i32, state: &Result<Partition, String>) -> Losses {
+        let range =
+            |ranges: &BTreeMap<i32, Range>| ranges.get(&partition).copied().unwrap_or_default();
+        crate::engine::loss::find(&View {
+            state: state.as_ref().map(Partition::standing).map_err(Clone::clone),
+            group: self.group.get(&partition).cloned(),
+            audit: self.audit.get(&partition).cloned(),
+            topics: self.topics,
+            clicks: range(&self.clicks),
+            consent: range(&self.consent),
+        })
+    }
+}
+
+/// What an input still holds.
+pub fn ranges(
+    probe: &Probe,
+    topic: &str,
+    partitions: &[i32],
+) -> Result<BTreeMap<i32, Range>, KafkaError> {
+    let starts = probe.starts(topic, partitions, ASKED_FOR)?;
+    let ends = probe.ends(topic, partitions, ASKED_FOR)?;
+    let range = |(partition, start): (i32, i64)| {
+        (partition, Range { start, end: ends.get(&partition).copied().unwrap_or(start) })
+    };
+    Ok(starts.into_iter().map(range).collect())
+}

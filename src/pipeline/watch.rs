@@ -1,0 +1,65 @@
+//! What may change under a running service, looked at every few seconds: the keyset file, and the
+//! topics themselves. A topic that was made anew, or grew, is a stop (design, section 10): a consumer
+//! that never meets an offset out of range would not tell.
+
+use std::time::Duration;
+
+use super::{Shared, keys};
+use crate::failure::{Failure, Result};
+use crate::kafka::probe::Probe;
+use crate::kafka::topics;
+
+/// A rotation is noticed within 10 s (design, section 4): half of it, so that a look may be late.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// How often the watch looks whether the service stops.
+const NAP: Duration = Duration::from_millis(200);
+
+const ASKED_FOR: Duration = Duration::from_secs(5);
+
+/// Looks until the service stops; the topics are those that it was started with.
+pub fn run(shared: &Shared, probe: &Probe) {
+    let mut known = shared.input_ids(probe, ASKED_FOR).unwrap_or_default();
+    let mut naps = 0;
+    while !shared.is_stopping() {
+        std::thread::sleep(NAP);
+        naps += 1;
+        if NAP * naps < LOOK_EVERY {
+            continue;
+        }
+        naps = 0;
+        keys::look(shared);
+        if let Err(failure) = look_at_topics(shared, probe, &mut known) {
+            shared.stop(failure);
+        }
+    }
+}
+
+fn look_at_topics(
+    shared: &Shared,
+    probe: &Probe,
+    known: &mut crate::engine::loss::TopicIds,
+) -> Result<()> {
+    if let Some(change) = topics::find_change(probe, &shared.config, &shared.counts) {
+        return Err(change);
+    }
+    let names = &shared.config.topics;
+    let Ok(found) = shared.input_ids(probe, ASKED_FOR) else { return Ok(()) };
+    let pairs = [
+        (&names.clickstream, &mut known.clicks, found.clicks),
+        (&names.consent, &mut known.consent, found.consent),
+    ];
+    for (topic, known, found) in pairs {
+        if *known != 0 && found != 0 && *known != found {
+            return Err(Failure::failed(format!(
+                "topic {topic} was made anew while assent ran: what the old one held and was not \
+                 decided is lost, up to the offsets that the next start names. Start assent again to \
+                 see them, then `assent state accept-loss` (docs/stops.md)"
+            )));
+        }
+        if found != 0 {
+            *known = found;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,179 @@
+//! An entry of the audit and its click: the outcome, the verdicts, the signal; and dead letters.
+
+use super::effects::disagreements;
+use super::finding::{Findings, Unchecked};
+use super::inputs::{Record, is_foreign_schema};
+use super::partition::{Partition, Sitting};
+use super::standing::Standing;
+use crate::domain::audit::AuditEntry;
+use crate::domain::event::Click;
+use crate::domain::invariants::Invariant;
+use crate::domain::outcome::{DeadLetterReason, InputKind, Outcome, Verdict};
+use crate::domain::time::{Span, Timestamp};
+
+/// A click may lie this far ahead of the clock of its decision (design, section 10).
+const AHEAD_MAX: Span = Span(5 * Span::MINUTE.0);
+
+impl Partition<'_> {
+    /// A click's entry and its record; `None`: retention took it.
+    pub(super) fn click(
+        &mut self,
+        entry: &AuditEntry,
+        record: Option<&Record>,
+        sitting: &Sitting<'_>,
+        findings: &mut Findings,
+    ) {
+        let Some(record) = record else { return };
+        let place = (self.setup.clickstream, self.number, record.offset);
+        let click = match self.setup.readers.clicks.read(&record.inbound(self.number)) {
+            Ok(click) => click,
+            Err(why) if is_foreign_schema(why.reason) && entry.outcome != Outcome::DeadLettered => {
+                return findings.unchecked(Unchecked::SchemaUnknown, 1);
+            }
+            Err(why) => {
+                if entry.outcome != Outcome::DeadLettered {
+                    let detail =
+                        format!("it is no usable click, and yet {}", entry.outcome.symbol());
+                    findings.violation(Invariant::Accounted, place, detail);
+                }
+                return self.claim_letter(entry, (record, why.reason), sitting, findings);
+            }
+        };
+        let now = sitting.batch.decided_at;
+        let reason = DeadLetterReason::EventTimeAhead;
+        self.claim_letter(entry, (record, reason), sitting, findings);
+        let Some(expected) = outcome(&click, now, sitting) else {
+            return findings.unchecked(Unchecked::RulebookUnknown, 1);
+        };
+        if entry.outcome != expected {
+            let detail = format!(
+                "its outcome is {}, but it is {}",
+                entry.outcome.symbol(),
+                expected.symbol()
+            );
+            findings.violation(Invariant::Accounted, place, detail);
+        }
+        let subject = self.bind_signal(&click, now);
+        if let (Some(subject), Some(token)) = (subject, entry.subject) {
+            self.subjects.learn(token, subject);
+        }
+        if entry.outcome == Outcome::Decided {
+            self.compare_verdicts(entry, &click, subject, sitting, place, findings);
+        }
+    }
+
+    /// The click's subject, with its signal bound.
+    fn bind_signal(&mut self, click: &Click<'_>, now: Timestamp) -> Option<usize> {
+        let key = click.subject_id?.as_bytes();
+        let known = self.subjects.by_key(key);
+        if !click.opt_out_signal {
+            return known;
+        }
+        let unknown =
+            if self.whole && !self.compacted { Standing::NOTHING } else { Standing::LOST };
+        let place = known.unwrap_or_else(|| self.subjects.register(key, self.setup.keys, &unknown));
+        let standing = &mut self.subjects.at(place).standing;
+        standing.forget(now);
+        standing.bind(click.occurred_at.min(now));
+        Some(place)
+    }
+
+    /// INV-1: a click that was allowed, and that the gate withholds.
+    fn compare_verdicts(
+        &mut self,
+        entry: &AuditEntry,
+        click: &Click<'_>,
+        subject: Option<usize>,
+        sitting: &Sitting<'_>,
+        place: (&str, i32, i64),
+        findings: &mut Findings,
+    ) {
+        let (open, now) = (sitting.batch.gate_open, sitting.batch.decided_at);
+        let nobody = click.subject_id.is_none() || (self.whole && !self.compacted);
+        let standing = subject.map(|subject| &self.subjects.at(subject).standing);
+        let mut unknown = 0;
+        let wrong = disagreements(entry, sitting, |terms| {
+            let own = match standing {
+                _ if !open => Some(Verdict::ConsentStale),
+                Some(standing) => {
+                    let stands = standing.is_sure() || standing.version() == entry.consent_version;
+                    standing.verdict(terms, Some(click.occurred_at), now).filter(|_| stands)
+                }
+                None => nobody.then_some(Verdict::NoConsentRecord),
+            };
+            unknown += u64::from(own.is_none());
+            own
+        });
+        if let Some(detail) = wrong {
+            findings.violation(Invariant::Consent, place, detail);
+        }
+        findings.unchecked(Unchecked::StandingUnknown, unknown);
+    }
+
+    /// INV-5: a dead letter for each input that could not be used; INV-6: without a byte of it.
+    pub(super) fn claim_letter(
+        &mut self,
+        entry: &AuditEntry,
+        (record, reason): (&Record, DeadLetterReason),
+        sitting: &Sitting<'_>,
+        findings: &mut Findings,
+    ) {
+        let Some(offset) = entry.offset else { return };
+        if !matches!(entry.outcome, Outcome::DeadLettered | Outcome::Unreadable) {
+            return;
+        }
+        let topic = self.topic(entry.input);
+        let place = (topic, self.number, offset);
+        let Some(letter) = self.letters.claim(entry.input, offset) else {
+            if sitting.batch.decided_at <= self.letters.complete_from {
+                return findings.unchecked(Unchecked::LettersDeleted, 1);
+            }
+            let detail = format!("{}, and its dead letter is not there", entry.outcome.symbol());
+            return findings.violation(Invariant::Atomic, place, detail);
+        };
+        let lies_at = (self.setup.dead_letters, letter.partition, letter.offset);
+        if letter.payload_sha256 != record.payload_sha256() {
+            let detail = "its payload_sha256 is not that of the input that it names";
+            findings.violation(Invariant::Atomic, lies_at, detail);
+        }
+        if letter.reason != reason
+            && !is_foreign_schema(reason)
+            && !is_foreign_schema(letter.reason)
+        {
+            let detail = format!(
+                "its reason is {}, but the input's is {}",
+                letter.reason.symbol(),
+                reason.symbol()
+            );
+            findings.violation(Invariant::Atomic, lies_at, detail);
+        }
+        if record.key.as_deref().is_some_and(|key| letter.repeats(key)) {
+            let detail = "its text repeats the key of the input: a raw identifier";
+            findings.violation(Invariant::Pseudonymous, lies_at, detail);
+        }
+    }
+
+    /// INV-5: letters of inputs that were not dead-lettered.
+    pub(super) fn report_letters(&self, findings: &mut Findings) {
+        let Some(progress) = &self.progress else { return };
+        let covered = |input: InputKind, offset: i64| match input {
+            InputKind::Click => (progress.first_click..progress.next_click).contains(&offset),
+            _ => (progress.first_consent..progress.next_consent).contains(&offset),
+        };
+        for (partition, offset) in self.letters.unclaimed(covered) {
+            let place = (self.setup.dead_letters, partition, offset);
+            let detail = "a dead letter that no outcome in the audit names";
+            findings.violation(Invariant::Atomic, place, detail);
+        }
+    }
+}
+
+/// Section 10's last two rows; `None`: the rulebook is not known.
+fn outcome(click: &Click<'_>, now: Timestamp, sitting: &Sitting<'_>) -> Option<Outcome> {
+    if click.occurred_at - now > AHEAD_MAX {
+        return Some(Outcome::DeadLettered);
+    }
+    let longest = sitting.rulebook?.purposes.iter().map(|purpose| purpose.retention).max();
+    let is_late = now - click.occurred_at > longest.unwrap_or(Span::DAY);
+    Some(if is_late { Outcome::TooLate } else { Outcome::Decided })
+}

@@ -1,0 +1,287 @@
+//! An entry of the audit: what became of a consent record, and what was written because of it.
+
+use super::finding::{Findings, Unchecked};
+use super::inputs::{Record, is_foreign_schema};
+use super::partition::{Partition, Sink, Sitting};
+use super::rows::{Row, UNPLACED, Written, reason_number};
+use super::standing::{Held, Kept, Mark, Standing, Terms};
+use crate::domain::audit::{AuditEntry, Change, Effect};
+use crate::domain::intake::ConsentBody;
+use crate::domain::invariants::Invariant;
+use crate::domain::outcome::{InputKind, Outcome, Verdict};
+
+impl Partition<'_> {
+    /// A consent entry and its record; `None`: compaction took it.
+    pub(super) fn consent(
+        &mut self,
+        entry: &AuditEntry,
+        record: Option<&Record>,
+        sitting: &Sitting<'_>,
+        findings: &mut Findings,
+    ) {
+        let Some(record) = record else { return self.consent_compacted(entry) };
+        let place = (self.setup.consent, self.number, record.offset);
+        let reading = self.setup.readers.read_consent(self.number, record);
+        let key = record.key.as_deref().unwrap_or_default();
+        let subject = self.subjects.by_key(key);
+        let of_somebody = matches!(
+            reading.body(),
+            ConsentBody::Erasure | ConsentBody::Record(_) | ConsentBody::Unreadable(_)
+        );
+        if of_somebody && entry.subject.is_some_and(|token| self.names_another(&token, subject)) {
+            let detail = "the audit names another subject than the record's key";
+            findings.violation(Invariant::Accounted, place, detail);
+        }
+        if let (Some(subject), Some(token)) = (subject.filter(|_| of_somebody), entry.subject) {
+            self.subjects.learn(token, subject);
+        }
+        let expected = match reading.body() {
+            ConsentBody::Heartbeat { .. } => None,
+            ConsentBody::Erasure => Some(Outcome::Erased),
+            ConsentBody::Forwarded => Some(Outcome::Forwarded),
+            ConsentBody::DeadLettered(why) => {
+                self.claim_letter(entry, (record, why.reason), sitting, findings);
+                Some(Outcome::DeadLettered)
+            }
+            ConsentBody::Unreadable(why) => {
+                if is_foreign_schema(why.reason) && entry.outcome != Outcome::Unreadable {
+                    findings.unchecked(Unchecked::SchemaUnknown, 1);
+                    return self.consent_compacted(entry);
+                }
+                self.claim_letter(entry, (record, why.reason), sitting, findings);
+                Some(Outcome::Unreadable)
+            }
+            ConsentBody::Record(_) => Some(entry.outcome),
+        };
+        if expected != Some(entry.outcome) {
+            let detail = format!("its outcome is {}, which it can't be", entry.outcome.symbol());
+            findings.violation(Invariant::Accounted, place, detail);
+        }
+        let Some(subject) = subject.filter(|_| of_somebody) else { return };
+        let standing = &mut self.subjects.at(subject).standing;
+        standing.forget(sitting.batch.decided_at);
+        match reading.body() {
+            ConsentBody::Erasure => standing.erase(record.timestamp),
+            ConsentBody::Unreadable(_) => standing.withhold(Mark::Undecodable),
+            ConsentBody::Record(it) => {
+                let kept = Kept::of(it, self.setup.purposes);
+                let expected = expected_outcome(standing, &kept, sitting);
+                if let Some(expected) = expected.filter(|it| is_laxer(entry.outcome, *it)) {
+                    let detail = format!(
+                        "its outcome is {}, but the changelog makes it {}",
+                        entry.outcome.symbol(),
+                        expected.symbol()
+                    );
+                    findings.violation(Invariant::Accounted, place, detail);
+                }
+                let outcome = expected.unwrap_or(entry.outcome);
+                standing.take(kept, record.timestamp, outcome);
+            }
+            _ => {}
+        }
+        self.compare_standing(entry, sitting, place, findings);
+    }
+
+    fn names_another(&self, token: &[u8; 17], subject: Option<usize>) -> bool {
+        let computable = self.setup.keys.versions().any(|version| version == token[0]);
+        computable && self.subjects.by_token(token) != subject
+    }
+
+    /// The record is gone; its outcome says what it left.
+    fn consent_compacted(&mut self, entry: &AuditEntry) {
+        let Some(subject) = self.subject_of(entry) else { return };
+        let standing = &mut self.subjects.at(subject).standing;
+        match entry.outcome {
+            Outcome::Erased => *standing = Standing::NOTHING,
+            Outcome::Superseded => {}
+            Outcome::Applied => {
+                standing.held = Held::Lost;
+                standing.mark = Mark::Readable;
+            }
+            _ => standing.held = Held::Lost,
+        }
+    }
+
+    /// INV-1: what the audit says is allowed, and the gate withholds.
+    fn compare_standing(
+        &mut self,
+        entry: &AuditEntry,
+        sitting: &Sitting<'_>,
+        place: (&str, i32, i64),
+        findings: &mut Findings,
+    ) {
+        let Some(subject) = self.subject_of(entry) else { return };
+        let standing = &self.subjects.at(subject).standing;
+        let now = sitting.batch.decided_at;
+        let own = |terms| standing.verdict(terms, None, now).filter(|_| standing.is_sure());
+        let wrong = disagreements(entry, sitting, |terms| own(terms));
+        if let Some(detail) = wrong {
+            findings.violation(Invariant::Consent, place, detail);
+        }
+    }
+
+    /// What an entry wrote: a row each, and INV-1 and INV-4 of it.
+    pub(super) fn effects(
+        &mut self,
+        entry: &AuditEntry,
+        sitting: &Sitting<'_>,
+        sink: Sink<'_>,
+        findings: &mut Findings,
+    ) {
+        let input = match entry.offset {
+            Some(offset) => (self.topic(entry.input), self.number, offset),
+            None => (self.setup.audit, self.number, sitting.offset),
+        };
+        for effect in &entry.effects {
+            self.effect(entry, effect, sitting, sink, findings);
+        }
+        if let Some(subject) = self.subject_of(entry)
+            && matches!(entry.input, InputKind::Consent | InputKind::Click)
+        {
+            self.look_for_left_keys(subject, sitting, input, findings);
+        }
+    }
+
+    fn effect(
+        &mut self,
+        entry: &AuditEntry,
+        effect: &Effect,
+        sitting: &Sitting<'_>,
+        sink: Sink<'_>,
+        findings: &mut Findings,
+    ) {
+        let place = (self.setup.audit, self.number, sitting.offset);
+        let id = sitting.batch.purposes.get(usize::from(effect.purpose));
+        let Some(purpose) = id.and_then(|id| self.setup.purposes.binary_search(id).ok()) else {
+            findings.unchecked(Unchecked::RulebookUnknown, 1);
+            return;
+        };
+        let written = match &effect.change {
+            Change::Assigned(hash) => {
+                let digest = *hash.first_chunk().expect("32 bytes begin with 16");
+                Written::Assigned(digest)
+            }
+            Change::Removed(reason) => match reason_number(reason) {
+                Some(number) => Written::Removed(number),
+                None => {
+                    let detail = "a tombstone's reason that the contract does not have";
+                    return findings.violation(Invariant::Pseudonymous, place, detail);
+                }
+            },
+        };
+        let is_assignment = matches!(written, Written::Assigned(_));
+        if is_assignment && !sitting.batch.gate_open {
+            let detail = "an assignment was written while consent was stale";
+            findings.violation(Invariant::Consent, place, detail);
+        }
+        let (offset, decided_at) = (sitting.offset, sitting.batch.decided_at);
+        let row = Row::Effect { partition: self.number, offset, decided_at, written };
+        let Some(subject) = self.subject_of(entry) else {
+            findings.unchecked(Unchecked::SubjectUnknown, 1);
+            return sink(purpose, UNPLACED, row);
+        };
+        let version = effect.key_version;
+        let key = &self.subjects.at(subject).key;
+        let Some(pseudonym) = self.setup.keys.pseudonym(version, purpose, key) else {
+            findings.unchecked(Unchecked::KeyEmptied, 1);
+            return sink(purpose, UNPLACED, row);
+        };
+        if is_assignment {
+            self.judge_assignment(entry, effect, subject, sitting, findings);
+        }
+        let live = &mut self.subjects.at(subject).live;
+        live.retain(|known| *known != (purpose as u16, version));
+        if is_assignment {
+            live.push((purpose as u16, version));
+        }
+        sink(purpose, pseudonym, row);
+    }
+
+    /// INV-1: nothing is assigned while the gate withholds.
+    fn judge_assignment(
+        &mut self,
+        entry: &AuditEntry,
+        effect: &Effect,
+        subject: usize,
+        sitting: &Sitting<'_>,
+        findings: &mut Findings,
+    ) {
+        let Some(terms) = sitting.terms[usize::from(effect.purpose)] else { return };
+        let standing = &self.subjects.at(subject).standing;
+        let verdict = standing.verdict(terms, None, sitting.batch.decided_at);
+        let stands = standing.is_sure() || standing.version() == entry.consent_version;
+        match verdict {
+            Some(own) if stands && !own.allows() => {
+                let place = (self.setup.audit, self.number, sitting.offset);
+                let detail =
+                    format!("an assignment was written, but the gate says {}", own.symbol());
+                findings.violation(Invariant::Consent, place, detail);
+                self.subjects.at(subject).reported.push(terms.purpose as u16);
+            }
+            Some(_) if stands => {}
+            _ => findings.unchecked(Unchecked::StandingUnknown, 1),
+        }
+    }
+
+    /// INV-4: what is withheld is not live any more when the entry that says so ends.
+    fn look_for_left_keys(
+        &mut self,
+        subject: usize,
+        sitting: &Sitting<'_>,
+        place: (&str, i32, i64),
+        findings: &mut Findings,
+    ) {
+        let purposes = self.setup.purposes;
+        let subject = self.subjects.at(subject);
+        if subject.live.is_empty() || !subject.standing.is_sure() {
+            return;
+        }
+        for (id, terms) in sitting.batch.purposes.iter().zip(&sitting.terms) {
+            let Some(terms) = terms else { continue };
+            let purpose = terms.purpose as u16;
+            let is_live = subject.live.iter().any(|(of, _)| *of == purpose);
+            if !is_live || subject.reported.contains(&purpose) {
+                continue;
+            }
+            debug_assert_eq!(purposes[terms.purpose], *id);
+            let verdict = subject.standing.verdict(*terms, None, sitting.batch.decided_at);
+            if let Some(own) = verdict.filter(|own| !own.allows()) {
+                let detail = format!(
+                    "{id} is withheld from here on ({}), and its live key has no tombstone",
+                    own.symbol()
+                );
+                findings.violation(Invariant::OptOut, place, detail);
+                subject.reported.push(purpose);
+            }
+        }
+    }
+}
+
+/// What the model makes of a record; `None`: it can't tell.
+fn expected_outcome(standing: &Standing, kept: &Kept, sitting: &Sitting<'_>) -> Option<Outcome> {
+    sitting.rulebook?;
+    standing.outcome(&sitting.declared, kept)
+}
+
+/// A record that was held to be unreadable harms nobody, whatever else the model makes of it.
+fn is_laxer(found: Outcome, expected: Outcome) -> bool {
+    found != expected && found != Outcome::Unreadable
+}
+
+/// Each purpose that the audit allows, and the gate withholds, as one text.
+pub(super) fn disagreements(
+    entry: &AuditEntry,
+    sitting: &Sitting<'_>,
+    mut own: impl FnMut(Terms) -> Option<Verdict>,
+) -> Option<String> {
+    let allowed = entry.verdicts.iter().zip(&sitting.terms).zip(&sitting.batch.purposes);
+    let wrong: Vec<String> = allowed
+        .filter(|((verdict, _), _)| verdict.allows())
+        .filter_map(|((verdict, terms), id)| {
+            let own = own((*terms)?).filter(|own| !own.allows())?;
+            let (audited, own) = (verdict.symbol(), own.symbol());
+            Some(format!("{id}: the audit says {audited}, the gate says {own}"))
+        })
+        .collect();
+    (!wrong.is_empty()).then(|| wrong.join("; "))
+}

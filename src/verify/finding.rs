@@ -1,0 +1,113 @@
+//! What is found: violations with their place, and what could not be checked, with its number.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::domain::invariants::Invariant;
+
+/// A broken invariant. `detail` holds no raw identifier.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Violation {
+    /// `INV-1` to `INV-13`.
+    pub invariant: String,
+    pub topic: String,
+    pub partition: i32,
+    pub offset: i64,
+    pub detail: String,
+}
+
+/// What the topics no longer tell, or don't tell yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Unchecked {
+    ConsentCompacted,
+    ClicksDeleted,
+    StandingUnknown,
+    RulebookUnknown,
+    SchemaUnknown,
+    SubjectUnknown,
+    KeyEmptied,
+    OlderThanAudit,
+    BehindGap,
+    Sweeping,
+    NotDecided,
+    LettersDeleted,
+    BeforeLoss,
+}
+
+impl Unchecked {
+    /// As a person reads it, after a number.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::ConsentCompacted => "consent records: audited, and compacted away since",
+            Self::ClicksDeleted => "clicks: audited, and deleted by retention since",
+            Self::StandingUnknown => {
+                "judgments: they rest on a consent record that compaction has taken, or that is not \
+                 decided yet"
+            }
+            Self::RulebookUnknown => "audit batches: the rulebook that decided is not known here",
+            Self::SchemaUnknown => "inputs: written with a schema that is not known here",
+            Self::SubjectUnknown => "effects: of subjects that the consent changelog no longer has",
+            Self::KeyEmptied => "effects: under a retired key whose secret was emptied",
+            Self::OlderThanAudit => "segment records: older than the audit that was read",
+            Self::BehindGap => "inputs: their audit batch is missing (see INV-9)",
+            Self::Sweeping => "live keys: a sweep after a change of rulebook was under way",
+            Self::NotDecided => "inputs: not decided when the audit's end was taken",
+            Self::BeforeLoss => "outcomes: from before a loss that was accepted",
+            Self::LettersDeleted => "dead letters: deleted by retention",
+        }
+    }
+}
+
+/// Collects; keeps so many violations that no topic, however broken, takes the memory.
+#[derive(Debug, Default)]
+pub struct Findings {
+    violations: Vec<Violation>,
+    left_off: u64,
+    unchecked: BTreeMap<Unchecked, u64>,
+}
+
+impl Findings {
+    /// 10,000 violations of some 250 bytes are 2.5 MB.
+    pub const KEPT_MAX: usize = 10_000;
+
+    pub fn violation(
+        &mut self,
+        invariant: Invariant,
+        (topic, partition, offset): (&str, i32, i64),
+        detail: impl Into<String>,
+    ) {
+        if self.violations.len() >= Self::KEPT_MAX {
+            self.left_off += 1;
+            return;
+        }
+        let (invariant, topic, detail) = (invariant.id(), topic.to_owned(), detail.into());
+        self.violations.push(Violation { invariant, topic, partition, offset, detail });
+    }
+
+    pub fn unchecked(&mut self, what: Unchecked, number: u64) {
+        if number > 0 {
+            *self.unchecked.entry(what).or_default() += number;
+        }
+    }
+
+    pub fn violations(&self) -> &[Violation] {
+        &self.violations
+    }
+
+    /// Violations that were found and not kept.
+    pub fn left_off(&self) -> u64 {
+        self.left_off
+    }
+
+    pub fn is_clean(&self) -> bool {
+        self.violations.is_empty()
+    }
+
+    /// One line for each thing that could not be checked.
+    pub fn notes(&self) -> Vec<String> {
+        let line =
+            |(what, number): (&Unchecked, &u64)| format!("not checked: {number} {}", what.label());
+        self.unchecked.iter().map(line).collect()
+    }
+}

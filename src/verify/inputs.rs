@@ -1,0 +1,65 @@
+//! Records as they lie in a topic, and the readers of both inputs.
+
+use crate::domain::intake::payload_hash;
+use crate::domain::outcome::DeadLetterReason;
+use crate::domain::time::Timestamp;
+use crate::wire::{ClickReader, ConsentReader, ConsentReading, Inbound};
+
+/// A record of any topic. May hold raw identifiers: never log it (no `Debug`).
+#[derive(Clone, Default)]
+pub struct Record {
+    pub offset: i64,
+    pub timestamp: Timestamp,
+    pub key: Option<Vec<u8>>,
+    pub value: Option<Vec<u8>>,
+    pub headers: Vec<(String, Option<Vec<u8>>)>,
+}
+
+impl Record {
+    pub fn header(&self, name: &str) -> Option<&[u8]> {
+        let found = self.headers.iter().find(|(key, _)| key == name)?;
+        found.1.as_deref()
+    }
+
+    pub fn has_header(&self, name: &str) -> bool {
+        self.headers.iter().any(|(key, _)| key == name)
+    }
+
+    pub fn header_text(&self, name: &str) -> Option<&str> {
+        std::str::from_utf8(self.header(name)?).ok()
+    }
+
+    pub fn inbound(&self, partition: i32) -> Inbound<'_> {
+        Inbound { partition, key: self.key.as_deref(), payload: self.value.as_deref() }
+    }
+
+    pub fn payload_sha256(&self) -> Option<[u8; 32]> {
+        payload_hash(self.value.as_deref())
+    }
+
+    pub fn bytes(&self) -> usize {
+        let of = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
+        of(&self.key) + of(&self.value)
+    }
+}
+
+/// What reads the two inputs: the contract's codecs, which the writer shares.
+pub struct Readers {
+    pub clicks: ClickReader,
+    pub consent: ConsentReader,
+}
+
+/// Who sent a misplaced record on says so here (design, section 10).
+const FORWARDED: &str = "assent-forwarded";
+
+impl Readers {
+    pub fn read_consent(&self, partition: i32, record: &Record) -> ConsentReading {
+        let forwarded = record.has_header(FORWARDED);
+        self.consent.read(&record.inbound(partition), forwarded, record.header_text("source"))
+    }
+}
+
+/// A schema that is not known here may have been known to who decided.
+pub fn is_foreign_schema(reason: DeadLetterReason) -> bool {
+    reason == DeadLetterReason::UnknownSchema
+}

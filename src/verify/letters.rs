@@ -1,0 +1,81 @@
+//! The dead letters of one input partition, by the coordinates that they name.
+
+use std::collections::BTreeMap;
+
+use super::inputs::Record;
+use crate::domain::audit::Sha256Hash;
+use crate::domain::dead_letter::DeadLetter;
+use crate::domain::outcome::{DeadLetterReason, InputKind};
+use crate::domain::time::Timestamp;
+use crate::wire::decode_dead_letter;
+
+/// A letter and where it lies.
+pub struct Letter {
+    pub partition: i32,
+    pub offset: i64,
+    pub reason: DeadLetterReason,
+    pub payload_sha256: Option<Sha256Hash>,
+    detail: String,
+    /// Written after the audit's end may have been taken: nobody need name it.
+    is_late: bool,
+}
+
+impl Letter {
+    /// Does its text repeat this?
+    pub fn repeats(&self, id: &[u8]) -> bool {
+        std::str::from_utf8(id).is_ok_and(|id| id.len() >= 4 && self.detail.contains(id))
+    }
+}
+
+/// Those of one input partition.
+#[derive(Default)]
+pub struct Letters {
+    clickstream: String,
+    consent: String,
+    partition: i32,
+    letters: BTreeMap<(InputKind, i64), Letter>,
+    /// A second letter of the same input.
+    doubled: Vec<(i32, i64)>,
+    /// Letters from before may have been deleted.
+    pub complete_from: Timestamp,
+}
+
+impl Letters {
+    pub fn of(clickstream: &str, consent: &str, partition: i32) -> Self {
+        let (clickstream, consent) = (clickstream.to_owned(), consent.to_owned());
+        let complete_from = Timestamp::MIN;
+        Self { clickstream, consent, partition, complete_from, ..Self::default() }
+    }
+
+    /// Takes a letter if it is of this input partition. `partition`: where the letter lies.
+    pub fn take(&mut self, partition: i32, record: &Record, is_late: bool) {
+        let Some(Ok(letter)) = record.value.as_deref().map(decode_dead_letter) else { return };
+        let DeadLetter { reason, payload_sha256, detail, .. } = letter;
+        let kind = match &letter.topic {
+            topic if *topic == self.clickstream => InputKind::Click,
+            topic if *topic == self.consent => InputKind::Consent,
+            _ => return,
+        };
+        if letter.partition != self.partition {
+            return;
+        }
+        let offset = record.offset;
+        let known = Letter { partition, offset, reason, payload_sha256, detail, is_late };
+        if self.letters.contains_key(&(kind, letter.offset)) {
+            self.doubled.push((partition, offset));
+        } else {
+            self.letters.insert((kind, letter.offset), known);
+        }
+    }
+
+    /// The letter of an input, once.
+    pub fn claim(&mut self, input: InputKind, offset: i64) -> Option<Letter> {
+        self.letters.remove(&(input, offset))
+    }
+
+    /// Where those lie that no outcome of these inputs names: partition and offset.
+    pub fn unclaimed(&self, covered: impl Fn(InputKind, i64) -> bool) -> Vec<(i32, i64)> {
+        let left = self.letters.iter().filter(|(at, it)| !it.is_late && covered(at.0, at.1));
+        left.map(|(_, it)| (it.partition, it.offset)).chain(self.doubled.iter().copied()).collect()
+    }
+}

@@ -1,0 +1,70 @@
+//! Re-reads what lies in the topics and names what breaks an invariant. Pure, and told everything.
+//!
+//! A second opinion: it reads section 5 for itself (`standing`) and knows nothing of the engine, its
+//! state or its timers. Two passes, so that memory holds the subjects of one partition at a time:
+//!
+//! 1. [`Partition`]: one input partition's consent, clicks and audit, in the order that the audit
+//!    records. It leaves [`Row`]s: what the audit says was written under each pseudonym, and what the
+//!    gate says of it at the end.
+//! 2. [`SegmentPartition`]: one partition of a segment topic against the rows of its pseudonyms.
+//!
+//! Nothing is guessed: what compaction or retention took is counted as unchecked.
+
+mod clicks;
+mod effects;
+mod finding;
+mod inputs;
+mod letters;
+mod outputs;
+mod partition;
+mod rows;
+mod segments;
+mod standing;
+mod subjects;
+
+pub use finding::{Findings, Unchecked, Violation};
+pub use inputs::{Readers, Record};
+pub use letters::Letters;
+pub use outputs::{check_contextual, check_letter};
+pub use partition::{Partition, Setup};
+pub use rows::{Row, Say, UNPLACED, Written};
+pub use segments::{Bench, Horizon, SegmentPartition};
+
+use std::collections::BTreeMap;
+
+use crate::domain::audit::Sha256Hash;
+use crate::domain::rules::Rulebook;
+
+/// Rulebooks by the hash of their file: the configured one, and those kept as evidence.
+#[derive(Clone, Debug, Default)]
+pub struct Rulebooks(BTreeMap<Sha256Hash, Rulebook>);
+
+impl Rulebooks {
+    pub fn add(&mut self, rulebook: Rulebook) {
+        self.0.insert(rulebook.sha256, rulebook);
+    }
+
+    pub fn get(&self, sha256: &Sha256Hash) -> Option<&Rulebook> {
+        self.0.get(sha256)
+    }
+
+    pub fn all(&self) -> impl Iterator<Item = &Rulebook> {
+        self.0.values()
+    }
+
+    /// May a value name this segment of this purpose?
+    pub fn has_segment(&self, purpose: &str, segment: &str) -> bool {
+        let purposes = self.all().flat_map(|rulebook| &rulebook.purposes);
+        purposes
+            .filter(|of| of.id == purpose)
+            .any(|of| of.segments.iter().any(|rule| rule.id == segment))
+    }
+
+    pub fn has_contextual(&self, segment: &str) -> bool {
+        self.all().any(|rulebook| rulebook.contextual.iter().any(|rule| rule.id == segment))
+    }
+
+    pub fn has_version(&self, version: &str) -> bool {
+        self.all().any(|rulebook| rulebook.version == version)
+    }
+}

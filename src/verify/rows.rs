@@ -1,0 +1,150 @@
+//! What the first pass leaves for the second: a row says something of one pseudonym. No raw
+//! identifier, no purpose and no audit token stands in it; rows of two purposes never lie together
+//! (INV-6, INV-7).
+//!
+//! ```text
+//! tag, pseudonym (17) | effect: partition, audit offset, decided_at, change
+//!                     | say:    partition, verdict or unknown, consent version, sure
+//! ```
+
+use crate::domain::binary::{Malformed, Reader, Write};
+use crate::domain::outcome::Verdict;
+use crate::domain::pseudonym::Pseudonym;
+use crate::domain::time::Timestamp;
+
+/// Stands where nobody can tell the pseudonym: the subject is unknown, or the key's secret is gone.
+pub const UNPLACED: Pseudonym = Pseudonym([0; 17]);
+
+/// As much of a value's SHA-256 as tells two values apart.
+pub type Digest = [u8; 16];
+
+/// What was written under a pseudonym.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Written {
+    Assigned(Digest),
+    /// With this reason, as its own number (see [`reason_number`]).
+    Removed(u8),
+}
+
+/// What the gate says of a pseudonym at the end of the audit that was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Say {
+    /// `None`: the topics don't tell.
+    pub verdict: Option<Verdict>,
+    /// Of the consent record that it rests on.
+    pub consent_version: Option<i64>,
+    pub sure: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Row {
+    Effect { partition: i32, offset: i64, decided_at: Timestamp, written: Written },
+    Say { partition: i32, say: Say },
+}
+
+impl Row {
+    pub fn encode(&self, pseudonym: Pseudonym, out: &mut Vec<u8>) {
+        out.put_fixed(&pseudonym.0);
+        match self {
+            Self::Effect { partition, offset, decided_at, written } => {
+                out.push(match written {
+                    Written::Assigned(_) => 0,
+                    Written::Removed(_) => 1,
+                });
+                out.put_long(i64::from(*partition));
+                out.put_long(*offset);
+                out.put_long(decided_at.0);
+                match written {
+                    Written::Assigned(digest) => out.put_fixed(digest),
+                    Written::Removed(reason) => out.push(*reason),
+                }
+            }
+            Self::Say { partition, say } => {
+                out.push(2);
+                out.put_long(i64::from(*partition));
+                out.put_long(say.verdict.map_or(-1, |verdict| verdict as i64));
+                out.put_optional_long(say.consent_version);
+                out.put_bool(say.sure);
+            }
+        }
+    }
+
+    pub fn decode(reader: &mut Reader<'_>) -> Result<(Pseudonym, Self), Malformed> {
+        let pseudonym = Pseudonym(reader.fixed()?);
+        let tag = reader.byte()?;
+        let partition = reader.int()?;
+        if tag == 2 {
+            let verdict = reader.long()?;
+            let verdict = usize::try_from(verdict).ok().map(|at| Verdict::ALL[at]);
+            let consent_version = reader.optional_long()?;
+            let sure = reader.bool()?;
+            return Ok((
+                pseudonym,
+                Self::Say { partition, say: Say { verdict, consent_version, sure } },
+            ));
+        }
+        let (offset, decided_at) = (reader.long()?, Timestamp(reader.long()?));
+        let written = match tag {
+            0 => Written::Assigned(reader.fixed()?),
+            1 => Written::Removed(reader.byte()?),
+            _ => return Err(Malformed("row")),
+        };
+        Ok((pseudonym, Self::Effect { partition, offset, decided_at, written }))
+    }
+}
+
+/// The reasons that are no verdict (design, section 3); `consent_stale`: a lease that ended behind a
+/// closed gate (ARCHITECTURE).
+const REASONS: [&str; 4] = ["erasure", "segments_left", "rulebook_changed", "key_retired"];
+
+/// A tombstone's reason as a number; `None`: there is no such reason.
+pub fn reason_number(reason: &str) -> Option<u8> {
+    let verdicts = Verdict::ALL.iter().filter(|verdict| !verdict.allows());
+    let mut labels = REASONS.into_iter().chain(verdicts.map(|verdict| verdict.label()));
+    labels.position(|label| label == reason).map(|at| at as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_survives_its_encoding() {
+        let say = |verdict, consent_version| Row::Say {
+            partition: 3,
+            say: Say { verdict, consent_version, sure: consent_version.is_some() },
+        };
+        let effect = |written| {
+            let decided_at = Timestamp(1_795_305_600_000);
+            Row::Effect { partition: 1, offset: 1 << 40, decided_at, written }
+        };
+        let rows = [
+            effect(Written::Assigned([7; 16])),
+            effect(Written::Removed(9)),
+            say(None, None),
+            say(Some(Verdict::CollectedBeforeConsent), Some(-4)),
+        ];
+        let mut bytes = Vec::new();
+        for row in &rows {
+            row.encode(Pseudonym([5; 17]), &mut bytes);
+        }
+        let mut reader = Reader::new(&bytes);
+        for row in rows {
+            assert_eq!(Row::decode(&mut reader), Ok((Pseudonym([5; 17]), row)));
+        }
+        assert!(reader.is_empty());
+    }
+
+    #[test]
+    fn every_reason_of_the_contract_has_its_number() {
+        let contract = "opted_out opt_out_signal guardian_consent_missing own_opt_in_missing \
+            opt_in_missing consent_expired consent_unreadable purpose_suspended \
+            collected_before_consent erasure segments_left rulebook_changed key_retired \
+            consent_stale";
+        let numbers: std::collections::BTreeSet<u8> =
+            contract.split_whitespace().map(|reason| reason_number(reason).unwrap()).collect();
+        assert_eq!(numbers.len(), 14);
+        assert_eq!(reason_number("family-000042"), None);
+        assert_eq!(reason_number("opt_in"), None);
+    }
+}

@@ -1,0 +1,374 @@
+//! The second pass: one partition of a segment topic, against what the first pass left of its
+//! pseudonyms. Memory holds the records of that one partition.
+//!
+//! 1. [`SegmentPartition::record`]: every record, by pseudonym.
+//! 2. [`SegmentPartition::row`]: the effects of the audit name them, in order; the gate's say.
+//! 3. [`SegmentPartition::finish`]: records that nothing names, effects without their record, and
+//!    live values that may not be.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::Rulebooks;
+use super::finding::{Findings, Unchecked};
+use super::inputs::Record;
+use super::outputs::token_of;
+use super::rows::{Row, Say, Written, reason_number};
+use crate::domain::audit::chain;
+use crate::domain::invariants::{self, Invariant};
+use crate::domain::pseudonym::{KeyHistory, Pseudonym};
+use crate::domain::segment::SegmentAssignment;
+use crate::domain::time::{Span, Timestamp};
+use crate::wire::decode_assignment;
+use crate::wire::framing::Framed;
+
+/// From when on an input partition's audit was read, and what was under way at its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Horizon {
+    /// Records decided before may have been named by an audit that is gone or was not read.
+    pub audited_from: Timestamp,
+    /// A sweep to this rulebook may not be through: it began less than an hour before the end.
+    pub sweeping_to: Option<String>,
+}
+
+/// Which partition this is, and what it is judged by.
+pub struct Bench<'a> {
+    pub topic: &'a str,
+    pub partition: i32,
+    pub purpose: &'a str,
+    pub audit: &'a str,
+    pub rulebooks: &'a Rulebooks,
+    pub keys: &'a KeyHistory,
+    /// By input partition.
+    pub horizons: &'a BTreeMap<i32, Horizon>,
+    /// Were all input partitions read? Else a pseudonym that none of them knows may be another's.
+    pub all: bool,
+    /// The topic's end before the audit's was taken: what lies there must be named.
+    pub named_to: i64,
+    /// The wall clock then.
+    pub now: Timestamp,
+    /// How long the topic keeps a tombstone.
+    pub tombstones_kept: Span,
+}
+
+/// A record that was written under a pseudonym.
+struct Lying {
+    offset: i64,
+    decided_at: Timestamp,
+    written: Written,
+    /// An effect of the audit names it.
+    named: bool,
+    /// Of an assignment.
+    value: Option<Value>,
+}
+
+impl Lying {
+    fn mark(&self) -> (Written, Option<Timestamp>) {
+        mark(self.written, self.decided_at)
+    }
+}
+
+/// What an effect tells of its record: of a tombstone, when it was decided.
+fn mark(written: Written, decided_at: Timestamp) -> (Written, Option<Timestamp>) {
+    (written, matches!(written, Written::Removed(_)).then_some(decided_at))
+}
+
+/// What a live value is judged by.
+#[derive(Clone, Copy)]
+struct Value {
+    expires_at: Timestamp,
+    consent_version: i64,
+    /// Index into the versions that were met.
+    rulebook: u16,
+}
+
+/// All that is known of one pseudonym.
+#[derive(Default)]
+struct Key {
+    records: Vec<Lying>,
+    /// The record after the last one that an effect named.
+    next: usize,
+    has_effect: bool,
+    /// The last effect, where its record is not there.
+    missing: Option<Missing>,
+    say: Option<(i32, Say)>,
+}
+
+/// Of the audit.
+#[derive(Clone, Copy)]
+struct Missing {
+    partition: i32,
+    offset: i64,
+    decided_at: Timestamp,
+    is_tombstone: bool,
+}
+
+pub struct SegmentPartition<'a> {
+    bench: Bench<'a>,
+    keys: HashMap<Pseudonym, Key, foldhash::fast::RandomState>,
+    rulebook_versions: Vec<String>,
+}
+
+impl<'a> SegmentPartition<'a> {
+    pub fn new(bench: Bench<'a>) -> Self {
+        Self { bench, keys: HashMap::default(), rulebook_versions: Vec::new() }
+    }
+
+    /// A record, in the order of the offsets.
+    pub fn record(&mut self, record: &Record, findings: &mut Findings) {
+        let place = (self.bench.topic, self.bench.partition, record.offset);
+        let Some(pseudonym) = token_of(record.key.as_deref()) else {
+            let detail = "the key is no pseudonym: it may be a raw identifier";
+            return findings.violation(Invariant::Pseudonymous, place, detail);
+        };
+        let lying = match &record.value {
+            None => self.tombstone(record, findings),
+            Some(value) => self.assignment(record, value, pseudonym, findings),
+        };
+        if let Some(lying) = lying {
+            self.keys.entry(pseudonym).or_default().records.push(lying);
+        }
+    }
+
+    fn tombstone(&self, record: &Record, findings: &mut Findings) -> Option<Lying> {
+        let place = (self.bench.topic, self.bench.partition, record.offset);
+        let number = |name| record.header_text(name).and_then(|text| text.parse::<i64>().ok());
+        let known = ["reason", "decided_at", "consent_version"];
+        let foreign = record.headers.iter().any(|(name, _)| !known.contains(&name.as_str()));
+        let version = !record.has_header("consent_version") || number("consent_version").is_some();
+        let reason = record.header_text("reason").and_then(reason_number);
+        let (Some(reason), Some(decided_at), false, true) =
+            (reason, number("decided_at"), foreign, version)
+        else {
+            let detail = "a tombstone without the contract's headers, or with others: not Assent's, \
+                          and they may hold a raw identifier";
+            findings.violation(Invariant::Pseudonymous, place, detail);
+            // It removes all the same.
+            let (written, decided_at) = (Written::Removed(u8::MAX), Timestamp::MAX);
+            return Some(Lying {
+                offset: record.offset,
+                decided_at,
+                written,
+                named: false,
+                value: None,
+            });
+        };
+        Some(Lying {
+            offset: record.offset,
+            decided_at: Timestamp(decided_at),
+            written: Written::Removed(reason),
+            named: false,
+            value: None,
+        })
+    }
+
+    fn assignment(
+        &mut self,
+        record: &Record,
+        value: &[u8],
+        pseudonym: Pseudonym,
+        findings: &mut Findings,
+    ) -> Option<Lying> {
+        let place = (self.bench.topic, self.bench.partition, record.offset);
+        let Ok(assignment) = decode_assignment(value) else {
+            let detail = "no SegmentAssignment, so nothing that Assent wrote";
+            findings.violation(Invariant::Atomic, place, detail);
+            return None;
+        };
+        self.check_form(&assignment, pseudonym, place, findings);
+        let hash = chain::body_hash(Framed::split(value).body().unwrap_or_default());
+        let digest = *hash.first_chunk().expect("32 bytes begin with 16");
+        Some(Lying {
+            offset: record.offset,
+            decided_at: assignment.decided_at,
+            written: Written::Assigned(digest),
+            named: false,
+            value: Some(Value {
+                expires_at: assignment.expires_at,
+                consent_version: assignment.consent_version,
+                rulebook: self.rulebook_number(assignment.rulebook),
+            }),
+        })
+    }
+
+    /// INV-6: every text of it is the key, the purpose, or one of the rulebook's own names.
+    fn check_form(
+        &self,
+        assignment: &SegmentAssignment,
+        pseudonym: Pseudonym,
+        place: (&str, i32, i64),
+        findings: &mut Findings,
+    ) {
+        let (purpose, rulebooks) = (self.bench.purpose, self.bench.rulebooks);
+        if assignment.pseudonym != pseudonym.text() || assignment.purpose != purpose {
+            let detail = "pseudonym is not the key, or purpose is not the topic's: either may be a \
+                          raw identifier";
+            findings.violation(Invariant::Pseudonymous, place, detail);
+        }
+        if !rulebooks.has_version(&assignment.rulebook) {
+            findings.unchecked(Unchecked::RulebookUnknown, 1);
+        } else if !assignment.segments.iter().all(|id| rulebooks.has_segment(purpose, id)) {
+            let detail = "names a segment that no rulebook has: it may be a raw identifier";
+            findings.violation(Invariant::Pseudonymous, place, detail);
+        }
+    }
+
+    fn rulebook_number(&mut self, version: String) -> u16 {
+        let known = self.rulebook_versions.iter().position(|known| *known == version);
+        known.unwrap_or_else(|| {
+            self.rulebook_versions.push(version);
+            self.rulebook_versions.len() - 1
+        }) as u16
+    }
+
+    /// What the first pass left, in its order.
+    pub fn row(&mut self, pseudonym: Pseudonym, row: Row) {
+        let key = self.keys.entry(pseudonym).or_default();
+        match row {
+            Row::Say { partition, say } => key.say = Some((partition, say)),
+            Row::Effect { partition, offset, decided_at, written } => {
+                key.has_effect = true;
+                let mut rest = key.records[key.next..].iter();
+                let found = rest.position(|it| it.mark() == mark(written, decided_at));
+                key.missing = match found {
+                    Some(at) => {
+                        key.records[key.next + at].named = true;
+                        key.next += at + 1;
+                        None
+                    }
+                    None => {
+                        let is_tombstone = matches!(written, Written::Removed(_));
+                        Some(Missing { partition, offset, decided_at, is_tombstone })
+                    }
+                };
+            }
+        }
+    }
+
+    /// Effects of which nobody can tell the pseudonym name whatever record they fit. `rows` hands each
+    /// of the purpose's to its argument; is asked only where a record has no name yet.
+    pub fn unplaced<E>(
+        &mut self,
+        rows: impl FnOnce(&mut dyn FnMut(Row)) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut nameless: HashMap<(Written, Option<Timestamp>), Vec<&mut Lying>> = HashMap::new();
+        for lying in self.keys.values_mut().flat_map(|key| &mut key.records) {
+            if !lying.named {
+                nameless.entry(lying.mark()).or_default().push(lying);
+            }
+        }
+        if nameless.is_empty() {
+            return Ok(());
+        }
+        rows(&mut |row| {
+            let Row::Effect { decided_at, written, .. } = row else { return };
+            let mark = mark(written, decided_at);
+            if let Some(lying) = nameless.get_mut(&mark).and_then(Vec::pop) {
+                lying.named = true;
+            }
+        })
+    }
+
+    pub fn finish(self, findings: &mut Findings) {
+        for (pseudonym, key) in &self.keys {
+            self.report_missing(key, findings);
+            self.report_unnamed(key, findings);
+            self.judge_live(*pseudonym, key, findings);
+        }
+    }
+
+    /// INV-5: the last effect's record can't have been compacted away.
+    fn report_missing(&self, key: &Key, findings: &mut Findings) {
+        let Some(missing) = key.missing else { return };
+        let may_be_gone = missing.decided_at + self.bench.tombstones_kept <= self.bench.now;
+        if missing.is_tombstone && may_be_gone {
+            return;
+        }
+        let what = if missing.is_tombstone { "a tombstone" } else { "an assignment" };
+        let detail = format!("{what} that the audit names is not in {}", self.bench.topic);
+        let place = (self.bench.audit, missing.partition, missing.offset);
+        findings.violation(Invariant::Atomic, place, detail);
+    }
+
+    /// INV-5: what Assent writes, its audit names.
+    fn report_unnamed(&self, key: &Key, findings: &mut Findings) {
+        let unnamed = key.records.iter().filter(|it| !it.named && it.offset < self.bench.named_to);
+        for lying in unnamed {
+            let horizon = key.say.and_then(|(partition, _)| self.bench.horizons.get(&partition));
+            match horizon {
+                None => findings.unchecked(Unchecked::SubjectUnknown, 1),
+                Some(horizon) if lying.decided_at < horizon.audited_from => {
+                    findings.unchecked(Unchecked::OlderThanAudit, 1);
+                }
+                Some(_) => {
+                    let place = (self.bench.topic, self.bench.partition, lying.offset);
+                    let detail = "a record that no effect in the audit names";
+                    findings.violation(Invariant::Atomic, place, detail);
+                }
+            }
+        }
+    }
+
+    /// INV-1, INV-4 and INV-13 of the value that stands.
+    fn judge_live(&self, pseudonym: Pseudonym, key: &Key, findings: &mut Findings) {
+        let stands = |it: &&Lying| it.named || it.offset < self.bench.named_to;
+        let Some(lying) = key.records.iter().rev().find(stands) else { return };
+        let Some(value) = lying.value else { return };
+        let place = (self.bench.topic, self.bench.partition, lying.offset);
+        if let Some(violation) =
+            invariants::ended(lying.decided_at, value.expires_at, self.bench.now)
+        {
+            findings.violation(violation.invariant, place, violation.detail);
+        }
+        let Some((partition, say)) = key.say else {
+            return self.judge_orphan(pseudonym, place, findings);
+        };
+        let horizon = self.bench.horizons.get(&partition);
+        let rests_on_later = say.consent_version.is_some_and(|own| own < value.consent_version);
+        match say.verdict {
+            None => findings.unchecked(Unchecked::StandingUnknown, 1),
+            Some(_) if rests_on_later && say.sure => {
+                let detail = format!(
+                    "a live key that rests on consent version {}, which the changelog does not have",
+                    value.consent_version
+                );
+                findings.violation(Invariant::Consent, place, detail);
+            }
+            Some(_) if rests_on_later => findings.unchecked(Unchecked::StandingUnknown, 1),
+            Some(verdict) if verdict.allows() => {}
+            Some(_) if horizon.is_some_and(|it| self.awaits_sweep(it, value)) => {
+                findings.unchecked(Unchecked::Sweeping, 1);
+            }
+            Some(verdict) => {
+                let older = horizon.is_some_and(|it| lying.decided_at < it.audited_from);
+                let was_allowed = key.has_effect || older;
+                let invariant = if was_allowed { Invariant::OptOut } else { Invariant::Consent };
+                let detail = format!("a live key that the gate withholds: {}", verdict.symbol());
+                findings.violation(invariant, place, detail);
+            }
+        }
+    }
+
+    fn awaits_sweep(&self, horizon: &Horizon, value: Value) -> bool {
+        let decided_by = &self.rulebook_versions[usize::from(value.rulebook)];
+        horizon.sweeping_to.as_ref().is_some_and(|version| version != decided_by)
+    }
+
+    /// A live key that no subject hashes to has nobody's consent.
+    fn judge_orphan(&self, pseudonym: Pseudonym, place: (&str, i32, i64), findings: &mut Findings) {
+        let version = pseudonym.version();
+        let computable = self.bench.keys.versions().any(|known| known == version);
+        let detail = match self.bench.keys.status(version) {
+            None => {
+                format!("a live key under key version {version}, which the keyset does not have")
+            }
+            Some(_) if !computable => {
+                format!("a live key under key version {version}, which is retired")
+            }
+            Some(_) if !self.bench.all => {
+                return findings.unchecked(Unchecked::SubjectUnknown, 1);
+            }
+            Some(_) => "a live key that no subject of the consent changelog hashes to".to_owned(),
+        };
+        findings.violation(Invariant::Consent, place, detail);
+    }
+}

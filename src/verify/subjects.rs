@@ -1,0 +1,83 @@
+//! The subjects of one partition, found by their key or by a token of the audit.
+//!
+//! Holds raw identifiers: never leaves the process.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::standing::{Held, Standing};
+use crate::domain::audit::AuditToken;
+use crate::domain::pseudonym::KeyHistory;
+
+pub type Place = usize;
+
+/// What is known of one subject, and what the audit says is live of it.
+pub struct Subject {
+    pub key: Arc<[u8]>,
+    pub standing: Standing,
+    /// Purpose and key version of what was assigned last and not removed since.
+    pub live: Vec<(u16, u8)>,
+    /// Purposes whose missing tombstone was reported.
+    pub reported: Vec<u16>,
+}
+
+impl Subject {
+    /// What was decided since is unknown: a batch of the audit is missing.
+    pub fn doubt(&mut self) {
+        self.live.clear();
+        match &mut self.standing.held {
+            Held::Record { sure, .. } => *sure = false,
+            held => *held = Held::Lost,
+        }
+    }
+}
+
+/// Everybody of whom the partition's consent changelog knows, and whose signal it saw.
+#[derive(Default)]
+pub struct Subjects {
+    list: Vec<Subject>,
+    by_key: HashMap<Arc<[u8]>, u32, foldhash::fast::RandomState>,
+    by_token: HashMap<AuditToken, u32, foldhash::fast::RandomState>,
+}
+
+impl Subjects {
+    /// Knows this key from now on; whoever is known already stays as they are.
+    pub fn register(&mut self, key: &[u8], keys: &KeyHistory, standing: &Standing) -> Place {
+        if let Some(&place) = self.by_key.get(key) {
+            return place as Place;
+        }
+        let (place, key) = (self.list.len() as u32, Arc::<[u8]>::from(key));
+        for token in keys.audit_tokens(&key) {
+            self.by_token.insert(token, place);
+        }
+        self.by_key.insert(Arc::clone(&key), place);
+        let standing = standing.clone();
+        self.list.push(Subject { key, standing, live: Vec::new(), reported: Vec::new() });
+        place as Place
+    }
+
+    pub fn by_key(&self, key: &[u8]) -> Option<Place> {
+        self.by_key.get(key).map(|&place| place as Place)
+    }
+
+    pub fn by_token(&self, token: &AuditToken) -> Option<Place> {
+        self.by_token.get(token).map(|&place| place as Place)
+    }
+
+    /// A token that can't be computed any more, but stands beside the subject's own record.
+    pub fn learn(&mut self, token: AuditToken, place: Place) {
+        self.by_token.entry(token).or_insert(place as u32);
+    }
+
+    pub fn at(&mut self, place: Place) -> &mut Subject {
+        &mut self.list[place]
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Subject> {
+        self.list.iter()
+    }
+
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Subject> {
+        self.list.iter_mut()
+    }
+}
