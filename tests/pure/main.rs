@@ -1,7 +1,6 @@
 //! The tests of the pure part: the contract's vectors in the model, and the engine against it.
 
-#[path = "../model/mod.rs"]
-mod model;
+use assent::sim::model;
 
 mod documents;
 mod engine_against_model;
