@@ -41,6 +41,7 @@ pub(super) enum Ended {
 impl Worker {
     /// Takes what has arrived; was there anything?
     pub(super) fn receive(&mut self) -> Result<bool> {
+        self.learn_schemas();
         if let Some(ended) = self.met_in_commit.take() {
             self.follow_up(ended)?;
         }
@@ -81,7 +82,7 @@ impl Worker {
                         let received = self.shared.clock.uptime();
                         witness(&self.shared, task, &message, received);
                         task.receive_consent(hold(&message, received, |inbound, fwd, source| {
-                            reader.read(inbound, fwd, source)
+                            reader.read_with(inbound, fwd, source, &self.known)
                         }));
                     }
                 }

@@ -4,7 +4,7 @@
 //! One loop does everything, in this order: what the group decided, consent, clicks, questions to
 //! the broker, a transaction. Nothing else touches a task, so there is nothing to lock.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -25,6 +25,7 @@ use crate::kafka::probe::Probe;
 use crate::pipeline::crash::crash_point;
 use crate::task::batch::Batch;
 use crate::task::{Offsets, Task};
+use crate::wire::KnownSchemas;
 
 /// What is in hand is committed within this when partitions are given back (design, section 7).
 const REVOKE_WITHIN: Duration = Duration::from_secs(5);
@@ -72,6 +73,10 @@ pub struct Worker {
     pub(super) wants_sweep: bool,
     pub(super) sweep_not_before: Instant,
     pub(super) sweep: Option<Sweep>,
+    /// Of the schema registry, as of this turn.
+    pub(super) known: Arc<KnownSchemas>,
+    /// Partitions whose clicks wait for it, and of which no more are fetched meanwhile.
+    pub(super) paused: BTreeSet<i32>,
 }
 
 impl Worker {
@@ -102,6 +107,8 @@ impl Worker {
             wants_sweep: false,
             sweep_not_before: now,
             sweep: None,
+            known: shared.lookup.snapshot(),
+            paused: BTreeSet::new(),
             shared,
         })
     }
@@ -197,6 +204,7 @@ impl Worker {
             match self.restore(partitions) {
                 Ok(tasks) => {
                     self.tasks = tasks;
+                    self.learn_schemas();
                     self.wants_sweep = true;
                     break;
                 }
@@ -285,6 +293,7 @@ impl Worker {
             self.drive(Event::Lost, &batch, None);
         }
         self.sweep = None;
+        self.resume_all();
         self.met_in_commit = None;
         self.tasks.clear();
         let gone = std::mem::take(&mut self.assigned);

@@ -354,8 +354,11 @@ fn watermarks(consumer: &BaseConsumer, topic: &str) -> BTreeMap<i32, (i64, i64)>
     let metadata = consumer.fetch_metadata(Some(topic), BROKER_ANSWERS).expect("metadata");
     let partitions = metadata.topics()[0].partitions();
     assert!(!partitions.is_empty(), "there is no topic {topic}");
+    // On a busy machine a client that just came does not know the partition for a moment.
     let range = |partition| {
-        consumer.fetch_watermarks(topic, partition, BROKER_ANSWERS).expect("watermarks")
+        wait_until(BROKER_ANSWERS, "watermarks", || {
+            consumer.fetch_watermarks(topic, partition, BROKER_ANSWERS).ok()
+        })
     };
     partitions.iter().map(|p| (p.id(), range(p.id()))).collect()
 }
