@@ -206,7 +206,7 @@ mod tests {
         let mut memory = Memory::new(start);
         memory.learn(1, own(), start);
         memory.learn(2, Registered::Absent, start);
-        memory.pass(start + PASSING_FOR - Duration::from_millis(1));
+        memory.pass(start + PASSING_FOR * 9 / 10);
         assert!(memory.knows(2));
         memory.pass(start + PASSING_FOR);
         assert!(memory.knows(1) && !memory.knows(2));

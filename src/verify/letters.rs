@@ -72,7 +72,7 @@ impl Letters {
 
     /// Why an input could not be used, as far as its letter is there.
     pub fn reason(&self, input: InputKind, offset: i64) -> Option<DeadLetterReason> {
-        self.letters.get(&(input, offset)).map(|letter| letter.reason)
+        self.by_input.get(&(input, offset)).map(|letter| letter.reason)
     }
 
     /// The letter of an input, once.
