@@ -146,10 +146,24 @@ impl Partition {
     /// assignment and the old key's tombstone go together (section 4).
     pub fn change_key(&mut self, subject_id: &[u8]) {
         let token = self.mandate.setup.keys.state_token(subject_id);
-        let has_old_key = |subject| self.mandate.has_old_key(subject);
-        if self.desk_is_open() && self.subjects.get(token).is_some_and(has_old_key) {
+        let has_old_key = |partition: &Self| {
+            let subject = partition.subjects.get(token);
+            subject.is_some_and(|subject| partition.mandate.has_old_key(subject))
+        };
+        if self.desk_is_open() && has_old_key(self) {
             self.touch(token, Some(subject_id));
+            // Where its own time came in this batch, it was settled without its id.
+            if has_old_key(self) {
+                self.move_keys(token, subject_id);
+            }
         }
+    }
+
+    fn move_keys(&mut self, token: StateToken, subject_id: &[u8]) {
+        let Some(subject) = self.subjects.get_mut(token) else { return };
+        let work = self.work.as_deref_mut().expect("a batch was begun");
+        let mut reviser = Reviser { mandate: &self.mandate, work };
+        settle(&mut reviser, subject, InputKind::Upkeep, Some(subject_id));
     }
 
     fn take_outdated(&self) -> Vec<StateToken> {

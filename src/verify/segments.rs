@@ -24,7 +24,8 @@ use crate::wire::framing::Framed;
 /// From when on an input partition's audit was read, and what was under way at its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Horizon {
-    /// Records decided before may have been named by an audit that is gone or was not read.
+    /// Records decided then or before may have been named by an audit that is gone or was not read:
+    /// two batches may have one clock.
     pub audited_from: Timestamp,
     /// A sweep to this rulebook may not be through: it began less than an hour before the end.
     pub sweeping_to: Option<String>,
@@ -296,7 +297,7 @@ impl<'a> SegmentPartition<'a> {
             let horizon = key.say.and_then(|(partition, _)| self.bench.horizons.get(&partition));
             match horizon {
                 None => findings.unchecked(Unchecked::SubjectUnknown, 1),
-                Some(horizon) if lying.decided_at < horizon.audited_from => {
+                Some(horizon) if lying.decided_at <= horizon.audited_from => {
                     findings.unchecked(Unchecked::OlderThanAudit, 1);
                 }
                 Some(_) => {
@@ -339,7 +340,7 @@ impl<'a> SegmentPartition<'a> {
                 findings.unchecked(Unchecked::Sweeping, 1);
             }
             Some(verdict) => {
-                let older = horizon.is_some_and(|it| lying.decided_at < it.audited_from);
+                let older = horizon.is_some_and(|it| lying.decided_at <= it.audited_from);
                 let was_allowed = key.has_effect || older;
                 let invariant = if was_allowed { Invariant::OptOut } else { Invariant::Consent };
                 let detail = format!("a live key that the gate withholds: {}", verdict.symbol());
