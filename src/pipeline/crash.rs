@@ -4,8 +4,8 @@
 use crate::task::crash::POINTS;
 
 /// Points beside those of a batch's life: something of the state is read, partitions are being given
-/// back, a batch moved keys to the active one.
-const BESIDE: [&str; 3] = ["during_restore", "during_revoke", "during_sweep"];
+/// back.
+const BESIDE: [&str; 2] = ["during_restore", "during_revoke"];
 
 /// Ends the process here where `ASSENT_CRASH_AT` names the point; stops it once, until it is sent
 /// SIGCONT, where `ASSENT_STOP_AT` does.

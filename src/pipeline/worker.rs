@@ -57,8 +57,8 @@ pub struct Worker {
     pub(super) in_hand: Option<Batch>,
     pub(super) committed_at: Instant,
     pub(super) asked_at: Instant,
-    /// When a broker last said where consent ends, or the probe was made.
-    pub(super) answered_at: Instant,
+    /// Questions in a row that nobody answered.
+    pub(super) unanswered: u32,
     /// Clicks are polled one at a time until then: memory is full.
     pub(super) trickle_until: Instant,
     pub(super) report: Report,
@@ -89,7 +89,7 @@ impl Worker {
             in_hand: None,
             committed_at: now,
             asked_at: now,
-            answered_at: now,
+            unanswered: 0,
             trickle_until: now,
             report: Report::of(number),
             generation: 0,

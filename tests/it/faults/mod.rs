@@ -14,8 +14,6 @@ mod race;
 mod secured;
 mod sizes;
 mod storms;
-#[cfg(feature = "crash-points")]
-mod sweeps;
 mod wire;
 mod workers;
 #[cfg(feature = "crash-points")]
@@ -72,13 +70,13 @@ fn accounted_in(shop: &Shop<'_>, running: &[&Service], crowd: &Crowd, inputs: &I
         (audited as u64 >= inputs.count()).then_some(audit)
     });
     audit.assert_effects(shop, &PURPOSES);
+    told::hold(shop, RULEBOOK, inputs);
+    verified(shop);
     for place in crowd.withheld() {
         let verdicts = &audit.clicks[place].verdicts;
         let used = verdicts.values().any(|verdict| ALLOWANCES.contains(&verdict.as_str()));
         assert!(!used, "an opt-out was lost: {place:?}: {verdicts:?}");
     }
-    told::hold(shop, RULEBOOK, inputs);
-    verified(shop);
     running.iter().for_each(|service| in_sync(service));
     audit
 }
