@@ -1,8 +1,8 @@
 //! Faults on a real Kafka while people change their minds: each test breaks something, lets it heal,
 //! and then holds everything that was sent against the contract (`accounted`).
 //!
-//! What takes long runs with `CI=true` only. `scripts/faults` runs all of it and prints how long each
-//! recovery took.
+//! What takes long runs with `CI=true` only; docs/reliability.md has the command for each, and what was
+//! measured.
 
 mod brokers;
 mod crowd;
