@@ -156,4 +156,6 @@ pub fn next_turn(
 }
 
 #[cfg(test)]
+mod laws;
+#[cfg(test)]
 mod tests;

@@ -23,6 +23,27 @@ pub enum Invariant {
 }
 
 impl Invariant {
+    pub const ALL: [Self; 13] = [
+        Self::Consent,
+        Self::Barrier,
+        Self::Closed,
+        Self::OptOut,
+        Self::Atomic,
+        Self::Pseudonymous,
+        Self::Unlinkable,
+        Self::Accounted,
+        Self::Provable,
+        Self::Deterministic,
+        Self::Minimal,
+        Self::Alive,
+        Self::Leased,
+    ];
+
+    /// `inv-1` to `inv-13`: the label of assent_invariant_violations_total.
+    pub fn label(self) -> String {
+        format!("inv-{}", self as u8)
+    }
+
     /// `INV-1` to `INV-13`.
     pub fn id(self) -> String {
         format!("INV-{}", self as u8)
@@ -76,6 +97,31 @@ pub fn leased(decided_at: Timestamp, expires_at: Timestamp, lease: Span) -> Opti
     (expires_at <= decided_at || expires_at - decided_at > lease).then_some(Violation {
         invariant: Invariant::Leased,
         detail: "an assignment that ends before it begins, or outlives its lease",
+    })
+}
+
+/// INV-7: what is emitted is under the active key; two keys' pseudonyms of one subject, side by side,
+/// would link them.
+pub fn emitted_under_active(version: u8, active: u8) -> Option<Violation> {
+    (version != active).then_some(Violation {
+        invariant: Invariant::Unlinkable,
+        detail: "an assignment under a key that is no longer emitted",
+    })
+}
+
+/// INV-8: an outcome is of an input of this batch, and of one that has none yet.
+pub fn accounted_in_order(from: i64, offset: i64, to: i64) -> Option<Violation> {
+    (offset < from || offset >= to).then_some(Violation {
+        invariant: Invariant::Accounted,
+        detail: "an outcome out of the order of its inputs, or beyond them",
+    })
+}
+
+/// INV-8: as many outcomes as inputs.
+pub fn accounted(inputs: u64, outcomes: u64) -> Option<Violation> {
+    (inputs != outcomes).then_some(Violation {
+        invariant: Invariant::Accounted,
+        detail: "a batch with more or fewer outcomes than inputs",
     })
 }
 

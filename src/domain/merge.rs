@@ -275,4 +275,6 @@ impl SubjectConsent {
 }
 
 #[cfg(test)]
+mod laws;
+#[cfg(test)]
 mod tests;

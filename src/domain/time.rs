@@ -16,6 +16,15 @@ pub struct Timestamp(pub i64);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Span(pub i64);
 
+/// What two clocks said together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// The wall clock: what is recorded. It may be wrong, and jump.
+    pub wall: Timestamp,
+    /// Since a fixed moment before the start, suspended time included: for ages. It never goes back.
+    pub uptime: Span,
+}
+
 impl Timestamp {
     pub const MIN: Self = Self(i64::MIN);
     pub const MAX: Self = Self(i64::MAX);
@@ -62,6 +71,20 @@ impl Sub for Timestamp {
     type Output = Span;
     fn sub(self, earlier: Self) -> Span {
         Span(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Add for Span {
+    type Output = Self;
+    fn add(self, further: Self) -> Self {
+        Self(self.0.saturating_add(further.0))
+    }
+}
+
+impl Sub for Span {
+    type Output = Self;
+    fn sub(self, shorter: Self) -> Self {
+        Self(self.0.saturating_sub(shorter.0))
     }
 }
 

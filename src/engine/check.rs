@@ -1,9 +1,17 @@
-//! The engine holds itself to the invariants: each subject that a batch touched, before it is sealed.
+//! The engine holds itself to the invariants, in releases too: each subject that a batch touched, and
+//! the parts that it writes (INV-2, INV-8, INV-9). What each check costs: docs/performance.md.
+//!
+//! What follows: a subject that breaks one loses all that is live and counted, in the same batch; a
+//! batch that breaks one is not to be committed ([`super::output::BatchOutput::is_broken`]).
 
+use super::input::Coverage;
 use super::mandate::Mandate;
+use super::seal::Part;
 use super::subject::Subject;
+use super::work::Mark;
 use crate::domain::gate;
 use crate::domain::invariants::{self, Violation};
+use crate::domain::outcome::InputKind;
 use crate::domain::time::Timestamp;
 
 /// The first invariant that this subject breaks.
@@ -14,7 +22,57 @@ pub fn of_subject(subject: &Subject, mandate: &Mandate, now: Timestamp) -> Optio
         let (live, counted) = (state.live.as_ref(), !state.counters.is_empty());
         invariants::kept_only_while_allowed(standing, live.is_some(), counted).or_else(|| {
             let live = live.filter(|live| live.decided_at == now)?;
+            let (version, active) = (state.pseudonym.version(), mandate.setup.keys.active());
             invariants::leased(live.decided_at, live.expires_at, mandate.setup.lease)
+                .or_else(|| invariants::emitted_under_active(version, active))
         })
     })
 }
+
+/// How far the parts of a batch have come.
+pub struct Covered {
+    pub click: i64,
+    pub consent: i64,
+}
+
+impl Covered {
+    /// The first invariant that the next part, with its entries, breaks.
+    pub fn take(&mut self, part: &Part, marks: &[Mark], gate_open: bool) -> Option<Violation> {
+        let covers_clicks = part.click.1 > part.click.0;
+        let broken = invariants::covers_without_gap(self.click, part.click.0, part.click.1)
+            .or_else(|| {
+                invariants::covers_without_gap(self.consent, part.consent.0, part.consent.1)
+            })
+            .or_else(|| {
+                let decides = gate_open && covers_clicks;
+                invariants::barrier_reached(decides, part.barrier, part.consent.1)
+            })
+            .or_else(|| in_order(part, marks));
+        (self.click, self.consent) = (part.click.1, part.consent.1);
+        broken
+    }
+
+    /// All parts are taken: do they come to what the batch covers?
+    pub fn end(&self, coverage: Coverage) -> Option<Violation> {
+        let (click, consent) = (coverage.click_to, coverage.consent_to);
+        invariants::covers_without_gap(self.click, click, click)
+            .or_else(|| invariants::covers_without_gap(self.consent, consent, consent))
+    }
+}
+
+fn in_order(part: &Part, marks: &[Mark]) -> Option<Violation> {
+    let (mut click, mut consent) = (part.click.0, part.consent.0);
+    marks.iter().find_map(|mark| {
+        let offset = mark.offset?;
+        let (next, to) = match mark.input {
+            InputKind::Click => (&mut click, part.click.1),
+            _ => (&mut consent, part.consent.1),
+        };
+        let broken = invariants::accounted_in_order(*next, offset, to);
+        *next = offset + 1;
+        broken
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::ledger::Ledger;
-use super::store::meta_key;
+use super::store::{self, meta_key};
 use crate::domain::audit::Sha256Hash;
 
 pub struct Claim {
@@ -23,5 +23,11 @@ impl Claim {
         let (ledger, _) = Ledger::unpack(value).ok()?;
         let Ledger { next_sequence, head, key_fingerprints, .. } = ledger;
         Some(Self { next_sequence, head, key_fingerprints })
+    }
+
+    /// The audit sequence of an accepted loss; `None`: another record of the state.
+    pub fn loss(key: &[u8]) -> Option<i64> {
+        let sequence = std::str::from_utf8(key).ok()?.strip_prefix("l/")?.parse().ok()?;
+        (store::loss_key(sequence) == key).then_some(sequence)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::domain::invariants::{self, Violation};
 use crate::domain::outcome::{DeadLetterReason, Outcome, TombstoneReason, Verdict};
 use crate::domain::time::Timestamp;
 
@@ -57,6 +58,35 @@ pub struct BatchOutput {
     /// The group's offset and its metadata.
     pub next_click: i64,
     pub next_sequence: i64,
+    pub violations: Violations,
+}
+
+/// The invariants that a batch was found to break: a defect of ours, if any.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Violations {
+    /// Mended in the batch itself: the subject lost all that was live and counted.
+    pub mended: Vec<Violation>,
+    /// Of the batch as a whole.
+    pub broken: Option<Violation>,
+}
+
+impl BatchOutput {
+    /// INV-8: as many outcomes as inputs were given, or the batch is broken.
+    pub fn hold_to_account(&mut self, clicks: usize, consents: usize) {
+        let outcomes = |topic| {
+            let of_topic = self.tally.outcomes.iter().filter(|((input, _), _)| *input == topic);
+            of_topic.map(|(_, count)| count).sum::<u64>()
+        };
+        let counted = outcomes(InputTopic::Consent) + self.tally.heartbeats;
+        let violation = invariants::accounted(clicks as u64, outcomes(InputTopic::Clickstream))
+            .or_else(|| invariants::accounted(consents as u64, counted));
+        self.violations.broken = self.violations.broken.take().or(violation);
+    }
+
+    /// Must not be committed: an input would be lost, the chain broken, or a click used too early.
+    pub fn is_broken(&self) -> bool {
+        self.violations.broken.is_some()
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,7 +9,8 @@ use super::window::Counters;
 use super::work::Work;
 use crate::domain::audit::{Change, Effect, chain};
 use crate::domain::gate;
-use crate::domain::outcome::{Basis, TombstoneReason, Verdict};
+use crate::domain::invariants::Violation;
+use crate::domain::outcome::{Basis, InputKind, Outcome, TombstoneReason, Verdict};
 use crate::domain::pseudonym::Pseudonym;
 use crate::domain::rules::{Purpose, SegmentSet};
 use crate::domain::segment::AssignmentBody;
@@ -209,6 +210,28 @@ impl Reviser<'_> {
         self.work.count_assignment(index as u16);
         self.work.outputs.push(Output::Assignment { purpose: index as u16, pseudonym, body });
         state.live = Some(wanted);
+    }
+
+    /// A subject that breaks an invariant loses all that is live and counted: others' opt-outs must
+    /// not wait for it, and what is wrong about it must not go on (INV-4). An entry of its own.
+    pub fn mend(&mut self, subject: &mut Subject, violation: Violation) {
+        self.work.violations.mended.push(violation);
+        let version = subject.consent.version();
+        for index in 0..self.mandate.places().len() {
+            let terms = self.mandate.terms(index);
+            let Some(state) = subject.purposes.iter_mut().find(|state| state.name == terms.name)
+            else {
+                continue;
+            };
+            let standing = gate::decide_standing(&subject.consent, terms, self.work.now);
+            let verdict = if standing.allows() { Verdict::ConsentStale } else { standing };
+            self.remove_live(state, index, TombstoneReason::Withheld(verdict), version);
+            state.counters = Counters::default();
+        }
+        if !self.work.effects.is_empty() {
+            let (kind, outcome) = (InputKind::Upkeep, Outcome::Revised);
+            self.work.end_entry(kind, None, outcome, subject.audit_token, version);
+        }
     }
 
     fn remove_live(

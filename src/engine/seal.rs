@@ -1,17 +1,17 @@
 //! The end of a batch: the audit batches that cover it, and the state that it leaves. Keeps INV-8,
 //! INV-9: coverage and sequence have no gap and no overlap.
 
-use super::check;
+use super::check::{self, Covered};
 use super::input::Coverage;
 use super::lease;
-use super::output::{BatchOutput, Output};
+use super::output::{BatchOutput, Output, Violations};
 use super::partition::Partition;
+use super::revise::Reviser;
 use super::store::{self, Store};
 use super::subject::StateToken;
 use super::work::{Mark, Work};
 use crate::domain::audit::{AuditBatch, chain};
 use crate::domain::binary::Write;
-use crate::domain::invariants;
 use crate::domain::outcome::InputKind;
 use crate::domain::time::Timestamp;
 
@@ -37,6 +37,9 @@ impl Partition {
 
     pub(super) fn output(&mut self) -> BatchOutput {
         let work = self.work.as_deref_mut().expect("a batch was begun");
+        if cfg!(all(debug_assertions, not(test))) {
+            assert_eq!(work.violations, Violations::default(), "a defect of the engine");
+        }
         BatchOutput {
             purposes: std::sync::Arc::clone(&self.mandate.roster.ids),
             outputs: std::mem::take(&mut work.outputs),
@@ -44,6 +47,7 @@ impl Partition {
             opt_outs: std::mem::take(&mut work.opt_outs),
             next_click: self.ledger.next_click,
             next_sequence: self.ledger.next_sequence,
+            violations: std::mem::take(&mut work.violations),
         }
     }
 
@@ -67,9 +71,9 @@ impl Partition {
                 continue;
             }
             members += 1;
-            if cfg!(debug_assertions) {
-                let violation = check::of_subject(subject, &self.mandate, now);
-                assert!(violation.is_none(), "{violation:?}");
+            if let Some(violation) = check::of_subject(subject, &self.mandate, now) {
+                let work = self.work.as_deref_mut().expect("a batch was begun");
+                Reviser { mandate: &self.mandate, work }.mend(subject, violation);
             }
             subject.due = lease::next_due(subject, &self.mandate, now);
             // Only an entry of the past may have been taken by this batch. One that lies ahead still
@@ -105,23 +109,22 @@ impl Partition {
     }
 
     fn write_audit(&mut self, coverage: Coverage) {
-        let violation = invariants::covers_without_gap(
-            self.ledger.next_click,
-            self.ledger.next_click,
-            coverage.click_to,
-        )
-        .or_else(|| {
-            let (from, to) = (self.ledger.next_consent, coverage.consent_to);
-            invariants::covers_without_gap(from, from, to)
-        });
-        debug_assert!(violation.is_none(), "{violation:?}");
         let mut work = self.work.take().expect("a batch was begun");
-        for part in split(&work, self.ledger.next_click, self.ledger.next_consent, coverage) {
+        let (click, consent) = (self.ledger.next_click, self.ledger.next_consent);
+        let (mut covered, mut broken) = (Covered { click, consent }, None);
+        let mut audits = Vec::new();
+        let mut rest = work.marks.as_slice();
+        for part in split(&work, click, consent, coverage) {
+            let (marks, later) = rest.split_at(part.entries);
+            rest = later;
+            broken = broken.or_else(|| covered.take(&part, marks, work.gate_open));
             let body = self.encode_part(&work, &part);
             self.ledger.head = chain::body_hash(&body);
             self.ledger.next_sequence += 1;
-            work.outputs.push(Output::Audit { body });
+            audits.push(Output::Audit { body });
         }
+        work.violations.broken = broken.or_else(|| covered.end(coverage));
+        work.outputs.append(&mut audits);
         self.work = Some(work);
     }
 
@@ -180,12 +183,12 @@ impl Partition {
 }
 
 /// What one audit batch of several covers.
-struct Part {
-    bytes: std::ops::Range<usize>,
-    entries: usize,
-    click: (i64, i64),
-    consent: (i64, i64),
-    barrier: i64,
+pub(super) struct Part {
+    pub bytes: std::ops::Range<usize>,
+    pub entries: usize,
+    pub click: (i64, i64),
+    pub consent: (i64, i64),
+    pub barrier: i64,
 }
 
 /// Cuts the entries where a batch would pass [`AuditBatch::BYTES_MAX`]. A part that covers clicks

@@ -1,7 +1,7 @@
 //! The desk of one batch: what it has decided so far, in the order of the inputs.
 
 use super::input::{Rejection, payload_hash};
-use super::output::{DeadLetterNote, InputTopic, OptOut, Output, Tally};
+use super::output::{DeadLetterNote, InputTopic, OptOut, Output, Tally, Violations};
 use crate::domain::audit::{AuditEntry, AuditToken, Effect};
 use crate::domain::outcome::{DeadLetterReason, InputKind, Outcome, TombstoneReason, Verdict};
 use crate::domain::time::Timestamp;
@@ -19,6 +19,7 @@ pub struct Work {
     pub opt_outs: Vec<OptOut>,
     /// A source gave a sign: the ledger changed although no entry says so.
     pub signs_changed: bool,
+    pub violations: Violations,
     counts: Counts,
     tally: Tally,
 }
@@ -49,6 +50,7 @@ impl Work {
             effects: Vec::new(),
             opt_outs: Vec::new(),
             signs_changed: false,
+            violations: Violations::default(),
             counts: Counts {
                 outcomes: [[0; Outcome::ALL.len()]; 2],
                 verdicts: vec![[0; Verdict::ALL.len()]; purposes],

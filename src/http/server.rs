@@ -164,7 +164,12 @@ mod tests {
         status.set_joined();
         status.set_partition(
             7,
-            PartitionStatus { restored: true, consent_sync_lag_seconds: 0.5, gate_open: true },
+            PartitionStatus {
+                restored: true,
+                consent_sync_lag_seconds: 0.5,
+                gate_open: true,
+                held_back: false,
+            },
         );
         let body = r#"{"ready":true,"partitions":[{"partition":7,"restored":true,"consent_sync_lag_seconds":0.5,"gate_open":true}]}"#;
         assert_eq!(ask(address, "/readyz"), (200, body.into()));

@@ -24,6 +24,8 @@ pub struct PartitionStatus {
     pub restored: bool,
     pub consent_sync_lag_seconds: f64,
     pub gate_open: bool,
+    /// A batch of it broke an invariant and was not committed.
+    pub held_back: bool,
 }
 
 /// Shared by the workers, who write, and the HTTP server, which reads.
@@ -35,6 +37,8 @@ pub struct Status {
     ticks: Vec<AtomicU64>,
     /// Has the consumer group given this instance an answer, be it no partition at all?
     joined: AtomicBool,
+    /// Why nothing is decided, although all is restored and in sync.
+    halted: Mutex<Option<String>>,
     partitions: Mutex<BTreeMap<i32, (PartitionStatus, Instant)>>,
 }
 
@@ -46,6 +50,7 @@ impl Status {
             max_sync_lag,
             ticks: (0..workers).map(|_| AtomicU64::new(0)).collect(),
             joined: AtomicBool::new(false),
+            halted: Mutex::default(),
             partitions: Mutex::default(),
         }
     }
@@ -60,6 +65,11 @@ impl Status {
     /// The consumer group answered with an assignment, also with an empty one.
     pub fn set_joined(&self) {
         self.joined.store(true, Ordering::Relaxed);
+    }
+
+    /// Nothing is decided for this reason; `None`: it is.
+    pub fn set_halted(&self, reason: Option<String>) {
+        *self.halted.lock().unwrap_or_else(PoisonError::into_inner) = reason;
     }
 
     pub fn set_partition(&self, partition: i32, status: PartitionStatus) {
@@ -94,9 +104,21 @@ impl Status {
             })
             .collect();
         let bound = self.max_sync_lag.as_secs_f64();
+        let halted = self.halted.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let halted = halted.or_else(|| self.held_back());
         let ready = self.joined.load(Ordering::Relaxed)
+            && halted.is_none()
             && partitions.iter().all(|p| p.restored && p.consent_sync_lag_seconds <= bound);
-        Readiness { ready, partitions }
+        Readiness { ready, halted, partitions }
+    }
+
+    fn held_back(&self) -> Option<String> {
+        let partitions = self.partitions();
+        let (partition, _) = partitions.iter().find(|(_, (status, _))| status.held_back)?;
+        Some(format!(
+            "partition {partition}: a batch broke an invariant and was not committed; it is tried \
+             again every 10 s, see the log and assent_invariant_violations_total"
+        ))
     }
 
     fn uptime(&self) -> Duration {
@@ -112,6 +134,9 @@ impl Status {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Readiness {
     pub ready: bool,
+    /// Why nothing is decided; left out where it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub halted: Option<String>,
     /// Owned partitions, by number.
     pub partitions: Vec<PartitionReadiness>,
 }
@@ -142,8 +167,12 @@ mod tests {
     use crate::clock::ManualClock;
     use crate::domain::time::Timestamp;
 
-    const GOOD: PartitionStatus =
-        PartitionStatus { restored: true, consent_sync_lag_seconds: 0.0, gate_open: true };
+    const GOOD: PartitionStatus = PartitionStatus {
+        restored: true,
+        consent_sync_lag_seconds: 0.0,
+        gate_open: true,
+        held_back: false,
+    };
 
     fn instance(workers: usize) -> (Status, Arc<ManualClock>) {
         let clock = Arc::new(ManualClock::at(Timestamp(0)));
@@ -178,6 +207,21 @@ mod tests {
         check(&[GOOD, PartitionStatus { restored: false, ..GOOD }], false);
         check(&[PartitionStatus { consent_sync_lag_seconds: 60.0, ..GOOD }], true);
         check(&[PartitionStatus { consent_sync_lag_seconds: 60.1, ..GOOD }], false);
+    }
+
+    #[test]
+    fn who_decides_nothing_is_not_ready_and_says_why() {
+        let (status, _) = instance(1);
+        status.set_joined();
+        status.set_partition(0, GOOD);
+        status.set_halted(Some("the clock".to_owned()));
+        let readiness = status.readiness();
+        assert_eq!((readiness.ready, readiness.halted.as_deref()), (false, Some("the clock")));
+        status.set_halted(None);
+        assert!(status.readiness().ready);
+        status.set_partition(0, PartitionStatus { held_back: true, ..GOOD });
+        let readiness = status.readiness();
+        assert!(!readiness.ready && readiness.halted.unwrap().starts_with("partition 0: "));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use rdkafka::error::KafkaError;
 use super::Shared;
 use super::loss_words::stop;
 use super::survey::{self, Survey, gather};
-use crate::domain::time::Timestamp;
+use crate::domain::time::Moment;
 use crate::engine::Partition;
 use crate::engine::loss::{self, Losses, View};
 use crate::failure::Failure;
@@ -59,7 +59,7 @@ pub fn take_up(
     }
     let survey = Survey::take(shared, clicks, probe, partitions, &mut wanted)?;
     let gathered = gather(&shared.config, probe, partitions, false, wanted)?;
-    let now = shared.clock.now();
+    let now = shared.clock.moment();
     let (mut tasks, mut lost) = (BTreeMap::new(), BTreeMap::new());
     for (partition, gathered) in gathered {
         let state = gathered.finish(shared)?;
@@ -103,7 +103,7 @@ fn position(
     mut engine: Partition,
     survey: &Survey,
     losses: &Losses,
-    now: Timestamp,
+    now: Moment,
 ) -> Task {
     let start = Offsets { click: losses.resume.next_click, consent: losses.resume.next_consent };
     match engine.standing() {

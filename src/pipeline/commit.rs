@@ -9,6 +9,7 @@ use super::crash::crash_point;
 use super::report;
 use super::transaction::Surroundings;
 use super::worker::Worker;
+use crate::domain::time::Moment;
 use crate::engine::commit::{Ending, Event, Fault};
 use crate::failure::Result;
 use crate::kafka::consumer::ClickConsumer;
@@ -51,7 +52,7 @@ impl Worker {
         if waits {
             self.advance();
         }
-        let now = self.now();
+        let now = self.shared.clock.moment();
         let mut settled = false;
         for task in self.tasks.values_mut() {
             for question in task.settle() {
@@ -101,13 +102,13 @@ impl Worker {
     }
 
     fn ask_about(&mut self, partitions: &[i32], timeout: Duration) -> bool {
-        let sent_at = self.now();
+        let sent = self.shared.clock.moment();
         match self.probe.ends(&self.shared.config.topics.consent, partitions, timeout) {
             Ok(ends) => {
                 for (partition, end) in ends {
                     if let Some(task) = self.tasks.get_mut(&partition) {
                         let clicks = task.clicks.received();
-                        task.barrier.asked(Question { sent_at, end, clicks });
+                        task.barrier.asked(Question { sent, end, clicks });
                     }
                 }
                 true
@@ -146,11 +147,14 @@ impl Worker {
             self.drive(Event::Resume, &Batch::default(), deadline);
             return Ok(true);
         }
-        if !self.is_due(deadline.is_some()) {
+        let now = self.shared.clock.moment();
+        if !self.is_due(deadline.is_some(), now)
+            || !self.shared.clock_watch.allows(now, &self.shared)
+        {
             return Ok(false);
         }
         self.advance();
-        let batch = self.decide();
+        let batch = self.decide(now);
         self.committed_at = self.shared.clock.instant();
         if batch.parts.is_empty() {
             return Ok(false);
@@ -159,8 +163,7 @@ impl Worker {
         Ok(true)
     }
 
-    fn is_due(&self, everything: bool) -> bool {
-        let now = self.now();
+    fn is_due(&self, everything: bool, now: Moment) -> bool {
         let bounds = &self.shared.bounds;
         let wish = self.tasks.values().map(|task| task.wish(bounds, now)).max();
         let since = self.shared.clock.instant().saturating_duration_since(self.committed_at);
@@ -174,19 +177,23 @@ impl Worker {
     }
 
     /// Cuts and decides a batch of every partition that wants one.
-    fn decide(&mut self) -> Batch {
-        let wall = self.now();
+    fn decide(&mut self, now: Moment) -> Batch {
         let bounds = &self.shared.bounds;
         let mut batch = Batch::default();
         for (&partition, task) in &mut self.tasks {
-            if task.wish(bounds, wall) == Wish::Nothing {
+            if task.wish(bounds, now) == Wish::Nothing {
                 continue;
             }
-            let cut = task.cut(bounds, wall);
+            let cut = task.cut(bounds, now);
             let sequence_before = task.engine.positions().map(|p| p.next_sequence);
-            let output = task.decide(&cut, &self.shared.click_reader, wall);
+            let output = task.decide(&cut, &self.shared.click_reader, now.wall);
+            report::count_violations(&self.shared, partition, &output);
+            if output.is_broken() {
+                task.hold_back(now);
+                continue;
+            }
             if output.outputs.is_empty() {
-                task.confirm(&cut, wall);
+                task.confirm(&cut, now);
                 continue;
             }
             batch.parts.insert(partition, Part { cut, output, sequence_before });
@@ -218,10 +225,10 @@ impl Worker {
     }
 
     fn confirm(&mut self, batch: &Batch) {
-        let now = self.now();
-        report::count_batch(&self.shared, batch, &self.tasks, now);
+        let now = self.shared.clock.moment();
+        report::count_batch(&self.shared, batch, &self.tasks, now.wall);
         for (partition, part) in &batch.parts {
-            report::count_opt_outs(&self.shared, part, now);
+            report::count_opt_outs(&self.shared, part, now.wall);
             if let Some(task) = self.tasks.get_mut(partition) {
                 task.confirm(&part.cut, now);
             }

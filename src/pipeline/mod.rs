@@ -7,6 +7,7 @@ pub mod accept;
 mod alone;
 mod assignment;
 mod bounds;
+mod clock_watch;
 mod commit;
 pub mod crash;
 mod identity;
@@ -41,6 +42,7 @@ use crate::kafka::topics::{self, Counts};
 use crate::task::Bounds;
 use crate::telemetry::metrics::Metrics;
 use crate::wire::{ClickReader, ConsentReader};
+use clock_watch::ClockWatch;
 use identity::Identity;
 use publish::Destinations;
 use report::OldestOptOuts;
@@ -75,6 +77,7 @@ pub(crate) struct Shared {
     metrics: Arc<Metrics>,
     status: Arc<Status>,
     clock: Arc<dyn Clock>,
+    clock_watch: ClockWatch,
     oldest_opt_outs: OldestOptOuts,
     stopping: AtomicBool,
     has_topic_ids: bool,
@@ -176,6 +179,7 @@ fn share(start: Start, counts: Counts, purposes: &[String]) -> Shared {
         bounds: bounds::of(&config.consent),
         metrics: start.metrics,
         status: start.status,
+        clock_watch: ClockWatch::started(start.clock.moment()),
         clock: start.clock,
         oldest_opt_outs: OldestOptOuts::default(),
         stopping: AtomicBool::new(false),

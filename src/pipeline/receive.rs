@@ -4,12 +4,15 @@ use std::time::{Duration, Instant};
 
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 
+use super::Shared;
 use super::assignment;
 use super::worker::Worker;
-use crate::domain::time::Timestamp;
+use crate::domain::clock_guard::Appended;
+use crate::domain::time::{Span, Timestamp};
 use crate::failure::Result;
 use crate::kafka::consumer::Polled;
 use crate::kafka::forwarder::{self, FORWARDED, Misrouted};
+use crate::task::barrier::Arrival;
 use crate::task::held::{HeldConsent, ReceivedClick};
 use crate::task::{CONSENTS_PER_BATCH, Task};
 use crate::wire::Inbound;
@@ -71,8 +74,10 @@ impl Worker {
                     bytes_left = bytes_left.saturating_sub(size(&message));
                     if let Some(task) = self.tasks.get_mut(&message.partition()) {
                         let reader = &self.shared.consent_reader;
-                        task.receive_consent(hold(&message, |inbound, forwarded, source| {
-                            reader.read(inbound, forwarded, source)
+                        let received = self.shared.clock.uptime();
+                        witness(&self.shared, task, &message, received);
+                        task.receive_consent(hold(&message, received, |inbound, fwd, source| {
+                            reader.read(inbound, fwd, source)
                         }));
                     }
                 }
@@ -169,8 +174,21 @@ impl Worker {
     }
 }
 
+/// The broker's clock, where the record's time is the broker's.
+fn witness(shared: &Shared, task: &Task, message: &BorrowedMessage<'_>, received: Span) {
+    if let rdkafka::Timestamp::LogAppendTime(at) = message.timestamp() {
+        let asked = task.barrier.newest().filter(|question| message.offset() >= question.end);
+        shared.clock_watch.appended(Appended {
+            at: Timestamp(at),
+            received,
+            asked: asked.map(|question| question.sent.uptime),
+        });
+    }
+}
+
 fn hold(
     message: &BorrowedMessage<'_>,
+    received: Span,
     read: impl FnOnce(&Inbound<'_>, bool, Option<&str>) -> crate::wire::ConsentReading,
 ) -> HeldConsent {
     let inbound =
@@ -181,7 +199,8 @@ fn hold(
     };
     let source = header("source").flatten().and_then(|value| std::str::from_utf8(value).ok());
     let reading = read(&inbound, header(FORWARDED).is_some(), source);
-    HeldConsent::new(message.offset(), timestamp(message), &inbound, reading)
+    let arrival = Arrival { appended: timestamp(message), received };
+    HeldConsent::new(message.offset(), arrival, &inbound, reading)
 }
 
 /// Bytes of its key and value; a record without either still takes its place.

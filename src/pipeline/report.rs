@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use super::Shared;
-use crate::domain::time::{Span, Timestamp};
+use crate::domain::time::{Moment, Span, Timestamp};
 use crate::engine::output::{BatchOutput, InputTopic};
 use crate::http::PartitionStatus;
 use crate::task::Task;
@@ -34,7 +34,8 @@ enum Sum {
 pub struct Report {
     sums: BTreeMap<Sum, i64>,
     worker: usize,
-    pub reported_at: Option<Timestamp>,
+    /// Uptime.
+    pub reported_at: Option<Span>,
 }
 
 impl Report {
@@ -43,12 +44,18 @@ impl Report {
     }
 
     /// Brings gauges and status up to date.
-    pub fn refresh(&mut self, shared: &Shared, tasks: &BTreeMap<i32, Task>, now: Timestamp) {
-        self.reported_at = Some(now);
+    pub fn refresh(
+        &mut self,
+        shared: &Shared,
+        tasks: &BTreeMap<i32, Task>,
+        now: Moment,
+        may_decide: bool,
+    ) {
+        self.reported_at = Some(now.uptime);
         let mut sums: BTreeMap<Sum, i64> = self.sums.keys().map(|sum| (sum.clone(), 0)).collect();
         let mut oldest: Option<Timestamp> = None;
         for task in tasks.values() {
-            report_partition(shared, task, now);
+            report_partition(shared, task, now, may_decide);
             add_task(&mut sums, shared, task);
             oldest = oldest.into_iter().chain(task.opt_outs_pending().1).min();
         }
@@ -72,7 +79,7 @@ impl Report {
             let _ = metrics.consent_gate_open.remove_label_values(&[&label]);
             let _ = metrics.audit_sequence.remove_label_values(&[&label]);
         }
-        self.refresh(shared, &BTreeMap::new(), shared.clock.now());
+        self.refresh(shared, &BTreeMap::new(), shared.clock.moment(), true);
     }
 }
 
@@ -92,16 +99,16 @@ impl OldestOptOuts {
     }
 }
 
-fn report_partition(shared: &Shared, task: &Task, now: Timestamp) {
+fn report_partition(shared: &Shared, task: &Task, now: Moment, may_decide: bool) {
     let label = task.partition.to_string();
     let lag = task.barrier.lag(now).0 as f64 / 1_000.0;
-    let gate_open = task.gate_open(&shared.bounds, now);
+    let gate_open = may_decide && !task.is_held_back() && task.gate_open(&shared.bounds, now);
     let metrics = &shared.metrics;
     metrics.consent_sync_lag_seconds.with_label_values(&[&label]).set(lag);
     metrics
         .consent_synced_timestamp_seconds
         .with_label_values(&[&label])
-        .set(task.barrier.synced().0 as f64 / 1_000.0);
+        .set(task.barrier.synced(now).0 as f64 / 1_000.0);
     metrics.consent_gate_open.with_label_values(&[&label]).set(i64::from(gate_open));
     if let Some(positions) = task.engine.positions() {
         metrics.audit_sequence.with_label_values(&[&label]).set(positions.next_sequence - 1);
@@ -112,7 +119,9 @@ fn report_partition(shared: &Shared, task: &Task, now: Timestamp) {
             .with_label_values(&[source_label(shared, source)]);
         gauge.set(gauge.get().max(at.0 as f64 / 1_000.0));
     }
-    let status = PartitionStatus { restored: true, consent_sync_lag_seconds: lag, gate_open };
+    let held_back = task.is_held_back();
+    let status =
+        PartitionStatus { restored: true, consent_sync_lag_seconds: lag, gate_open, held_back };
     shared.status.set_partition(task.partition, status);
 }
 
@@ -186,7 +195,7 @@ fn count_inputs(shared: &Shared, part: &Part, task: &Task, now: Timestamp) {
             metrics
                 .consent_source_delay_seconds
                 .with_label_values(&[source_label(shared, &record.source)])
-                .observe(seconds(consent.append_time - record.recorded_at));
+                .observe(seconds(consent.arrival.appended - record.recorded_at));
         }
     }
     if part.cut.stale && part.cut.clicks > 0 {
@@ -240,8 +249,19 @@ fn count_tally(shared: &Shared, output: &BatchOutput) {
     metrics.clicks_without_gpc_total.inc_by(tally.clicks_without_gpc);
 }
 
-pub fn count_barrier_wait(shared: &Shared, question: &Question, now: Timestamp) {
-    shared.metrics.barrier_wait_seconds.observe(seconds(now - question.sent_at));
+/// What a batch was found to break, counted also where it is not committed. The keys of `mended` are
+/// removed with it.
+pub fn count_violations(shared: &Shared, partition: i32, output: &BatchOutput) {
+    let violations = &output.violations;
+    for violation in violations.mended.iter().chain(&violations.broken) {
+        let label = violation.invariant.label();
+        shared.metrics.invariant_violations_total.with_label_values(&[&label]).inc();
+        tracing::error!(partition, %violation, "a defect of assent: an invariant is broken");
+    }
+}
+
+pub fn count_barrier_wait(shared: &Shared, question: &Question, now: Moment) {
+    shared.metrics.barrier_wait_seconds.observe(seconds(now.uptime - question.sent.uptime));
 }
 
 /// A configured id, else `other`: an unbounded label would be a leak and a cost.

@@ -16,7 +16,6 @@ use super::assignment::{self, Trouble};
 use super::keys::Sweep;
 use super::report::{REPORT_EVERY, Report};
 use super::transaction::Transactor;
-use crate::domain::time::Timestamp;
 use crate::engine::commit::Event;
 use crate::failure::{Failure, Result};
 use crate::http::PartitionStatus;
@@ -139,9 +138,10 @@ impl Worker {
     }
 
     fn refresh_report(&mut self) {
-        let now = self.now();
-        if self.report.reported_at.is_none_or(|at| now - at >= REPORT_EVERY || now < at) {
-            self.report.refresh(&self.shared, &self.tasks, now);
+        let now = self.shared.clock.moment();
+        if self.report.reported_at.is_none_or(|at| now.uptime - at >= REPORT_EVERY) {
+            let may_decide = self.shared.clock_watch.allows(now, &self.shared);
+            self.report.refresh(&self.shared, &self.tasks, now, may_decide);
             self.transactor.serve();
         }
     }
@@ -179,6 +179,7 @@ impl Worker {
                 restored: false,
                 consent_sync_lag_seconds: lag,
                 gate_open: false,
+                held_back: false,
             };
             self.shared.status.set_partition(partition, status);
         }
@@ -302,10 +303,6 @@ impl Worker {
         self.consent = Follower::new(config, "consent", &config.topics.consent).map_err(made)?;
         self.clicks = ClickConsumer::join(config, &self.name).map_err(made)?;
         Ok(())
-    }
-
-    pub(super) fn now(&self) -> Timestamp {
-        self.shared.clock.now()
     }
 }
 

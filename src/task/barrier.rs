@@ -3,10 +3,13 @@
 //!
 //! A question asks for the end of the partition's consent. It covers the clicks that were received
 //! before it was asked; it is reached once everything below its answer has been read.
+//!
+//! Ages are taken by the monotonic clock, so a wall clock that goes back while the broker is silent
+//! does not make what is applied younger.
 
 use std::collections::VecDeque;
 
-use crate::domain::time::{Span, Timestamp};
+use crate::domain::time::{Moment, Span, Timestamp};
 
 /// Lag is 0 while the last question that was reached is at most this old (design, section 7).
 const SYNCED_FOR: Span = Span::SECOND;
@@ -18,28 +21,41 @@ const OPEN_MAX: usize = 256;
 /// A question to the broker, and its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Question {
-    /// When it was sent.
-    pub sent_at: Timestamp,
+    pub sent: Moment,
     /// The high watermark that the broker answered.
     pub end: i64,
     /// Clicks of the partition received before it was sent, counted from the assignment.
     pub clicks: u64,
 }
 
+/// When the broker appended a record, by its clock, and when it was received here (uptime).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Arrival {
+    pub appended: Timestamp,
+    pub received: Span,
+}
+
+impl Arrival {
+    /// By the wall clock, and no less than has passed since it was received.
+    pub fn age(self, now: Moment) -> Span {
+        (now.wall - self.appended).max(now.uptime - self.received)
+    }
+}
+
 /// The questions of a partition since its assignment.
 #[derive(Clone, Debug)]
 pub struct Barrier {
-    assigned_at: Timestamp,
+    assigned: Moment,
     /// Not reached yet, the oldest first; their answers never fall.
     open: VecDeque<Question>,
     reached: Option<Question>,
-    /// Append time of the last record applied.
-    applied_at: Option<Timestamp>,
+    /// The last record applied.
+    applied: Option<Arrival>,
 }
 
 impl Barrier {
-    pub fn new(assigned_at: Timestamp) -> Self {
-        Self { assigned_at, open: VecDeque::new(), reached: None, applied_at: None }
+    pub fn new(assigned: Moment) -> Self {
+        Self { assigned, open: VecDeque::new(), reached: None, applied: None }
     }
 
     pub fn asked(&mut self, question: Question) {
@@ -57,9 +73,9 @@ impl Barrier {
         reached.into_iter()
     }
 
-    /// A record with this append time has been applied.
-    pub fn applied(&mut self, append_time: Timestamp) {
-        self.applied_at = self.applied_at.max(Some(append_time));
+    /// A record has been applied.
+    pub fn applied(&mut self, record: Arrival) {
+        self.applied = self.applied.max(Some(record));
     }
 
     /// What a batch that applies consent up to `consent_to` may rest on: the newest question that
@@ -71,130 +87,53 @@ impl Barrier {
 
     /// Is a question on its way that covers these clicks?
     pub fn will_cover(&self, clicks: u64) -> bool {
-        self.open.back().or(self.reached.as_ref()).is_some_and(|newest| newest.clicks >= clicks)
+        self.newest().is_some_and(|newest| newest.clicks >= clicks)
     }
 
     pub fn has_open(&self) -> bool {
         !self.open.is_empty()
     }
 
-    /// The newest answer, reached or not.
-    pub fn newest_end(&self) -> Option<i64> {
-        self.open.back().or(self.reached.as_ref()).map(|question| question.end)
+    /// The newest question that was answered, reached or not.
+    pub fn newest(&self) -> Option<&Question> {
+        self.open.back().or(self.reached.as_ref())
     }
 
     pub fn was_reached(&self) -> bool {
         self.reached.is_some()
     }
 
-    /// Up to which moment consent is known to be applied; the assignment before the first answer
-    /// was reached.
-    pub fn synced(&self) -> Timestamp {
-        match self.reached {
-            None => self.assigned_at,
-            Some(question) => {
-                self.applied_at.map_or(question.sent_at, |at| at.max(question.sent_at))
-            }
-        }
+    /// Up to which moment consent is known to be applied, by the wall clock as it is now.
+    pub fn synced(&self, now: Moment) -> Timestamp {
+        now.wall - self.age(now)
+    }
+
+    /// Since the later of: when the last question that was reached was sent, and when the last record
+    /// applied was appended; since the assignment before the first question was reached.
+    fn age(&self, now: Moment) -> Span {
+        let Some(question) = &self.reached else { return now.uptime - self.assigned.uptime };
+        let since_sent = now.uptime - question.sent.uptime;
+        self.applied.map_or(since_sent, |record| record.age(now).min(since_sent))
     }
 
     /// The consent-sync lag (design, section 7).
-    pub fn lag(&self, now: Timestamp) -> Span {
-        let fresh = self.reached.is_some_and(|question| now - question.sent_at <= SYNCED_FOR);
-        if fresh { Span(0) } else { (now - self.synced()).max(Span(0)) }
+    pub fn lag(&self, now: Moment) -> Span {
+        let since_sent = |question: &Question| now.uptime - question.sent.uptime;
+        let fresh = self.reached.as_ref().is_some_and(|asked| since_sent(asked) <= SYNCED_FOR);
+        if fresh { Span(0) } else { self.age(now).max(Span(0)) }
     }
 
     /// The lag and reach as they are once a batch up to `consent_to` is applied.
     #[must_use]
-    pub fn ahead(&self, consent_to: i64, append_time: Option<Timestamp>) -> Self {
+    pub fn ahead(&self, consent_to: i64, applied: Option<Arrival>) -> Self {
         let mut ahead = self.clone();
         drop(ahead.reach(consent_to));
-        if let Some(append_time) = append_time {
-            ahead.applied(append_time);
+        if let Some(record) = applied {
+            ahead.applied(record);
         }
         ahead
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(sent_at: i64, end: i64, clicks: u64) -> Question {
-        Question { sent_at: Timestamp(sent_at), end, clicks }
-    }
-
-    fn assigned_at_1000() -> Barrier {
-        Barrier::new(Timestamp(1_000))
-    }
-
-    #[test]
-    fn before_the_first_answer_lag_counts_from_the_assignment() {
-        let mut barrier = assigned_at_1000();
-        barrier.applied(Timestamp(1_900));
-        barrier.asked(at(1_500, 10, 0));
-        assert!(!barrier.was_reached());
-        assert_eq!(barrier.lag(Timestamp(3_000)), Span(2_000));
-    }
-
-    #[test]
-    fn a_question_that_is_a_second_old_at_most_is_in_sync() {
-        let mut barrier = assigned_at_1000();
-        barrier.asked(at(2_000, 10, 0));
-        assert_eq!(barrier.reach(10).count(), 1);
-        assert_eq!(barrier.lag(Timestamp(3_000)), Span(0));
-        assert_eq!(barrier.lag(Timestamp(3_001)), Span(1_001));
-    }
-
-    #[test]
-    fn what_was_applied_later_than_the_question_counts() {
-        let mut barrier = assigned_at_1000();
-        barrier.asked(at(2_000, 10, 0));
-        drop(barrier.reach(11));
-        barrier.applied(Timestamp(7_000));
-        assert_eq!(barrier.lag(Timestamp(9_500)), Span(2_500));
-        barrier.applied(Timestamp(6_000));
-        assert_eq!(barrier.synced(), Timestamp(7_000));
-    }
-
-    #[test]
-    fn a_clock_that_went_back_makes_no_negative_lag() {
-        let mut barrier = assigned_at_1000();
-        barrier.asked(at(9_000, 1, 0));
-        drop(barrier.reach(1));
-        assert_eq!(barrier.lag(Timestamp(10)), Span(0));
-    }
-
-    #[test]
-    fn clicks_are_covered_by_a_question_asked_after_them_and_reached() {
-        let mut barrier = assigned_at_1000();
-        barrier.asked(at(1_100, 5, 3));
-        barrier.asked(at(1_200, 9, 8));
-        assert_eq!(barrier.covered(4), None);
-        assert_eq!(barrier.covered(5).unwrap().clicks, 3);
-        assert_eq!(barrier.covered(9).unwrap().clicks, 8);
-        assert!(barrier.will_cover(8) && !barrier.will_cover(9));
-        drop(barrier.reach(5));
-        assert_eq!(barrier.covered(5).unwrap().clicks, 3);
-        assert!(barrier.has_open());
-    }
-
-    #[test]
-    fn a_long_row_keeps_its_oldest_and_its_newest() {
-        let mut barrier = assigned_at_1000();
-        for i in 0..1_000 {
-            barrier.asked(at(i, i, i as u64));
-        }
-        assert_eq!(barrier.covered(0).unwrap().sent_at, Timestamp(0));
-        assert_eq!(barrier.newest_end(), Some(999));
-    }
-
-    #[test]
-    fn looking_ahead_changes_nothing() {
-        let mut barrier = assigned_at_1000();
-        barrier.asked(at(5_000, 5, 0));
-        let ahead = barrier.ahead(5, Some(Timestamp(4_900)));
-        assert_eq!(ahead.lag(Timestamp(5_500)), Span(0));
-        assert!(!barrier.was_reached());
-    }
-}
+mod tests;

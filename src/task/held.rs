@@ -3,6 +3,7 @@
 //!
 //! Holds raw identifiers: no `Debug`, nothing of it is logged (INV-6).
 
+use super::barrier::Arrival;
 use crate::domain::consent::ConsentStatus;
 use crate::domain::time::Timestamp;
 use crate::engine::input::ConsentInput;
@@ -147,8 +148,7 @@ fn take<'a>(arena: &mut &'a [u8], len: u32) -> Option<&'a [u8]> {
 /// A consent record, decoded when it was received.
 pub struct HeldConsent {
     pub offset: i64,
-    /// The broker's.
-    pub append_time: Timestamp,
+    pub arrival: Arrival,
     /// About what it takes in memory: of the bytes that it was received as.
     pub size: usize,
     key: Vec<u8>,
@@ -164,7 +164,7 @@ pub struct HeldConsent {
 impl HeldConsent {
     pub fn new(
         offset: i64,
-        append_time: Timestamp,
+        arrival: Arrival,
         inbound: &Inbound<'_>,
         reading: ConsentReading,
     ) -> Self {
@@ -176,7 +176,7 @@ impl HeldConsent {
         );
         Self {
             offset,
-            append_time,
+            arrival,
             size: size_of::<Self>()
                 + inbound.key.map_or(0, <[u8]>::len)
                 + inbound.payload.map_or(0, <[u8]>::len),
@@ -214,7 +214,7 @@ impl HeldConsent {
     pub fn input(&self) -> ConsentInput<'_> {
         ConsentInput {
             offset: self.offset,
-            append_time: self.append_time,
+            append_time: self.arrival.appended,
             key: &self.key,
             payload: self.payload.as_deref(),
             body: self.reading.body(),

@@ -13,12 +13,12 @@ mod silence;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::domain::time::{Span, Timestamp};
+use crate::domain::time::{Moment, Span, Timestamp};
 use crate::engine::input::{ClickInput, Coverage};
 use crate::engine::output::BatchOutput;
 use crate::engine::{Partition, UPKEEP_PER_BATCH_MAX};
 use crate::wire::{ClickReader, Inbound};
-use barrier::{Barrier, Question};
+use barrier::{Arrival, Barrier, Question};
 use held::{Clicks, HeldConsent, ReceivedClick};
 
 /// Clicks in one batch of a partition: ten times the 5,000 that make a transaction worth its cost,
@@ -38,6 +38,9 @@ const TIMER_PATIENCE: Span = Span(250);
 /// Offsets without a record (control records, gaps) are covered after this, so that a partition at
 /// rest is not found behind the retention of its topic later.
 const IDLE_COVERAGE: Span = Span(5_000);
+
+/// Between two tries of a batch that broke an invariant.
+const HELD_BACK_FOR: Span = Span(10_000);
 
 /// What closes the gate for all clicks of a partition (gate line 1).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,7 +85,7 @@ pub struct Task {
     pub engine: Partition,
     pub clicks: Clicks,
     pub barrier: Barrier,
-    pub assigned_at: Timestamp,
+    pub assigned: Moment,
     consents: VecDeque<HeldConsent>,
     /// Raw ids read again from the changelog, for a rotation.
     ids: VecDeque<Box<[u8]>>,
@@ -91,24 +94,44 @@ pub struct Task {
     consent_bytes: usize,
     received: Offsets,
     committed: Offsets,
-    committed_at: Timestamp,
+    /// Uptime.
+    committed_at: Span,
+    /// Of each configured source, its last sign, and when it was noticed here.
+    signs: BTreeMap<String, Arrival>,
+    /// A batch broke an invariant: none is tried before this uptime.
+    held_back_until: Option<Span>,
 }
 
 impl Task {
-    pub fn new(partition: i32, engine: Partition, start: Offsets, now: Timestamp) -> Self {
-        Self {
+    pub fn new(partition: i32, engine: Partition, start: Offsets, now: Moment) -> Self {
+        let mut task = Self {
             partition,
             engine,
             clicks: Clicks::default(),
             barrier: Barrier::new(now),
-            assigned_at: now,
+            assigned: now,
             consents: VecDeque::new(),
             ids: VecDeque::new(),
             urgent: 0,
             consent_bytes: 0,
             received: start,
             committed: start,
-            committed_at: now,
+            committed_at: now.uptime,
+            signs: BTreeMap::new(),
+            held_back_until: None,
+        };
+        task.notice_signs(now);
+        task
+    }
+
+    fn notice_signs(&mut self, now: Moment) {
+        for (source, &appended) in self.engine.last_signs() {
+            let noticed = Arrival { appended, received: now.uptime };
+            match self.signs.get_mut(source) {
+                Some(known) if known.appended == appended => {}
+                Some(known) => *known = noticed,
+                None => drop(self.signs.insert(source.clone(), noticed)),
+            }
         }
     }
 
@@ -152,7 +175,7 @@ impl Task {
             return (0, None);
         }
         let urgent = self.consents.iter().filter(|held| held.is_urgent());
-        (self.urgent, urgent.map(|held| held.append_time).min())
+        (self.urgent, urgent.map(|held| held.arrival.appended).min())
     }
 
     /// A subject whose live keys are to be moved to the active key.
@@ -190,22 +213,24 @@ impl Task {
     }
 
     /// Is this partition's gate open, were it asked now?
-    pub fn gate_open(&self, bounds: &Bounds, now: Timestamp) -> bool {
+    pub fn gate_open(&self, bounds: &Bounds, now: Moment) -> bool {
         self.barrier.was_reached()
             && self.barrier.lag(now) <= bounds.max_sync_lag
             && !self.is_silent(bounds, now)
     }
 
-    fn is_silent(&self, bounds: &Bounds, now: Timestamp) -> bool {
-        let signs = self.engine.last_signs();
-        silence::closes_gate(&bounds.closing_sources, signs, self.assigned_at, now)
+    fn is_silent(&self, bounds: &Bounds, now: Moment) -> bool {
+        silence::closes_gate(&bounds.closing_sources, &self.signs, self.assigned, now)
     }
 
     /// How soon a batch is wanted.
-    pub fn wish(&self, bounds: &Bounds, now: Timestamp) -> Wish {
+    pub fn wish(&self, bounds: &Bounds, now: Moment) -> Wish {
+        if self.held_back_until.is_some_and(|until| now.uptime < until) {
+            return Wish::Nothing;
+        }
         let due = self.engine.next_due();
         let (clicks, _) = self.clicks_ready(bounds, now, self.received.consent, &self.barrier);
-        let overdue = due.is_some_and(|due| due + TIMER_PATIENCE <= now);
+        let overdue = due.is_some_and(|due| due + TIMER_PATIENCE <= now.wall);
         if self.urgent > 0
             || overdue
             || clicks >= CLICKS_PER_BATCH
@@ -216,10 +241,12 @@ impl Task {
         let deferred = self.engine.has_deferred() && self.gate_open(bounds, now);
         let uncovered = self.received != self.committed
             && self.clicks.is_empty()
-            && now - self.committed_at >= IDLE_COVERAGE;
+            && now.uptime - self.committed_at >= IDLE_COVERAGE;
         let moves = !self.ids.is_empty() && self.gate_open(bounds, now);
-        let some =
-            clicks > 0 || moves || !self.consents.is_empty() || due.is_some_and(|due| due <= now);
+        let some = clicks > 0
+            || moves
+            || !self.consents.is_empty()
+            || due.is_some_and(|due| due <= now.wall);
         if some || deferred || uncovered { Wish::Regular } else { Wish::Nothing }
     }
 
@@ -227,12 +254,12 @@ impl Task {
     fn clicks_ready(
         &self,
         bounds: &Bounds,
-        now: Timestamp,
+        now: Moment,
         consent_to: i64,
         ahead: &Barrier,
     ) -> (usize, i64) {
         if ahead.lag(now) > bounds.max_sync_lag {
-            return (self.clicks.len(), ahead.newest_end().unwrap_or(consent_to));
+            return (self.clicks.len(), ahead.newest().map_or(consent_to, |question| question.end));
         }
         match self.barrier.covered(consent_to) {
             Some(question) => (self.clicks.held_of(question.clicks), question.end),
@@ -257,15 +284,15 @@ impl Task {
     }
 
     /// What a batch would hold now.
-    pub fn cut(&self, bounds: &Bounds, now: Timestamp) -> Cut {
+    pub fn cut(&self, bounds: &Bounds, now: Moment) -> Cut {
         let consents = self.consents_ready();
         let consent_to = if consents == self.consents.len() {
             self.received.consent
         } else {
             self.consents[consents].offset
         };
-        let applied_at = self.consents.iter().take(consents).map(|held| held.append_time).max();
-        let ahead = self.barrier.ahead(consent_to, applied_at);
+        let applied = self.consents.iter().take(consents).map(|held| held.arrival).max();
+        let ahead = self.barrier.ahead(consent_to, applied);
         let stale = ahead.lag(now) > bounds.max_sync_lag;
         let (ready, barrier) = self.clicks_ready(bounds, now, consent_to, &ahead);
         let most = if self.urgent > 0 { CLICKS_BESIDE_URGENT } else { CLICKS_PER_BATCH };
@@ -305,21 +332,37 @@ impl Task {
                 click: clicks.read(&inbound),
             });
         }
-        self.engine.finish(cut.coverage)
+        let mut output = self.engine.finish(cut.coverage);
+        output.hold_to_account(cut.clicks, cut.consents);
+        output
     }
 
     /// The batch is committed: what it held is forgotten.
-    pub fn confirm(&mut self, cut: &Cut, now: Timestamp) {
+    pub fn confirm(&mut self, cut: &Cut, now: Moment) {
         self.engine.confirm();
         self.clicks.forget(cut.clicks);
         self.ids.drain(..cut.ids);
         for consent in self.consents.drain(..cut.consents) {
             self.urgent -= usize::from(consent.is_urgent());
             self.consent_bytes -= consent.size;
-            self.barrier.applied(consent.append_time);
+            self.barrier.applied(consent.arrival);
         }
         self.committed = Offsets { click: cut.coverage.click_to, consent: cut.coverage.consent_to };
-        self.committed_at = now;
+        self.committed_at = now.uptime;
+        self.held_back_until = None;
+        self.notice_signs(now);
+    }
+
+    /// The batch broke an invariant: it is not committed, and tried again after a while. What is wrong
+    /// may have been passing; until then nothing of this partition is decided.
+    pub fn hold_back(&mut self, now: Moment) {
+        self.rollback();
+        self.held_back_until = Some(now.uptime + HELD_BACK_FOR);
+    }
+
+    /// Is it held back, now?
+    pub fn is_held_back(&self) -> bool {
+        self.held_back_until.is_some()
     }
 
     /// The batch is not committed: it runs again from what is held.

@@ -2,34 +2,49 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::time::{Span, Timestamp};
+use super::barrier::Arrival;
+use crate::domain::time::{Moment, Span};
 
 /// Does a source that closes the gate say nothing here for longer than it may? Where it never said
 /// anything, the silence counts from the assignment (design, section 3).
 pub fn closes_gate(
     longest: &BTreeMap<String, Span>,
-    last_signs: &BTreeMap<String, Timestamp>,
-    assigned_at: Timestamp,
-    now: Timestamp,
+    last_signs: &BTreeMap<String, Arrival>,
+    assigned: Moment,
+    now: Moment,
 ) -> bool {
     longest.iter().any(|(id, &longest)| {
-        let since = last_signs.get(id).copied().unwrap_or(assigned_at);
-        now - since > longest
+        let never = now.uptime - assigned.uptime;
+        last_signs.get(id).map_or(never, |sign| sign.age(now)) > longest
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::time::Timestamp;
 
     fn check(source: &str, last_sign: Option<i64>, now: i64) -> bool {
-        let signs = last_sign.map(|at| ("cmp".to_owned(), Timestamp(at)));
+        check_with(source, last_sign, now, 0)
+    }
+
+    /// The wall clock is ahead by so much when it is asked.
+    fn check_with(source: &str, last_sign: Option<i64>, now: i64, ahead: i64) -> bool {
+        let sign = |at| Arrival { appended: Timestamp(at), received: Span(at) };
+        let signs = last_sign.map(|at| ("cmp".to_owned(), sign(at)));
+        let moment = |ms, ahead| Moment { wall: Timestamp(ms + ahead), uptime: Span(ms) };
         closes_gate(
             &BTreeMap::from([(source.to_owned(), Span(10_000))]),
             &signs.into_iter().collect(),
-            Timestamp(100_000),
-            Timestamp(now),
+            moment(100_000, 0),
+            moment(now, ahead),
         )
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_does_not_break_the_silence() {
+        assert!(check_with("cmp", Some(50_000), 60_001, -3_600_000));
+        assert!(check_with("cmp", None, 110_001, -3_600_000));
     }
 
     #[test]

@@ -11,6 +11,8 @@ use prometheus::{
     IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
+use crate::domain::invariants::Invariant;
+
 /// Seconds, for what should take milliseconds: barriers, transactions, opt-outs.
 const FAST: &[f64] =
     &[0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
@@ -125,6 +127,8 @@ catalog! {
         "Live keys in a segment. A sudden fall: look at assent_tombstones_total by reason; a sudden rise: at the last rulebook.";
     live_keys: IntGaugeVec["purpose", "key_version"] =
         "Pseudonyms whose last committed value is not null. A retiring key version must fall to 0 before it is retired.";
+    clock_ahead_seconds: Gauge[] =
+        "How far the wall clock is ahead of the monotonic clock and the broker's append times, where that is over 5 minutes and nothing is decided; else 0. Above 0: set the clock right; /readyz says more.";
     state_bytes: IntGauge[] =
         "Memory that the state of the owned partitions takes. Near the limit of the host: add an instance.";
     audit_sequence: IntGaugeVec["partition"] =
@@ -156,6 +160,8 @@ catalog! {
         "Transactions by result: committed, aborted, unclear. Repeated aborted or unclear: the brokers or the network; inputs are decided again, nothing is lost.";
     rebalances_total: IntCounter[] =
         "Changes of the partitions this instance owns. Several an hour without a rollout: session time-outs, see CPU and network.";
+    invariant_violations_total: IntCounterVec["invariant"] =
+        "Invariants found broken while deciding: a defect of Assent, page. inv-1, inv-4, inv-7 and inv-13: the subject lost what was live, in the same transaction. inv-2, inv-8 and inv-9: the batch was not committed, the partition decides nothing and tries again every 10 s. The log says which partition; keep it, and report it.";
 
     barrier_wait_seconds: Histogram[] in FAST =
         "From asking the broker for the end of consent to having applied up to there. High: raise fetch capacity, or look for open transactions.";
@@ -178,6 +184,10 @@ impl Metrics {
     pub fn new() -> Self {
         let metrics = Self::registered().expect("the catalog declares each metric once, legally");
         metrics.build_info.with_label_values(&[super::VERSION, super::REVISION]).set(1);
+        for invariant in Invariant::ALL {
+            // At 0 from the start: a counter that appears with its first violation has no rate.
+            metrics.invariant_violations_total.with_label_values(&[&invariant.label()]);
+        }
         metrics
     }
 

@@ -1,6 +1,6 @@
 //! An entry of the audit and its click: the outcome, the verdicts, the signal; and dead letters.
 
-use super::effects::disagreement;
+use super::effects::disagreements;
 use super::finding::{Findings, Unchecked};
 use super::inputs::{Record, is_foreign_schema};
 use super::partition::{Partition, Sitting};
@@ -54,6 +54,9 @@ impl Partition<'_> {
             findings.violation(Invariant::Accounted, place, detail);
         }
         let subject = self.bind_signal(&click, now);
+        if let (Some(subject), Some(token)) = (subject, entry.subject) {
+            self.subjects.learn(token, subject);
+        }
         if entry.outcome == Outcome::Decided {
             self.compare_verdicts(entry, &click, subject, sitting, place, findings);
         }
@@ -85,36 +88,26 @@ impl Partition<'_> {
         place: (&str, i32, i64),
         findings: &mut Findings,
     ) {
-        let now = sitting.batch.decided_at;
-        for (verdict, terms) in entry.verdicts.iter().zip(&sitting.terms) {
-            if !verdict.allows() {
-                continue;
-            }
-            if !sitting.batch.gate_open {
-                let detail = disagreement(*verdict, Verdict::ConsentStale);
-                findings.violation(Invariant::Consent, place, detail);
-                continue;
-            }
-            let Some(terms) = *terms else { continue };
-            let own = match subject {
-                Some(subject) => {
-                    let standing = &self.subjects.at(subject).standing;
+        let (open, now) = (sitting.batch.gate_open, sitting.batch.decided_at);
+        let nobody = click.subject_id.is_none() || (self.whole && !self.compacted);
+        let standing = subject.map(|subject| &self.subjects.at(subject).standing);
+        let mut unknown = 0;
+        let wrong = disagreements(entry, sitting, |terms| {
+            let own = match standing {
+                _ if !open => Some(Verdict::ConsentStale),
+                Some(standing) => {
                     let stands = standing.is_sure() || standing.version() == entry.consent_version;
-                    let event_time = Some(click.occurred_at);
-                    standing.verdict(terms, event_time, now).filter(|_| stands)
+                    standing.verdict(terms, Some(click.occurred_at), now).filter(|_| stands)
                 }
-                None if click.subject_id.is_none() => Some(Verdict::NoConsentRecord),
-                None if self.whole && !self.compacted => Some(Verdict::NoConsentRecord),
-                None => None,
+                None => nobody.then_some(Verdict::NoConsentRecord),
             };
-            match own {
-                Some(own) if !own.allows() => {
-                    findings.violation(Invariant::Consent, place, disagreement(*verdict, own));
-                }
-                Some(_) => {}
-                None => findings.unchecked(Unchecked::StandingUnknown, 1),
-            }
+            unknown += u64::from(own.is_none());
+            own
+        });
+        if let Some(detail) = wrong {
+            findings.violation(Invariant::Consent, place, detail);
         }
+        findings.unchecked(Unchecked::StandingUnknown, unknown);
     }
 
     /// INV-5: a dead letter for each input that could not be used; INV-6: without a byte of it.

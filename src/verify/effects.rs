@@ -3,8 +3,8 @@
 use super::finding::{Findings, Unchecked};
 use super::inputs::{Record, is_foreign_schema};
 use super::partition::{Partition, Sink, Sitting};
-use super::rows::{Row, Written, reason_number};
-use super::standing::{Held, Kept, Mark, Standing};
+use super::rows::{Row, UNPLACED, Written, reason_number};
+use super::standing::{Held, Kept, Mark, Standing, Terms};
 use crate::domain::audit::{AuditEntry, Change, Effect};
 use crate::domain::intake::ConsentBody;
 use crate::domain::invariants::Invariant;
@@ -31,6 +31,9 @@ impl Partition<'_> {
         if of_somebody && entry.subject.is_some_and(|token| self.names_another(&token, subject)) {
             let detail = "the audit names another subject than the record's key";
             findings.violation(Invariant::Accounted, place, detail);
+        }
+        if let (Some(subject), Some(token)) = (subject.filter(|_| of_somebody), entry.subject) {
+            self.subjects.learn(token, subject);
         }
         let expected = match reading.body() {
             ConsentBody::Heartbeat { .. } => None,
@@ -110,13 +113,10 @@ impl Partition<'_> {
         let Some(subject) = self.subject_of(entry) else { return };
         let standing = &self.subjects.at(subject).standing;
         let now = sitting.batch.decided_at;
-        for (verdict, terms) in entry.verdicts.iter().zip(&sitting.terms) {
-            let Some(terms) = terms.filter(|_| verdict.allows() && standing.is_sure()) else {
-                continue;
-            };
-            if let Some(own) = standing.verdict(terms, None, now).filter(|own| !own.allows()) {
-                findings.violation(Invariant::Consent, place, disagreement(*verdict, own));
-            }
+        let own = |terms| standing.verdict(terms, None, now).filter(|_| standing.is_sure());
+        let wrong = disagreements(entry, sitting, |terms| own(terms));
+        if let Some(detail) = wrong {
+            findings.violation(Invariant::Consent, place, detail);
         }
     }
 
@@ -174,13 +174,17 @@ impl Partition<'_> {
             let detail = "an assignment was written while consent was stale";
             findings.violation(Invariant::Consent, place, detail);
         }
+        let (offset, decided_at) = (sitting.offset, sitting.batch.decided_at);
+        let row = Row::Effect { partition: self.number, offset, decided_at, written };
         let Some(subject) = self.subject_of(entry) else {
-            return findings.unchecked(Unchecked::SubjectUnknown, 1);
+            findings.unchecked(Unchecked::SubjectUnknown, 1);
+            return sink(purpose, UNPLACED, row);
         };
         let version = effect.key_version;
         let key = &self.subjects.at(subject).key;
         let Some(pseudonym) = self.setup.keys.pseudonym(version, purpose, key) else {
-            return findings.unchecked(Unchecked::KeyEmptied, 1);
+            findings.unchecked(Unchecked::KeyEmptied, 1);
+            return sink(purpose, UNPLACED, row);
         };
         if is_assignment {
             self.judge_assignment(entry, effect, subject, sitting, findings);
@@ -190,9 +194,7 @@ impl Partition<'_> {
         if is_assignment {
             live.push((purpose as u16, version));
         }
-        let (offset, decided_at) = (sitting.offset, sitting.batch.decided_at);
-        let partition = self.number;
-        sink(purpose, pseudonym, Row::Effect { partition, offset, decided_at, written });
+        sink(purpose, pseudonym, row);
     }
 
     /// INV-1: nothing is assigned while the gate withholds.
@@ -214,6 +216,7 @@ impl Partition<'_> {
                 let detail =
                     format!("an assignment was written, but the gate says {}", own.symbol());
                 findings.violation(Invariant::Consent, place, detail);
+                self.subjects.at(subject).reported.push(terms.purpose as u16);
             }
             Some(_) if stands => {}
             _ => findings.unchecked(Unchecked::StandingUnknown, 1),
@@ -265,6 +268,20 @@ fn is_laxer(found: Outcome, expected: Outcome) -> bool {
     found != expected && found != Outcome::Unreadable
 }
 
-pub(super) fn disagreement(audited: Verdict, own: Verdict) -> String {
-    format!("the audit says {}, but the gate says {}", audited.symbol(), own.symbol())
+/// Each purpose that the audit allows, and the gate withholds, as one text.
+pub(super) fn disagreements(
+    entry: &AuditEntry,
+    sitting: &Sitting<'_>,
+    mut own: impl FnMut(Terms) -> Option<Verdict>,
+) -> Option<String> {
+    let allowed = entry.verdicts.iter().zip(&sitting.terms).zip(&sitting.batch.purposes);
+    let wrong: Vec<String> = allowed
+        .filter(|((verdict, _), _)| verdict.allows())
+        .filter_map(|((verdict, terms), id)| {
+            let own = own((*terms)?).filter(|own| !own.allows())?;
+            let (audited, own) = (verdict.symbol(), own.symbol());
+            Some(format!("{id}: the audit says {audited}, the gate says {own}"))
+        })
+        .collect();
+    (!wrong.is_empty()).then(|| wrong.join("; "))
 }

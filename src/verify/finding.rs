@@ -32,6 +32,7 @@ pub enum Unchecked {
     Sweeping,
     NotDecided,
     LettersDeleted,
+    BeforeLoss,
 }
 
 impl Unchecked {
@@ -52,6 +53,7 @@ impl Unchecked {
             Self::BehindGap => "inputs: their audit batch is missing (see INV-9)",
             Self::Sweeping => "live keys: a sweep after a change of rulebook was under way",
             Self::NotDecided => "inputs: not decided when the audit's end was taken",
+            Self::BeforeLoss => "outcomes: from before a loss that was accepted",
             Self::LettersDeleted => "dead letters: deleted by retention",
         }
     }

@@ -27,7 +27,7 @@ pub use inputs::{Readers, Record};
 pub use letters::Letters;
 pub use outputs::{check_contextual, check_letter};
 pub use partition::{Partition, Setup};
-pub use rows::{Row, Say, Written};
+pub use rows::{Row, Say, UNPLACED, Written};
 pub use segments::{Bench, Horizon, SegmentPartition};
 
 use std::collections::BTreeMap;

@@ -46,7 +46,6 @@ pub(super) struct Progress {
     pub first_click: i64,
     pub first_consent: i64,
     pub decided_at: Timestamp,
-    pub first_decided_at: Timestamp,
     pub rulebook: (String, Sha256Hash),
     /// When the last change of rulebook came.
     pub changed_at: Option<Timestamp>,
@@ -60,6 +59,10 @@ pub struct Partition<'a> {
     pub(super) letters: Letters,
     pub(super) chain: ChainVerifier,
     pub(super) progress: Option<Progress>,
+    /// The sequence of the last batch that records an accepted loss.
+    loss: Option<i64>,
+    /// When the first batch that is read was decided.
+    audited_from: Option<Timestamp>,
     /// Does the audit that is read begin with the first batch there was, without a gap so far?
     pub(super) whole: bool,
     /// Audit entries of consent that the changelog no longer holds were met.
@@ -82,12 +85,14 @@ pub(super) struct Sitting<'b> {
 }
 
 impl<'a> Partition<'a> {
-    /// `head`: what the state says of the chain, read before the audit's end was asked for.
+    /// `head`, `loss`: what the state says of the chain, read before the audit's end was asked for: its
+    /// next sequence and last hash; the sequence of the last batch that records an accepted loss.
     pub fn new(
         setup: &'a Setup<'a>,
         number: i32,
         letters: Letters,
         head: Option<(i64, Sha256Hash)>,
+        loss: Option<i64>,
     ) -> Self {
         Self {
             setup,
@@ -96,6 +101,8 @@ impl<'a> Partition<'a> {
             letters,
             chain: ChainVerifier::new(head),
             progress: None,
+            loss,
+            audited_from: None,
             whole: false,
             compacted: false,
             absent: Vec::new(),
@@ -131,11 +138,14 @@ impl<'a> Partition<'a> {
             return None;
         }
         let is_first = self.chain.first_sequence().is_none();
+        self.audited_from.get_or_insert(batch.decided_at);
         let AuditBatch { sequence, previous, .. } = batch;
         let continues = self.chain.push(Link { sequence, previous, hash, offset: record.offset });
         if is_first && sequence == 0 {
             self.whole = true;
-            self.subjects.iter_mut().for_each(|it| it.standing = Standing::NOTHING);
+            if self.loss.is_none() {
+                self.subjects.iter_mut().for_each(|it| it.standing = Standing::NOTHING);
+            }
         }
         continues.then_some(batch)
     }
@@ -234,6 +244,32 @@ impl<'a> Partition<'a> {
         }
     }
 
+    /// Offsets are counted anew after an accepted loss, and consent is read again: of what was decided
+    /// before, the inputs can't be told any more.
+    pub fn is_before_loss(&self, batch: &AuditBatch) -> bool {
+        self.loss.is_some_and(|loss| batch.sequence <= loss)
+    }
+
+    /// A batch from before an accepted loss: what it wrote, and nothing of its inputs.
+    pub fn unjudged(
+        &mut self,
+        offset: i64,
+        batch: &AuditBatch,
+        sink: Sink<'_>,
+        findings: &mut Findings,
+    ) {
+        self.compacted = true;
+        findings.unchecked(Unchecked::BeforeLoss, batch.entries.len() as u64);
+        let terms = vec![None; batch.purposes.len()];
+        let sitting = Sitting { batch, offset, rulebook: None, declared: Vec::new(), terms };
+        for entry in &batch.entries {
+            if let Some(offset) = entry.offset {
+                self.letters.claim(entry.input, offset);
+            }
+            self.effects(entry, &sitting, sink, findings);
+        }
+    }
+
     /// An input from before what the batch covers, and not covered by the one before: the audit that is
     /// read begins later, or a batch is missing.
     pub fn uncovered(
@@ -328,7 +364,6 @@ impl<'a> Partition<'a> {
             first_click: batch.click_from,
             first_consent: batch.consent_from,
             decided_at: batch.decided_at,
-            first_decided_at: batch.decided_at,
             rulebook: rulebook.clone(),
             changed_at: None,
         });
@@ -347,12 +382,9 @@ impl<'a> Partition<'a> {
         self.report_absent(first_click, findings);
         self.report_letters(findings);
         self.say_all(sink);
+        let audited_from = if self.whole { Some(Timestamp::MIN) } else { self.audited_from };
         let horizon = Horizon {
-            audited_from: match (&self.progress, self.whole) {
-                (Some(_), true) => Timestamp::MIN,
-                (Some(it), false) => it.first_decided_at,
-                (None, _) => Timestamp::MAX,
-            },
+            audited_from: audited_from.unwrap_or(Timestamp::MAX),
             sweeping_to: self.progress.as_ref().and_then(|it| {
                 let changed_at = it.changed_at?;
                 (it.decided_at - changed_at < Span::HOUR).then(|| it.rulebook.0.clone())

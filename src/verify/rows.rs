@@ -12,11 +12,14 @@ use crate::domain::outcome::Verdict;
 use crate::domain::pseudonym::Pseudonym;
 use crate::domain::time::Timestamp;
 
+/// Stands where nobody can tell the pseudonym: the subject is unknown, or the key's secret is gone.
+pub const UNPLACED: Pseudonym = Pseudonym([0; 17]);
+
 /// As much of a value's SHA-256 as tells two values apart.
 pub type Digest = [u8; 16];
 
 /// What was written under a pseudonym.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Written {
     Assigned(Digest),
     /// With this reason, as its own number (see [`reason_number`]).

@@ -24,7 +24,8 @@ use crate::wire::framing::Framed;
 /// From when on an input partition's audit was read, and what was under way at its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Horizon {
-    /// Records decided before may have been named by an audit that is gone or was not read.
+    /// Records decided then or before may have been named by an audit that is gone or was not read:
+    /// two batches may have one clock.
     pub audited_from: Timestamp,
     /// A sweep to this rulebook may not be through: it began less than an hour before the end.
     pub sweeping_to: Option<String>,
@@ -59,6 +60,17 @@ struct Lying {
     named: bool,
     /// Of an assignment.
     value: Option<Value>,
+}
+
+impl Lying {
+    fn mark(&self) -> (Written, Option<Timestamp>) {
+        mark(self.written, self.decided_at)
+    }
+}
+
+/// What an effect tells of its record: of a tombstone, when it was decided.
+fn mark(written: Written, decided_at: Timestamp) -> (Written, Option<Timestamp>) {
+    (written, matches!(written, Written::Removed(_)).then_some(decided_at))
 }
 
 /// What a live value is judged by.
@@ -216,9 +228,8 @@ impl<'a> SegmentPartition<'a> {
             Row::Say { partition, say } => key.say = Some((partition, say)),
             Row::Effect { partition, offset, decided_at, written } => {
                 key.has_effect = true;
-                let found = key.records[key.next..].iter().position(|it| {
-                    it.written == written && (it.value.is_some() || it.decided_at == decided_at)
-                });
+                let mut rest = key.records[key.next..].iter();
+                let found = rest.position(|it| it.mark() == mark(written, decided_at));
                 key.missing = match found {
                     Some(at) => {
                         key.records[key.next + at].named = true;
@@ -232,6 +243,30 @@ impl<'a> SegmentPartition<'a> {
                 };
             }
         }
+    }
+
+    /// Effects of which nobody can tell the pseudonym name whatever record they fit. `rows` hands each
+    /// of the purpose's to its argument; is asked only where a record has no name yet.
+    pub fn unplaced<E>(
+        &mut self,
+        rows: impl FnOnce(&mut dyn FnMut(Row)) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut nameless: HashMap<(Written, Option<Timestamp>), Vec<&mut Lying>> = HashMap::new();
+        for lying in self.keys.values_mut().flat_map(|key| &mut key.records) {
+            if !lying.named {
+                nameless.entry(lying.mark()).or_default().push(lying);
+            }
+        }
+        if nameless.is_empty() {
+            return Ok(());
+        }
+        rows(&mut |row| {
+            let Row::Effect { decided_at, written, .. } = row else { return };
+            let mark = mark(written, decided_at);
+            if let Some(lying) = nameless.get_mut(&mark).and_then(Vec::pop) {
+                lying.named = true;
+            }
+        })
     }
 
     pub fn finish(self, findings: &mut Findings) {
@@ -262,7 +297,7 @@ impl<'a> SegmentPartition<'a> {
             let horizon = key.say.and_then(|(partition, _)| self.bench.horizons.get(&partition));
             match horizon {
                 None => findings.unchecked(Unchecked::SubjectUnknown, 1),
-                Some(horizon) if lying.decided_at < horizon.audited_from => {
+                Some(horizon) if lying.decided_at <= horizon.audited_from => {
                     findings.unchecked(Unchecked::OlderThanAudit, 1);
                 }
                 Some(_) => {
@@ -305,7 +340,7 @@ impl<'a> SegmentPartition<'a> {
                 findings.unchecked(Unchecked::Sweeping, 1);
             }
             Some(verdict) => {
-                let older = horizon.is_some_and(|it| lying.decided_at < it.audited_from);
+                let older = horizon.is_some_and(|it| lying.decided_at <= it.audited_from);
                 let was_allowed = key.has_effect || older;
                 let invariant = if was_allowed { Invariant::OptOut } else { Invariant::Consent };
                 let detail = format!("a live key that the gate withholds: {}", verdict.symbol());

@@ -305,3 +305,6 @@ impl Standing {
         lines.into_iter().find(|line| line.0).map_or(Verdict::NotOptedOut, |line| line.1)
     }
 }
+
+#[cfg(test)]
+mod tests;

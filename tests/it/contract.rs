@@ -232,6 +232,7 @@ fn a_silent_source_closes_the_gate_and_its_heartbeat_opens_it() {
         });
     };
     gate(0.0);
+    shop.run(&["heartbeat"]).ok(); // vouches for nobody else
     let stale = kafka.produce([shop.click(&view("kim"))]);
     let audit = audited(&shop, &stale);
     let verdicts = &audit.clicks[&stale[0]].verdicts;

@@ -13,6 +13,8 @@ mod model;
 
 mod audit;
 mod bad_input;
+#[cfg(feature = "crash-points")]
+mod clocks;
 mod commands;
 mod contract;
 mod demo;
@@ -20,7 +22,9 @@ mod deploy;
 mod ecom;
 mod examples;
 mod faults;
+mod flood;
 mod heartbeat;
+mod misrouted;
 mod moments;
 mod pipeline;
 mod preflight;

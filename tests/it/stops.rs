@@ -15,6 +15,7 @@ use crate::support::{
     self, Finished, Message, Plan, Record, Service, Shop, consent, latest, pseudonym, view,
     wait_until, with,
 };
+use crate::verify::assert_sound;
 
 const WITHIN: Duration = Duration::from_secs(60);
 const ADS: &str = "partner-advertising";
@@ -340,8 +341,12 @@ fn assigned_of(shop: &Shop<'_>, granting: &[&str], people: &[&str]) {
     service.stop();
 }
 
+/// The message that `run` ends with; one that goes on instead is ended after a minute.
 fn stopped(shop: &Shop<'_>) -> String {
-    let stopped = shop.run(&["run"]);
+    let run = shop.command(&["run"]);
+    let mut limited = std::process::Command::new("timeout");
+    limited.arg("60").arg(run.get_program()).args(run.get_args()).current_dir(shop.folder());
+    let stopped = Finished::of(&mut limited);
     assert_eq!(stopped.code, Some(1), "{stopped:?}");
     let message = stopped.stderr.lines().last().expect("a message");
     message.to_owned()
@@ -384,11 +389,14 @@ fn meta(shop: &Shop<'_>) -> Vec<Vec<u8>> {
     shop.committed("assent-state").into_iter().filter_map(of_it).collect()
 }
 
-/// The audit, followed from its first batch, once all that the inputs still hold has its outcome.
+/// The audit, followed from its first batch, once all that the inputs still hold has its outcome; and
+/// `assent verify` finds nothing.
 fn whole(shop: &Shop<'_>) -> Audit {
-    wait_until(WITHIN, "every input that is there audited", || {
+    let audit = wait_until(WITHIN, "every input that is there audited", || {
         Some(audit::read(shop)).filter(|audit| audit.is_whole(shop))
-    })
+    });
+    assert_sound(shop);
+    audit
 }
 
 fn remove_before(shop: &Shop<'_>, topic: &str, offset: i64) {

@@ -38,7 +38,7 @@ use crate::model::{Entry, Model};
 use crate::plans;
 use crate::seen::{Eye, Seen};
 
-fn config() -> ProptestConfig {
+pub fn config() -> ProptestConfig {
     let asked = ProptestConfig::default();
     let rng_seed = match asked.rng_seed {
         RngSeed::Random => RngSeed::Fixed(20_261_122),

@@ -13,3 +13,4 @@ mod reach;
 mod realize;
 mod rulebooks;
 mod seen;
+mod verified;

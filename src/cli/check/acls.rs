@@ -6,17 +6,32 @@ use crate::config::Config;
 use crate::domain::rules::Rulebook;
 use crate::kafka::topic_plan::{Role, topic_plans};
 
+/// What `assent verify` needs: to read.
+pub fn of_verifier(config: &Config, rulebook: &Rulebook, principal: &str) -> Vec<String> {
+    let grant =
+        |operations: &[&str], resource: String| granted(config, principal, operations, &resource);
+    let topic =
+        |name: &str| grant(&["Read", "Describe", "DescribeConfigs"], format!("--topic '{name}'"));
+    let mut commands: Vec<String> =
+        topic_plans(config, rulebook).iter().map(|plan| topic(&plan.name)).collect();
+    commands.push(grant(&["Describe"], format!("--group '{}-verify'", config.kafka.group_id)));
+    commands
+}
+
+fn granted(config: &Config, principal: &str, operations: &[&str], resource: &str) -> String {
+    let operations: Vec<String> =
+        operations.iter().map(|operation| format!(" --operation {operation}")).collect();
+    format!(
+        "kafka-acls.sh --bootstrap-server {} --add --allow-principal '{principal}'{} {resource}",
+        config.kafka.bootstrap_servers,
+        operations.concat()
+    )
+}
+
+/// What `assent run` needs.
 pub fn commands(config: &Config, rulebook: &Rulebook, principal: &str) -> Vec<String> {
-    let servers = &config.kafka.bootstrap_servers;
-    let grant = |operations: &[&str], resource: String| {
-        let operations: Vec<String> =
-            operations.iter().map(|operation| format!(" --operation {operation}")).collect();
-        format!(
-            "kafka-acls.sh --bootstrap-server {servers} --add --allow-principal '{principal}'{} \
-             {resource}",
-            operations.concat()
-        )
-    };
+    let grant =
+        |operations: &[&str], resource: String| granted(config, principal, operations, &resource);
     let mut commands: Vec<String> = topic_plans(config, rulebook)
         .iter()
         .map(|plan| {

@@ -24,13 +24,21 @@ pub struct Args {
     /// Print the kafka-acls commands that this configuration needs, and do nothing else
     #[arg(long, value_name = "PRINCIPAL", num_args = 0..=1, default_missing_value = "User:assent")]
     print_acls: Option<String>,
+    /// With --print-acls: those that `assent verify` needs, to read only
+    #[arg(long, requires = "print_acls")]
+    verifier: bool,
 }
 
 pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
     let config = globals.load_config()?;
     let file = load_rulebook(&config.rulebook)?;
     if let Some(principal) = &args.print_acls {
-        return print_acls(&acls::commands(&config, &file.rulebook, principal), globals.json);
+        let commands = if args.verifier {
+            acls::of_verifier(&config, &file.rulebook, principal)
+        } else {
+            acls::commands(&config, &file.rulebook, principal)
+        };
+        return print_acls(&commands, globals.json);
     }
     let keyset = read_keyset(&config.keyset)?;
     let mut findings = vec![

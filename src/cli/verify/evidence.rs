@@ -17,6 +17,8 @@ use crate::verify::{Record, Rulebooks};
 pub struct Evidence {
     /// The chain's next sequence, and the hash of its last batch.
     pub heads: BTreeMap<i32, (i64, Sha256Hash)>,
+    /// The audit sequence of the last accepted loss.
+    pub losses: BTreeMap<i32, i64>,
     /// Of the secret of every key version that the state knows.
     pub key_fingerprints: BTreeMap<u8, [u8; 32]>,
     pub records: u64,
@@ -44,6 +46,9 @@ impl Evidence {
                 if let Some(claim) = claim {
                     evidence.heads.insert(partition, (claim.next_sequence, claim.head));
                     evidence.key_fingerprints.extend(claim.key_fingerprints);
+                } else if let Some(sequence) = Claim::loss(key) {
+                    let last = evidence.losses.entry(partition).or_default();
+                    *last = sequence.max(*last);
                 } else if let Some(rulebook) = rulebook_of(&record) {
                     rulebooks.add(rulebook);
                 }

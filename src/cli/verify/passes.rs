@@ -20,9 +20,12 @@ use crate::kafka::admin::Admin;
 use crate::kafka::scan::{Ends, Scan};
 use crate::verify::{
     Bench, Findings, Horizon, Letters, Partition, Readers, Record, Row, Rulebooks,
-    SegmentPartition, Setup, Unchecked, check_contextual, check_letter,
+    SegmentPartition, Setup, UNPLACED, Unchecked, check_contextual, check_letter,
 };
 use crate::wire::{ClickReader, ConsentReader};
+
+/// The bucket of rows whose pseudonym nobody can tell.
+const NOWHERE: i32 = -1;
 
 pub struct Passes<'a> {
     pub config: &'a Config,
@@ -81,7 +84,8 @@ impl Passes<'_> {
         };
         let letters = self.letters_of(number)?;
         let head = self.evidence.heads.get(&number).copied();
-        let mut partition = Partition::new(&setup, number, letters, head);
+        let loss = self.evidence.losses.get(&number).copied();
+        let mut partition = Partition::new(&setup, number, letters, head, loss);
         let mut sink = |purpose: usize, pseudonym: Pseudonym, row: Row| {
             if let Some(bucket) = self.bucket(purpose, pseudonym) {
                 spill.put(bucket, pseudonym, row);
@@ -93,9 +97,12 @@ impl Passes<'_> {
         Ok(partition.finish(first_click, &mut sink, &mut outcome.findings))
     }
 
-    /// Where the rows of a pseudonym go; `None`: there is no topic for the purpose.
+    /// Where the rows of a pseudonym go: those that nobody can place have a bucket of their own. `None`: there is no topic for the purpose.
     fn bucket(&self, purpose: usize, pseudonym: Pseudonym) -> Option<(usize, i32)> {
         let count = *self.counts.segments.get(&self.purposes[purpose])?;
+        if pseudonym == UNPLACED {
+            return Some((purpose, NOWHERE));
+        }
         let partitioner = self.config.kafka.partitioner;
         Some((purpose, partitioner.partition(pseudonym.text().as_bytes(), count)))
     }
@@ -149,6 +156,10 @@ impl Passes<'_> {
             self.bar.inc(1);
             let Some(batch) = partition.open(&record, &mut outcome.findings) else { continue };
             self.check_key_version(batch.key_version)?;
+            if partition.is_before_loss(&batch) {
+                partition.unjudged(record.offset, &batch, sink, &mut outcome.findings);
+                continue;
+            }
             let click = match &mut click {
                 Some(click) => click,
                 None => {
@@ -231,6 +242,7 @@ impl Passes<'_> {
                     partition.record(&record, &mut outcome.findings);
                 }
                 spill.rows((index, number), |pseudonym, row| partition.row(pseudonym, row))?;
+                partition.unplaced(|each| spill.rows((index, NOWHERE), |_, row| each(row)))?;
                 partition.finish(&mut outcome.findings);
                 *outcome.checked.entry(topic.clone()).or_default() += scan.records;
             }

@@ -1,4 +1,4 @@
-//! The contract's vectors of the gate, and laws that hold for every record.
+//! The contract's vectors of the gate.
 
 use serde::Deserialize;
 

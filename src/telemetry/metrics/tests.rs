@@ -2,8 +2,7 @@
 
 use super::*;
 
-/// Section 9's metrics, written out by hand; `assent_invariant_violations_total` comes with the
-/// auditor.
+/// Section 9's metrics, written out by hand; and `assent_clock_ahead_seconds`, which it does not list.
 const CONTRACT: &[(&str, &str)] = &[
     ("assent_consent_sync_lag_seconds", "partition"),
     ("assent_consent_synced_timestamp_seconds", "partition"),
@@ -15,6 +14,7 @@ const CONTRACT: &[(&str, &str)] = &[
     ("assent_subjects", "consent"),
     ("assent_segment_members", "purpose,segment"),
     ("assent_live_keys", "purpose,key_version"),
+    ("assent_clock_ahead_seconds", ""),
     ("assent_state_bytes", ""),
     ("assent_audit_sequence", "partition"),
     ("assent_key_version", ""),
@@ -30,6 +30,7 @@ const CONTRACT: &[(&str, &str)] = &[
     ("assent_barrier_timeouts_total", ""),
     ("assent_transactions_total", "result"),
     ("assent_rebalances_total", ""),
+    ("assent_invariant_violations_total", "invariant"),
     ("assent_barrier_wait_seconds", ""),
     ("assent_opt_out_propagation_seconds", ""),
     ("assent_opt_out_handling_seconds", ""),

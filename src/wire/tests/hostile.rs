@@ -139,6 +139,43 @@ fn mutated(value: Vec<u8>) -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
+/// Whatever length or count is declared, nothing is reserved for it: 2^62 bytes would abort the test.
+#[test]
+fn a_declared_length_reserves_nothing() {
+    let giants: [&[u8]; 4] = [
+        &[0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f],
+        &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f],
+        &[0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01],
+        &[0xfe, 0xff, 0xff, 0xff, 0x0f],
+    ];
+    let contract = contract();
+    let records = contract["records"]["cases"].as_array().unwrap().iter();
+    let audits = contract["audit_chain"]["batches"].as_array().unwrap().iter();
+    let values = records.map(|case| from_hex(text(&case["hex"]))).chain(
+        audits.map(|case| frame(SchemaName::AuditBatch, &from_hex(text(&case["body_hex"])))),
+    );
+    for value in values {
+        for at in 10..value.len() {
+            for giant in giants {
+                read_everything(&[&value[..at], giant, &value[at..]].concat());
+                read_everything(&[&value[..at], giant].concat());
+            }
+        }
+    }
+}
+
+/// A block of a map or an array says how many items it has and, where negative, how many bytes.
+#[test]
+fn a_block_that_never_ends_is_refused() {
+    let contract = contract();
+    for case in contract["records"]["cases"].as_array().unwrap() {
+        let header = from_hex(&text(&case["hex"])[..20]);
+        for filler in [0x00, 0x01, 0x02, 0x7f, 0xff] {
+            read_everything(&[header.clone(), vec![filler; 1 << 20]].concat());
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn random_bytes_are_answered(value in vec(any::<u8>(), 0..300)) {

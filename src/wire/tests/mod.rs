@@ -4,6 +4,7 @@
 mod clicks;
 mod consents;
 mod hostile;
+mod outputs;
 mod vectors;
 
 use apache_avro::writer::datum::GenericDatumWriter;

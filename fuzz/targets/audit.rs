@@ -1,0 +1,14 @@
+//! Any bytes of an audit batch are refused, or read and written to the same content.
+#![no_main]
+
+use assent::domain::audit::AuditBatch;
+use assent::wire::decode_audit_batch;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    let _ = decode_audit_batch(bytes);
+    let Ok(batch) = AuditBatch::decode(bytes) else { return };
+    let mut written = Vec::new();
+    batch.encode(&mut written);
+    assert_eq!(AuditBatch::decode(&written).expect("what was written is read"), batch);
+});

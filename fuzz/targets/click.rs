@@ -1,0 +1,50 @@
+//! Any bytes of a click are answered, decided, and read the same whatever fields the rules read.
+#![no_main]
+
+use std::sync::LazyLock;
+
+use assent::domain::event::ClickFields;
+use assent::domain::partitioner::Partitioner;
+use assent::engine::input::{ClickInput, Coverage};
+use assent::wire::ClickReader;
+use assent_fuzz::{NOW, PARTITIONS, fresh, record, setup};
+use libfuzzer_sys::fuzz_target;
+
+const ALL: ClickFields = ClickFields {
+    kind: true,
+    category: true,
+    product_id: true,
+    product_age_range: true,
+    value_cents: true,
+    region: true,
+};
+
+static READERS: LazyLock<[ClickReader; 2]> = LazyLock::new(|| {
+    [ALL, ClickFields::default()]
+        .map(|fields| ClickReader::new(fields, Partitioner::Murmur2, PARTITIONS))
+});
+
+fuzz_target!(|bytes: &[u8]| {
+    let Some(inbound) = record(bytes) else { return };
+    let [whole, least] = READERS.each_ref().map(|reader| reader.read(&inbound));
+    if let Ok(whole) = &whole {
+        let least = least.as_ref().ok().expect("fewer fields are no harder to read");
+        assert_eq!(
+            (whole.subject_id, whole.session_id, whole.occurred_at, whole.gpc),
+            (least.subject_id, least.session_id, least.occurred_at, least.gpc)
+        );
+        assert_eq!(whole.opt_out_signal, least.opt_out_signal);
+    }
+    let mut partition = fresh(&setup_once());
+    partition.begin(NOW, true);
+    partition.timers();
+    partition.click(&ClickInput { offset: 0, payload: inbound.payload, click: whole });
+    let mut output = partition.finish(Coverage { click_to: 1, consent_to: 0, barrier: 0 });
+    output.hold_to_account(1, 0);
+    assert!(!output.is_broken(), "one outcome");
+});
+
+fn setup_once() -> std::sync::Arc<assent::engine::Setup> {
+    static SETUP: LazyLock<std::sync::Arc<assent::engine::Setup>> = LazyLock::new(setup);
+    std::sync::Arc::clone(&SETUP)
+}

@@ -1,0 +1,63 @@
+//! A subject that breaks an invariant, as a defect would leave it, loses what is live and counted; the
+//! rest of the batch goes on.
+
+use super::*;
+use crate::domain::invariants::Invariant;
+use crate::engine::subject::Subject;
+
+/// What the next batch writes of Anna, whose state a defect changed while the batch was decided.
+fn next_batch(change: impl FnOnce(&mut Subject)) -> (Partition, BatchOutput) {
+    let setup = setup();
+    let mut partition = fresh(&setup);
+    let first = first_batch(&mut partition);
+    assert_eq!((assignments(&first), &first.violations.mended), (1, &vec![]));
+    partition.confirm();
+    partition.begin(START + Span::MINUTE, true);
+    partition.timers();
+    look(&mut partition, 2, START + Span::MINUTE);
+    let token = setup.keys.state_token(b"anna");
+    change(partition.subjects.get_mut(token).unwrap());
+    let output = end(&mut partition, 3, 1);
+    (partition, output)
+}
+
+fn tombstones(output: &BatchOutput) -> Vec<TombstoneReason> {
+    let reason = |output: &Output| match output {
+        Output::Tombstone { reason, .. } => Some(*reason),
+        _ => None,
+    };
+    output.outputs.iter().filter_map(reason).collect()
+}
+
+#[test]
+fn a_sound_subject_is_left_alone() {
+    let (_, output) = next_batch(|_| ());
+    assert_eq!((output.violations.clone(), tombstones(&output)), Default::default());
+}
+
+#[test]
+fn a_live_key_that_the_gate_withholds_is_removed() {
+    let (mut partition, output) = next_batch(|subject| {
+        let record = subject.consent.record.as_mut().unwrap();
+        record.decisions[0].status = ConsentStatus::Denied;
+    });
+    let found: Vec<_> = output.violations.mended.iter().map(|it| it.invariant).collect();
+    assert_eq!(found, [Invariant::OptOut]);
+    assert_eq!(tombstones(&output), [TombstoneReason::Withheld(Verdict::OptedOut)]);
+    assert!(!output.is_broken(), "the others' opt-outs do not wait");
+    partition.confirm();
+    assert_eq!(partition.stats().live_keys.values().sum::<i64>(), 0);
+    let subject = partition.subjects.get(setup().keys.state_token(b"anna")).unwrap();
+    assert!(subject.purposes.iter().all(|state| state.counters.is_empty()));
+}
+
+#[test]
+fn an_assignment_that_outlives_its_lease_is_removed() {
+    let (_, output) = next_batch(|subject| {
+        let live = subject.purposes[0].live.as_mut().unwrap();
+        live.decided_at = START + Span::MINUTE;
+        live.expires_at = START + Span::MINUTE + LEASE + Span(1);
+    });
+    assert_eq!(output.violations.mended[0].invariant, Invariant::Leased);
+    assert_eq!(tombstones(&output), [TombstoneReason::Withheld(Verdict::ConsentStale)]);
+}

@@ -1,0 +1,52 @@
+//! Holds decisions back while the wall clock runs ahead of its witnesses, says so, and lets them go on
+//! by themselves. One for all workers: what one of them reads from the broker serves all.
+
+use std::sync::{Mutex, PoisonError};
+
+use super::Shared;
+use crate::domain::clock_guard::{Appended, ClockGuard};
+use crate::domain::time::{Moment, Span};
+
+pub struct ClockWatch(Mutex<Watched>);
+
+struct Watched {
+    guard: ClockGuard,
+    /// How far ahead the clock was at the last look, where that was too far.
+    ahead: Option<Span>,
+}
+
+impl ClockWatch {
+    pub fn started(at: Moment) -> Self {
+        Self(Mutex::new(Watched { guard: ClockGuard::started(at), ahead: None }))
+    }
+
+    /// The broker's clock, as a consent record tells it.
+    pub fn appended(&self, record: Appended) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).guard.appended(record);
+    }
+
+    /// May a batch be decided at this moment?
+    pub fn allows(&self, now: Moment, shared: &Shared) -> bool {
+        let mut watched = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let ahead = watched.guard.too_far_ahead(now);
+        match (watched.ahead, ahead) {
+            (None, Some(by)) => tracing::error!("{}", message(by)),
+            (Some(_), None) => tracing::info!("the wall clock is believed again; deciding goes on"),
+            _ => {}
+        }
+        watched.ahead = ahead;
+        drop(watched);
+        shared.status.set_halted(ahead.map(message));
+        shared.metrics.clock_ahead_seconds.set(ahead.map_or(0.0, |by| by.0 as f64 / 1_000.0));
+        ahead.is_none()
+    }
+}
+
+fn message(ahead: Span) -> String {
+    format!(
+        "the wall clock is {} s ahead of the monotonic clock and the broker's append times; nothing \
+         is decided, since every grant would seem to have ended. Set the clock right and deciding goes \
+         on; where it is right, e.g. after a snapshot, `assent heartbeat` shows it, or a restart",
+        ahead.0 / 1_000
+    )
+}
