@@ -200,6 +200,8 @@ impl Kafka {
         let mut client = self.client();
         client.set("enable.idempotence", "true").set("linger.ms", "0");
         client.set("partitioner", "murmur2");
+        // A request that is lost while a broker dies is sent again soon.
+        client.set("request.timeout.ms", "10000").set("socket.timeout.ms", "15000");
         Producer(client.create_with_context(Receipts).expect("a producer"))
     }
 
