@@ -10,7 +10,7 @@ use crate::contract::{PURPOSES, plan};
 use crate::support::{Plan, Service, Shop, TopicPlan, wait_until};
 use crate::told::Inputs;
 
-const WITHIN: Duration = Duration::from_mins(2);
+const WITHIN: Duration = Duration::from_mins(5);
 
 /// As soon as Kafka can.
 const COMPACTED_AT_ONCE: [(&str, &str); 4] = [

@@ -77,7 +77,9 @@ fn accounted_in(shop: &Shop<'_>, running: &[&Service], crowd: &Crowd, inputs: &I
         let used = verdicts.values().any(|verdict| ALLOWANCES.contains(&verdict.as_str()));
         assert!(!used, "an opt-out was lost: {place:?}: {verdicts:?}");
     }
-    running.iter().for_each(|service| in_sync(service));
+    for service in running {
+        in_sync(service);
+    }
     audit
 }
 

@@ -228,7 +228,9 @@ impl Kafka {
         for created in block_on(admin.create_topics(&topics, &options)).expect("CreateTopics") {
             created.unwrap_or_else(|(topic, code)| panic!("topic {topic}: {code}"));
         }
-        plans.iter().for_each(|plan| self.await_topic(plan));
+        for plan in plans {
+            self.await_topic(plan);
+        }
     }
 
     /// Returns when every partition has its leader.
@@ -292,7 +294,9 @@ impl Kafka {
         let mut client = self.client();
         let reader: BaseConsumer = client.set("group.id", group).create().expect("a consumer");
         let mut asked = TopicPartitionList::new();
-        (0..partitions).for_each(|partition| drop(asked.add_partition(topic, partition)));
+        for partition in 0..partitions {
+            asked.add_partition(topic, partition);
+        }
         let Ok(found) = reader.committed_offsets(asked, BROKER_ANSWERS) else {
             return BTreeMap::new(); // the coordinator is on its way
         };
