@@ -22,13 +22,15 @@
 //!
 //! [`domain`] (pure nouns and rules) ← [`wire`] (bytes) ← [`verify`] (a second opinion on what lies in
 //! the topics; pure) and [`engine`] (a partition's state; pure) ←
-//! [`task`] (what a batch of a partition may hold; pure) ←
+//! [`task`] (what a batch of a partition may hold; pure) ← [`sim`] (all of it on a simulated cluster, with
+//! faults; pure) ←
 //! [`config`], [`failure`], [`clock`] ← [`kafka`], [`telemetry`], [`http`] ← [`pipeline`] ← [`demo`] ←
 //! [`cli`]. The pure ones build without the feature `service` and know no clock, randomness, I/O,
 //! threads, Kafka or metrics. docs/ARCHITECTURE.md has the map.
 
 pub mod domain;
 pub mod engine;
+pub mod sim;
 pub mod task;
 pub mod verify;
 pub mod wire;

@@ -13,6 +13,7 @@ mod replay;
 mod rules;
 mod run;
 mod segments;
+mod sim;
 mod state;
 pub mod stdout;
 mod topics;
@@ -77,6 +78,7 @@ enum Command {
     Consent(consent::Args),
     Heartbeat(heartbeat::Args),
     Segments(segments::Args),
+    Sim(sim::Args),
     State(state::Args),
     Verify(verify::Args),
 }
@@ -95,6 +97,7 @@ impl Command {
             Self::Consent(args) => consent::execute(args, globals),
             Self::Heartbeat(args) => heartbeat::execute(args, globals),
             Self::Segments(args) => segments::execute(args, globals),
+            Self::Sim(args) => sim::execute(args, globals),
             Self::State(args) => state::execute(args, globals),
             Self::Verify(args) => verify::execute(args, globals),
         }

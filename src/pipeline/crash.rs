@@ -3,10 +3,6 @@
 
 use crate::task::crash::POINTS;
 
-/// Points beside those of a batch's life: something of the state is read, partitions are being given
-/// back.
-const BESIDE: [&str; 2] = ["during_restore", "during_revoke"];
-
 /// Ends the process here where `ASSENT_CRASH_AT` names the point; stops it once, until it is sent
 /// SIGCONT, where `ASSENT_STOP_AT` does.
 #[cfg(feature = "crash-points")]
@@ -33,5 +29,5 @@ pub fn crash_point(name: &str) {
 }
 
 fn assert_known(name: &str) {
-    debug_assert!(POINTS.contains(&name) || BESIDE.contains(&name), "{name} is no crash point");
+    debug_assert!(POINTS.contains(&name), "{name} is no crash point");
 }

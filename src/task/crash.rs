@@ -3,8 +3,9 @@
 
 use crate::engine::commit::Action;
 
-/// Every point, in the order of a batch's life.
-pub const POINTS: [&str; 9] = [
+/// Every point: those of a batch's life, in its order; then something of the state is read, partitions
+/// are being given back, a batch moved keys to the active one.
+pub const POINTS: [&str; 12] = [
     "after_init",
     "after_restore",
     "after_decide",
@@ -14,6 +15,9 @@ pub const POINTS: [&str; 9] = [
     "after_commit",
     "after_abort",
     "after_read_back",
+    "during_restore",
+    "during_revoke",
+    "during_sweep",
 ];
 
 /// The point that is reached when an action of the commit protocol has succeeded.

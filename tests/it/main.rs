@@ -8,8 +8,7 @@
 #[macro_use]
 mod support;
 
-#[path = "../model/mod.rs"]
-mod model;
+use assent::sim::model;
 
 mod audit;
 mod bad_input;
@@ -34,6 +33,7 @@ mod revision;
 mod rig;
 mod rotation;
 mod rulebook;
+mod sim;
 mod stops;
 mod told;
 mod verify;

@@ -1,10 +1,10 @@
 //! The tests of the pure part: the contract's vectors in the model, and the engine against it.
 
-#[path = "../model/mod.rs"]
-mod model;
+use assent::sim::model;
 
 mod documents;
 mod engine_against_model;
+mod held_back;
 mod histories;
 mod many_timers;
 mod model_vectors;

@@ -138,6 +138,46 @@ fn a_live_key_moves_to_the_active_key_in_one_batch() {
     assert!(!partition.has_old_keys());
 }
 
+/// Found by the simulator: the timer came first, without the raw id, and the sweep passed by.
+#[test]
+fn a_live_key_whose_own_time_comes_in_the_same_batch_moves_too() {
+    let long = RULES.replace("within: 1h", "within: 30d");
+    let (mut partition, _) = with_a_live_key(&setup_of(&long, &keyset(1)));
+    partition.set_keys(setup_of(&long, &keyset(2))).unwrap();
+    partition.begin(START + Span(LEASE.0 / 2), true);
+    partition.timers();
+    partition.change_key(b"anna");
+    let output = end(&mut partition, 2, 1);
+    partition.confirm();
+    assert_eq!(assignments(&output), 1);
+    assert_eq!(reasons(&output), [TombstoneReason::KeyRetired]);
+    assert!(!partition.has_old_keys() && !partition.has_deferred());
+}
+
+/// Found by the simulator: when the grant began, a timer had only the old key's pseudonym.
+#[test]
+fn a_purpose_that_only_time_will_allow_moves_to_the_active_key_too() {
+    let rules = RULES
+        .replace("behavioral", "demographic")
+        .replace("count: {of: PRODUCT_VIEW, within: 1h, at_least: 2}", "age_band: {in: [FROM_18]}");
+    let mut partition = fresh(&setup_of(&rules, &keyset(1)));
+    let mut later = record(1, ConsentStatus::Granted);
+    later.decisions.get_mut("offers").unwrap().since = START + Span::HOUR;
+    partition.begin(START, true);
+    give(&mut partition, 0, &later);
+    end(&mut partition, 0, 1);
+    partition.confirm();
+    partition.set_keys(setup_of(&rules, &keyset(2))).unwrap();
+    partition.begin(START + Span::MINUTE, true);
+    partition.change_key(b"anna");
+    end(&mut partition, 0, 1);
+    partition.confirm();
+    assert!(!partition.has_old_keys());
+    partition.begin(START + Span::HOUR, true);
+    partition.timers();
+    assert_eq!(assignments(&end(&mut partition, 0, 1)), 1);
+}
+
 #[test]
 fn an_opt_out_during_a_rotation_removes_the_old_key() {
     let (mut partition, _) = with_a_live_key(&setup_of(RULES, &keyset(1)));

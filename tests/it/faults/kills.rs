@@ -9,7 +9,8 @@ use super::{Crowd, accounted, during, recovered};
 use crate::contract::{PURPOSES, plan};
 use crate::support::{Service, Shop, wait_until};
 
-/// after_abort is below and after_read_back in `wire`: they need a fault of Kafka besides.
+/// after_abort is below and after_read_back in `wire`: they need a fault of Kafka besides; during_sweep
+/// is in `rotation`.
 const POINTS: [&str; 8] = [
     "after_init",
     "after_restore",

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use assent::domain::consent::AgeBand;
-use assent::domain::event::Click;
-use assent::domain::rules::{Bound, Condition, DistinctField, Measure, Purpose, Slot, value_hash};
-use assent::domain::time::{Span, Timestamp};
+use crate::domain::consent::AgeBand;
+use crate::domain::event::Click;
+use crate::domain::rules::{Bound, Condition, DistinctField, Measure, Purpose, Slot, value_hash};
+use crate::domain::time::{Span, Timestamp};
 
 /// A click that a purpose counts, and before it its t: `min(occurred_at, now)` in whole seconds.
 pub type Counted<'a> = (Timestamp, Click<'a>);

@@ -10,14 +10,14 @@ pub mod windows;
 
 use std::collections::BTreeMap;
 
-use assent::domain::consent::ConsentRecord;
-use assent::domain::event::Click;
-use assent::domain::outcome::{
+use crate::domain::consent::ConsentRecord;
+use crate::domain::event::Click;
+use crate::domain::outcome::{
     Basis, DeadLetterReason, InputKind, Outcome, TombstoneReason, Verdict,
 };
-use assent::domain::rules::Rulebook;
-use assent::domain::time::{Span, Timestamp};
-use assent::engine::input::{ClickInput, ConsentBody, ConsentInput};
+use crate::domain::rules::Rulebook;
+use crate::domain::time::{Span, Timestamp};
+use crate::engine::input::{ClickInput, ConsentBody, ConsentInput};
 
 use consent::Standing;
 use windows::{Counted, Question};
@@ -76,7 +76,7 @@ impl Entry {
 
 /// One partition's whole past.
 pub struct Model<'a> {
-    rulebook: &'a Rulebook,
+    pub rulebook: &'a Rulebook,
     lease: Span,
     now: Timestamp,
     gate_open: bool,

@@ -2,10 +2,10 @@
 //!
 //! Knows neither the library's gate nor its merging, of which it is the judge.
 
-use assent::domain::consent::{AgeBand, ConsentRecord, ConsentStatus};
-use assent::domain::outcome::{Outcome, Verdict};
-use assent::domain::rules::Purpose;
-use assent::domain::time::{Span, Timestamp};
+use crate::domain::consent::{AgeBand, ConsentRecord, ConsentStatus};
+use crate::domain::outcome::{Outcome, Verdict};
+use crate::domain::rules::Purpose;
+use crate::domain::time::{Span, Timestamp};
 
 use super::{Fact, What};
 

@@ -1,0 +1,130 @@
+//! `assent sim`: histories of the simulator, as many as asked for, on all cores.
+
+use serde_json::{Value, json};
+
+use super::progress;
+use super::{Globals, stdout};
+use crate::failure::{Failure, Result};
+use crate::sim::{Finding, Stage, Summary, run};
+
+/// Run the engine on a simulated cluster with faults, and check every invariant
+///
+/// A seed is a history of about a minute of virtual time: two or three processes, people who change
+/// their minds, faults, crashes. The same seed is the same history. No Kafka and no configuration is
+/// needed. Exit code 1: a seed broke an invariant.
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  assent sim --seeds 10000\n  assent sim --seed 4711")]
+pub struct Args {
+    /// The first seed
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// How many, from the first one on
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    seeds: u64,
+}
+
+pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
+    let summary = run_all(args.seed, args.seeds);
+    if globals.json {
+        stdout::json(&as_json(args, &summary))?;
+    } else {
+        print(args, &summary)?;
+    }
+    if summary.broken == 0 {
+        return Ok(());
+    }
+    Err(Failure::failed(format!(
+        "{} of {} seeds broke an invariant; `assent sim --seed N` shows one again",
+        summary.broken, summary.seeds
+    )))
+}
+
+/// Seeds are dealt out to the cores one after the other, so that none waits for the others' end.
+fn run_all(from: u64, seeds: u64) -> Summary {
+    let threads = std::thread::available_parallelism().map_or(1, |it| it.get() as u64);
+    let bar = progress::bar(seeds, "seeds");
+    let deal = |worker: u64| {
+        let (stage, mut part) = (Stage::new(), Summary::default());
+        for seed in
+            (from..from.saturating_add(seeds)).skip(worker as usize).step_by(threads as usize)
+        {
+            part.add(run(seed, &stage));
+            bar.inc(1);
+        }
+        part
+    };
+    let mut all = Summary::default();
+    std::thread::scope(|scope| {
+        let workers: Vec<_> =
+            (0..threads).map(|worker| scope.spawn(move || deal(worker))).collect();
+        for part in workers.into_iter().filter_map(|worker| worker.join().ok()) {
+            all.merge(part);
+        }
+    });
+    bar.finish_and_clear();
+    all
+}
+
+fn print(args: &Args, summary: &Summary) -> Result<()> {
+    stdout::line(&summary.to_string())?;
+    if args.seeds == 1 {
+        stdout::line(&format!("seed {}, trace {:016x}", args.seed, summary.trace))?;
+    }
+    for (seed, findings) in &summary.findings {
+        stdout::line(&format!("seed {seed}:"))?;
+        for finding in findings {
+            stdout::line(&format!("  {finding}"))?;
+        }
+    }
+    Ok(())
+}
+
+fn as_json(args: &Args, summary: &Summary) -> Value {
+    let violation = |seed: u64, finding: &Finding| {
+        json!({
+            "seed": seed,
+            "invariant": finding.invariant.id(),
+            "partition": finding.partition,
+            "detail": finding.detail,
+        })
+    };
+    let broken = summary.findings.iter();
+    let violations: Vec<Value> =
+        broken.flat_map(|(seed, all)| all.iter().map(|it| violation(*seed, it))).collect();
+    let met: Vec<Value> = summary
+        .met
+        .iter()
+        .map(|((fault, point), count)| {
+            json!({"fault": fault.name(), "crash_point": point, "count": count})
+        })
+        .collect();
+    let never_met: Vec<Value> = summary
+        .never_met()
+        .iter()
+        .map(|(fault, point)| json!({"fault": fault.name(), "crash_point": point}))
+        .collect();
+    let struck: serde_json::Map<String, Value> = summary
+        .struck
+        .iter()
+        .map(|(fault, count)| (fault.name().to_owned(), json!(count)))
+        .collect();
+    json!({
+        "ok": summary.broken == 0,
+        "first_seed": args.seed,
+        "seeds": summary.seeds,
+        "broken": summary.broken,
+        "trace": format!("{:016x}", summary.trace),
+        "inputs": summary.inputs,
+        "transactions": {
+            "committed": summary.committed,
+            "rolled_back": summary.rolled_back,
+            "surrendered": summary.surrendered,
+        },
+        "late_end_txn": {"met": summary.late_met, "fenced": summary.late_fenced},
+        "faults": struck,
+        "crashes": summary.crashes,
+        "met": met,
+        "never_met": never_met,
+        "violations": violations,
+    })
+}

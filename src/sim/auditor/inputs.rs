@@ -1,0 +1,132 @@
+//! What was on the input topics, decoded, whether it is still there or not.
+
+use std::collections::BTreeMap;
+
+use super::Findings;
+use super::parts::Part;
+use crate::domain::event::ClickFields;
+use crate::domain::invariants::Invariant;
+use crate::domain::outcome::InputKind;
+use crate::engine::input::{ClickInput, ConsentInput};
+use crate::sim::log::{Log, Stored, Topic};
+use crate::sim::stage::{PARTITIONER, PARTITIONS};
+use crate::wire::{ClickReader, ConsentReader, ConsentReading, Inbound};
+
+pub struct Inputs<'a> {
+    pub consent: BTreeMap<i64, (&'a Stored, ConsentReading)>,
+    /// Every field decoded, whatever a rule reads.
+    pub clicks: BTreeMap<i64, (&'a Stored, ClickInput<'a>)>,
+}
+
+/// All fields of the schema.
+const WHOLE: ClickFields = ClickFields {
+    kind: true,
+    category: true,
+    product_id: true,
+    product_age_range: true,
+    value_cents: true,
+    region: true,
+};
+
+impl<'a> Inputs<'a> {
+    pub fn of(log: &'a Log, partition: i32) -> Self {
+        let clicks = ClickReader::new(WHOLE, PARTITIONER, PARTITIONS);
+        let consent = ConsentReader::new(PARTITIONER, PARTITIONS);
+        let of = |topic| {
+            let all = log.get(topic, partition).iter().enumerate();
+            all.filter(|(_, stored)| log.is_committed(stored))
+        };
+        Self {
+            consent: of(Topic::Consent)
+                .map(|(offset, stored)| {
+                    (offset as i64, (stored, read_consent(&consent, partition, stored)))
+                })
+                .collect(),
+            clicks: of(Topic::Clicks)
+                .map(|(offset, stored)| {
+                    let input = click(&clicks, partition, offset as i64, stored);
+                    (offset as i64, (stored, input))
+                })
+                .collect(),
+        }
+    }
+
+    pub fn consent_input(&self, offset: i64) -> Option<ConsentInput<'_>> {
+        let (stored, reading) = self.consent.get(&offset)?;
+        Some(ConsentInput {
+            offset,
+            append_time: stored.appended_at,
+            key: stored.record.key.as_deref().unwrap_or_default(),
+            payload: stored.record.value.as_deref(),
+            body: reading.body(),
+        })
+    }
+
+    /// INV-8: every input that was not taken by compaction before anyone read it has one outcome, in
+    /// the order of the offsets; nothing else has any.
+    pub fn check_accounted(
+        &self,
+        partition: i32,
+        parts: &[Part<'_>],
+        came_to_rest: bool,
+        findings: &mut Findings,
+    ) {
+        let decided = |kind: InputKind| -> Vec<i64> {
+            let entries = parts.iter().flat_map(|part| &part.batch.entries);
+            entries.filter(|it| it.input == kind).filter_map(|it| it.offset).collect()
+        };
+        let mut all = |name: &str, decided: Vec<i64>, expected: Vec<(i64, bool)>| {
+            let mut add = |detail| findings.add(Invariant::Accounted, partition, detail);
+            if !decided.is_sorted_by(|one, other| one < other) {
+                add(format!("{name}: outcomes out of order or twice: {decided:?}"));
+            }
+            for offset in &decided {
+                if !expected.iter().any(|(it, _)| it == offset) {
+                    add(format!("{name} {offset}: an outcome of what is no input"));
+                }
+            }
+            let end = if came_to_rest { i64::MAX } else { decided.last().copied().unwrap_or(-1) };
+            for (offset, may_be_missed) in expected {
+                if !may_be_missed && offset <= end && !decided.contains(&offset) {
+                    add(format!("{name} {offset}: no outcome"));
+                }
+            }
+        };
+        let clicks = self.clicks.keys().map(|&offset| (offset, false)).collect();
+        all("click", decided(InputKind::Click), clicks);
+        let consent = self.consent.iter().map(|(&offset, (stored, reading))| {
+            let is_heartbeat = matches!(reading, ConsentReading::Heartbeat { .. });
+            let was_gone = stored.removed.is_some_and(|at| was_gone(parts, offset, at));
+            (offset, is_heartbeat || was_gone)
+        });
+        let consent = consent.collect();
+        all("consent", decided(InputKind::Consent), consent);
+    }
+}
+
+/// Had compaction taken it before what covers it was committed?
+fn was_gone(parts: &[Part<'_>], offset: i64, removed: u64) -> bool {
+    let covers =
+        |part: &&Part<'_>| (part.batch.consent_from..part.batch.consent_to).contains(&offset);
+    let last = parts.iter().find(covers).and_then(|part| part.records.last());
+    last.is_none_or(|last| removed < last.stored.order)
+}
+
+fn read_consent(reader: &ConsentReader, partition: i32, stored: &Stored) -> ConsentReading {
+    let record = &stored.record;
+    let (key, payload) = (record.key.as_deref(), record.value.as_deref());
+    let header = |name: &str| record.headers.iter().find(|header| header.0 == name);
+    let is_forwarded = header("assent-forwarded").is_some();
+    let source = header("source").map(|header| header.1.as_str());
+    reader.read(&Inbound { partition, key, payload }, is_forwarded, source)
+}
+
+pub fn click<'a>(
+    reader: &ClickReader,
+    partition: i32,
+    offset: i64,
+    stored: &'a Stored,
+) -> ClickInput<'a> {
+    let (key, payload) = (stored.record.key.as_deref(), stored.record.value.as_deref());
+    ClickInput { offset, payload, click: reader.read(&Inbound { partition, key, payload }) }
+}

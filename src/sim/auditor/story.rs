@@ -1,0 +1,170 @@
+//! INV-1, 3, 4, 5, 13: what was decided is what the reference model says, entry by entry, and what is
+//! live is what the gate allows.
+
+mod seen;
+
+use super::Findings;
+use super::inputs::Inputs;
+use super::parts::Part;
+use crate::domain::invariants::{self, Invariant};
+use crate::domain::outcome::InputKind;
+use crate::domain::time::Span;
+use crate::engine::input::{ClickInput, ConsentInput};
+use crate::sim::faults::Fault;
+use crate::sim::model::{Entry, Model, What};
+use crate::sim::stage::{PURPOSES, Stage};
+use crate::sim::world::World;
+use seen::{Eye, Live};
+
+/// A reader drops a value past its end; Assent removes it within a minute where it runs.
+const REMOVED_WITHIN: Span = Span::MINUTE;
+
+/// The farthest that a run sets a clock back.
+const SET_BACK_MAX: Span = Span(290_000);
+
+pub fn check(
+    world: &World<'_>,
+    partition: i32,
+    parts: &[Part<'_>],
+    inputs: &Inputs<'_>,
+    stage: &Stage,
+    findings: &mut Findings,
+) {
+    let mut eye = Eye::new(stage);
+    let mut model = Model::new(&stage.rulebooks[0].0, world.terms.lease);
+    let mut is_exact = true;
+    for part in parts {
+        let batch = &part.batch;
+        let first = &stage.rulebooks[0].0;
+        if batch.rulebook_sha256 != first.sha256 {
+            model.rulebook = &stage.rulebooks[1].0;
+        }
+        is_exact &= batch.rulebook_sha256 == first.sha256 && batch.key_version == 1;
+        let held = world.witness.consents.get(&(part.transaction, partition));
+        let consent: Vec<ConsentInput<'_>> =
+            held.into_iter().flatten().filter_map(|it| inputs.consent_input(*it)).collect();
+        let clicks: Vec<ClickInput<'_>> =
+            inputs.clicks.range(batch.click_from..batch.click_to).map(|it| copy(&it.1.1)).collect();
+        let expected = model.step((batch.decided_at, batch.gate_open), &consent, &clicks);
+        let seen = match eye.see(part) {
+            Ok(seen) => seen,
+            Err((invariant, detail)) => return findings.add(invariant, partition, detail),
+        };
+        let view = if is_exact { whole } else { judged };
+        if let Some(detail) = differs(view, stage, part, inputs, (&expected, &seen)) {
+            let detail = format!("sequence {}: {detail}", batch.sequence);
+            return findings.add(Invariant::Consent, partition, detail);
+        }
+        check_live(world, partition, part, &eye, &model, findings);
+    }
+    check_end(world, partition, &eye, findings);
+}
+
+fn copy<'a>(input: &ClickInput<'a>) -> ClickInput<'a> {
+    ClickInput { offset: input.offset, payload: input.payload, click: input.click.clone() }
+}
+
+/// All that the audit says of an entry.
+fn whole(entry: &Entry) -> Option<Entry> {
+    Some(Entry { contextual: vec![], dead_letter: None, ..entry.clone() })
+}
+
+/// Once keys or rules have changed, the sweep, which the model does not know, says when a key is
+/// written; what becomes of an input, and how it is judged, stays exact.
+fn judged(entry: &Entry) -> Option<Entry> {
+    let is_input = matches!(entry.input, InputKind::Click | InputKind::Consent);
+    let bare = Entry { effects: vec![], subject: None, ..whole(entry)? };
+    is_input.then_some(bare)
+}
+
+/// The first difference between what the model says and what the audit does.
+fn differs(
+    view: fn(&Entry) -> Option<Entry>,
+    stage: &Stage,
+    part: &Part<'_>,
+    inputs: &Inputs<'_>,
+    (expected, seen): (&[Entry], &seen::Seen),
+) -> Option<String> {
+    let wanted = ordered(expected.iter().filter_map(view).collect());
+    let found = ordered(seen.entries.iter().filter_map(view).collect());
+    let count = wanted.len().max(found.len());
+    if let Some(at) = (0..count).find(|&at| wanted.get(at) != found.get(at)) {
+        let (wanted, found) = (wanted.get(at), found.get(at));
+        return Some(format!("the model says {wanted:?}, the audit {found:?}"));
+    }
+    let dead = |entry: &Entry| Some((entry.dead_letter?, entry.offset?));
+    let dead: Vec<_> = expected.iter().filter_map(dead).collect();
+    if dead != seen.dead_letters {
+        return Some(format!("dead letters {:?} instead of {dead:?}", seen.dead_letters));
+    }
+    let keys = &stage.keys[usize::from(part.batch.key_version) - 1];
+    let contextual = expected.iter().filter(|entry| !entry.contextual.is_empty());
+    let contextual: Vec<_> = contextual
+        .filter_map(|entry| {
+            let click = inputs.clicks.get(&entry.offset?)?.1.click.as_ref().ok()?;
+            let token = keys.session_token(click.session_id, click.occurred_at).text();
+            Some((token, entry.contextual.clone(), click.occurred_at))
+        })
+        .collect();
+    (contextual != seen.contextual).then(|| "contextual segments differ".to_owned())
+}
+
+/// Timers in the order of their subjects, an entry's effects in that of their purposes: the design
+/// leaves both open.
+fn ordered(mut entries: Vec<Entry>) -> Vec<Entry> {
+    for entry in &mut entries {
+        entry.effects.sort_by_key(|effect| effect.0);
+    }
+    let both_timers =
+        |one: &Entry, other: &Entry| [one, other].iter().all(|it| it.input == InputKind::Timer);
+    for run in entries.chunk_by_mut(both_timers) {
+        run.sort_by(|one, other| one.subject.cmp(&other.subject));
+    }
+    entries
+}
+
+/// After each transaction: nothing is live that the gate withholds, nothing outlives its lease.
+fn check_live(
+    world: &World<'_>,
+    partition: i32,
+    part: &Part<'_>,
+    eye: &Eye,
+    model: &Model<'_>,
+    findings: &mut Findings,
+) {
+    let now = part.batch.decided_at;
+    for ((place, _), Live { subject, assignment }) in &eye.live {
+        let purpose = model.rulebook.purposes.iter().find(|it| it.id == PURPOSES[*place]);
+        let Some(purpose) = purpose else { continue };
+        let mut standing = model.standing(subject);
+        standing.apply(&model.rulebook.purposes, &(now, What::Looked));
+        let verdict = standing.verdict(purpose, None, now);
+        let (decided_at, expires_at) = (assignment.decided_at, assignment.expires_at);
+        let violations = [
+            invariants::kept_only_while_allowed(verdict, true, false)
+                .filter(|_| !eye.is_outdated(assignment, model.rulebook)),
+            invariants::leased(decided_at, expires_at, world.terms.lease),
+        ];
+        for violation in violations.into_iter().flatten() {
+            let sequence = part.batch.sequence;
+            let detail = format!("{} after sequence {sequence}: {verdict:?}", violation.detail);
+            findings.add(violation.invariant, partition, detail);
+        }
+    }
+}
+
+/// At rest: nothing live is past its end, or under a key that is no longer emitted.
+fn check_end(world: &World<'_>, partition: i32, eye: &Eye, findings: &mut Findings) {
+    let set_back = world.faults.struck.contains_key(&Fault::ClockBack);
+    let behind = if set_back { SET_BACK_MAX } else { Span(0) };
+    let until = world.broker.now - REMOVED_WITHIN - behind;
+    let active = world.terms.keys as u8 + 1;
+    for ((_, pseudonym), live) in &eye.live {
+        if live.assignment.expires_at < until {
+            findings.add(Invariant::Leased, partition, "a live value long past its end");
+        }
+        if eye.version_of(pseudonym) != Some(active) {
+            findings.add(Invariant::Alive, partition, "a live key that a rotation left behind");
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! The simulated cluster: the log, the coordinators of transactions (version 1) and of the group.
+//!
+//! Transactions V1 have the hazard that the commit protocol must outlive: an `EndTxn` that arrives
+//! late ends whatever transaction of that producer and epoch is open by then.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::group::{Group, Ticket};
+use super::log::{Log, Record, Topic};
+use crate::domain::time::{Span, Timestamp};
+
+/// `transaction.timeout` (design, section 7).
+const TRANSACTION_TIMEOUT: Span = Span(10_000);
+
+/// What a broker refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// Another producer has this transactional.id by now, or the coordinator ended the transaction.
+    Fenced,
+    /// The group does not know this member with this generation.
+    Evicted,
+    /// No such transaction.
+    Invalid,
+}
+
+/// The group's offset of a partition and its metadata.
+pub type Committed = (i64, i64);
+
+#[derive(Default)]
+struct Producer {
+    epoch: u32,
+    transaction: Option<Transaction>,
+    /// How the last one ended: asking for the same again is answered.
+    ended: Option<bool>,
+}
+
+struct Transaction {
+    id: usize,
+    began_at: Timestamp,
+    offsets: BTreeMap<i32, Committed>,
+}
+
+/// A request that is still on its way.
+struct Late {
+    due: Timestamp,
+    name: u8,
+    epoch: u32,
+    commit: bool,
+}
+
+pub struct Broker {
+    pub now: Timestamp,
+    pub log: Log,
+    pub group: Group,
+    producers: BTreeMap<u8, Producer>,
+    committed: BTreeMap<i32, Committed>,
+    late: Vec<Late>,
+    /// Late requests that met a transaction, and that were refused.
+    pub late_met: u64,
+    pub late_fenced: u64,
+    /// Which partitions' offsets each transaction sent, and when it committed.
+    pub commits: BTreeMap<usize, BTreeSet<i32>>,
+}
+
+impl Broker {
+    pub fn new(now: Timestamp, partitions: i32) -> Self {
+        Self {
+            now,
+            log: Log::default(),
+            group: Group::new(partitions),
+            producers: BTreeMap::new(),
+            committed: BTreeMap::new(),
+            late: Vec::new(),
+            late_met: 0,
+            late_fenced: 0,
+            commits: BTreeMap::new(),
+        }
+    }
+
+    /// Time goes on: sessions and transactions run out, what was on its way arrives.
+    pub fn tick(&mut self, now: Timestamp) {
+        self.now = now;
+        self.group.expire(now);
+        let (due, later) = std::mem::take(&mut self.late).into_iter().partition(|it| it.due <= now);
+        self.late = later;
+        for Late { name, epoch, commit, .. } in due {
+            let has_open = self.producers.get(&name).is_some_and(|it| it.transaction.is_some());
+            match self.end(name, epoch, commit) {
+                Ok(()) if has_open => self.late_met += 1,
+                Ok(()) => {}
+                Err(_) => self.late_fenced += 1,
+            }
+        }
+        for producer in self.producers.values_mut() {
+            let over = |it: &mut Transaction| now - it.began_at >= TRANSACTION_TIMEOUT;
+            if let Some(transaction) = producer.transaction.take_if(over) {
+                self.log.end(transaction.id, false, now);
+                producer.epoch += 1;
+            }
+        }
+    }
+
+    /// InitTransactions: what a predecessor left open is aborted, and its epoch is over.
+    pub fn init(&mut self, name: u8) -> u32 {
+        let producer = self.producers.entry(name).or_default();
+        if let Some(transaction) = producer.transaction.take() {
+            self.log.end(transaction.id, false, self.now);
+        }
+        producer.epoch += 1;
+        producer.ended = None;
+        producer.epoch
+    }
+
+    fn open(&mut self, name: u8, epoch: u32) -> Result<&mut Transaction, Refused> {
+        let producer = self.producers.get_mut(&name).ok_or(Refused::Fenced)?;
+        if producer.epoch != epoch {
+            return Err(Refused::Fenced);
+        }
+        let log = &mut self.log;
+        let began_at = self.now;
+        producer.ended = None;
+        Ok(producer.transaction.get_or_insert_with(|| Transaction {
+            id: log.begin(),
+            began_at,
+            offsets: BTreeMap::new(),
+        }))
+    }
+
+    /// Returns the transaction that the record is part of.
+    pub fn produce(
+        &mut self,
+        name: u8,
+        epoch: u32,
+        place: (Topic, i32),
+        record: Record,
+    ) -> Result<usize, Refused> {
+        let transaction = self.open(name, epoch)?.id;
+        self.log.append(place, record, self.now, Some(transaction));
+        Ok(transaction)
+    }
+
+    pub fn send_offsets(
+        &mut self,
+        name: u8,
+        epoch: u32,
+        offsets: BTreeMap<i32, Committed>,
+        ticket: Ticket,
+    ) -> Result<(), Refused> {
+        let accepted = self.group.accepts(ticket);
+        let transaction = self.open(name, epoch)?;
+        if !accepted {
+            return Err(Refused::Evicted);
+        }
+        transaction.offsets.extend(offsets);
+        Ok(())
+    }
+
+    /// EndTxn.
+    pub fn end(&mut self, name: u8, epoch: u32, commit: bool) -> Result<(), Refused> {
+        let producer = self.producers.get_mut(&name).ok_or(Refused::Fenced)?;
+        if producer.epoch != epoch {
+            return Err(Refused::Fenced);
+        }
+        let Some(transaction) = producer.transaction.take() else {
+            return if producer.ended == Some(commit) { Ok(()) } else { Err(Refused::Invalid) };
+        };
+        producer.ended = Some(commit);
+        self.log.end(transaction.id, commit, self.now);
+        if commit {
+            self.commits.insert(transaction.id, transaction.offsets.keys().copied().collect());
+            self.committed.extend(transaction.offsets);
+        }
+        Ok(())
+    }
+
+    /// The same, but it arrives later.
+    pub fn end_later(&mut self, name: u8, epoch: u32, commit: bool, delay: Span) {
+        self.late.push(Late { due: self.now + delay, name, epoch, commit });
+    }
+
+    /// The group's offsets; `None` while a transaction that sent some for one of these is open.
+    pub fn committed(&self, partitions: &[i32]) -> Option<BTreeMap<i32, Committed>> {
+        let pending = |it: &Producer| {
+            let offsets = it.transaction.as_ref().map(|transaction| &transaction.offsets);
+            offsets.is_some_and(|offsets| partitions.iter().any(|it| offsets.contains_key(it)))
+        };
+        if self.producers.values().any(pending) {
+            return None;
+        }
+        let found = partitions.iter().filter_map(|it| Some((*it, *self.committed.get(it)?)));
+        Some(found.collect())
+    }
+}

@@ -1,0 +1,295 @@
+//! Batches, and the actions of the commit protocol, each with whatever a fault makes of it.
+
+use std::collections::BTreeMap;
+
+use super::{Around, Instance, publish};
+use crate::domain::time::Span;
+use crate::engine::commit::{Action, Ending, Event, Fault as Consequence};
+use crate::sim::broker::Refused;
+use crate::sim::faults::Fault;
+use crate::task::Wish;
+use crate::task::batch::{Batch, Found, Part};
+use crate::task::crash::point_after;
+
+impl From<Refused> for Consequence {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Evicted => Self::Evicted,
+            Refused::Fenced | Refused::Invalid => Self::Replace,
+        }
+    }
+}
+
+impl Instance {
+    /// Runs a transaction where one is due, or goes on with one that is in hand. Did anything happen?
+    pub(super) fn commit_what_is_due(&mut self, everything: bool, around: &mut Around<'_>) -> bool {
+        if around.broker.now < self.not_before {
+            return false;
+        }
+        if self.in_hand.is_some() || (!self.tasks.is_empty() && !self.protocol.is_ready()) {
+            let action = self.protocol.on(Event::Resume);
+            self.follow(action, around);
+            return true;
+        }
+        if self.tasks.is_empty() || !self.is_due(everything, around) {
+            return false;
+        }
+        self.advance();
+        let batch = self.decide(around);
+        self.committed_at = around.broker.now;
+        let moves = batch.parts.values().any(|part| part.cut.ids > 0);
+        if self.crashes_at("after_decide", around)
+            || (moves && self.crashes_at("during_sweep", around))
+            || batch.parts.is_empty()
+        {
+            return false;
+        }
+        self.in_hand = Some(batch);
+        let action = self.protocol.on(Event::Start);
+        self.follow(action, around);
+        true
+    }
+
+    fn is_due(&self, everything: bool, around: &Around<'_>) -> bool {
+        let now = self.moment(around);
+        let wish = self.tasks.values().map(|task| task.wish(&around.terms.bounds, now)).max();
+        match wish {
+            None | Some(Wish::Nothing) => false,
+            Some(Wish::AtOnce) => true,
+            Some(Wish::Regular) => {
+                everything || around.broker.now - self.committed_at >= around.terms.commit_interval
+            }
+        }
+    }
+
+    fn decide(&mut self, around: &mut Around<'_>) -> Batch {
+        let (now, bounds) = (self.moment(around), &around.terms.bounds);
+        self.decided_at = around.broker.now;
+        let mut batch = Batch::default();
+        for (&partition, task) in &mut self.tasks {
+            if task.wish(bounds, now) == Wish::Nothing {
+                continue;
+            }
+            let cut = task.cut(bounds, now);
+            let sequence_before = task.engine.positions().map(|it| it.next_sequence);
+            let output = task.decide(&cut, &self.click_reader, now.wall);
+            let found = &output.violations;
+            let all = found.mended.iter().chain(&found.broken);
+            around.witness.violations.extend(all.map(|it| (partition, it.clone())));
+            if output.is_broken() {
+                task.hold_back(now);
+                continue;
+            }
+            if output.outputs.is_empty() {
+                task.confirm(&cut, now);
+                continue;
+            }
+            batch.parts.insert(partition, Part { cut, output, sequence_before });
+        }
+        batch
+    }
+
+    /// What the protocol says next: to rest, that the batch is over, or to act in the next turn.
+    pub(super) fn follow(&mut self, action: Action, around: &mut Around<'_>) {
+        match action {
+            Action::Rest => {}
+            Action::Conclude(ending) => self.conclude(ending, around),
+            _ => {
+                self.action = Some(action);
+                return;
+            }
+        }
+        self.not_before = around.broker.now + self.protocol.pause();
+    }
+
+    fn conclude(&mut self, ending: Ending, around: &mut Around<'_>) {
+        let now = self.moment(around);
+        let batch = self.in_hand.take().unwrap_or_default();
+        match ending {
+            Ending::Committed => {
+                around.witness.committed += 1;
+                for (partition, part) in &batch.parts {
+                    if let Some(task) = self.tasks.get_mut(partition) {
+                        task.confirm(&part.cut, now);
+                    }
+                }
+            }
+            Ending::RolledBack => {
+                around.witness.rolled_back += 1;
+                for partition in batch.parts.keys() {
+                    if let Some(task) = self.tasks.get_mut(partition) {
+                        task.rollback();
+                    }
+                }
+            }
+            Ending::Surrendered => {
+                around.witness.surrendered += 1;
+                self.rejoin(around);
+            }
+        }
+    }
+
+    /// One action; what came of it goes to the protocol.
+    pub(super) fn perform(&mut self, action: Action, around: &mut Around<'_>) {
+        let half_way = point_after(action).filter(|it| around.faults.is_armed(it));
+        if action == Action::Produce
+            && let Some(point) = half_way
+            && around.random.chance(50)
+        {
+            let _ = self.produce(around, true);
+            self.crashes_at(point, around);
+            return;
+        }
+        let result = self.attempt(action, around);
+        let event = match result {
+            Ok(event) => {
+                if point_after(action).is_some_and(|point| self.crashes_at(point, around)) {
+                    return;
+                }
+                event
+            }
+            Err(consequence) => Event::Failed(consequence),
+        };
+        let next = self.protocol.on(event);
+        self.follow(next, around);
+    }
+
+    fn attempt(&mut self, action: Action, around: &mut Around<'_>) -> Result<Event, Consequence> {
+        let now = around.broker.now;
+        let strike = around.faults.strike_call(now, |fault| fits(fault, action));
+        if around.is_away() || strike == Some(Fault::LostRequest) {
+            return Err(self.time_out(action, around));
+        }
+        match strike {
+            Some(Fault::Refusal) => return Err(Consequence::Abortable),
+            Some(Fault::TornBatch) => {
+                self.produce(around, true)?;
+                return Err(Consequence::Abortable);
+            }
+            Some(Fault::LateEnd) => {
+                let delay = Span(around.random.between(50, 9_000));
+                let epoch = self.epoch.ok_or(Consequence::Replace)?;
+                around.broker.end_later(self.name, epoch, action == Action::Commit, delay);
+                return Err(self.time_out(action, around));
+            }
+            _ => {}
+        }
+        let event = self.call(action, around)?;
+        if strike == Some(Fault::LostAnswer) {
+            self.epoch = self.epoch.filter(|_| action != Action::Initialize);
+            return Err(self.time_out(action, around));
+        }
+        Ok(event)
+    }
+
+    /// A call that was not answered in its time. Deliveries that ran out of time can be aborted.
+    fn time_out(&mut self, action: Action, around: &mut Around<'_>) -> Consequence {
+        let took = Span(around.random.between(100, 3_000));
+        self.waits_until = around.broker.now + took;
+        if action == Action::Produce { Consequence::Abortable } else { Consequence::Replace }
+    }
+
+    fn call(&mut self, action: Action, around: &mut Around<'_>) -> Result<Event, Consequence> {
+        match action {
+            Action::Initialize => self.epoch = Some(around.broker.init(self.name)),
+            Action::Produce => self.produce(around, false)?,
+            Action::SendOffsets => self.send_offsets(around)?,
+            Action::Commit => self.end(true, around)?,
+            Action::Abort => self.end(false, around)?,
+            Action::ReadBack => return Ok(Event::Landed(self.read_back(around)?)),
+            Action::Begin | Action::Rest | Action::Conclude(_) => {}
+        }
+        Ok(Event::Done)
+    }
+
+    fn end(&self, commit: bool, around: &mut Around<'_>) -> Result<(), Consequence> {
+        let epoch = self.epoch.ok_or(Consequence::Replace)?;
+        match around.broker.end(self.name, epoch, commit) {
+            // The client does not ask for the end of a transaction that sent nothing.
+            Err(Refused::Invalid) if !commit => Ok(()),
+            answer => answer.map_err(Consequence::from),
+        }
+    }
+
+    /// All records of the batch, or some.
+    fn produce(&self, around: &mut Around<'_>, torn: bool) -> Result<(), Consequence> {
+        let epoch = self.epoch.ok_or(Consequence::Replace)?;
+        let Some(batch) = &self.in_hand else { return Ok(()) };
+        let all: usize = batch.parts.values().map(|part| part.output.outputs.len()).sum();
+        let mut left = if torn { around.random.index(all) } else { all };
+        for (&partition, part) in &batch.parts {
+            for output in part.output.outputs.iter().take(left) {
+                let (place, record) = publish::record(partition, &part.output.purposes, output);
+                let produced = around.broker.produce(self.name, epoch, place, record);
+                let transaction = produced.map_err(Consequence::from)?;
+                around.witness.decided_at.insert(transaction, self.decided_at);
+                self.witness_consents(transaction, partition, &mut around.witness.consents);
+            }
+            left = left.saturating_sub(part.output.outputs.len());
+        }
+        Ok(())
+    }
+
+    /// Which consent records the batch holds.
+    fn witness_consents(
+        &self,
+        transaction: usize,
+        partition: i32,
+        consents: &mut BTreeMap<(usize, i32), Vec<i64>>,
+    ) {
+        let part = self.in_hand.as_ref().and_then(|batch| batch.parts.get(&partition));
+        if let (Some(part), Some(task)) = (part, self.tasks.get(&partition)) {
+            consents.entry((transaction, partition)).or_insert_with(|| {
+                task.consents().iter().take(part.cut.consents).map(|held| held.offset).collect()
+            });
+        }
+    }
+
+    fn send_offsets(&self, around: &mut Around<'_>) -> Result<(), Consequence> {
+        let epoch = self.epoch.ok_or(Consequence::Replace)?;
+        let ticket = self.ticket.ok_or(Consequence::Evicted)?;
+        let Some(batch) = &self.in_hand else { return Ok(()) };
+        let offset = |part: &Part| (part.output.next_click, part.output.next_sequence);
+        let offsets = batch.parts.iter().map(|(&partition, part)| (partition, offset(part)));
+        let sent = around.broker.send_offsets(self.name, epoch, offsets.collect(), ticket);
+        sent.map_err(Consequence::from)
+    }
+
+    /// Did the batch land? The group is asked, and the state where the group knows nothing.
+    fn read_back(&self, around: &Around<'_>) -> Result<bool, Consequence> {
+        let Some(batch) = &self.in_hand else { return Ok(false) };
+        let partitions: Vec<i32> = batch.parts.keys().copied().collect();
+        let committed = around.broker.committed(&partitions).ok_or(Consequence::Replace)?;
+        let mut found: Found = committed.iter().map(|(&at, &it)| (at, Some(it))).collect();
+        if found.len() < partitions.len() {
+            found = self.positions_of_state(&partitions, around)?;
+        }
+        batch.landed(&found)
+    }
+
+    fn positions_of_state(
+        &self,
+        partitions: &[i32],
+        around: &Around<'_>,
+    ) -> Result<Found, Consequence> {
+        let position = |&partition: &i32| {
+            let engine =
+                self.restore(partition, around.broker).map_err(|_| Consequence::Replace)?;
+            let at = engine.positions().map(|it| (it.next_click, it.next_sequence));
+            Ok((partition, at))
+        };
+        partitions.iter().map(position).collect::<Result<BTreeMap<_, _>, _>>()
+    }
+}
+
+/// Which calls a fault can strike.
+fn fits(fault: Fault, action: Action) -> bool {
+    match fault {
+        Fault::LostRequest => !matches!(action, Action::Begin | Action::ReadBack),
+        Fault::LostAnswer => matches!(action, Action::SendOffsets | Action::Commit | Action::Abort),
+        Fault::LateEnd => matches!(action, Action::Commit | Action::Abort),
+        Fault::Refusal => matches!(action, Action::SendOffsets | Action::Commit),
+        Fault::TornBatch => action == Action::Produce,
+        _ => false,
+    }
+}

@@ -1,0 +1,157 @@
+//! Taking partitions up, in the order of the design's section 7: the producer first, the group's
+//! offsets, then the state to its end; the two must say the same.
+
+use std::collections::BTreeMap;
+
+use super::{Around, Instance};
+use crate::domain::time::Span;
+use crate::engine::commit::Event;
+use crate::engine::{Partition, Refusal, Restore};
+use crate::sim::broker::{Broker, Committed};
+use crate::sim::log::Topic;
+use crate::task::{Offsets, Task};
+
+/// As the worker's: between two tries.
+const RETRY: Span = Span(500);
+
+/// Partitions that the group gave, not restored yet.
+pub struct TakingUp {
+    partitions: Vec<i32>,
+    committed: Option<BTreeMap<i32, Committed>>,
+}
+
+impl TakingUp {
+    pub fn of(partitions: Vec<i32>) -> Self {
+        Self { partitions, committed: None }
+    }
+}
+
+/// Why a state could not be restored.
+pub enum Trouble {
+    Again,
+    Refused(Refusal),
+    Damaged(String),
+}
+
+impl Instance {
+    /// One step of it a turn.
+    pub(super) fn take_up(&mut self, around: &mut Around<'_>) {
+        let now = around.broker.now;
+        if !self.protocol.is_ready() {
+            if now >= self.not_before {
+                let action = self.protocol.on(Event::Resume);
+                self.follow(action, around);
+            }
+            return;
+        }
+        let Some(taking_up) = &mut self.taking_up else { return };
+        if around.faults.is_in_force(crate::sim::faults::Fault::BrokerAway, now) {
+            return;
+        }
+        if taking_up.committed.is_none() {
+            taking_up.committed = around.broker.committed(&taking_up.partitions);
+            if taking_up.committed.is_none() {
+                self.waits_until = now + RETRY;
+            }
+            return;
+        }
+        if self.crashes_at("during_restore", around) {
+            return;
+        }
+        match self.restored(around) {
+            Ok(tasks) => {
+                if self.crashes_at("after_restore", around) {
+                    return;
+                }
+                self.taking_up = None;
+                let starts = |which: fn(Offsets) -> i64| -> BTreeMap<i32, i64> {
+                    let each = tasks.iter();
+                    each.map(|(&partition, task)| (partition, which(task.received()))).collect()
+                };
+                self.clicks_at = starts(|offsets| offsets.click);
+                self.consent_at = starts(|offsets| offsets.consent);
+                self.tasks = tasks;
+                self.wants_sweep = true;
+            }
+            Err(trouble) => self.outlast(trouble, around),
+        }
+    }
+
+    /// What a person would do, or wait.
+    fn outlast(&mut self, trouble: Trouble, around: &mut Around<'_>) {
+        let now = around.broker.now;
+        match trouble {
+            Trouble::Again => {
+                if let Some(taking_up) = &mut self.taking_up {
+                    taking_up.committed = None;
+                }
+                self.waits_until = now + RETRY;
+            }
+            // The keyset file is on its way.
+            Trouble::Refused(Refusal::KeyMissing { .. }) => {
+                self.keys = if now >= self.keys_arrive_at { around.terms.keys } else { self.keys };
+                let rulebook = around.stage.rulebooks.iter();
+                let place =
+                    rulebook.clone().position(|(it, _)| it.sha256 == self.setup.rulebook.sha256);
+                self.setup =
+                    super::setup(around.stage, around.terms, place.unwrap_or(0), self.keys);
+                self.waits_until = now + Span(2_000);
+            }
+            // A rolling restart brings the new rulebook.
+            Trouble::Refused(Refusal::RulebookLeft { .. }) => self.crash(around),
+            Trouble::Refused(refusal) => {
+                around.witness.stops.push(refusal.to_string());
+                self.kill(around.stage, around.terms, crate::domain::time::Timestamp::MAX);
+            }
+            Trouble::Damaged(detail) => {
+                around.witness.stops.push(detail);
+                self.kill(around.stage, around.terms, crate::domain::time::Timestamp::MAX);
+            }
+        }
+    }
+
+    fn restored(&self, around: &Around<'_>) -> Result<BTreeMap<i32, Task>, Trouble> {
+        let Some(TakingUp { partitions, committed: Some(committed) }) = &self.taking_up else {
+            return Err(Trouble::Again);
+        };
+        let now = self.moment(around);
+        let mut tasks = BTreeMap::new();
+        for &partition in partitions {
+            let mut engine = self.restore(partition, around.broker)?;
+            let group = committed.get(&partition).copied();
+            let state = engine.positions().map(|it| (it.next_click, it.next_sequence));
+            if group != state {
+                return Err(Trouble::Damaged(format!(
+                    "partition {partition}: the group says {group:?}, the state {state:?}"
+                )));
+            }
+            let start = match engine.positions() {
+                Some(at) => Offsets { click: at.next_click, consent: at.next_consent },
+                None => {
+                    engine.start_at(0, 0);
+                    Offsets { click: 0, consent: 0 }
+                }
+            };
+            tasks.insert(partition, Task::new(partition, engine, start, now));
+        }
+        Ok(tasks)
+    }
+
+    /// Reads a partition's state up to the high watermark: the last stable offset is not enough.
+    pub(super) fn restore(&self, partition: i32, broker: &Broker) -> Result<Partition, Trouble> {
+        let end = broker.log.high_watermark(Topic::State, partition);
+        let (offsets, next) = broker.log.fetch(Topic::State, partition, 0, usize::MAX);
+        if next < end {
+            return Err(Trouble::Again);
+        }
+        let mut restore = Restore::new(partition);
+        for offset in offsets {
+            let record = &broker.log.get(Topic::State, partition)[offset as usize].record;
+            let key = record.key.as_deref().unwrap_or_default();
+            restore
+                .apply(key, record.value.as_deref())
+                .map_err(|error| Trouble::Damaged(format!("partition {partition}: {error}")))?;
+        }
+        restore.finish(std::sync::Arc::clone(&self.setup)).map_err(Trouble::Refused)
+    }
+}
