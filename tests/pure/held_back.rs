@@ -101,7 +101,7 @@ fn reader() -> ClickReader {
 fn nothing_is_decided_for_ten_seconds_then_the_same_again() {
     let mut task = with_click();
     assert_eq!(task.wish(&bounds(), at(1)), Wish::Regular);
-    let cut = task.cut(&bounds(), at(1));
+    let cut = task.cut(&bounds(), at(1), usize::MAX);
     let first = task.decide(&cut, &reader(), at(1).wall);
     assert_eq!((cut.clicks, first.is_broken(), first.outputs.is_empty()), (1, false, false));
     task.hold_back(at(1));
@@ -134,7 +134,7 @@ fn a_sign_grows_old_by_the_monotonic_clock_too() {
     let arrival = Arrival { appended: at(40).wall, received: at(40).uptime };
     let reading = ConsentReading::Heartbeat { source: Some("cmp".to_owned()) };
     task.receive_consent(HeldConsent::new(0, arrival, &beat, reading));
-    let cut = task.cut(&bounds(), at(40));
+    let cut = task.cut(&bounds(), at(40), usize::MAX);
     let output = task.decide(&cut, &reader(), at(40).wall);
     assert!(!output.is_broken());
     task.confirm(&cut, at(40));
