@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Crowd, accounted_in, recovered};
+use super::{Crowd, accounted_in, decided, recovered};
 use crate::contract::{PURPOSES, plan};
 use crate::support::{Plan, Service, Shop, TopicPlan, wait_until};
 use crate::told::Inputs;
@@ -33,7 +33,7 @@ fn what_is_deleted_or_compacted_while_it_is_down_is_not_missed() {
         crowd.turns(&shop, 8);
         std::thread::sleep(Duration::from_millis(600)); // the next record begins a segment
     }
-    recovered(&shop, "nothing");
+    decided(&shop);
     service.stop();
     let decided = Inputs::of(&shop);
     let state = shop.committed("assent-state").len();

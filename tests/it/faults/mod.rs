@@ -38,9 +38,14 @@ const ALLOWANCES: [&str; 3] = ["OPT_IN", "GUARDIAN_OPT_IN", "NOT_OPTED_OUT"];
 /// Passers-by whom nobody knows: enough for one in each of a few partitions.
 const PASSERS_BY: usize = 24;
 
-/// Passers-by click; waits until they and everything before are committed, and says, past libtest's
-/// capture, how long after the end of a fault that was.
-fn recovered(shop: &Shop<'_>, fault: &str) -> Duration {
+/// As [`decided`]; says, past libtest's capture, how long after the end of a fault that was.
+fn recovered(shop: &Shop<'_>, fault: &str) {
+    let took = decided(shop);
+    let _ = writeln!(std::io::stderr(), "recovery: {fault}: {} ms", took.as_millis());
+}
+
+/// Passers-by click; waits until they and everything before are committed.
+fn decided(shop: &Shop<'_>) -> Duration {
     let (topic, began) = (shop.topic("clickstream"), Instant::now());
     let clicks = (0..PASSERS_BY).map(|it| shop.click(&view(&format!("passer-by-{it}"))));
     let mut ends = BTreeMap::new();
@@ -51,9 +56,7 @@ fn recovered(shop: &Shop<'_>, fault: &str) -> Duration {
         let committed = shop.kafka.committed_offsets(shop.group_id(), &topic, shop.partitions);
         ends.iter().all(|(it, end)| committed.get(it).is_some_and(|at| at >= end)).then_some(())
     });
-    let took = began.elapsed();
-    let _ = writeln!(std::io::stderr(), "recovery: {fault}: {} ms", took.as_millis());
-    took
+    began.elapsed()
 }
 
 /// Everything that was sent has its effect once and as the reference model says, no opt-out was

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Crowd, accounted, during, in_sync, recovered, verified};
+use super::{Crowd, accounted, decided, during, in_sync, recovered, verified};
 use crate::contract::{PURPOSES, plan};
 use crate::support::{Service, Shop, consent, latest, view, wait_until};
 
@@ -20,7 +20,7 @@ fn records_that_a_topic_refuses_for_a_while_are_written_later() {
     service.await_ready();
     let mut crowd = Crowd::new();
     crowd.turns(&shop, 5);
-    recovered(&shop, "nothing");
+    decided(&shop);
     during(&mut crowd, &shop, || {
         for topic in ["segmentation-audit", "segments.offers", "assent-state"] {
             let mut plans = shop.topic_plans(&PURPOSES);
@@ -48,7 +48,7 @@ fn misrouted_consent_that_is_refused_for_a_while_is_sent_on_later() {
     let (home, _) = kafka.produce([says(1, "GRANTED")])[0];
     kafka.produce([shop.click(&view("kim"))]);
     let service = Service::start(&shop, "a");
-    recovered(&shop, "nothing");
+    decided(&shop);
     let live = || latest(&shop.committed("segments.offers")).len();
     assert_eq!(live(), 1);
     service.stop();
