@@ -15,6 +15,7 @@ use super::Shared;
 use super::assignment::{self, Trouble};
 use super::keys::Sweep;
 use super::receive::Ended;
+use super::receive::FORWARD;
 use super::report::{REPORT_EVERY, Report};
 use super::transaction::Transactor;
 use crate::engine::commit::Event;
@@ -60,12 +61,16 @@ pub struct Worker {
     /// Batches decided: which partition comes first.
     pub(super) turns: usize,
     pub(super) asked_at: Instant,
-    /// When a broker last said where consent ends, or the probe was made.
-    pub(super) answered_at: Instant,
+    /// Questions in a row that nobody answered.
+    pub(super) unanswered: u32,
     /// Clicks are polled one at a time until then: memory is full.
     pub(super) trickle_until: Instant,
     /// What ended the receiving beside a commit, to be followed up.
     pub(super) met_in_commit: Option<Ended>,
+    /// Misrouted consent waits to be sent on until then.
+    pub(super) forward_again_at: Option<Instant>,
+    /// How long the next try of it may take.
+    pub(super) forward_for: Duration,
     pub(super) report: Report,
     /// Of the set-up that the tasks have.
     pub(super) generation: u64,
@@ -99,8 +104,10 @@ impl Worker {
             committed_at: now,
             turns: 0,
             asked_at: now,
-            answered_at: now,
+            unanswered: 0,
             trickle_until: now,
+            forward_again_at: None,
+            forward_for: FORWARD,
             met_in_commit: None,
             report: Report::of(number),
             generation: 0,
