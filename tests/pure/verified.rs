@@ -63,7 +63,7 @@ fn engine(history: &History) -> Engine {
         segment_partitions: ids.into_iter().map(|id| (id, 1)).collect(),
         sources: vec!["cmp".to_owned()],
     });
-    let mut engine = Restore::new(0).finish(setup).ok().expect("a fresh partition");
+    let mut engine = Restore::new(0).finish(setup).expect("a fresh partition");
     engine.start_at(7, 3);
     engine
 }
@@ -80,7 +80,7 @@ fn consent_record(consent: &Consent) -> Record {
         Body::Erasure | Body::Heartbeat => None,
     };
     let (offset, timestamp) = (consent.offset, consent.append_time);
-    Record { offset, timestamp, key: Some(key.into()), value, headers: Vec::new() }
+    Record { offset, timestamp, key: Some(key.into()), value, ..Record::default() }
 }
 
 fn click_record(offset: i64, click: Option<assent::domain::event::Click<'static>>) -> Record {
@@ -112,7 +112,7 @@ fn lived(history: &History) -> Logs {
         let clicks: Vec<Record> = clicks.collect();
         engine.begin(batch.wall, batch.gate_open);
         for record in &consent {
-            let reading = readers.read_consent(0, record);
+            let reading = readers.read_consent(0, record, &record.known);
             engine.consent(&ConsentInput {
                 offset: record.offset,
                 append_time: record.timestamp,
@@ -279,7 +279,9 @@ fn verify(history: &History, logs: &Logs) -> Vec<Violation> {
             tombstones_kept: Span(30 * Span::DAY.0),
         });
         let records = logs.segments.get(&at).map_or(&[][..], Vec::as_slice);
-        records.iter().for_each(|record| segment.record(record, &mut findings));
+        for record in records {
+            segment.record(record, &mut findings);
+        }
         let of_it = rows.iter().filter(|row| row.0 == at);
         for (_, pseudonym, row) in of_it.filter(|row| row.1 != UNPLACED) {
             segment.row(*pseudonym, *row);
