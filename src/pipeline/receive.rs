@@ -42,7 +42,7 @@ impl Worker {
     /// Takes what has arrived; was there anything?
     pub(super) fn receive(&mut self) -> Result<bool> {
         if let Some(ended) = self.met_in_commit.take() {
-            self.follow_up(ended)?;
+            self.follow_up(&ended)?;
         }
         let (consents, ended) = self.receive_consent();
         if consents > 0 {
@@ -52,11 +52,11 @@ impl Worker {
             Ended::Drained | Ended::Full => self.receive_clicks(),
             _ => (0, ended),
         };
-        self.follow_up(click_ended)?;
+        self.follow_up(&click_ended)?;
         Ok(consents + clicks > 0)
     }
 
-    fn follow_up(&mut self, ended: Ended) -> Result<()> {
+    fn follow_up(&mut self, ended: &Ended) -> Result<()> {
         match ended {
             Ended::OutOfRange => self.stop_for_loss(),
             Ended::Gone => self.rejoin(),
