@@ -10,7 +10,7 @@ use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{BorrowedMessage, Headers};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
 
 use super::client::reader_config;
 use super::context::Logged;
@@ -18,6 +18,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::domain::time::Timestamp;
 use crate::failure::{Failure, Result};
+use crate::registry::Reading;
 use crate::verify::Record;
 
 /// How long one answer of a broker may take.
@@ -97,7 +98,7 @@ impl<'a> Ends<'a> {
             question.add_partition_offset(topic, partition, Offset::Offset(time.0))?;
             self.committed.offsets_for_times(question, ANSWER)
         })?;
-        let offset = answer.elements().first().map(|element| element.offset());
+        let offset = answer.elements().first().map(TopicPartitionListElem::offset);
         Ok(match offset {
             Some(Offset::Offset(offset)) => Some(offset),
             _ => None,
@@ -130,6 +131,7 @@ pub struct Scan {
     at: i64,
     /// Read, and at or past what was asked for.
     ahead: VecDeque<Record>,
+    schemas: Reading,
     /// Records handed over.
     pub records: u64,
 }
@@ -157,11 +159,12 @@ impl Scan {
             consumer.assign(&assignment).map_err(failed)?;
         }
         let (topic, ahead) = (topic.to_owned(), VecDeque::new());
-        Ok(Self { consumer, topic, partition, to, at: from, ahead, records: 0 })
+        let schemas = Reading::open(config)?;
+        Ok(Self { consumer, topic, partition, to, at: from, ahead, schemas, records: 0 })
     }
 
     /// The next record below the end; `None`: it is reached.
-    pub fn next(&mut self) -> Result<Option<Record>> {
+    pub fn next_record(&mut self) -> Result<Option<Record>> {
         self.next_below(self.to)
     }
 
@@ -200,7 +203,8 @@ impl Scan {
             match self.consumer.poll(Duration::ZERO) {
                 Some(Ok(message)) => {
                     self.at = message.offset() + 1;
-                    self.ahead.push_back(record(&message));
+                    let known = self.schemas.knowing(message.payload())?;
+                    self.ahead.push_back(Record { known, ..record(&message) });
                     return Ok(());
                 }
                 Some(Err(error)) => trouble = Some(error),
@@ -225,7 +229,7 @@ impl Scan {
     fn position(&self) -> Result<i64> {
         let failed = |error: KafkaError| read_failed(&self.topic, self.partition, &error);
         let positions = self.consumer.position().map_err(failed)?;
-        Ok(match positions.elements().first().map(|element| element.offset()) {
+        Ok(match positions.elements().first().map(TopicPartitionListElem::offset) {
             Some(Offset::Offset(at)) => at,
             _ => self.at,
         })
@@ -245,6 +249,7 @@ fn record(message: &BorrowedMessage<'_>) -> Record {
         key: message.key().map(<[u8]>::to_vec),
         value: message.payload().map(<[u8]>::to_vec),
         headers,
+        ..Record::default()
     }
 }
 

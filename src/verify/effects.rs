@@ -21,7 +21,8 @@ impl Partition<'_> {
     ) {
         let Some(record) = record else { return self.consent_compacted(entry) };
         let place = (self.setup.consent, self.number, record.offset);
-        let reading = self.setup.readers.read_consent(self.number, record);
+        let known = self.known_then(entry, record, sitting);
+        let reading = self.setup.readers.read_consent(self.number, record, &known);
         let key = record.key.as_deref().unwrap_or_default();
         let subject = self.subjects.by_key(key);
         let of_somebody = matches!(
@@ -114,7 +115,7 @@ impl Partition<'_> {
         let standing = &self.subjects.at(subject).standing;
         let now = sitting.batch.decided_at;
         let own = |terms| standing.verdict(terms, None, now).filter(|_| standing.is_sure());
-        let wrong = disagreements(entry, sitting, |terms| own(terms));
+        let wrong = disagreements(entry, sitting, own);
         if let Some(detail) = wrong {
             findings.violation(Invariant::Consent, place, detail);
         }
@@ -161,13 +162,13 @@ impl Partition<'_> {
                 let digest = *hash.first_chunk().expect("32 bytes begin with 16");
                 Written::Assigned(digest)
             }
-            Change::Removed(reason) => match reason_number(reason) {
-                Some(number) => Written::Removed(number),
-                None => {
+            Change::Removed(reason) => {
+                let Some(number) = reason_number(reason) else {
                     let detail = "a tombstone's reason that the contract does not have";
                     return findings.violation(Invariant::Pseudonymous, place, detail);
-                }
-            },
+                };
+                Written::Removed(number)
+            }
         };
         let is_assignment = matches!(written, Written::Assigned(_));
         if is_assignment && !sitting.batch.gate_open {

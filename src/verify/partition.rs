@@ -12,7 +12,7 @@ use super::standing::{Kept, Mark, Standing, Terms};
 use super::subjects::{Place, Subject, Subjects};
 use super::{Horizon, Rulebooks};
 use crate::domain::audit::verify::{ChainVerifier, FaultKind, Link};
-use crate::domain::audit::{AuditBatch, AuditEntry, Sha256Hash, chain};
+use crate::domain::audit::{AuditBatch, AuditEntry, Sha256Hash, chain, loss};
 use crate::domain::intake::ConsentBody;
 use crate::domain::invariants::{self, Invariant};
 use crate::domain::outcome::InputKind;
@@ -112,7 +112,7 @@ impl<'a> Partition<'a> {
 
     /// Every record of the changelog once, before anything else: who there is.
     pub fn register(&mut self, record: &Record) {
-        let reading = self.setup.readers.read_consent(self.number, record);
+        let reading = self.setup.readers.read_consent(self.number, record, &record.known);
         let of_somebody = matches!(
             reading.body(),
             ConsentBody::Erasure | ConsentBody::Record(_) | ConsentBody::Unreadable(_)
@@ -127,7 +127,7 @@ impl<'a> Partition<'a> {
         let place = (self.setup.audit, self.number, record.offset);
         let value = record.value.as_deref().unwrap_or_default();
         let hash = chain::body_hash(Framed::split(value).body().unwrap_or_default());
-        let Ok(batch) = decode_audit_batch(value) else {
+        let Ok(batch) = decode_audit_batch(value, &record.known) else {
             self.chain.push_unreadable(hash, record.offset);
             return None;
         };
@@ -153,7 +153,7 @@ impl<'a> Partition<'a> {
     /// Consent that the audit does not cover: nobody tells any more what became of it.
     fn consent_unaudited(&mut self, record: &Record, batch: &AuditBatch) {
         let declared = self.declared(self.setup.rulebooks.get(&batch.rulebook_sha256));
-        let reading = self.setup.readers.read_consent(self.number, record);
+        let reading = self.setup.readers.read_consent(self.number, record, &record.known);
         let Some(place) = record.key.as_deref().and_then(|key| self.subjects.by_key(key)) else {
             return;
         };
@@ -259,6 +259,11 @@ impl<'a> Partition<'a> {
         findings: &mut Findings,
     ) {
         self.compacted = true;
+        if self.loss == Some(batch.sequence) && loss::statement(&batch.rulebook).is_none() {
+            let place = (self.setup.audit, self.number, offset);
+            let detail = "the state names a loss here that the audit does not record";
+            findings.violation(Invariant::Provable, place, detail);
+        }
         findings.unchecked(Unchecked::BeforeLoss, batch.entries.len() as u64);
         let terms = vec![None; batch.purposes.len()];
         let sitting = Sitting { batch, offset, rulebook: None, declared: Vec::new(), terms };
@@ -346,7 +351,7 @@ impl<'a> Partition<'a> {
         for record in records {
             let is_heartbeat = input == InputKind::Consent
                 && matches!(
-                    self.setup.readers.read_consent(self.number, &record).body(),
+                    self.setup.readers.read_consent(self.number, &record, &record.known).body(),
                     ConsentBody::Heartbeat { .. }
                 );
             if !is_heartbeat {
