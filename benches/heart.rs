@@ -3,12 +3,17 @@
 //! The workload is the benchmark's: 100,000 subjects in Zipf order, 80 % granted, 1 % of the clicks
 //! with GPC, four behavioral rules over two purposes, about two clicks in five move a counter.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::sync::Arc;
 
+use assent::domain::audit::AuditEntry;
 use assent::domain::consent::{AgeBand, ConsentRecord, ConsentStatus, Decision};
 use assent::domain::event::{ClickEvent, EventKind};
+use assent::domain::gate::{self, PurposeTerms};
+use assent::domain::merge::{PurposeNames, SubjectConsent};
+use assent::domain::outcome::{InputKind, Outcome, Verdict};
 use assent::domain::partitioner::Partitioner;
 use assent::domain::pseudonym::{KeyRing, Keyset};
 use assent::domain::rules;
@@ -16,7 +21,10 @@ use assent::domain::time::{Span, Timestamp};
 use assent::engine::input::{ClickInput, ConsentBody, ConsentInput, Coverage};
 use assent::engine::{Partition, Restore, Setup};
 use assent::wire::{ClickReader, Inbound, encode_click};
-use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::measurement::WallTime;
+use criterion::{
+    BatchSize, BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main,
+};
 
 const RULES: &str = r#"
 rulebook: "bench"
@@ -145,60 +153,153 @@ fn coverage(click_to: i64) -> Coverage {
     Coverage { click_to, consent_to, barrier: consent_to }
 }
 
-fn heart(criterion: &mut Criterion) {
-    let setup = setup();
+/// Keys and values, as they come off the topic.
+fn raw_clicks() -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut dice = Dice(1);
-    let clicks: Vec<(String, Vec<u8>)> = (0..CLICKS)
-        .map(|_| {
-            let click = click(&mut dice, START);
-            (click.key().to_owned(), encode_click(&click))
-        })
-        .collect();
-    let reader = ClickReader::new(setup.rulebook.fields, setup.partitioner, 1);
-    let inbound = |(key, payload): &'_ (String, Vec<u8>)| -> (Vec<u8>, Vec<u8>) {
-        (key.clone().into_bytes(), payload.clone())
-    };
-    let raw: Vec<_> = clicks.iter().map(inbound).collect();
+    let raw = |click: ClickEvent| (click.key().as_bytes().to_vec(), encode_click(&click));
+    (0..CLICKS).map(|_| raw(click(&mut dice, START))).collect()
+}
 
-    let mut group = criterion.benchmark_group("heart");
-    group.throughput(Throughput::Elements(CLICKS as u64)).sample_size(20);
+fn inbound((key, payload): &(Vec<u8>, Vec<u8>)) -> Inbound<'_> {
+    Inbound { partition: 0, key: Some(key), payload: Some(payload) }
+}
+
+type Group<'a> = BenchmarkGroup<'a, WallTime>;
+
+fn decode(group: &mut Group<'_>, reader: &ClickReader, raw: &[(Vec<u8>, Vec<u8>)]) {
     group.bench_function("decode", |bench| {
-        bench.iter(|| {
-            for (key, payload) in &raw {
-                let inbound = Inbound { partition: 0, key: Some(key), payload: Some(payload) };
-                black_box(reader.read(&inbound).is_ok());
-            }
-        });
+        bench.iter(|| raw.iter().filter(|click| reader.read(&inbound(click)).is_ok()).count());
     });
+}
+
+fn pseudonym(group: &mut Group<'_>, setup: &Setup, raw: &[(Vec<u8>, Vec<u8>)]) {
     group.bench_function("pseudonym", |bench| {
+        bench.iter(|| raw.iter().fold(0, |all, (key, _)| all ^ setup.keys.state_token(key)));
+    });
+}
+
+/// Both purposes of a click of a subject who granted both.
+fn gate(group: &mut Group<'_>) {
+    let (mut names, mut consent) = (PurposeNames::default(), SubjectConsent::default());
+    let record = record(1);
+    let veil = |purpose: &str| format!("#{purpose}");
+    for purpose in record.decisions.keys() {
+        names.declare(purpose, &veil);
+    }
+    consent.apply(&record, START, &mut names, &veil, &[0, 1]);
+    let terms = [0, 1].map(|name| PurposeTerms {
+        name,
+        sale_or_share: name == 1,
+        requires_opt_in: true,
+        suspended: false,
+    });
+    group.bench_function("gate", |bench| {
         bench.iter(|| {
-            for (key, _) in &raw {
-                black_box(setup.keys.state_token(key));
-            }
+            let judge = |at: usize| {
+                let consent = Some(black_box(&consent));
+                terms.map(|terms| {
+                    gate::decide_click(false, consent, terms, START + Span(at as i64), START)
+                })
+            };
+            (0..CLICKS).filter(|&at| judge(at).iter().all(|verdict| verdict.allows())).count()
         });
     });
-    let mut partition = partition(&setup);
-    let mut next = 0;
-    let mut now = START;
-    group.bench_function("decode, step and seal", |bench| {
+}
+
+/// The same clicks on the same state: what they did is undone each time.
+fn step(
+    group: &mut Group<'_>,
+    partition: &RefCell<Partition>,
+    reader: &ClickReader,
+    raw: &[(Vec<u8>, Vec<u8>)],
+) {
+    partition.borrow_mut().begin(START, true);
+    group.bench_function("step", |bench| {
         bench.iter_batched(
-            || (),
-            |()| {
-                now = now + Span(100);
-                partition.begin(now, true);
-                partition.timers();
-                for (key, payload) in &raw {
-                    let inbound = Inbound { partition: 0, key: Some(key), payload: Some(payload) };
-                    let click = reader.read(&inbound);
-                    partition.click(&ClickInput { offset: next, payload: Some(payload), click });
-                    next += 1;
+            || {
+                let mut partition = partition.borrow_mut();
+                partition.rollback();
+                partition.begin(START, true);
+                raw.iter().map(|click| reader.read(&inbound(click))).collect::<Vec<_>>()
+            },
+            |clicks| {
+                let mut partition = partition.borrow_mut();
+                for (offset, (click, (_, payload))) in (0..).zip(clicks.into_iter().zip(raw)) {
+                    partition.click(&ClickInput { offset, payload: Some(payload), click });
                 }
-                black_box(partition.finish(coverage(next)));
-                partition.confirm();
             },
             BatchSize::PerIteration,
         );
     });
+    partition.borrow_mut().rollback();
+}
+
+/// The entry of a click that both purposes allowed.
+fn audit_encode(group: &mut Group<'_>) {
+    let entry = AuditEntry {
+        input: InputKind::Click,
+        offset: Some(1_000_000),
+        outcome: Outcome::Decided,
+        subject: Some([1; 17]),
+        consent_version: Some(START.0),
+        verdicts: vec![Verdict::OptIn; 2],
+        effects: vec![],
+    };
+    let mut out = Vec::new();
+    group.bench_function("audit encode", |bench| {
+        bench.iter(|| {
+            out.clear();
+            (0..CLICKS).for_each(|_| black_box(&entry).encode(&mut out));
+            out.len()
+        });
+    });
+}
+
+/// All of a partition's subjects, as they lie in the state.
+fn state_pack(group: &mut Group<'_>, partition: &Partition) {
+    group.throughput(Throughput::Elements(SUBJECTS + 1));
+    group.bench_function("state pack", |bench| bench.iter(|| partition.pack_subjects().len()));
+    group.throughput(Throughput::Elements(CLICKS as u64));
+}
+
+fn whole(
+    group: &mut Group<'_>,
+    partition: &mut Partition,
+    reader: &ClickReader,
+    raw: &[(Vec<u8>, Vec<u8>)],
+) {
+    let (mut next, mut now) = (0, START);
+    group.bench_function("decode, step and seal", |bench| {
+        bench.iter(|| {
+            now = now + Span(100);
+            partition.begin(now, true);
+            partition.timers();
+            for received in raw {
+                let click = reader.read(&inbound(received));
+                partition.click(&ClickInput { offset: next, payload: Some(&received.1), click });
+                next += 1;
+            }
+            black_box(partition.finish(coverage(next)));
+            partition.confirm();
+        });
+    });
+}
+
+fn heart(criterion: &mut Criterion) {
+    let setup = setup();
+    let raw = raw_clicks();
+    let reader = ClickReader::new(setup.rulebook.fields, setup.partitioner, 1);
+    let partition = RefCell::new(partition(&setup));
+    let mut group = criterion.benchmark_group("heart");
+    group.throughput(Throughput::Elements(CLICKS as u64)).sample_size(20);
+    decode(&mut group, &reader, &raw);
+    pseudonym(&mut group, &setup, &raw);
+    gate(&mut group);
+    step(&mut group, &partition, &reader, &raw);
+    audit_encode(&mut group);
+    let mut partition = partition.into_inner();
+    whole(&mut group, &mut partition, &reader, &raw);
+    state_pack(&mut group, &partition);
     group.finish();
 }
 

@@ -44,6 +44,9 @@ pub struct Args {
     /// Share of the subjects whose browser sends Sec-GPC, 0 to 1.
     #[arg(long, value_name = "SHARE", default_value_t = 0.01)]
     gpc: f64,
+    /// Share of the other subjects' clicks that carry Sec-GPC, 0 to 1.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    gpc_clicks: f64,
     /// Changes of mind a second: who had granted withdraws, who had not grants.
     #[arg(long, value_name = "R", default_value_t = 0.0)]
     consent_changes: f64,
@@ -108,6 +111,7 @@ impl Args {
             purposes,
             granted: per_mille("--granted", self.granted)?,
             gpc: per_mille("--gpc", self.gpc)?,
+            gpc_clicks: per_mille("--gpc-clicks", self.gpc_clicks)?,
             first_version: now.0,
             starts_at: now,
         })

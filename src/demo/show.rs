@@ -374,6 +374,7 @@ fn spec(purposes: &[String]) -> Spec {
         purposes: purposes.to_vec(),
         granted: 800,
         gpc: 10,
+        gpc_clicks: 0,
         first_version: 1,
         starts_at: SystemClock.now(),
     }

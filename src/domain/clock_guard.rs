@@ -188,5 +188,8 @@ mod tests {
         assert_eq!(guard.too_far_ahead(moment(60 * MINUTE, 0)), None);
         guard.appended(live(61 * MINUTE, 61 * MINUTE - 100));
         assert_eq!(guard.too_far_ahead(moment(61 * MINUTE, 0)), None);
+        // And one that waited comes after one that did not.
+        guard.appended(old(MINUTE, 62 * MINUTE, Some(62 * MINUTE - 100)));
+        assert_eq!(guard.too_far_ahead(moment(62 * MINUTE, 0)), None);
     }
 }

@@ -37,14 +37,20 @@ impl Mandate {
 
     /// Does a live key rest on an earlier rulebook?
     pub fn is_outdated(&self, subject: &Subject) -> bool {
-        subject
-            .purposes
-            .iter()
-            .any(|state| state.live.is_some_and(|live| live.edition != self.edition))
+        let rests_on_earlier = |live: &Assigned| live.edition != self.edition;
+        let is_first = self.edition == 0;
+        !is_first
+            && subject
+                .purposes
+                .iter()
+                .any(|state| state.live.as_deref().is_some_and(rests_on_earlier))
     }
 
     /// Is anything of it under a key that is no longer emitted?
     pub fn has_old_key(&self, subject: &Subject) -> bool {
+        if self.setup.keys.has_one_version() {
+            return false;
+        }
         let active = self.setup.keys.active();
         subject.audit_token.is_some_and(|token| token[0] != active)
             || subject.purposes.iter().any(|state| state.pseudonym.version() != active)

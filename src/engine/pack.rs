@@ -77,7 +77,8 @@ pub fn unpack_subject(
         subject.consent.erased_at = Some(Timestamp(reader.long()?));
     }
     for _ in 0..reader.length()? {
-        subject.purposes.push(unpack_purpose(reader, &slots)?);
+        let state = unpack_purpose(reader, &slots)?;
+        subject.insert_purpose(subject.purposes.len(), state);
     }
     Ok(subject)
 }
@@ -163,7 +164,7 @@ fn unpack_purpose(
     let name = name_id(reader)?;
     let pseudonym = Pseudonym(reader.fixed()?);
     let counters = Counters::unpack(reader, slots(name))?;
-    let live = if reader.bool()? { Some(unpack_assigned(reader)?) } else { None };
+    let live = if reader.bool()? { Some(Box::new(unpack_assigned(reader)?)) } else { None };
     Ok(PurposeState { name, pseudonym, counters, live })
 }
 

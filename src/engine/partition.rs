@@ -9,12 +9,13 @@ use std::sync::Arc;
 use super::ledger::Ledger;
 use super::loss::{Standing, TopicIds};
 use super::mandate::Mandate;
+use super::pack::pack_subject;
 use super::restore::{self, Refusal};
 use super::roster::Roster;
 use super::stats::Stats;
 use super::store::BucketChunks;
 use super::subject::StateToken;
-use super::subjects::Subjects;
+use super::subjects::{BUCKETS, Subjects};
 use super::timers::Timers;
 use super::undo::Undo;
 use super::work::Work;
@@ -229,6 +230,16 @@ impl Partition {
         restore::note(&mut self.ledger, &setup);
         self.mandate.setup = setup;
         Ok(())
+    }
+
+    /// Every subject as it lies in the state, in the order of the tokens: what two partitions that
+    /// hold the same have in common.
+    pub fn pack_subjects(&self) -> Vec<u8> {
+        let mut packed = Vec::new();
+        for (_, subject) in (0..BUCKETS).flat_map(|bucket| self.subjects.bucket(bucket)) {
+            pack_subject(subject, &mut packed);
+        }
+        packed
     }
 
     /// Is any subject's pseudonym under a key that is no longer emitted? Looks at every subject.

@@ -28,6 +28,8 @@ pub struct Restore {
     meta: Option<(Ledger, PurposeNames)>,
     /// Still packed, by bucket: most are overwritten before they are needed.
     buckets: Vec<BTreeMap<StateToken, Packed>>,
+    /// The rulebooks that they were packed under, by hash: one, or a few after a change.
+    layouts: Vec<Sha256Hash>,
     chunks: BucketChunks,
     /// The rulebooks kept as evidence, by the hash of the file.
     rulebooks: BTreeMap<Sha256Hash, Box<[u8]>>,
@@ -40,7 +42,8 @@ pub struct Salvage {
 }
 
 struct Packed {
-    layout: Sha256Hash,
+    /// Index into [`Restore::layouts`].
+    layout: usize,
     bytes: Box<[u8]>,
 }
 
@@ -91,6 +94,7 @@ impl Restore {
             partition,
             meta: None,
             buckets: (0..BUCKETS).map(|_| BTreeMap::new()).collect(),
+            layouts: Vec::new(),
             chunks: BucketChunks::default(),
             rulebooks: BTreeMap::new(),
         }
@@ -169,7 +173,7 @@ impl Restore {
         if reader.byte()? != FORMAT {
             return Err(Malformed("format"));
         }
-        let layout: Sha256Hash = reader.fixed()?;
+        let layout = self.layout_of(reader.fixed()?);
         while !reader.is_empty() {
             let token = StateToken::from_be_bytes(reader.fixed()?);
             let bytes = reader.bytes()?;
@@ -181,6 +185,13 @@ impl Restore {
             }
         }
         Ok(())
+    }
+
+    fn layout_of(&mut self, hash: Sha256Hash) -> usize {
+        self.layouts.iter().position(|known| *known == hash).unwrap_or_else(|| {
+            self.layouts.push(hash);
+            self.layouts.len() - 1
+        })
     }
 
     /// Checks the state against the configuration, and makes the partition.
@@ -199,7 +210,8 @@ impl Restore {
         let declared = declare(&setup, &mut names).map_err(|e| damaged(e.to_string()))?;
         let past = Past::read(&self.rulebooks, &ledger, &setup, &names)
             .map_err(|e| damaged(e.to_string()))?;
-        let subjects = unpack(&self.buckets, &past).map_err(|e| damaged(e.to_string()))?;
+        let subjects =
+            unpack(self.buckets, &self.layouts, &past).map_err(|e| damaged(e.to_string()))?;
         if subjects.len() as i64 != ledger.subjects {
             let (found, counted) = (subjects.len(), ledger.subjects);
             return Err(damaged(format!("{found} subjects where {counted} were counted")));
@@ -302,10 +314,15 @@ fn declare(setup: &Setup, names: &mut PurposeNames) -> Result<Vec<NameId>, Malfo
     purposes.map(|purpose| names.declare(&purpose.id, &veil).ok_or(Malformed("names"))).collect()
 }
 
-fn unpack(buckets: &[BTreeMap<StateToken, Packed>], past: &Past) -> Result<Subjects, Malformed> {
+/// Bucket by bucket, each gone before the next, so that not all of it is held twice.
+fn unpack(
+    buckets: Vec<BTreeMap<StateToken, Packed>>,
+    layouts: &[Sha256Hash],
+    past: &Past,
+) -> Result<Subjects, Malformed> {
     let mut subjects = Subjects::default();
-    for (&token, packed) in buckets.iter().flatten() {
-        let layout = past.layouts.get(&packed.layout).ok_or(Malformed("layout"))?;
+    for (token, packed) in buckets.into_iter().flatten() {
+        let layout = past.layouts.get(&layouts[packed.layout]).ok_or(Malformed("layout"))?;
         subjects.insert(token, layout.unpack(&packed.bytes)?);
     }
     Ok(subjects)

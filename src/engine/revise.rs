@@ -127,7 +127,7 @@ impl Reviser<'_> {
         wanted: Assigned,
     ) -> bool {
         let now = self.work.now;
-        if !lease::is_due(state.live.as_ref(), &wanted, terms, now, self.mandate.setup.lease) {
+        if !lease::is_due(state.live.as_deref(), &wanted, terms, now, self.mandate.setup.lease) {
             return false;
         }
         let emitted = state.pseudonym.version() == self.mandate.setup.keys.active();
@@ -135,7 +135,7 @@ impl Reviser<'_> {
             self.assign(state, index, purpose, wanted);
             return false;
         }
-        if state.live.is_some_and(|live| live.expires_at <= now) {
+        if state.live.as_ref().is_some_and(|live| live.expires_at <= now) {
             let reason = TombstoneReason::Withheld(Verdict::ConsentStale);
             self.remove_live(state, index, reason, Some(wanted.consent_version));
         }
@@ -159,7 +159,7 @@ impl Reviser<'_> {
         if let Err(at) = subject.purposes.binary_search_by_key(&name, |state| state.name) {
             let pseudonym = self.mandate.setup.keys.pseudonym(rule, subject_id);
             let counters = Counters::default();
-            subject.purposes.insert(at, PurposeState { name, pseudonym, counters, live: None });
+            subject.insert_purpose(at, PurposeState { name, pseudonym, counters, live: None });
         }
     }
 
@@ -209,7 +209,7 @@ impl Reviser<'_> {
         });
         self.work.count_assignment(index as u16);
         self.work.outputs.push(Output::Assignment { purpose: index as u16, pseudonym, body });
-        state.live = Some(wanted);
+        state.live = Some(Box::new(wanted));
     }
 
     /// A subject that breaks an invariant loses all that is live and counted: others' opt-outs must

@@ -103,7 +103,9 @@ fn counts_alike(before: &Subject, after: &Subject) -> bool {
         && before.footprint() == after.footprint()
         && before.purposes.len() == after.purposes.len()
         && before.purposes.iter().zip(&after.purposes).all(|(before, after)| {
-            let held = |state: &PurposeState| state.live.map(|live| (live.segments, live.edition));
+            let held = |state: &PurposeState| {
+                state.live.as_ref().map(|live| (live.segments, live.edition))
+            };
             before.name == after.name
                 && before.pseudonym.version() == after.pseudonym.version()
                 && held(before) == held(after)

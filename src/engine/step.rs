@@ -7,6 +7,7 @@ use super::output::{InputTopic, OptOut};
 use super::partition::Partition;
 use super::revise::{Occasion, Reviser};
 use super::subject::{StateToken, Subject};
+use super::undo::Undo;
 use super::work::{Work, event_time_ahead};
 use crate::domain::audit::{AuditToken, Change};
 use crate::domain::consent::ConsentRecord;
@@ -247,8 +248,7 @@ impl Partition {
     }
 
     fn click_outcome(&mut self, input: &ClickInput<'_>, click: &Click<'_>) -> Outcome {
-        let setup = std::sync::Arc::clone(&self.mandate.setup);
-        let work = self.desk();
+        let work = self.work.as_deref_mut().expect("a batch was begun");
         if click.gpc.is_none() {
             work.count_click_without_gpc();
         }
@@ -256,14 +256,15 @@ impl Partition {
             let (offset, payload) = (input.offset, input.payload);
             work.dead_letter(InputTopic::Clickstream, offset, payload, &event_time_ahead());
             Outcome::DeadLettered
-        } else if setup.rulebook.is_too_late(click.occurred_at, work.now) {
+        } else if self.mandate.setup.rulebook.is_too_late(click.occurred_at, work.now) {
             Outcome::TooLate
         } else {
             Outcome::Decided
         }
     }
 
-    /// The click's signal binds; where the click is decided and allowed, the counters take it.
+    /// The click's signal binds; where the click is decided and allowed, the counters take it. Most
+    /// clicks do neither and leave their subject untouched.
     fn use_click(
         &mut self,
         offset: i64,
@@ -271,85 +272,55 @@ impl Partition {
         subject_id: &[u8],
         decided: bool,
     ) -> ClickEffect {
-        let token = self.mandate.setup.keys.state_token(subject_id);
-        if !click.opt_out_signal {
-            if !decided {
-                return ClickEffect::default();
-            }
-            if let Some(effect) = self.look_at_click(token, click) {
-                return effect;
+        if !decided && !click.opt_out_signal {
+            return ClickEffect::default();
+        }
+        let keys = &self.mandate.setup.keys;
+        let token = keys.state_token(subject_id);
+        let found = if click.opt_out_signal {
+            Some(self.subjects.get_or_blank(token))
+        } else {
+            self.subjects.get_mut(token)
+        };
+        let Some(subject) = found else { return ClickEffect::default() };
+        let work = self.work.as_deref_mut().expect("a batch was begun");
+        let mut reviser = Reviser { mandate: &self.mandate, work };
+        let first = subject.touched != self.batch;
+        if !click.opt_out_signal && !(first && reviser.has_to_settle(subject, true)) {
+            reviser.judge_click(subject, click);
+            if !reviser.is_changed_by(subject, click) {
+                let allowed = reviser.work.verdicts.iter().any(|verdict| verdict.allows());
+                let named = subject.audit_token.filter(|_| allowed);
+                return ClickEffect { named, version: subject.consent.version() };
             }
         }
-        self.touch(token, Some(subject_id));
-        let work = self.work.as_deref_mut().expect("a batch was begun");
-        let subject = self.subjects.get_or_blank(token);
-        let moved = click.opt_out_signal && subject.consent.bind(click.occurred_at.min(work.now));
+        if first {
+            let undo = self.undo.as_mut().expect("a batch was begun");
+            reviser.touch(undo, self.batch, token, subject, Some(subject_id));
+        }
+        let at = click.occurred_at.min(reviser.work.now);
+        let moved = click.opt_out_signal && subject.consent.bind(at);
         let occasion = Occasion { subject_id: Some(subject_id), erased: false };
-        let mut reviser = Reviser { mandate: &self.mandate, work };
         if moved {
             reviser.revise_all(subject, occasion);
         }
         let allowed = decided && reviser.count_click(subject, offset, click, occasion);
-        if moved || allowed || !reviser.work.effects.is_empty() {
-            let keys = &self.mandate.setup.keys;
-            let named = subject.audit_token.get_or_insert_with(|| keys.audit_token(subject_id));
-            let named = *named;
-            ClickEffect { named: Some(named), version: subject.consent.version() }
-        } else {
-            ClickEffect { named: None, version: subject.consent.version() }
-        }
+        let is_named = moved || allowed || !reviser.work.effects.is_empty();
+        let named = is_named
+            .then(|| *subject.audit_token.get_or_insert_with(|| keys.audit_token(subject_id)));
+        ClickEffect { named, version: subject.consent.version() }
     }
 
-    /// Judges a click that changes nothing of its subject, without touching it: most clicks move no
-    /// counter. `None`: it does change something.
-    fn look_at_click(&mut self, token: StateToken, click: &Click<'_>) -> Option<ClickEffect> {
-        let Some(subject) = self.subjects.get(token) else { return Some(ClickEffect::default()) };
-        let work = self.work.as_deref_mut().expect("a batch was begun");
-        if subject.touched != self.batch
-            && (subject.is_due(work.now, work.gate_open)
-                || self.mandate.is_outdated(subject)
-                || self.mandate.has_old_key(subject))
-        {
-            return None;
-        }
-        let (line_1_holds, at, now) = (!work.gate_open, click.occurred_at, work.now);
-        let mut allowed = false;
-        for (index, place) in self.mandate.places().iter().enumerate() {
-            let terms = place.terms;
-            let verdict = gate::decide_click(line_1_holds, Some(&subject.consent), terms, at, now);
-            let counts = || self.mandate.rule(index).is_some_and(|rule| rule.counts(click));
-            if verdict.allows() && (counts() || subject.purpose(terms.name).is_none()) {
-                work.verdicts.clear();
-                return None;
-            }
-            allowed |= verdict.allows();
-            work.verdicts.push(verdict);
-        }
-        let named = subject.audit_token.filter(|_| allowed);
-        if allowed && named.is_none() {
-            work.verdicts.clear();
-            return None;
-        }
-        Some(ClickEffect { named, version: subject.consent.version() })
-    }
-
-    /// The first touch of a subject in a batch: remembers it for undo, and settles what time, a new
-    /// rulebook or a new key made due, as an entry of its own.
+    /// Touches a subject, unless this batch has.
     pub(super) fn touch(&mut self, token: StateToken, subject_id: Option<&[u8]>) {
         let subject = self.subjects.get_or_blank(token);
         if subject.touched == self.batch {
             return;
         }
         let undo = self.undo.as_mut().expect("a batch was begun");
-        undo.subjects.insert(token, (!subject.is_blank()).then(|| subject.clone()));
-        subject.touched = self.batch;
         let work = self.work.as_deref_mut().expect("a batch was begun");
-        let upkeep = self.mandate.is_outdated(subject)
-            || (subject_id.is_some() && self.mandate.has_old_key(subject));
-        if upkeep || subject.is_due(work.now, work.gate_open) {
-            let kind = if upkeep { InputKind::Upkeep } else { InputKind::Timer };
-            settle(&mut Reviser { mandate: &self.mandate, work }, subject, kind, subject_id);
-        }
+        let mut reviser = Reviser { mandate: &self.mandate, work };
+        reviser.touch(undo, self.batch, token, subject, subject_id);
     }
 
     fn desk_is_open(&self) -> bool {
@@ -394,8 +365,59 @@ fn standing_verdicts(mandate: &Mandate, subject: &Subject, work: &mut Work) {
 }
 
 impl Reviser<'_> {
-    /// Judges a decided click for every purpose and counts it where it is allowed. Returns whether
-    /// any purpose allowed it.
+    /// Does time, a new rulebook or a new key ask for a look at it before anything else?
+    fn has_to_settle(&self, subject: &Subject, is_named: bool) -> bool {
+        subject.is_due(self.work.now, self.work.gate_open) || self.wants_upkeep(subject, is_named)
+    }
+
+    /// `is_named`: the raw id is at hand, so that keys can be moved.
+    fn wants_upkeep(&self, subject: &Subject, is_named: bool) -> bool {
+        self.mandate.is_outdated(subject) || (is_named && self.mandate.has_old_key(subject))
+    }
+
+    /// The first touch of a subject in a batch: remembers it for undo, and settles what time, a new
+    /// rulebook or a new key made due, as an entry of its own.
+    fn touch(
+        &mut self,
+        undo: &mut Undo,
+        batch: u64,
+        token: StateToken,
+        subject: &mut Subject,
+        subject_id: Option<&[u8]>,
+    ) {
+        undo.subjects.insert(token, (!subject.is_blank()).then(|| subject.clone()));
+        subject.touched = batch;
+        if self.has_to_settle(subject, subject_id.is_some()) {
+            let upkeep = self.wants_upkeep(subject, subject_id.is_some());
+            let kind = if upkeep { InputKind::Upkeep } else { InputKind::Timer };
+            settle(self, subject, kind, subject_id);
+        }
+    }
+
+    /// Judges a click for every purpose; the verdicts lie on the desk.
+    fn judge_click(&mut self, subject: &Subject, click: &Click<'_>) {
+        let (line_1_holds, at, now) = (!self.work.gate_open, click.occurred_at, self.work.now);
+        for place in self.mandate.places() {
+            let consent = Some(&subject.consent);
+            let verdict = gate::decide_click(line_1_holds, consent, place.terms, at, now);
+            self.work.verdicts.push(verdict);
+        }
+    }
+
+    /// Does a click that was judged change anything of its subject? Most move no counter.
+    fn is_changed_by(&self, subject: &Subject, click: &Click<'_>) -> bool {
+        let judged = self.mandate.places().iter().zip(&self.work.verdicts).enumerate();
+        let mut allowed = judged.filter(|(_, (_, verdict))| verdict.allows()).peekable();
+        let unnamed = subject.audit_token.is_none() && allowed.peek().is_some();
+        unnamed
+            || allowed.any(|(index, (place, _))| {
+                self.mandate.rule(index).is_some_and(|rule| rule.counts(click))
+                    || subject.purpose(place.terms.name).is_none()
+            })
+    }
+
+    /// Counts a decided click for every purpose that allows it; judges it, unless it was judged
+    /// before. Returns whether any purpose allowed it.
     fn count_click(
         &mut self,
         subject: &mut Subject,
@@ -403,16 +425,13 @@ impl Reviser<'_> {
         click: &Click<'_>,
         occasion: Occasion<'_>,
     ) -> bool {
-        let now = self.work.now;
-        let t = click.occurred_at.min(now);
+        if self.work.verdicts.is_empty() {
+            self.judge_click(subject, click);
+        }
+        let t = click.occurred_at.min(self.work.now);
         let mut allowed = false;
-        let mandate = self.mandate;
-        for (index, place) in mandate.places().iter().enumerate() {
-            let line_1_holds = !self.work.gate_open;
-            let consent = Some(&subject.consent);
-            let verdict = gate::decide_click(line_1_holds, consent, place.terms, t, now);
-            self.work.verdicts.push(verdict);
-            if verdict.allows() {
+        for index in 0..self.work.verdicts.len() {
+            if self.work.verdicts[index].allows() {
                 allowed = true;
                 self.ensure_state(subject, index, occasion);
                 self.observe(subject, index, click, t, offset, occasion);

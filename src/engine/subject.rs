@@ -38,8 +38,8 @@ pub struct PurposeState {
     /// Under the key version that was active when it was computed: a timer has no raw id.
     pub pseudonym: Pseudonym,
     pub counters: Counters,
-    /// The last committed value of `pseudonym`'s key, unless it is null.
-    pub live: Option<Assigned>,
+    /// The last committed value of `pseudonym`'s key, unless it is null. Boxed: few keys are live.
+    pub live: Option<Box<Assigned>>,
 }
 
 /// What the last assignment of a live key said.
@@ -73,13 +73,21 @@ impl Subject {
         self.purposes.iter().find(|state| state.name == name)
     }
 
+    /// Adds what is kept of a purpose, in its place by name. Most subjects have as many as there are
+    /// purposes and stay so: room for one more each time, instead of the four that a list begins with.
+    pub fn insert_purpose(&mut self, at: usize, state: PurposeState) {
+        self.purposes.reserve_exact(1);
+        self.purposes.insert(at, state);
+    }
+
     /// Memory that it takes in its map, in bytes.
     pub fn footprint(&self) -> usize {
         let record = self.consent.record.as_ref().map_or(0, |record| {
             size_of::<StandingRecord>() + size_of_val::<[Standing]>(&record.decisions)
         });
         let counters: usize = self.purposes.iter().map(|state| state.counters.footprint()).sum();
-        let purposes = size_of_val::<[PurposeState]>(&self.purposes);
+        let live = self.purposes.iter().filter(|state| state.live.is_some()).count();
+        let purposes = size_of_val::<[PurposeState]>(&self.purposes) + live * size_of::<Assigned>();
         size_of::<(StateToken, Self)>() + record + purposes + counters
     }
 

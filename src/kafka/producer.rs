@@ -104,14 +104,19 @@ impl TransactionalProducer {
     }
 
     /// Waits until every record has been taken by its broker or has failed. `commit_transaction`
-    /// would wait too, but a tenth of a second at least (trap 1).
-    pub fn drain(&self, clock: &dyn Clock, deadline: Instant) -> Result<(), Fault> {
+    /// would wait too, but a tenth of a second at least (trap 1). `pass_time` is called between looks.
+    pub fn drain(
+        &self,
+        clock: &dyn Clock,
+        deadline: Instant,
+        pass_time: &dyn Fn(),
+    ) -> Result<(), Fault> {
         self.producer.poll(Duration::ZERO);
         while self.producer.in_flight_count() > 0 {
             if clock.instant() >= deadline {
                 return Err(Fault::Abortable);
             }
-            std::thread::sleep(DELIVERY_LOOK);
+            pass_time();
             self.producer.poll(Duration::ZERO);
         }
         Ok(())

@@ -10,7 +10,7 @@ use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{BorrowedMessage, Headers};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
 
 use super::client::reader_config;
 use super::context::Logged;
@@ -97,7 +97,7 @@ impl<'a> Ends<'a> {
             question.add_partition_offset(topic, partition, Offset::Offset(time.0))?;
             self.committed.offsets_for_times(question, ANSWER)
         })?;
-        let offset = answer.elements().first().map(|element| element.offset());
+        let offset = answer.elements().first().map(TopicPartitionListElem::offset);
         Ok(match offset {
             Some(Offset::Offset(offset)) => Some(offset),
             _ => None,
@@ -161,7 +161,7 @@ impl Scan {
     }
 
     /// The next record below the end; `None`: it is reached.
-    pub fn next(&mut self) -> Result<Option<Record>> {
+    pub fn next_record(&mut self) -> Result<Option<Record>> {
         self.next_below(self.to)
     }
 
@@ -225,7 +225,7 @@ impl Scan {
     fn position(&self) -> Result<i64> {
         let failed = |error: KafkaError| read_failed(&self.topic, self.partition, &error);
         let positions = self.consumer.position().map_err(failed)?;
-        Ok(match positions.elements().first().map(|element| element.offset()) {
+        Ok(match positions.elements().first().map(TopicPartitionListElem::offset) {
             Some(Offset::Offset(at)) => at,
             _ => self.at,
         })

@@ -95,7 +95,7 @@ impl Alone {
             });
             written.map_err(interrupted)?;
         }
-        producer.drain(clock, deadline).map_err(interrupted)?;
+        producer.drain(clock, deadline, &|| std::thread::sleep(PAUSE)).map_err(interrupted)?;
         let offset = GroupOffset {
             next_click: output.next_click,
             metadata: output.next_sequence.to_string(),

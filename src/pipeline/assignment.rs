@@ -113,7 +113,7 @@ fn position(
             if survey.audit(partition).is_some_and(|audit| !reaches(audit)) {
                 tracing::error!(
                     partition,
-                    "the audit topic lost the end of this partition's chain; `assent audit verify` \
+                    "the audit topic lost the end of this partition's chain; `assent verify` \
                      will find it missing from there to {}",
                     standing.next_sequence
                 );

@@ -7,6 +7,7 @@ pub mod accept;
 mod alone;
 mod assignment;
 mod bounds;
+mod click_intake;
 mod clock_watch;
 mod commit;
 pub mod crash;

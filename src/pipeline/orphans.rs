@@ -53,13 +53,13 @@ pub fn find_orphans(
     let mut live: Vec<(u16, Pseudonym)> = live.into_iter().collect();
     live.sort_unstable();
     for (purpose, pseudonym) in live {
-        let (partition, subject) = match named.get(&(purpose, pseudonym)) {
-            Some((partition, token)) => (*partition, Some(*token)),
-            None => {
+        let (partition, subject) =
+            if let Some((partition, token)) = named.get(&(purpose, pseudonym)) {
+                (*partition, Some(*token))
+            } else {
                 orphans.unnamed += 1;
                 (first, None)
-            }
-        };
+            };
         let orphan = Orphan { purpose, pseudonym, subject };
         orphans.by_partition.entry(partition).or_default().push(orphan);
     }

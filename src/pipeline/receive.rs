@@ -1,11 +1,12 @@
 //! A worker's receiving: consent first and whole, then clicks in bursts, within bounds.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 
 use super::Shared;
 use super::assignment;
+use super::click_intake::ClickIntake;
 use super::worker::Worker;
 use crate::domain::clock_guard::Appended;
 use crate::domain::time::{Span, Timestamp};
@@ -13,37 +14,36 @@ use crate::failure::Result;
 use crate::kafka::consumer::Polled;
 use crate::kafka::forwarder::{self, FORWARDED, Misrouted};
 use crate::task::barrier::Arrival;
-use crate::task::held::{HeldConsent, ReceivedClick};
+use crate::task::held::HeldConsent;
 use crate::task::{CONSENTS_PER_BATCH, Task};
 use crate::wire::Inbound;
-
-/// Clicks held back take at most this a worker (design, section 7).
-const CLICKS_HELD_MAX: usize = 64 * 1024 * 1024;
 
 /// Consent held back takes at most this a worker beside: 40,000 of the largest records that a broker
 /// takes would be 40 GB.
 const CONSENT_HELD_MAX: usize = 64 * 1024 * 1024;
 
-/// Records taken from one consumer before the other has its turn.
+/// Consent records taken before clicks have their turn.
 const BURST: usize = 2_000;
-
-/// While memory is full, one poll in this long still serves what the group decides, which queues
-/// behind the clicks: at 1 MiB each, the largest a broker takes by default, 10 MiB/s beyond.
-const TRICKLE: Duration = Duration::from_millis(100);
 
 /// How long a misrouted record may take to its right partition before the loop goes round again.
 const FORWARD: Duration = Duration::from_secs(2);
 
-enum Ended {
+/// Why a burst of receiving ended.
+pub(super) enum Ended {
     Drained,
     Full,
+    /// The log does not hold the next offset.
     OutOfRange,
+    /// The consumer can't go on.
     Gone,
 }
 
 impl Worker {
     /// Takes what has arrived; was there anything?
     pub(super) fn receive(&mut self) -> Result<bool> {
+        if let Some(ended) = self.met_in_commit.take() {
+            self.follow_up(ended)?;
+        }
         let (consents, ended) = self.receive_consent();
         if consents > 0 {
             self.forward_misrouted();
@@ -52,12 +52,16 @@ impl Worker {
             Ended::Drained | Ended::Full => self.receive_clicks(),
             _ => (0, ended),
         };
-        match click_ended {
-            Ended::OutOfRange => self.stop_for_loss()?,
-            Ended::Gone => self.rejoin()?,
-            Ended::Drained | Ended::Full => {}
-        }
+        self.follow_up(click_ended)?;
         Ok(consents + clicks > 0)
+    }
+
+    fn follow_up(&mut self, ended: Ended) -> Result<()> {
+        match ended {
+            Ended::OutOfRange => self.stop_for_loss(),
+            Ended::Gone => self.rejoin(),
+            Ended::Drained | Ended::Full => Ok(()),
+        }
     }
 
     fn receive_consent(&mut self) -> (usize, Ended) {
@@ -119,44 +123,15 @@ impl Worker {
     }
 
     fn receive_clicks(&mut self) -> (usize, Ended) {
-        let (room, mut bytes_left) = self.room_for_clicks(self.shared.clock.instant());
-        for taken in 0..room {
-            if bytes_left == 0 {
-                return (taken, Ended::Full);
-            }
-            match self.clicks.poll() {
-                Polled::Message(message) => {
-                    bytes_left = bytes_left.saturating_sub(size(&message));
-                    if let Some(task) = self.tasks.get_mut(&message.partition()) {
-                        task.receive_click(&ReceivedClick {
-                            offset: message.offset(),
-                            timestamp: timestamp(&message),
-                            key: message.key(),
-                            payload: message.payload(),
-                        });
-                    }
-                }
-                Polled::Nothing => return (taken, Ended::Drained),
-                Polled::OutOfRange => return (taken, Ended::OutOfRange),
-                Polled::Fatal(error) => {
-                    tracing::error!(%error, "the group does not know this member any more");
-                    return (taken, Ended::Gone);
-                }
-            }
-        }
-        (room, Ended::Full)
+        self.click_intake().receive()
     }
 
-    /// How many clicks may be taken, and after how many bytes of them no more.
-    fn room_for_clicks(&mut self, now: Instant) -> (usize, usize) {
-        let held: usize = self.tasks.values().map(|task| task.clicks.size()).sum();
-        if held < CLICKS_HELD_MAX {
-            (BURST, CLICKS_HELD_MAX - held)
-        } else if now >= self.trickle_until {
-            self.trickle_until = now + TRICKLE;
-            (1, 1)
-        } else {
-            (0, 0)
+    pub(super) fn click_intake(&mut self) -> ClickIntake<'_> {
+        ClickIntake {
+            clock: self.shared.clock.as_ref(),
+            clicks: &self.clicks,
+            tasks: &mut self.tasks,
+            trickle_until: &mut self.trickle_until,
         }
     }
 
@@ -204,10 +179,10 @@ fn hold(
 }
 
 /// Bytes of its key and value; a record without either still takes its place.
-fn size(message: &BorrowedMessage<'_>) -> usize {
+pub(super) fn size(message: &BorrowedMessage<'_>) -> usize {
     message.key_len() + message.payload_len() + size_of::<HeldConsent>()
 }
 
-fn timestamp(message: &BorrowedMessage<'_>) -> Timestamp {
+pub(super) fn timestamp(message: &BorrowedMessage<'_>) -> Timestamp {
     Timestamp(message.timestamp().to_millis().unwrap_or(0))
 }

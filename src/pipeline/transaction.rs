@@ -22,6 +22,9 @@ const SEND_OFFSETS: Duration = Duration::from_secs(5);
 const COMMIT: Duration = Duration::from_secs(8);
 const ABORT: Duration = Duration::from_secs(4);
 
+/// How often a wait looks whether it is over: well below a round trip.
+const LOOK: Duration = Duration::from_micros(200);
+
 /// What a transaction needs beside its producer.
 pub struct Surroundings<'a> {
     pub shared: &'a Shared,
@@ -30,6 +33,8 @@ pub struct Surroundings<'a> {
     pub group: Option<&'a ConsumerGroupMetadata>,
     /// Did the batch land? Asked of a settled log, after an unclear answer.
     pub read_back: &'a dyn Fn(&Batch) -> Result<bool, Fault>,
+    /// Something to do while a broker's answer is on its way; was there anything?
+    pub meanwhile: &'a dyn Fn() -> bool,
     /// Calls end by then.
     pub deadline: Option<Instant>,
 }
@@ -37,6 +42,23 @@ pub struct Surroundings<'a> {
 impl Surroundings<'_> {
     fn now(&self) -> Instant {
         self.shared.clock.instant()
+    }
+
+    /// Waits for a broker on a thread beside this one, which does something else meanwhile.
+    fn beside<T: Send>(&self, call: impl FnOnce() -> T + Send) -> T {
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(call);
+            while !waiting.is_finished() {
+                self.pass_time();
+            }
+            waiting.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+
+    fn pass_time(&self) {
+        if !(self.meanwhile)() {
+            std::thread::sleep(LOOK);
+        }
     }
 
     /// This much time, or what is left of it; never so little that a sound call can't succeed.
@@ -113,7 +135,10 @@ impl Transactor {
             Action::Begin => self.producer()?.begin()?,
             Action::Produce => self.produce(batch, around)?,
             Action::SendOffsets => self.send_offsets(batch, around)?,
-            Action::Commit => self.producer()?.commit(around.at_most(COMMIT))?,
+            Action::Commit => {
+                let (producer, timeout) = (self.producer()?, around.at_most(COMMIT));
+                around.beside(|| producer.commit(timeout))?;
+            }
             Action::Abort => {
                 self.producer()?.abort(around.shared.clock.as_ref(), around.at_most(ABORT))?;
             }
@@ -156,7 +181,7 @@ impl Transactor {
                 })?;
             }
         }
-        producer.drain(clock, deadline)
+        producer.drain(clock, deadline, &|| around.pass_time())
     }
 
     fn send_offsets(&self, batch: &Batch, around: &Surroundings<'_>) -> Result<(), Fault> {
@@ -164,7 +189,8 @@ impl Transactor {
         let offsets =
             batch.parts.iter().map(|(&partition, part)| (partition, group_offset(part))).collect();
         let topic = &around.shared.config.topics.clickstream;
-        self.producer()?.send_offsets(topic, &offsets, group, around.at_most(SEND_OFFSETS))
+        let (producer, timeout) = (self.producer()?, around.at_most(SEND_OFFSETS));
+        around.beside(|| producer.send_offsets(topic, &offsets, group, timeout))
     }
 
     fn producer(&self) -> Result<&TransactionalProducer, Fault> {

@@ -14,6 +14,7 @@ use rdkafka::error::KafkaError;
 use super::Shared;
 use super::assignment::{self, Trouble};
 use super::keys::Sweep;
+use super::receive::Ended;
 use super::report::{REPORT_EVERY, Report};
 use super::transaction::Transactor;
 use crate::engine::commit::Event;
@@ -55,11 +56,15 @@ pub struct Worker {
     /// Decided, and not known to be committed or not.
     pub(super) in_hand: Option<Batch>,
     pub(super) committed_at: Instant,
+    /// Batches decided: which partition comes first.
+    pub(super) turns: usize,
     pub(super) asked_at: Instant,
     /// When a broker last said where consent ends, or the probe was made.
     pub(super) answered_at: Instant,
     /// Clicks are polled one at a time until then: memory is full.
     pub(super) trickle_until: Instant,
+    /// What ended the receiving beside a commit, to be followed up.
+    pub(super) met_in_commit: Option<Ended>,
     pub(super) report: Report,
     /// Of the set-up that the tasks have.
     pub(super) generation: u64,
@@ -87,9 +92,11 @@ impl Worker {
             assigned: Vec::new(),
             in_hand: None,
             committed_at: now,
+            turns: 0,
             asked_at: now,
             answered_at: now,
             trickle_until: now,
+            met_in_commit: None,
             report: Report::of(number),
             generation: 0,
             wants_sweep: false,
@@ -278,6 +285,7 @@ impl Worker {
             self.drive(Event::Lost, &batch, None);
         }
         self.sweep = None;
+        self.met_in_commit = None;
         self.tasks.clear();
         let gone = std::mem::take(&mut self.assigned);
         self.report.forget(&self.shared, gone);

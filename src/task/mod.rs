@@ -21,13 +21,9 @@ use crate::wire::{ClickReader, Inbound};
 use barrier::{Arrival, Barrier, Question};
 use held::{Clicks, HeldConsent, ReceivedClick};
 
-/// Clicks in one batch of a partition: ten times the 5,000 that make a transaction worth its cost,
-/// and well below what fits into its 10 s.
+/// So many clicks of a partition don't wait for the regular commit: ten times the 5,000 that make a
+/// transaction worth its cost.
 pub const CLICKS_PER_BATCH: usize = 50_000;
-
-/// Clicks that go along with an opt-out: some 2 ms of deciding and writing, so that it does not wait
-/// for a full batch of them.
-pub const CLICKS_BESIDE_URGENT: usize = 1_000;
 
 /// Consent records in one batch of a partition: a changelog of millions is caught up with in steps.
 pub const CONSENTS_PER_BATCH: usize = 20_000;
@@ -169,6 +165,11 @@ impl Task {
         self.received
     }
 
+    /// Is a consent held that may take something away?
+    pub fn is_urgent(&self) -> bool {
+        self.urgent > 0
+    }
+
     /// Of the consents held: how many may take something away, and the oldest one's append time.
     pub fn opt_outs_pending(&self) -> (usize, Option<Timestamp>) {
         if self.urgent == 0 {
@@ -283,8 +284,8 @@ impl Task {
         self.consents.iter_mut().for_each(HeldConsent::set_forwarded);
     }
 
-    /// What a batch would hold now.
-    pub fn cut(&self, bounds: &Bounds, now: Moment) -> Cut {
+    /// What a batch of at most so many clicks would hold now.
+    pub fn cut(&self, bounds: &Bounds, now: Moment, clicks_max: usize) -> Cut {
         let consents = self.consents_ready();
         let consent_to = if consents == self.consents.len() {
             self.received.consent
@@ -295,8 +296,7 @@ impl Task {
         let ahead = self.barrier.ahead(consent_to, applied);
         let stale = ahead.lag(now) > bounds.max_sync_lag;
         let (ready, barrier) = self.clicks_ready(bounds, now, consent_to, &ahead);
-        let most = if self.urgent > 0 { CLICKS_BESIDE_URGENT } else { CLICKS_PER_BATCH };
-        let clicks = ready.min(most);
+        let clicks = ready.min(clicks_max);
         let click_to = if clicks == self.clicks.len() {
             self.received.click
         } else {

@@ -14,8 +14,9 @@ use prometheus::{
 use crate::domain::invariants::Invariant;
 
 /// Seconds, for what should take milliseconds: barriers, transactions, opt-outs.
-const FAST: &[f64] =
-    &[0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+const FAST: &[f64] = &[
+    0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
+];
 
 /// Seconds, for what may have waited elsewhere first: a queue of the shop's, an outage, a night.
 const LONG: &[f64] =

@@ -114,7 +114,7 @@ impl Partition<'_> {
         let standing = &self.subjects.at(subject).standing;
         let now = sitting.batch.decided_at;
         let own = |terms| standing.verdict(terms, None, now).filter(|_| standing.is_sure());
-        let wrong = disagreements(entry, sitting, |terms| own(terms));
+        let wrong = disagreements(entry, sitting, own);
         if let Some(detail) = wrong {
             findings.violation(Invariant::Consent, place, detail);
         }
@@ -161,13 +161,13 @@ impl Partition<'_> {
                 let digest = *hash.first_chunk().expect("32 bytes begin with 16");
                 Written::Assigned(digest)
             }
-            Change::Removed(reason) => match reason_number(reason) {
-                Some(number) => Written::Removed(number),
-                None => {
+            Change::Removed(reason) => {
+                let Some(number) = reason_number(reason) else {
                     let detail = "a tombstone's reason that the contract does not have";
                     return findings.violation(Invariant::Pseudonymous, place, detail);
-                }
-            },
+                };
+                Written::Removed(number)
+            }
         };
         let is_assignment = matches!(written, Written::Assigned(_));
         if is_assignment && !sitting.batch.gate_open {

@@ -1,6 +1,7 @@
 //! The dead letters of one input partition, by the coordinates that they name.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use super::inputs::Record;
 use crate::domain::audit::Sha256Hash;
@@ -33,7 +34,7 @@ pub struct Letters {
     clickstream: String,
     consent: String,
     partition: i32,
-    letters: BTreeMap<(InputKind, i64), Letter>,
+    by_input: BTreeMap<(InputKind, i64), Letter>,
     /// A second letter of the same input.
     doubled: Vec<(i32, i64)>,
     /// Letters from before may have been deleted.
@@ -61,21 +62,22 @@ impl Letters {
         }
         let offset = record.offset;
         let known = Letter { partition, offset, reason, payload_sha256, detail, is_late };
-        if self.letters.contains_key(&(kind, letter.offset)) {
-            self.doubled.push((partition, offset));
-        } else {
-            self.letters.insert((kind, letter.offset), known);
+        match self.by_input.entry((kind, letter.offset)) {
+            Entry::Vacant(place) => {
+                place.insert(known);
+            }
+            Entry::Occupied(_) => self.doubled.push((partition, offset)),
         }
     }
 
     /// The letter of an input, once.
     pub fn claim(&mut self, input: InputKind, offset: i64) -> Option<Letter> {
-        self.letters.remove(&(input, offset))
+        self.by_input.remove(&(input, offset))
     }
 
     /// Where those lie that no outcome of these inputs names: partition and offset.
     pub fn unclaimed(&self, covered: impl Fn(InputKind, i64) -> bool) -> Vec<(i32, i64)> {
-        let left = self.letters.iter().filter(|(at, it)| !it.is_late && covered(at.0, at.1));
+        let left = self.by_input.iter().filter(|(at, it)| !it.is_late && covered(at.0, at.1));
         left.map(|(_, it)| (it.partition, it.offset)).chain(self.doubled.iter().copied()).collect()
     }
 }

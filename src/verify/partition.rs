@@ -12,7 +12,7 @@ use super::standing::{Kept, Mark, Standing, Terms};
 use super::subjects::{Place, Subject, Subjects};
 use super::{Horizon, Rulebooks};
 use crate::domain::audit::verify::{ChainVerifier, FaultKind, Link};
-use crate::domain::audit::{AuditBatch, AuditEntry, Sha256Hash, chain};
+use crate::domain::audit::{AuditBatch, AuditEntry, Sha256Hash, chain, loss};
 use crate::domain::intake::ConsentBody;
 use crate::domain::invariants::{self, Invariant};
 use crate::domain::outcome::InputKind;
@@ -259,6 +259,11 @@ impl<'a> Partition<'a> {
         findings: &mut Findings,
     ) {
         self.compacted = true;
+        if self.loss == Some(batch.sequence) && loss::statement(&batch.rulebook).is_none() {
+            let place = (self.setup.audit, self.number, offset);
+            let detail = "the state names a loss here that the audit does not record";
+            findings.violation(Invariant::Provable, place, detail);
+        }
         findings.unchecked(Unchecked::BeforeLoss, batch.entries.len() as u64);
         let terms = vec![None; batch.purposes.len()];
         let sitting = Sitting { batch, offset, rulebook: None, declared: Vec::new(), terms };

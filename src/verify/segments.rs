@@ -122,7 +122,7 @@ impl<'a> SegmentPartition<'a> {
             return findings.violation(Invariant::Pseudonymous, place, detail);
         };
         let lying = match &record.value {
-            None => self.tombstone(record, findings),
+            None => Some(self.tombstone(record, findings)),
             Some(value) => self.assignment(record, value, pseudonym, findings),
         };
         if let Some(lying) = lying {
@@ -130,7 +130,7 @@ impl<'a> SegmentPartition<'a> {
         }
     }
 
-    fn tombstone(&self, record: &Record, findings: &mut Findings) -> Option<Lying> {
+    fn tombstone(&self, record: &Record, findings: &mut Findings) -> Lying {
         let place = (self.bench.topic, self.bench.partition, record.offset);
         let number = |name| record.header_text(name).and_then(|text| text.parse::<i64>().ok());
         let known = ["reason", "decided_at", "consent_version"];
@@ -145,21 +145,15 @@ impl<'a> SegmentPartition<'a> {
             findings.violation(Invariant::Pseudonymous, place, detail);
             // It removes all the same.
             let (written, decided_at) = (Written::Removed(u8::MAX), Timestamp::MAX);
-            return Some(Lying {
-                offset: record.offset,
-                decided_at,
-                written,
-                named: false,
-                value: None,
-            });
+            return Lying { offset: record.offset, decided_at, written, named: false, value: None };
         };
-        Some(Lying {
+        Lying {
             offset: record.offset,
             decided_at: Timestamp(decided_at),
             written: Written::Removed(reason),
             named: false,
             value: None,
-        })
+        }
     }
 
     fn assignment(
@@ -230,16 +224,13 @@ impl<'a> SegmentPartition<'a> {
                 key.has_effect = true;
                 let mut rest = key.records[key.next..].iter();
                 let found = rest.position(|it| it.mark() == mark(written, decided_at));
-                key.missing = match found {
-                    Some(at) => {
-                        key.records[key.next + at].named = true;
-                        key.next += at + 1;
-                        None
-                    }
-                    None => {
-                        let is_tombstone = matches!(written, Written::Removed(_));
-                        Some(Missing { partition, offset, decided_at, is_tombstone })
-                    }
+                key.missing = if let Some(at) = found {
+                    key.records[key.next + at].named = true;
+                    key.next += at + 1;
+                    None
+                } else {
+                    let is_tombstone = matches!(written, Written::Removed(_));
+                    Some(Missing { partition, offset, decided_at, is_tombstone })
                 };
             }
         }

@@ -239,7 +239,7 @@ fn hostile_records_cost_bounded_memory() {
     let sent: usize = hostile.iter().map(|m| m.value.as_ref().map_or(0, Vec::len)).sum();
     eprintln!(
         "{} MB of hostile records: {} MB more than at rest",
-        rounds * sent >> 20,
+        (rounds * sent) >> 20,
         grown >> 10
     );
     assert_eq!(service.metrics().count("assent_invariant_violations_total", &[]), 0);

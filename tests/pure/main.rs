@@ -4,6 +4,7 @@ use assent::sim::model;
 
 mod documents;
 mod engine_against_model;
+mod held_back;
 mod histories;
 mod many_timers;
 mod model_vectors;

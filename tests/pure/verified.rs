@@ -337,8 +337,14 @@ fn taken() -> impl Strategy<Value = Taken> {
     })
 }
 
+/// A case runs the codecs, the engine and both passes: a quarter as many as the engine alone has.
+fn config() -> ProptestConfig {
+    let config = crate::engine_against_model::config();
+    ProptestConfig { cases: (config.cases / 4).max(1), ..config }
+}
+
 proptest! {
-    #![proptest_config(crate::engine_against_model::config())]
+    #![proptest_config(config())]
 
     #[test]
     fn nothing_is_found_in_what_the_engine_wrote(history in plans::history()) {

@@ -39,7 +39,7 @@ impl Evidence {
             let to = ends.written(topic, partition)?;
             ends.settle(topic, partition, to)?;
             let mut scan = Scan::open(config, topic, partition, ends.low(topic, partition)?, to)?;
-            while let Some(record) = scan.next()? {
+            while let Some(record) = scan.next_record()? {
                 progress(1);
                 let key = record.key.as_deref().unwrap_or_default();
                 let claim = record.value.as_deref().and_then(|value| Claim::read(key, value));
@@ -64,6 +64,8 @@ impl Evidence {
 fn rulebook_of(record: &Record) -> Option<rules::Rulebook> {
     let hex = std::str::from_utf8(record.key.as_deref()?).ok()?.strip_prefix("r/")?;
     let yaml = record.value.as_deref()?;
-    let hash: String = body_hash(yaml).iter().map(|byte| format!("{byte:02x}")).collect();
-    (hash == hex).then(|| rules::compile(yaml).ok()).flatten()
+    let parsed: Option<Vec<u8>> = (0..hex.len() / 2)
+        .map(|at| u8::from_str_radix(hex.get(2 * at..2 * at + 2)?, 16).ok())
+        .collect();
+    (parsed.as_deref() == Some(&body_hash(yaml))).then(|| rules::compile(yaml).ok()).flatten()
 }

@@ -114,7 +114,7 @@ impl Passes<'_> {
             let mut scan =
                 Scan::open(self.config, &topics.dead_letters, partition, range.from, range.to)?;
             let mut first = None;
-            while let Some(record) = scan.next()? {
+            while let Some(record) = scan.next_record()? {
                 self.bar.inc(1);
                 first = first.or(Some(record.timestamp));
                 letters.take(partition, &record, record.offset >= range.named_to);
@@ -131,7 +131,7 @@ impl Passes<'_> {
         let range = self.cut.consent[&number];
         let topic = &self.config.topics.consent;
         let mut scan = Scan::open(self.config, topic, number, range.from, range.to)?;
-        while let Some(record) = scan.next()? {
+        while let Some(record) = scan.next_record()? {
             self.bar.inc(1);
             partition.register(&record);
         }
@@ -152,7 +152,7 @@ impl Passes<'_> {
         let mut audit = Scan::open(config, &topics.audit, number, range.from, range.to)?;
         let mut consent = Scan::open(config, &topics.consent, number, consents.from, consents.to)?;
         let mut click: Option<Scan> = None;
-        while let Some(record) = audit.next()? {
+        while let Some(record) = audit.next_record()? {
             self.bar.inc(1);
             let Some(batch) = partition.open(&record, &mut outcome.findings) else { continue };
             self.check_key_version(batch.key_version)?;
@@ -160,14 +160,13 @@ impl Passes<'_> {
                 partition.unjudged(record.offset, &batch, sink, &mut outcome.findings);
                 continue;
             }
-            let click = match &mut click {
-                Some(click) => click,
-                None => {
-                    let from = clicks.from.max(batch.click_from);
-                    self.bar.inc((from - clicks.from).max(0) as u64);
-                    let topic = &topics.clickstream;
-                    click.insert(Scan::open(config, topic, number, from, clicks.to)?)
-                }
+            let click = if let Some(click) = &mut click {
+                click
+            } else {
+                let from = clicks.from.max(batch.click_from);
+                self.bar.inc((from - clicks.from).max(0) as u64);
+                let topic = &topics.clickstream;
+                click.insert(Scan::open(config, topic, number, from, clicks.to)?)
             };
             let findings = &mut outcome.findings;
             partition.begin(record.offset, &batch, findings);
@@ -237,7 +236,7 @@ impl Passes<'_> {
                     tombstones_kept,
                 });
                 let mut scan = Scan::open(self.config, &topic, number, range.from, range.to)?;
-                while let Some(record) = scan.next()? {
+                while let Some(record) = scan.next_record()? {
                     self.bar.inc(1);
                     partition.record(&record, &mut outcome.findings);
                 }
@@ -262,7 +261,7 @@ impl Passes<'_> {
         let topic = &self.config.topics.contextual;
         for (&partition, range) in &self.cut.contextual {
             let mut scan = Scan::open(self.config, topic, partition, range.from, range.to)?;
-            while let Some(record) = scan.next()? {
+            while let Some(record) = scan.next_record()? {
                 self.bar.inc(1);
                 let place = (topic.as_str(), partition);
                 check_contextual(&record, place, self.rulebooks, &mut outcome.findings);
@@ -278,7 +277,7 @@ impl Passes<'_> {
         let inputs = [topics.clickstream.as_str(), topics.consent.as_str()];
         for (&partition, range) in &self.cut.dead_letters {
             let mut scan = Scan::open(self.config, topic, partition, range.from, range.to)?;
-            while let Some(record) = scan.next()? {
+            while let Some(record) = scan.next_record()? {
                 let place = (topic.as_str(), partition);
                 check_letter(&record, place, &inputs, &mut outcome.findings);
             }

@@ -35,6 +35,8 @@ pub struct Spec {
     pub granted: u64,
     /// Subjects whose browser sends Sec-GPC.
     pub gpc: u64,
+    /// Clicks of the others that carry it: another browser of theirs does.
+    pub gpc_clicks: u64,
     /// Of every subject's first consent record; the next ones count on from there.
     pub first_version: i64,
     /// What was decided before the first click was decided shortly before this.
@@ -46,6 +48,7 @@ pub struct Workload {
     spec: Spec,
     clicks: Random,
     changes: Random,
+    signals: Random,
     /// Sessions that a subject has begun; absent: the first.
     sessions: HashMap<u64, u64>,
     /// What subjects who changed their mind say now.
@@ -56,7 +59,8 @@ impl Workload {
     pub fn new(spec: Spec) -> Self {
         let clicks = Random::stream(spec.seed, u64::MAX);
         let changes = Random::stream(spec.seed, u64::MAX - 1);
-        Self { spec, clicks, changes, sessions: HashMap::new(), changed: HashMap::new() }
+        let signals = Random::stream(spec.seed, u64::MAX - 2);
+        Self { spec, clicks, changes, signals, sessions: HashMap::new(), changed: HashMap::new() }
     }
 
     pub fn spec(&self) -> &Spec {
@@ -74,11 +78,12 @@ impl Workload {
         let person = self.person(subject);
         let is_anonymous = self.clicks.chance(ANONYMOUS);
         let session_id = self.session(subject, is_anonymous);
+        let gpc = person.sends_gpc || self.signals.chance(self.spec.gpc_clicks);
         let visit = Visit::draw(&mut self.clicks, person.favorite);
         ClickEvent {
             subject_id: (!is_anonymous).then(|| subject_id(subject)),
             region: Some(person.region.to_owned()),
-            gpc: Some(person.sends_gpc),
+            gpc: Some(gpc),
             ..click_of(visit, self.clicks.uuid(), session_id, occurred_at)
         }
     }
@@ -164,6 +169,7 @@ mod tests {
             purposes: vec!["offers".to_owned(), "partners".to_owned()],
             granted: 800,
             gpc: 50,
+            gpc_clicks: 0,
             first_version: 1,
             starts_at: NOW,
         })
@@ -206,6 +212,20 @@ mod tests {
         let clicks: Vec<_> = (0..2_000).map(|at| workload.click(Timestamp(at))).collect();
         assert!(clicks.iter().any(|click| click.gpc == Some(true)));
         assert!(clicks.iter().any(|click| click.subject_id.is_none()));
+    }
+
+    #[test]
+    fn signals_of_single_clicks_leave_everything_else_alone() {
+        let (mut plain, mut signaling) = (workload(7), workload(7));
+        signaling.spec.gpc_clicks = 500;
+        let mut added = 0;
+        for at in 0..1_000 {
+            let (before, after) = (plain.click(Timestamp(at)), signaling.click(Timestamp(at)));
+            added += u32::from(before.gpc != after.gpc);
+            assert!(before.gpc == Some(false) || after.gpc == Some(true));
+            assert!(before == ClickEvent { gpc: before.gpc, ..after });
+        }
+        assert!((400..600).contains(&added), "{added}");
     }
 
     #[test]

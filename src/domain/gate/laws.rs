@@ -123,8 +123,11 @@ fn case() -> impl Strategy<Value = Case> {
     })
 }
 
+/// A name, and what it does.
+type Taking = (&'static str, fn(&mut Case));
+
 /// What takes something of a consent away, or asks more of it.
-const TAKINGS: &[(&str, fn(&mut Case))] = &[
+const TAKINGS: &[Taking] = &[
     ("the record is gone", |case| case.consent.record = None),
     ("another record contradicts it", |case| case.consent.contradicted = true),
     ("a value can't be read", |case| case.consent.undecodable = true),

@@ -122,6 +122,11 @@ impl KeyRing {
         self.versions.iter().any(|(known, _)| *known == version)
     }
 
+    /// Was there never another version? Then no token is under an old one.
+    pub fn has_one_version(&self) -> bool {
+        self.versions.len() == 1
+    }
+
     /// The same versions with the same statuses and secrets?
     pub fn is_like(&self, other: &Self) -> bool {
         self.versions == other.versions && self.fingerprints == other.fingerprints

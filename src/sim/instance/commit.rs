@@ -11,6 +11,9 @@ use crate::task::Wish;
 use crate::task::batch::{Batch, Found, Part};
 use crate::task::crash::point_after;
 
+/// So few that a short history has batches that leave clicks behind.
+const CLICKS_PER_BATCH: usize = 20;
+
 impl From<Refused> for Consequence {
     fn from(refused: Refused) -> Self {
         match refused {
@@ -70,7 +73,7 @@ impl Instance {
             if task.wish(bounds, now) == Wish::Nothing {
                 continue;
             }
-            let cut = task.cut(bounds, now);
+            let cut = task.cut(bounds, now, CLICKS_PER_BATCH);
             let sequence_before = task.engine.positions().map(|it| it.next_sequence);
             let output = task.decide(&cut, &self.click_reader, now.wall);
             let found = &output.violations;

@@ -1,0 +1,148 @@
+//! A partition whose batch broke an invariant decides nothing for a while, then the same again; and
+//! lag and silence by two clocks, as a task asks for them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use assent::domain::event::{ClickEvent, ClickFields, EventKind};
+use assent::domain::partitioner::Partitioner;
+use assent::domain::pseudonym::{KeyRing, Keyset};
+use assent::domain::rules::compile;
+use assent::domain::time::{Moment, Span, Timestamp};
+use assent::engine::{Restore, Setup};
+use assent::task::barrier::{Arrival, Question};
+use assent::task::held::{HeldConsent, ReceivedClick};
+use assent::task::{Bounds, Offsets, Task, Wish};
+use assent::wire::{ClickReader, ConsentReading, Inbound, encode_click};
+
+use crate::histories::START;
+
+const RULEBOOK: &str = r#"
+rulebook: "1"
+default_segment: all
+purposes: [{id: mail, title: Mail, sale_or_share: false, requires_opt_in: true, retention: 1d}]
+segments:
+  - {id: grown, title: Grown, why: to test, owner: tests, approach: demographic, purpose: mail,
+     when: {age_band: {in: [FROM_18]}}}
+"#;
+
+fn at(seconds: i64) -> Moment {
+    Moment { wall: Timestamp(START + seconds * 1_000), uptime: Span(seconds * 1_000) }
+}
+
+/// The wall clock went back an hour.
+fn back(seconds: i64) -> Moment {
+    Moment { wall: at(seconds - 3_600).wall, ..at(seconds) }
+}
+
+fn bounds() -> Bounds {
+    let silent = ("cmp".to_owned(), Span(60_000));
+    Bounds { max_sync_lag: Span(60_000), closing_sources: [silent].into() }
+}
+
+fn task() -> Task {
+    let rulebook = Arc::new(compile(RULEBOOK.as_bytes()).expect("compiles"));
+    let setup = Setup {
+        rulebook,
+        rulebook_yaml: RULEBOOK.as_bytes().into(),
+        keys: Arc::new(KeyRing::new(&Keyset::first([7; 32]), &["mail".to_owned()])),
+        group_id: "assent".to_owned(),
+        lease: Span(Span::HOUR.0),
+        partitioner: Partitioner::Murmur2,
+        input_partitions: 1,
+        segment_partitions: BTreeMap::from([("mail".to_owned(), 1)]),
+        sources: vec!["cmp".to_owned()],
+    };
+    let mut engine = Restore::new(0).finish(Arc::new(setup)).expect("fresh");
+    engine.start_at(0, 0);
+    Task::new(0, engine, Offsets { click: 0, consent: 0 }, at(0))
+}
+
+/// A click is covered by a question that is reached.
+fn with_click() -> Task {
+    let mut task = task();
+    let event = ClickEvent {
+        event_id: "018f4e6a-0000-7000-8000-000000000001".to_owned(),
+        subject_id: None,
+        session_id: "s".to_owned(),
+        occurred_at: at(0).wall,
+        kind: EventKind::PageView,
+        category: None,
+        product_id: None,
+        product_age_range: None,
+        value_cents: None,
+        region: None,
+        gpc: Some(false),
+        gpp: None,
+    };
+    let value = encode_click(&event);
+    task.receive_click(&ReceivedClick {
+        offset: 0,
+        timestamp: at(0).wall,
+        key: Some(b"s"),
+        payload: Some(&value),
+    });
+    ask(&mut task, 0);
+    task
+}
+
+fn ask(task: &mut Task, seconds: i64) {
+    let clicks = task.clicks.received();
+    task.barrier.asked(Question { sent: at(seconds), end: task.received().consent, clicks });
+    let reached = task.settle().count();
+    assert_eq!(reached, 1);
+}
+
+fn reader() -> ClickReader {
+    ClickReader::new(ClickFields::default(), Partitioner::Murmur2, 1)
+}
+
+#[test]
+fn nothing_is_decided_for_ten_seconds_then_the_same_again() {
+    let mut task = with_click();
+    assert_eq!(task.wish(&bounds(), at(1)), Wish::Regular);
+    let cut = task.cut(&bounds(), at(1), usize::MAX);
+    let first = task.decide(&cut, &reader(), at(1).wall);
+    assert_eq!((cut.clicks, first.is_broken(), first.outputs.is_empty()), (1, false, false));
+    task.hold_back(at(1));
+    assert!(task.is_held_back());
+    assert_eq!(task.wish(&bounds(), at(10)), Wish::Nothing);
+    assert_eq!(task.wish(&bounds(), at(11)), Wish::Regular);
+    let again = task.decide(&cut, &reader(), at(1).wall);
+    assert_eq!(first, again, "nothing of the batch was kept");
+    task.confirm(&cut, at(11));
+    assert!(!task.is_held_back());
+}
+
+#[test]
+fn a_clock_that_went_back_keeps_no_gate_open() {
+    let mut task = with_click();
+    assert!(task.gate_open(&bounds(), at(1)));
+    assert!(task.gate_open(&bounds(), back(50)), "an hour back changes nothing by itself");
+    assert!(!task.gate_open(&bounds(), back(61)), "the broker has not answered for a minute");
+    ask(&mut task, 62);
+    assert!(
+        !task.gate_open(&bounds(), back(62)),
+        "the source has been silent since the assignment"
+    );
+}
+
+#[test]
+fn a_sign_grows_old_by_the_monotonic_clock_too() {
+    let mut task = with_click();
+    let beat = Inbound { partition: 0, key: Some(b"__assent_heartbeat_0"), payload: None };
+    let arrival = Arrival { appended: at(40).wall, received: at(40).uptime };
+    let reading = ConsentReading::Heartbeat { source: Some("cmp".to_owned()) };
+    task.receive_consent(HeldConsent::new(0, arrival, &beat, reading));
+    let cut = task.cut(&bounds(), at(40), usize::MAX);
+    let output = task.decide(&cut, &reader(), at(40).wall);
+    assert!(!output.is_broken());
+    task.confirm(&cut, at(40));
+    ask(&mut task, 99);
+    assert!(task.gate_open(&bounds(), back(100)));
+    ask(&mut task, 101);
+    assert!(
+        !task.gate_open(&bounds(), back(101)),
+        "silent for over a minute, whatever the wall says"
+    );
+}
