@@ -23,8 +23,8 @@
 //! [`domain`] (pure nouns and rules) ← [`wire`] (bytes) ← [`verify`] (a second opinion on what lies in
 //! the topics; pure) and [`engine`] (a partition's state; pure) ←
 //! [`task`] (what a batch of a partition may hold; pure) ← [`sim`] (all of it on a simulated cluster, with
-//! faults; pure) ←
-//! [`config`], [`failure`], [`clock`] ← [`kafka`], [`telemetry`], [`http`] ← [`pipeline`] ← [`demo`] ←
+//! faults; pure) ← [`config`], [`failure`], [`clock`] ← [`registry`] ←
+//! [`kafka`], [`telemetry`], [`http`] ← [`pipeline`] ← [`demo`] ←
 //! [`cli`]. The pure ones build without the feature `service` and know no clock, randomness, I/O,
 //! threads, Kafka or metrics. docs/ARCHITECTURE.md has the map.
 
@@ -51,5 +51,7 @@ pub mod http;
 pub mod kafka;
 #[cfg(feature = "service")]
 pub mod pipeline;
+#[cfg(feature = "service")]
+pub mod registry;
 #[cfg(feature = "service")]
 pub mod telemetry;

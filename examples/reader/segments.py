@@ -5,16 +5,21 @@
   segments.py follow TOPIC --copy FILE --once     up to the end as it is now
   segments.py show FILE PSEUDONYM                 the segments to use now, as JSON; else the default one
 
-Needs examples/requirements.txt. Kafka: --bootstrap, and --set KEY=VALUE for librdkafka's properties.
+Needs examples/requirements.txt. Kafka: --bootstrap, and --set KEY=VALUE for librdkafka's properties. With
+a schema registry: --registry URL, and REGISTRY_USER=NAME:PASSWORD in the environment where it asks for one.
 """
 
 import argparse
+import base64
 import io
 import json
+import os
 import pathlib
 import sqlite3
 import sys
 import time
+import urllib.error
+import urllib.request
 
 import fastavro
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
@@ -37,10 +42,12 @@ CREATE TABLE IF NOT EXISTS progress (
 
 
 class Decoder:
-    """Avro single-object encoding: C3 01, the writer's schema as CRC-64-AVRO, the datum."""
+    """Avro in either framing: C3 01 and the writer's schema as CRC-64-AVRO, or 00 and its id in a schema
+    registry, 4 bytes big-endian; then the datum."""
 
-    def __init__(self, reader_schema, *older_schemas):
+    def __init__(self, reader_schema, *older_schemas, registry=None):
         self.reader = fastavro.parse_schema(json.loads(reader_schema.read_text()))
+        self.registry = registry
         self.writers = {}
         for path in (reader_schema, *older_schemas):
             schema = json.loads(path.read_text())
@@ -49,14 +56,42 @@ class Decoder:
             self.writers[b"\xc3\x01" + fingerprint] = fastavro.parse_schema(schema)
 
     def decode(self, value):
-        """The record; raises ValueError where it is none of a schema that is known here."""
-        writer = self.writers.get(value[:10])
+        """The record; raises ValueError where it is none of a schema that is known."""
+        header = value[:5] if self.registry and value[:1] == b"\0" else value[:10]
+        if header not in self.writers and len(header) == 5:
+            self.writers[header] = self.registry.schema(int.from_bytes(header[1:], "big"))
+        writer = self.writers.get(header)
         if writer is None:
             raise ValueError("a schema that is not known here")
         try:
-            return fastavro.schemaless_reader(io.BytesIO(value[10:]), writer, self.reader)
+            return fastavro.schemaless_reader(io.BytesIO(value[len(header):]), writer, self.reader)
         except (EOFError, IndexError, OverflowError, TypeError, UnicodeDecodeError) as error:
             raise ValueError("not decodable") from error
+
+
+class Registry:
+    """Schemas by id, from Confluent's API."""
+
+    def __init__(self, url):
+        self.url, self.headers = url.rstrip("/"), {}
+        if user := os.environ.get("REGISTRY_USER"):
+            self.headers["Authorization"] = "Basic " + base64.b64encode(user.encode()).decode()
+
+    def schema(self, number):
+        """None: there is no such id. Out of reach, it is asked again until it answers: what a value says
+        can't be told before."""
+        request = urllib.request.Request(f"{self.url}/schemas/ids/{number}", headers=self.headers)
+        while True:
+            try:
+                with urllib.request.urlopen(request, timeout=10) as answer:
+                    return fastavro.parse_schema(json.loads(json.load(answer)["schema"]))
+            except urllib.error.HTTPError as error:
+                if error.code == 404 and b'"error_code"' in error.read():
+                    return None
+                tell(f"{self.url}: {error}; asking again")
+            except OSError as error:
+                tell(f"{self.url}: {error}; asking again")
+            time.sleep(1)
 
 
 class Copy:
@@ -144,7 +179,8 @@ class Follower:
     def __init__(self, arguments):
         client = {"bootstrap.servers": arguments.bootstrap} | dict(arguments.set)
         self.topic, self.copy = arguments.topic, Copy(arguments.copy)
-        self.decoder = Decoder(SCHEMAS / "segment_assignment.avsc", *arguments.older_schema)
+        self.decoder = Decoder(SCHEMAS / "segment_assignment.avsc", *arguments.older_schema,
+                               registry=arguments.registry and Registry(arguments.registry))
         self.max_lag = delete_retention(client, self.topic) // 2
         self.consumer = Consumer(client | {
             "isolation.level": "read_committed",  # an aborted assignment was never decided
@@ -259,6 +295,7 @@ def main():
                          type=lambda setting: tuple(setting.split("=", 1)))
     command.add_argument("--older-schema", action="append", default=[], type=pathlib.Path, metavar="FILE",
                          help="a schema that values still in the topic were written with")
+    command.add_argument("--registry", metavar="URL", help="as Assent's schema_registry.url")
     command = commands.add_parser("show")
     command.set_defaults(run=show)
     command.add_argument("copy", type=pathlib.Path, metavar="FILE")

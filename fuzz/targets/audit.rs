@@ -2,11 +2,11 @@
 #![no_main]
 
 use assent::domain::audit::AuditBatch;
-use assent::wire::decode_audit_batch;
+use assent::wire::{KnownSchemas, decode_audit_batch};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    let _ = decode_audit_batch(bytes);
+    let _ = decode_audit_batch(bytes, &KnownSchemas::none());
     let Ok(batch) = AuditBatch::decode(bytes) else { return };
     let mut written = Vec::new();
     batch.encode(&mut written);

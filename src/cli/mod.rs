@@ -47,7 +47,7 @@ Every configuration key can also be set as ASSENT__SECTION__KEY, for example
 ASSENT__KAFKA__BOOTSTRAP_SERVERS. RUST_LOG sets the level of the logs.
 
 Exit codes: 0 done, 1 failed or violations found, 64 bad usage, 65 bad input data,
-69 broker not reachable, 78 bad configuration.
+69 broker or registry not reachable, 78 bad configuration.
 
 Example:
   assent check --config /etc/assent/assent.yaml";

@@ -16,6 +16,7 @@ use crate::domain::pseudonym::KeyRing;
 use crate::failure::{Failure, Result};
 use crate::http::{self, Status};
 use crate::pipeline::{self, Running, Start};
+use crate::registry;
 use crate::telemetry::metrics::Metrics;
 
 /// A drain that takes longer is cut off: the process ends within 10 s of the signal (design,
@@ -54,6 +55,7 @@ pub(super) fn prepare(config: &Arc<Config>) -> Result<Start> {
         rulebook_yaml: rulebook.yaml.into(),
         rulebook: Arc::new(rulebook.rulebook),
         keys: Arc::new(KeyRing::new(&keyset, &purposes)),
+        registry: registry::client(config)?,
         metrics: Arc::new(Metrics::new()),
         status: Arc::new(Status::new(workers, max_sync_lag, clock.clone())),
         clock,

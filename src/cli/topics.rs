@@ -6,10 +6,12 @@ use serde_json::json;
 
 use super::{Globals, stdout};
 use crate::clock::SystemClock;
-use crate::config::load_rulebook;
+use crate::config::{Config, load_rulebook};
 use crate::failure::{Exit, Failure, Result};
 use crate::kafka::admin::{Admin, Cluster};
 use crate::kafka::topic_plan::{TopicPlan, topic_plans};
+use crate::registry;
+use crate::registry::client::Client;
 
 /// Replicas per partition where the cluster has enough brokers.
 const REPLICATION: usize = 3;
@@ -29,6 +31,7 @@ enum Command {
 
 /// Make every topic that is missing; existing ones are left as they are, and differences are named
 ///
+/// With a schema registry configured, registers the schemas of their values, too.
 /// The partition count is chosen once: to grow, add instances up to it.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  assent topics create --partitions 24")]
@@ -46,6 +49,7 @@ pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
     let config = globals.load_config()?;
     let rulebook = load_rulebook(&config.rulebook)?.rulebook;
     let plans = topic_plans(&config, &rulebook);
+    let client = registry::client(&config)?;
     let admin = Admin::new(&config)?;
     let cluster = admin.cluster()?;
     let replication = replication(args.replication_factor, &cluster)?;
@@ -60,6 +64,21 @@ pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
             Made::Exists(differences(plan, count, args.partitions, found.get(&plan.name)))
         };
         report(&plan.name, &made, count, globals.json)?;
+    }
+    let purposes: Vec<String> = rulebook.purposes.into_iter().map(|p| p.id).collect();
+    client.map_or(Ok(()), |client| register(&config, &client, &purposes, globals.json))
+}
+
+/// The schemas of the topics' values, under `<topic>-value`.
+fn register(config: &Config, client: &Client, purposes: &[String], is_json: bool) -> Result<()> {
+    for subject in registry::inputs(config).into_iter().chain(registry::outputs(config, purposes)) {
+        let name = subject.name();
+        let id = registry::register(client, &subject, &SystemClock)?;
+        if is_json {
+            stdout::json(&json!({ "subject": name, "id": id }))?;
+        } else {
+            stdout::line(&format!("{name}: schema id {id}"))?;
+        }
     }
     Ok(())
 }

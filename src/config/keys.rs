@@ -30,6 +30,8 @@ pub(super) enum Kind {
     Path,
     /// An IP address or `localhost`, and a port.
     Address,
+    /// http or https, a host, and no secret in it.
+    RegistryUrl,
     OneOf(&'static [&'static str]),
     /// Least and most.
     Whole(&'static str, &'static str),
@@ -73,16 +75,18 @@ pub(super) const KEYS: &[Declaration] = &[
     },
     Declaration {
         key: "schema_registry.url",
-        kind: Kind::Text,
+        kind: Kind::RegistryUrl,
         default: "",
-        meaning: "None: values are in Avro single-object encoding, with the schemas in schemas/. \
-                  This version refuses an address.",
+        meaning: "Of a registry with Confluent's API, up to before `/subjects`; Apicurio's ends in \
+                  `/apis/ccompat/v7`. With it, Assent writes in Confluent's framing, under subjects \
+                  `<topic>-value`. None or empty: in Avro single-object encoding, with the schemas in \
+                  schemas/. Both are read, always.",
     },
     Declaration {
         key: "schema_registry.username",
         kind: Kind::Text,
         default: "",
-        meaning: "The registry's user.",
+        meaning: "The registry's user (basic authentication); goes with the password.",
     },
     Declaration {
         key: "schema_registry.password",
@@ -94,7 +98,7 @@ pub(super) const KEYS: &[Declaration] = &[
         key: "schema_registry.ca_file",
         kind: Kind::Path,
         default: "",
-        meaning: "Certificates (PEM) to trust for the registry besides the system's.",
+        meaning: "Certificates (PEM) to trust for the registry, in the place of the system's.",
     },
     Declaration {
         key: "topics.clickstream",

@@ -7,6 +7,7 @@ mod entries;
 mod keys;
 mod keyset;
 mod properties;
+mod registry;
 mod resolve;
 mod rulebook;
 mod values;
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 pub use keys::documentation;
 pub use keyset::{create_keyset, read_keyset, replace_keyset};
+pub use registry::{Credentials, SchemaRegistry};
 pub use rulebook::{RulebookFile, RulebookRefusal, load_rulebook, read_rulebook};
 
 use crate::domain::partitioner::Partitioner;
@@ -51,6 +53,8 @@ fn parse(path: &Path, yaml: Option<&str>, variables: &BTreeMap<String, String>) 
 #[derive(Clone, Debug)]
 pub struct Config {
     pub kafka: Kafka,
+    /// `None`: values are in Avro single-object encoding.
+    pub schema_registry: Option<SchemaRegistry>,
     pub topics: Topics,
     pub rulebook: PathBuf,
     pub keyset: PathBuf,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::entries::{Entries, PROPERTIES, SOURCES};
 use super::{
-    Config, Consent, Http, Kafka, OnSilence, Pipeline, Source, Topics, properties, values,
+    Config, Consent, Http, Kafka, OnSilence, Pipeline, Source, Topics, properties, registry, values,
 };
 use crate::domain::partitioner::Partitioner;
 use crate::domain::time::Span;
@@ -30,9 +30,9 @@ const LEASE: RangeInclusive<Span> = Span::SECOND..=Span(30 * Span::DAY.0);
 const MAX_SILENCE: RangeInclusive<Span> = Span::SECOND..=Span(365 * Span::DAY.0);
 
 pub(super) fn resolve(entries: &Entries) -> Result<Config> {
-    refuse_registry(entries)?;
     Ok(Config {
         kafka: kafka(entries)?,
+        schema_registry: registry::schema_registry(entries)?,
         topics: topics(entries)?,
         rulebook: path(entries, "rulebook", "rules/children-retail.yaml")?,
         keyset: path(entries, "keyset", "keys/keyset.json")?,
@@ -56,7 +56,7 @@ pub(super) fn resolve(entries: &Entries) -> Result<Config> {
 }
 
 /// The key's text or its default, checked.
-fn value<T>(
+pub(super) fn value<T>(
     entries: &Entries,
     key: &str,
     default: &str,
@@ -76,7 +76,7 @@ fn duration(
     Ok(Duration::from_millis(span.0 as u64))
 }
 
-fn path(entries: &Entries, key: &str, default: &str) -> Result<PathBuf> {
+pub(super) fn path(entries: &Entries, key: &str, default: &str) -> Result<PathBuf> {
     let relative = value(entries, key, default, values::non_empty)?;
     std::path::absolute(entries.folder().join(relative))
         .map_err(|error| entries.refuse(key, &error.to_string()))
@@ -84,17 +84,6 @@ fn path(entries: &Entries, key: &str, default: &str) -> Result<PathBuf> {
 
 fn listen(entries: &Entries) -> Result<SocketAddr> {
     value(entries, "http.listen", "127.0.0.1:9464", values::address)
-}
-
-fn refuse_registry(entries: &Entries) -> Result<()> {
-    match entries.get("schema_registry.url") {
-        None | Some(("", _)) => Ok(()),
-        Some(_) => Err(entries.refuse(
-            "schema_registry.url",
-            "this version reads and writes Avro single-object encoding and knows no schema \
-             registry; remove the url",
-        )),
-    }
 }
 
 fn kafka(entries: &Entries) -> Result<Kafka> {

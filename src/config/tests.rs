@@ -177,7 +177,20 @@ fn values_are_held_to_their_bounds() {
         ("topics: {segments: segments}", "must hold {purpose} once"),
         ("topics: {segments: '{purpose}'}", "could be a purpose's, too"),
         ("http: {listen: 9464}", "`9464` is not an address and port"),
-        ("schema_registry: {url: 'http://registry'}", "knows no schema registry; remove the url"),
+        ("schema_registry: {url: registry}", "schema_registry.url: is no http or https address"),
+        ("schema_registry: {url: 'http://:8080'}", "schema_registry.url: is no address of a reg"),
+        ("schema_registry: {url: 'http://a:b'}", "schema_registry.url: is no address of a reg"),
+        ("schema_registry: {url: 'http://a?b'}", "schema_registry.url: is no address of a reg"),
+        ("schema_registry: {url: 'http://me:pw@a'}", "holds a user; set schema_registry.username"),
+        (
+            "schema_registry: {url: 'http://a', username: me}",
+            "there is no schema_registry.password",
+        ),
+        (
+            "schema_registry: {url: 'http://a', password: pw}",
+            "there is no schema_registry.username",
+        ),
+        ("schema_registry: {url: 'http://a', ca_file: ca.pem}", "ca_file: is for https"),
     ] {
         refused(yaml, &[], expect);
     }
@@ -234,4 +247,22 @@ fn only_the_default_file_may_be_absent() {
         message.starts_with("/nowhere/assent.yaml: the configuration can't be read"),
         "{message}"
     );
+}
+
+#[test]
+fn a_registry_is_read_and_its_secrets_are_not_shown() {
+    for none in ["", "schema_registry: {url: ''}", "schema_registry: {url: null, username: me}"] {
+        assert!(read(none, &[]).unwrap().schema_registry.is_none(), "{none}");
+    }
+    let yaml = "schema_registry: {url: 'https://[::1]:8443/apis/ccompat/v7/', username: me, \
+                ca_file: ca.pem}";
+    let config = read(yaml, &[("ASSENT__SCHEMA_REGISTRY__PASSWORD", "hush")]).unwrap();
+    let shown = format!("{config:?}");
+    let registry = config.schema_registry.unwrap();
+    assert_eq!(registry.url, "https://[::1]:8443/apis/ccompat/v7");
+    assert_eq!(registry.ca_file.as_deref(), Some(Path::new("/etc/assent/ca.pem")));
+    assert_eq!(registry.credentials.unwrap().password.as_str(), "hush");
+    assert!(shown.contains("me") && !shown.contains("hush"), "{shown}");
+    let failure = read("schema_registry: {url: 'https://me:hush@a'}", &[]).unwrap_err();
+    assert!(!failure.message.contains("hush"), "{failure}");
 }

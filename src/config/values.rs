@@ -118,3 +118,32 @@ pub(super) fn address(text: &str) -> Checked<SocketAddr> {
         format!("`{text}` is not an address and port; write for example 127.0.0.1:9464")
     })
 }
+
+/// `http://host[:port][/path]` or https, without its last slash. What it holds besides is not
+/// repeated: it may be a secret.
+pub(super) fn registry_url(text: &str) -> Checked<String> {
+    let example = "write for example http://registry:8080/apis/ccompat/v7";
+    let after = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    let Some(after) = after else {
+        return Err(format!("is no http or https address; {example}"));
+    };
+    let authority = after.split('/').next().unwrap_or_default();
+    if authority.contains('@') {
+        return Err("holds a user; set schema_registry.username and password instead".to_owned());
+    }
+    let host = match authority.rsplit_once(':') {
+        Some((host, port)) if !authority.ends_with(']') => {
+            if port.parse::<u16>().is_ok() {
+                host
+            } else {
+                ""
+            }
+        }
+        _ => authority,
+    };
+    let odd = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '?' | '#');
+    if host.is_empty() || text.contains(odd) {
+        return Err(format!("is no address of a registry; {example}"));
+    }
+    Ok(text.trim_end_matches('/').to_owned())
+}

@@ -75,6 +75,7 @@ fn start(embedded: &Embedded, metrics: &Arc<Metrics>, status: Arc<Status>) -> Re
         rulebook: Arc::clone(&embedded.rulebook),
         rulebook_yaml: Arc::clone(&embedded.rulebook_yaml),
         keys: Arc::clone(&embedded.keys),
+        registry: None,
         metrics: Arc::clone(metrics),
         status,
         clock: Arc::new(SystemClock),

@@ -19,6 +19,7 @@ use crate::failure::Result;
 use crate::kafka::assignments::SegmentTopics;
 use crate::kafka::inputs::InputWriter;
 use crate::kafka::read::{Start, TopicReader};
+use crate::registry::Reading;
 use crate::telemetry::metrics::Metrics;
 
 /// Families of the shop.
@@ -45,6 +46,7 @@ pub struct Show<'a> {
     inputs: InputWriter,
     segments: SegmentTopics,
     reader: TopicReader,
+    schemas: Reading,
     workload: Workload,
     ledger: Ledger,
     screen: Screen,
@@ -88,6 +90,7 @@ impl<'a> Show<'a> {
         let now = SystemClock.instant();
         Ok(Self {
             reader: TopicReader::topics(&embedded.config, segments.names(), Start::Beginning)?,
+            schemas: Reading::open(&embedded.config)?,
             inputs: InputWriter::open(&embedded.config)?,
             workload: Workload::new(spec(&purposes)),
             keys: Arc::clone(&embedded.keys),
@@ -177,7 +180,7 @@ impl<'a> Show<'a> {
     /// Reads what is there now, and tells of some of it.
     fn read(&mut self) -> Result<()> {
         while let Some(message) = self.reader.next(TURN) {
-            let change = self.segments.read(&message);
+            let change = self.segments.read(&message, &mut self.schemas)?;
             drop(message);
             let Some(news) = self.ledger.apply(change, SystemClock.instant()) else { continue };
             self.tell_news(news)?;

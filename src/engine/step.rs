@@ -286,7 +286,8 @@ impl Partition {
         let work = self.work.as_deref_mut().expect("a batch was begun");
         let mut reviser = Reviser { mandate: &self.mandate, work };
         let first = subject.touched != self.batch;
-        if !click.opt_out_signal && !(first && reviser.has_to_settle(subject, true)) {
+        let settles = first && reviser.has_to_settle(subject, true);
+        if !click.opt_out_signal && !settles {
             reviser.judge_click(subject, click);
             if !reviser.is_changed_by(subject, click) {
                 let allowed = reviser.work.verdicts.iter().any(|verdict| verdict.allows());

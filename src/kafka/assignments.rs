@@ -8,6 +8,8 @@ use rdkafka::message::{BorrowedMessage, Headers};
 use crate::config::Config;
 use crate::domain::segment::SegmentAssignment;
 use crate::domain::time::Timestamp;
+use crate::failure::Result;
+use crate::registry::Reading;
 use crate::wire::decode_assignment;
 
 /// The segment topics of these purposes.
@@ -51,18 +53,19 @@ impl SegmentTopics {
         Some(&self.purposes[index])
     }
 
-    /// What a record of these topics says.
-    pub fn read(&self, message: &BorrowedMessage<'_>) -> Change {
+    /// What a record of these topics says. Fails where the schema registry has to be asked, and does
+    /// not answer.
+    pub fn read(&self, message: &BorrowedMessage<'_>, schemas: &mut Reading) -> Result<Change> {
         let Some(purpose) = self.purpose_of(message.topic()) else {
-            return Change::Unreadable("it is of another topic".to_owned());
+            return Ok(Change::Unreadable("it is of another topic".to_owned()));
         };
-        match message.payload() {
-            Some(value) => match decode_assignment(value) {
+        Ok(match message.payload() {
+            Some(value) => match schemas.read(|known| decode_assignment(value, known))? {
                 Ok(assignment) => Change::Assigned(assignment),
                 Err(rejection) => Change::Unreadable(rejection.detail),
             },
             None => Change::Removed(removal(purpose, message)),
-        }
+        })
     }
 }
 

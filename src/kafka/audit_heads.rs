@@ -15,7 +15,7 @@ use super::restore::Interrupted;
 use crate::config::Config;
 use crate::domain::audit::chain;
 use crate::engine::loss::AuditHead;
-use crate::wire::decode_audit_batch;
+use crate::wire::read_back_audit_batch;
 
 const ASKED_FOR: Duration = Duration::from_secs(10);
 
@@ -103,7 +103,7 @@ fn read_tails(
 
 /// Encoded again, a batch gives the bytes that its chain hashes.
 fn head(value: &[u8]) -> Option<AuditHead> {
-    let batch = decode_audit_batch(value).ok()?;
+    let batch = read_back_audit_batch(value).ok()?;
     let mut body = Vec::with_capacity(value.len());
     batch.encode(&mut body);
     Some(AuditHead {

@@ -144,6 +144,22 @@ impl ClickConsumer {
         self.consumer.assign(&list(&self.topic, offsets)?)
     }
 
+    /// Fetches nothing more of a partition. What was fetched and not polled comes again afterwards.
+    pub fn pause(&self, partition: i32) -> KafkaResult<()> {
+        self.consumer.pause(&self.only(partition))
+    }
+
+    /// Goes on after what was polled last.
+    pub fn resume(&self, partition: i32) -> KafkaResult<()> {
+        self.consumer.resume(&self.only(partition))
+    }
+
+    fn only(&self, partition: i32) -> TopicPartitionList {
+        let mut list = TopicPartitionList::new();
+        list.add_partition(&self.topic, partition);
+        list
+    }
+
     /// Gives the partitions back.
     pub fn unassign(&self) -> KafkaResult<()> {
         self.consumer.unassign()

@@ -88,10 +88,25 @@ impl TopicReader {
         self.partition_count
     }
 
-    /// Hands over every record up to the end as it was when the reader was opened.
+    /// As [`Self::try_read_to_end`], for what can't fail.
     pub fn read_to_end(
         &self,
         mut each: impl FnMut(&BorrowedMessage<'_>),
+        progress: impl FnMut(Progress),
+    ) -> Result<()> {
+        self.try_read_to_end(
+            |message| {
+                each(message);
+                Ok(())
+            },
+            progress,
+        )
+    }
+
+    /// Hands over every record up to the end as it was when the reader was opened, until one fails.
+    pub fn try_read_to_end(
+        &self,
+        mut each: impl FnMut(&BorrowedMessage<'_>) -> Result<()>,
         mut progress: impl FnMut(Progress),
     ) -> Result<()> {
         let mut moved = SystemClock.instant();
@@ -100,7 +115,7 @@ impl TopicReader {
         loop {
             match self.consumer.poll(POLL) {
                 Some(Ok(message)) => {
-                    each(&message);
+                    each(&message)?;
                     moved = SystemClock.instant();
                     if message.offset() % 1024 != 0 {
                         continue;

@@ -18,6 +18,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::domain::time::Timestamp;
 use crate::failure::{Failure, Result};
+use crate::registry::Reading;
 use crate::verify::Record;
 
 /// How long one answer of a broker may take.
@@ -130,6 +131,7 @@ pub struct Scan {
     at: i64,
     /// Read, and at or past what was asked for.
     ahead: VecDeque<Record>,
+    schemas: Reading,
     /// Records handed over.
     pub records: u64,
 }
@@ -157,7 +159,8 @@ impl Scan {
             consumer.assign(&assignment).map_err(failed)?;
         }
         let (topic, ahead) = (topic.to_owned(), VecDeque::new());
-        Ok(Self { consumer, topic, partition, to, at: from, ahead, records: 0 })
+        let schemas = Reading::open(config)?;
+        Ok(Self { consumer, topic, partition, to, at: from, ahead, schemas, records: 0 })
     }
 
     /// The next record below the end; `None`: it is reached.
@@ -200,7 +203,8 @@ impl Scan {
             match self.consumer.poll(Duration::ZERO) {
                 Some(Ok(message)) => {
                     self.at = message.offset() + 1;
-                    self.ahead.push_back(record(&message));
+                    let known = self.schemas.knowing(message.payload())?;
+                    self.ahead.push_back(Record { known, ..record(&message) });
                     return Ok(());
                 }
                 Some(Err(error)) => trouble = Some(error),
@@ -245,6 +249,7 @@ fn record(message: &BorrowedMessage<'_>) -> Record {
         key: message.key().map(<[u8]>::to_vec),
         value: message.payload().map(<[u8]>::to_vec),
         headers,
+        ..Record::default()
     }
 }
 

@@ -55,7 +55,7 @@ impl Recovery {
         let counts = topics::check(&probe, &config, &purposes, &*start.clock)?;
         let all: Vec<i32> = (0..counts.inputs).collect();
         check_asked(asked, counts.inputs)?;
-        let shared = share(start, counts, &purposes);
+        let shared = share(start, counts, &purposes)?;
         let alone = Alone::join(&shared, &probe, all.len())?;
         let clicks = &alone.clicks;
         let survey =

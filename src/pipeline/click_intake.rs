@@ -23,6 +23,12 @@ const BURST: usize = 2_000;
 /// behind the clicks: at 1 MiB each, the largest a broker takes by default, 10 MiB/s beyond.
 const TRICKLE: Duration = Duration::from_millis(100);
 
+/// What the clicks of one partition that wait may take, of so many partitions, and what one burst takes
+/// at most: so those that wait leave half of the memory to the others.
+pub fn share(partitions: usize) -> usize {
+    CLICKS_HELD_MAX / (2 * partitions.max(1))
+}
+
 /// The parts of a worker that clicks go through.
 pub struct ClickIntake<'a> {
     pub clock: &'a dyn Clock,
@@ -67,7 +73,7 @@ impl ClickIntake<'_> {
     fn room(&mut self) -> (usize, usize) {
         let held: usize = self.tasks.values().map(|task| task.clicks.size()).sum();
         if held < CLICKS_HELD_MAX {
-            return (BURST, CLICKS_HELD_MAX - held);
+            return (BURST, share(self.tasks.len()).min(CLICKS_HELD_MAX - held));
         }
         let now = self.clock.instant();
         if now < *self.trickle_until {

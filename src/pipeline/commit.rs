@@ -32,15 +32,20 @@ const ASK_APART: Duration = Duration::from_millis(2);
 const ASK_TIMEOUT: Duration = Duration::from_millis(500);
 const ASK_ONE_TIMEOUT: Duration = Duration::from_millis(100);
 
+/// Where nobody answers, it is asked up to so many times more rarely: librdkafka takes a fifth of a
+/// core for a question that it has nobody to send to.
+const ASK_LESS_OFTEN: u32 = 4;
+
+/// After so many questions in a row without any answer, 10 s at most, another client asks: well below
+/// a minute, the bound on consent sync that is usual.
+const PROBE_PATIENCE: u32 = 5;
+
 /// Clicks of all partitions in one transaction: 100 ms of deciding at 1.6 µs each. What has piled up
 /// is caught up with in steps of that, since whoever opts out meanwhile waits for a whole one.
 const CLICKS_PER_TRANSACTION: usize = 60_000;
 
 /// Clicks that go along with an opt-out: a third of it.
 const CLICKS_BESIDE_URGENT: usize = 20_000;
-
-/// Without any answer for so long, another client asks: well below every bound on consent sync.
-const PROBE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long reading back may ask for the group's offsets.
 const READ_BACK: Duration = Duration::from_secs(5);
@@ -70,6 +75,9 @@ impl Worker {
 
     fn ask_due(&self, now: Instant) -> bool {
         let since = now.saturating_duration_since(self.asked_at);
+        if self.unanswered > 0 {
+            return since >= ASK_EVERY * self.unanswered.min(ASK_LESS_OFTEN);
+        }
         let clicks_wait =
             || self.tasks.values().any(|t| t.wants_question() && !t.barrier.has_open());
         let interval = self.shared.config.pipeline.commit_interval.max(ASK_APART);
@@ -83,19 +91,20 @@ impl Worker {
         let all = self.ask_about(&partitions, ASK_TIMEOUT);
         let one_by_one = partitions.iter().filter(|_| !all && partitions.len() > 1);
         let answered = one_by_one.filter(|&&one| self.ask_about(&[one], ASK_ONE_TIMEOUT)).count();
-        let now = self.shared.clock.instant();
         if all || answered > 0 {
-            self.answered_at = now;
-        } else if now.saturating_duration_since(self.answered_at) >= PROBE_PATIENCE {
+            self.unanswered = 0;
+            return true;
+        }
+        self.unanswered = self.unanswered.saturating_add(1);
+        if self.unanswered.is_multiple_of(PROBE_PATIENCE) {
             self.renew_probe();
         }
-        all || answered > 0
+        false
     }
 
     /// librdkafka can keep what it learned of a broker that was going down, "no leader", for as long
     /// as its metadata lives: 15 minutes. A new client asks anew.
     pub(super) fn renew_probe(&mut self) {
-        self.answered_at = self.shared.clock.instant();
         match Probe::new(&self.shared.config) {
             Ok(probe) => self.probe = probe,
             Err(error) => tracing::warn!(%error, "can't make a client"),

@@ -18,6 +18,7 @@ mod orphans;
 mod publish;
 mod receive;
 mod report;
+mod schemas;
 mod survey;
 mod transaction;
 mod watch;
@@ -40,6 +41,8 @@ use crate::failure::{Failure, Result};
 use crate::http::Status;
 use crate::kafka::probe::Probe;
 use crate::kafka::topics::{self, Counts};
+use crate::registry::client::Client;
+use crate::registry::{self, Framings, Lookup, lookup};
 use crate::task::Bounds;
 use crate::telemetry::metrics::Metrics;
 use crate::wire::{ClickReader, ConsentReader};
@@ -56,6 +59,8 @@ pub struct Start {
     /// The rulebook file's bytes: evidence.
     pub rulebook_yaml: Arc<[u8]>,
     pub keys: Arc<KeyRing>,
+    /// `None`: no schema registry is configured.
+    pub registry: Option<Client>,
     pub metrics: Arc<Metrics>,
     pub status: Arc<Status>,
     pub clock: Arc<dyn Clock>,
@@ -74,6 +79,8 @@ pub(crate) struct Shared {
     counts: Counts,
     click_reader: ClickReader,
     consent_reader: ConsentReader,
+    registry: Option<Client>,
+    lookup: Lookup,
     bounds: Bounds,
     metrics: Arc<Metrics>,
     status: Arc<Status>,
@@ -117,6 +124,13 @@ impl Shared {
         self.stopping.store(true, Ordering::Relaxed);
     }
 
+    /// Until the service stops.
+    fn look_up_schemas(&self) {
+        if let Some(client) = &self.registry {
+            lookup::follow(client, &self.lookup, &*self.clock, || self.is_stopping());
+        }
+    }
+
     fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Relaxed)
     }
@@ -139,12 +153,11 @@ pub fn start(start: Start) -> Result<Running> {
     })?;
     let counts = topics::check(&probe, config, &purposes, &*start.clock)?;
     start.metrics.key_version.set(i64::from(start.keys.active()));
-    let (config, shared) = (Arc::clone(config), Arc::new(share(start, counts, &purposes)));
-    let watched = Arc::clone(&shared);
-    std::thread::Builder::new()
-        .name("watch".to_owned())
-        .spawn(move || watch::run(&watched, &probe))
-        .map_err(|error| Failure::failed(format!("can't start a thread: {error}")))?;
+    let (config, shared) = (Arc::clone(config), Arc::new(share(start, counts, &purposes)?));
+    beside(&shared, "watch", move |shared| watch::run(shared, &probe))?;
+    if shared.registry.is_some() {
+        beside(&shared, "schemas", Shared::look_up_schemas)?;
+    }
     let workers = (0..config.pipeline.workers)
         .map(|number| spawn(&shared, number, identity.of_worker(&config.kafka.group_id, number)))
         .collect::<Result<Vec<_>>>()?;
@@ -152,10 +165,12 @@ pub fn start(start: Start) -> Result<Running> {
 }
 
 /// What all workers look at.
-fn share(start: Start, counts: Counts, purposes: &[String]) -> Shared {
+fn share(start: Start, counts: Counts, purposes: &[String]) -> Result<Shared> {
     let config = start.config;
+    let subjects = registry::outputs(&config, purposes);
+    let framings = Framings::settle(start.registry.as_ref(), &subjects, &*start.clock)?;
     let partitioner = config.kafka.partitioner;
-    Shared {
+    Ok(Shared {
         setup: RwLock::new(Arc::new(Setup {
             rulebook: Arc::clone(&start.rulebook),
             rulebook_yaml: start.rulebook_yaml,
@@ -174,9 +189,12 @@ fn share(start: Start, counts: Counts, purposes: &[String]) -> Shared {
             &config.kafka.group_id,
             purposes,
             &counts,
+            &framings,
         ),
         click_reader: ClickReader::new(start.rulebook.fields, partitioner, counts.inputs),
         consent_reader: ConsentReader::new(partitioner, counts.inputs),
+        lookup: Lookup::new(start.registry.is_some()),
+        registry: start.registry,
         bounds: bounds::of(&config.consent),
         metrics: start.metrics,
         status: start.status,
@@ -188,7 +206,21 @@ fn share(start: Start, counts: Counts, purposes: &[String]) -> Shared {
         stop_for: Mutex::new(None),
         counts,
         config,
-    }
+    })
+}
+
+/// A thread beside the workers, which ends with them.
+fn beside(
+    shared: &Arc<Shared>,
+    name: &str,
+    work: impl FnOnce(&Shared) + Send + 'static,
+) -> Result<()> {
+    let shared = Arc::clone(shared);
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(move || work(&shared))
+        .map(drop)
+        .map_err(|error| Failure::failed(format!("can't start a thread: {error}")))
 }
 
 fn spawn(shared: &Arc<Shared>, number: usize, name: String) -> Result<JoinHandle<Result<()>>> {

@@ -18,12 +18,14 @@ use crate::engine::commit::Fault;
 use crate::engine::output::{BatchOutput, DeadLetterNote, InputTopic, Output};
 use crate::kafka::producer::Record;
 use crate::kafka::topics::Counts;
-use crate::wire::{SchemaName, frame};
+use crate::registry::Framings;
+use crate::wire::{Framing, SchemaName};
 
 /// A topic that is written by key.
 struct Keyed {
     topic: String,
     partitions: i32,
+    framing: Framing,
 }
 
 /// Where everything goes.
@@ -35,6 +37,7 @@ pub struct Destinations {
     segments: RwLock<BTreeMap<String, Arc<Keyed>>>,
     contextual: Keyed,
     dead_letters: Keyed,
+    audit_framing: Framing,
 }
 
 impl Destinations {
@@ -45,8 +48,10 @@ impl Destinations {
         group_id: &str,
         purposes: &[String],
         counts: &Counts,
+        framings: &Framings,
     ) -> Self {
-        let keyed = |topic: String, partitions| Keyed { topic, partitions };
+        let keyed =
+            |topic: String, partitions| Keyed { framing: framings.of(&topic), topic, partitions };
         Self {
             segments: RwLock::new(
                 purposes
@@ -58,6 +63,7 @@ impl Destinations {
             ),
             contextual: keyed(topics.contextual.clone(), counts.contextual),
             dead_letters: keyed(topics.dead_letters.clone(), counts.dead_letters),
+            audit_framing: framings.of(&topics.audit),
             topics: topics.clone(),
             partitioner,
             group_id: group_id.to_owned(),
@@ -76,7 +82,9 @@ impl Destinations {
     pub fn learn(&self, purpose: &str, partitions: i32) {
         let mut segments = self.segments.write().unwrap_or_else(PoisonError::into_inner);
         segments.entry(purpose.to_owned()).or_insert_with(|| {
-            Arc::new(Keyed { topic: self.topics.segments_of(purpose), partitions })
+            // Tombstones alone go there: nothing is framed.
+            let framing = Framing::SingleObject(SchemaName::SegmentAssignment);
+            Arc::new(Keyed { topic: self.topics.segments_of(purpose), partitions, framing })
         });
     }
 
@@ -108,8 +116,8 @@ impl Destinations {
     ) -> Result<(), Fault> {
         match output {
             Output::Assignment { purpose, pseudonym, body } => {
-                let value = frame(SchemaName::SegmentAssignment, body);
                 let to = self.of_purpose(&purposes[usize::from(*purpose)])?;
+                let value = to.framing.frame(body);
                 send(self.keyed(&to, pseudonym.as_bytes(), Some(&value)))
             }
             Output::Tombstone { purpose, pseudonym, reason, decided_at, consent_version } => {
@@ -119,18 +127,18 @@ impl Destinations {
                 send(Record { headers: Some(headers), ..record })
             }
             Output::Contextual { session_token, body } => {
-                let value = frame(SchemaName::ContextualSegment, body);
+                let value = self.contextual.framing.frame(body);
                 send(self.keyed(&self.contextual, session_token.as_bytes(), Some(&value)))
             }
             Output::DeadLetter(note) => {
                 let letter = self.dead_letter(partition, note);
                 let mut body = Vec::new();
                 letter.encode(&mut body);
-                let value = frame(SchemaName::DeadLetter, &body);
+                let value = self.dead_letters.framing.frame(&body);
                 send(self.keyed(&self.dead_letters, letter.key().as_bytes(), Some(&value)))
             }
             Output::Audit { body } => {
-                let value = frame(SchemaName::AuditBatch, body);
+                let value = self.audit_framing.frame(body);
                 let key = chain::name(&self.group_id, partition);
                 let topic = &self.topics.audit;
                 send(beside(topic, partition, key.as_bytes(), Some(&value)))

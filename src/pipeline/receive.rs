@@ -25,8 +25,13 @@ const CONSENT_HELD_MAX: usize = 64 * 1024 * 1024;
 /// Consent records taken before clicks have their turn.
 const BURST: usize = 2_000;
 
-/// How long a misrouted record may take to its right partition before the loop goes round again.
-const FORWARD: Duration = Duration::from_secs(2);
+/// How long a misrouted record may take to its right partition before the loop goes round again: each
+/// try twice as long as the one before, up to the second, since each connects anew.
+pub(super) const FORWARD: Duration = Duration::from_secs(2);
+const FORWARD_MAX: Duration = Duration::from_secs(8);
+
+/// Between two tries.
+const FORWARD_AGAIN: Duration = Duration::from_millis(500);
 
 /// Why a burst of receiving ended.
 pub(super) enum Ended {
@@ -41,11 +46,13 @@ pub(super) enum Ended {
 impl Worker {
     /// Takes what has arrived; was there anything?
     pub(super) fn receive(&mut self) -> Result<bool> {
+        self.learn_schemas();
         if let Some(ended) = self.met_in_commit.take() {
             self.follow_up(ended)?;
         }
         let (consents, ended) = self.receive_consent();
-        if consents > 0 {
+        let now = self.shared.clock.instant();
+        if self.forward_again_at.map_or(consents > 0, |at| at <= now) {
             self.forward_misrouted();
         }
         let (clicks, click_ended) = match ended {
@@ -81,7 +88,7 @@ impl Worker {
                         let received = self.shared.clock.uptime();
                         witness(&self.shared, task, &message, received);
                         task.receive_consent(hold(&message, received, |inbound, fwd, source| {
-                            reader.read(inbound, fwd, source)
+                            reader.read_with(inbound, fwd, source, &self.known)
                         }));
                     }
                 }
@@ -96,8 +103,9 @@ impl Worker {
         (BURST.min(room), Ended::Full)
     }
 
-    /// What can't be sent on now holds its partition, and is tried with the next records.
+    /// What can't be sent on now holds its partition, and is tried again, whether or not more comes.
     fn forward_misrouted(&mut self) {
+        let mut failed = false;
         let config = &self.shared.config;
         for (&partition, task) in &mut self.tasks {
             let misrouted: Vec<Misrouted<'_>> = task
@@ -114,12 +122,19 @@ impl Worker {
             }
             let count = misrouted.len();
             tracing::warn!(partition, count, "consent lies on a wrong partition; sending it on");
-            match forwarder::forward(config, &misrouted, FORWARD) {
-                Ok(true) => task.set_forwarded(),
+            match forwarder::forward(config, &misrouted, self.forward_for) {
+                Ok(true) => {
+                    task.set_forwarded();
+                    continue;
+                }
                 Ok(false) => tracing::warn!(partition, "not acknowledged; trying again"),
                 Err(error) => tracing::warn!(partition, %error, "can't send consent on"),
             }
+            failed = true;
         }
+        let again = self.shared.clock.instant() + FORWARD_AGAIN;
+        self.forward_again_at = failed.then_some(again);
+        self.forward_for = if failed { (2 * self.forward_for).min(FORWARD_MAX) } else { FORWARD };
     }
 
     fn receive_clicks(&mut self) -> (usize, Ended) {

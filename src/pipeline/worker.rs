@@ -4,7 +4,7 @@
 //! One loop does everything, in this order: what the group decided, consent, clicks, questions to
 //! the broker, a transaction. Nothing else touches a task, so there is nothing to lock.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,7 @@ use super::Shared;
 use super::assignment::{self, Trouble};
 use super::keys::Sweep;
 use super::receive::Ended;
+use super::receive::FORWARD;
 use super::report::{REPORT_EVERY, Report};
 use super::transaction::Transactor;
 use crate::engine::commit::Event;
@@ -25,6 +26,7 @@ use crate::kafka::probe::Probe;
 use crate::pipeline::crash::crash_point;
 use crate::task::batch::Batch;
 use crate::task::{Offsets, Task};
+use crate::wire::KnownSchemas;
 
 /// What is in hand is committed within this when partitions are given back (design, section 7).
 const REVOKE_WITHIN: Duration = Duration::from_secs(5);
@@ -59,12 +61,16 @@ pub struct Worker {
     /// Batches decided: which partition comes first.
     pub(super) turns: usize,
     pub(super) asked_at: Instant,
-    /// When a broker last said where consent ends, or the probe was made.
-    pub(super) answered_at: Instant,
+    /// Questions in a row that nobody answered.
+    pub(super) unanswered: u32,
     /// Clicks are polled one at a time until then: memory is full.
     pub(super) trickle_until: Instant,
     /// What ended the receiving beside a commit, to be followed up.
     pub(super) met_in_commit: Option<Ended>,
+    /// Misrouted consent waits to be sent on until then.
+    pub(super) forward_again_at: Option<Instant>,
+    /// How long the next try of it may take.
+    pub(super) forward_for: Duration,
     pub(super) report: Report,
     /// Of the set-up that the tasks have.
     pub(super) generation: u64,
@@ -72,6 +78,10 @@ pub struct Worker {
     pub(super) wants_sweep: bool,
     pub(super) sweep_not_before: Instant,
     pub(super) sweep: Option<Sweep>,
+    /// Of the schema registry, as of this turn.
+    pub(super) known: Arc<KnownSchemas>,
+    /// Partitions whose clicks wait for it, and of which no more are fetched meanwhile.
+    pub(super) paused: BTreeSet<i32>,
 }
 
 impl Worker {
@@ -94,14 +104,18 @@ impl Worker {
             committed_at: now,
             turns: 0,
             asked_at: now,
-            answered_at: now,
+            unanswered: 0,
             trickle_until: now,
+            forward_again_at: None,
+            forward_for: FORWARD,
             met_in_commit: None,
             report: Report::of(number),
             generation: 0,
             wants_sweep: false,
             sweep_not_before: now,
             sweep: None,
+            known: shared.lookup.snapshot(),
+            paused: BTreeSet::new(),
             shared,
         })
     }
@@ -197,6 +211,7 @@ impl Worker {
             match self.restore(partitions) {
                 Ok(tasks) => {
                     self.tasks = tasks;
+                    self.learn_schemas();
                     self.wants_sweep = true;
                     break;
                 }
@@ -285,6 +300,7 @@ impl Worker {
             self.drive(Event::Lost, &batch, None);
         }
         self.sweep = None;
+        self.resume_all();
         self.met_in_commit = None;
         self.tasks.clear();
         let gone = std::mem::take(&mut self.assigned);

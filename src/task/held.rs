@@ -7,7 +7,7 @@ use super::barrier::Arrival;
 use crate::domain::consent::ConsentStatus;
 use crate::domain::time::Timestamp;
 use crate::engine::input::ConsentInput;
-use crate::wire::{ConsentReading, Inbound};
+use crate::wire::{ConsentReader, ConsentReading, Inbound, KnownSchemas, UnknownId};
 
 /// Clicks in the order of their offsets, their bytes in one arena: no allocation a click.
 ///
@@ -152,7 +152,8 @@ pub struct HeldConsent {
     /// About what it takes in memory: of the bytes that it was received as.
     pub size: usize,
     key: Vec<u8>,
-    /// Kept where something of it is still needed: to hash it for a dead letter, or to forward it.
+    /// Kept where something of it is still needed: to hash it for a dead letter, to forward it, or to
+    /// read it once its schema is known.
     payload: Option<Vec<u8>>,
     pub reading: ConsentReading,
     /// It lies on a wrong partition, and the right one does not have it yet.
@@ -168,12 +169,7 @@ impl HeldConsent {
         inbound: &Inbound<'_>,
         reading: ConsentReading,
     ) -> Self {
-        let needed = matches!(
-            reading,
-            ConsentReading::Unreadable(_)
-                | ConsentReading::DeadLettered(_)
-                | ConsentReading::Forwarded
-        );
+        let needed = needs_payload(&reading);
         Self {
             offset,
             arrival,
@@ -188,12 +184,34 @@ impl HeldConsent {
         }
     }
 
-    /// Must it still be sent on to its right partition?
     /// Something of its subject is live.
     pub fn set_of_live(&mut self) {
         self.is_of_live = true;
     }
 
+    /// The id that must be known before it can be read.
+    pub fn unknown_id(&self) -> Option<UnknownId> {
+        match self.reading {
+            ConsentReading::Waits(id) => Some(id),
+            _ => None,
+        }
+    }
+
+    /// Where it waited for its schema: more is known now.
+    pub fn read_again(&mut self, reader: &ConsentReader, known: &KnownSchemas) {
+        let payload = self.payload.as_deref().unwrap_or_default();
+        self.reading = reader.read_again(&self.key, payload, known);
+        if !needs_payload(&self.reading) {
+            self.payload = None;
+        }
+    }
+
+    /// It can't be decided yet, nor can what follows it.
+    pub fn must_wait(&self) -> bool {
+        self.misrouted || self.unknown_id().is_some()
+    }
+
+    /// Must it still be sent on to its right partition?
     pub fn is_misrouted(&self) -> bool {
         self.misrouted
     }
@@ -235,6 +253,16 @@ impl HeldConsent {
             _ => true,
         }
     }
+}
+
+fn needs_payload(reading: &ConsentReading) -> bool {
+    matches!(
+        reading,
+        ConsentReading::Unreadable(_)
+            | ConsentReading::DeadLettered(_)
+            | ConsentReading::Forwarded
+            | ConsentReading::Waits(_)
+    )
 }
 
 #[cfg(test)]

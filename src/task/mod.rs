@@ -9,17 +9,20 @@ pub mod barrier;
 pub mod batch;
 pub mod crash;
 pub mod held;
+mod schemas;
 mod silence;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use crate::domain::time::{Moment, Span, Timestamp};
 use crate::engine::input::{ClickInput, Coverage};
 use crate::engine::output::BatchOutput;
 use crate::engine::{Partition, UPKEEP_PER_BATCH_MAX};
-use crate::wire::{ClickReader, Inbound};
+use crate::wire::{ClickReader, Inbound, KnownSchemas, Unread};
 use barrier::{Arrival, Barrier, Question};
 use held::{Clicks, HeldConsent, ReceivedClick};
+pub use schemas::Lack;
 
 /// So many clicks of a partition don't wait for the regular commit: ten times the 5,000 that make a
 /// transaction worth its cost.
@@ -96,6 +99,8 @@ pub struct Task {
     signs: BTreeMap<String, Arrival>,
     /// A batch broke an invariant: none is tried before this uptime.
     held_back_until: Option<Span>,
+    /// Of the schema registry, as of the last look: what a batch is cut and decided with.
+    known: Arc<KnownSchemas>,
 }
 
 impl Task {
@@ -115,6 +120,7 @@ impl Task {
             committed_at: now.uptime,
             signs: BTreeMap::new(),
             held_back_until: None,
+            known: Arc::default(),
         };
         task.notice_signs(now);
         task
@@ -231,12 +237,11 @@ impl Task {
         }
         let due = self.engine.next_due();
         let (clicks, _) = self.clicks_ready(bounds, now, self.received.consent, &self.barrier);
+        let clicks = if self.first_click_waits() { 0 } else { clicks };
+        let (consents, urgent) =
+            if self.consents_wait() { (0, 0) } else { (self.consents.len(), self.urgent) };
         let overdue = due.is_some_and(|due| due + TIMER_PATIENCE <= now.wall);
-        if self.urgent > 0
-            || overdue
-            || clicks >= CLICKS_PER_BATCH
-            || self.consents.len() >= CONSENTS_PER_BATCH
-        {
+        if urgent > 0 || overdue || clicks >= CLICKS_PER_BATCH || consents >= CONSENTS_PER_BATCH {
             return Wish::AtOnce;
         }
         let deferred = self.engine.has_deferred() && self.gate_open(bounds, now);
@@ -244,10 +249,7 @@ impl Task {
             && self.clicks.is_empty()
             && now.uptime - self.committed_at >= IDLE_COVERAGE;
         let moves = !self.ids.is_empty() && self.gate_open(bounds, now);
-        let some = clicks > 0
-            || moves
-            || !self.consents.is_empty()
-            || due.is_some_and(|due| due <= now.wall);
+        let some = clicks > 0 || moves || consents > 0 || due.is_some_and(|due| due <= now.wall);
         if some || deferred || uncovered { Wish::Regular } else { Wish::Nothing }
     }
 
@@ -268,10 +270,15 @@ impl Task {
         }
     }
 
-    /// A misrouted record is not covered before its right partition has it, nor is what follows.
+    /// A misrouted record is not covered before its right partition has it, nor one that can't be
+    /// read before the schema registry has said what it is, nor is what follows.
     fn consents_ready(&self) -> usize {
         let first = self.consents.iter().take(CONSENTS_PER_BATCH);
-        first.take_while(|held| !held.is_misrouted()).count()
+        first.take_while(|held| !held.must_wait()).count()
+    }
+
+    fn consents_wait(&self) -> bool {
+        self.consents.front().is_some_and(HeldConsent::must_wait)
     }
 
     /// Consents that must be sent on to their right partition first.
@@ -296,7 +303,7 @@ impl Task {
         let ahead = self.barrier.ahead(consent_to, applied);
         let stale = ahead.lag(now) > bounds.max_sync_lag;
         let (ready, barrier) = self.clicks_ready(bounds, now, consent_to, &ahead);
-        let clicks = ready.min(clicks_max);
+        let clicks = self.readable(ready.min(clicks_max));
         let click_to = if clicks == self.clicks.len() {
             self.received.click
         } else {
@@ -329,7 +336,7 @@ impl Task {
             self.engine.click(&ClickInput {
                 offset: received.offset,
                 payload: received.payload,
-                click: clicks.read(&inbound),
+                click: clicks.read_with(&inbound, &self.known).map_err(Unread::into_rejection),
             });
         }
         let mut output = self.engine.finish(cut.coverage);

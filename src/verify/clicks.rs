@@ -1,5 +1,7 @@
 //! An entry of the audit and its click: the outcome, the verdicts, the signal; and dead letters.
 
+use std::sync::Arc;
+
 use super::effects::disagreements;
 use super::finding::{Findings, Unchecked};
 use super::inputs::{Record, is_foreign_schema};
@@ -10,6 +12,7 @@ use crate::domain::event::Click;
 use crate::domain::invariants::Invariant;
 use crate::domain::outcome::{DeadLetterReason, InputKind, Outcome, Verdict};
 use crate::domain::time::{Span, Timestamp};
+use crate::wire::KnownSchemas;
 
 /// A click may lie this far ahead of the clock of its decision (design, section 10).
 const AHEAD_MAX: Span = Span(5 * Span::MINUTE.0);
@@ -25,7 +28,8 @@ impl Partition<'_> {
     ) {
         let Some(record) = record else { return };
         let place = (self.setup.clickstream, self.number, record.offset);
-        let click = match self.setup.readers.clicks.read(&record.inbound(self.number)) {
+        let known = self.known_then(entry, record, sitting);
+        let click = match self.setup.readers.read_click(self.number, record, &known) {
             Ok(click) => click,
             Err(why) if is_foreign_schema(why.reason) && entry.outcome != Outcome::DeadLettered => {
                 return findings.unchecked(Unchecked::SchemaUnknown, 1);
@@ -59,6 +63,25 @@ impl Partition<'_> {
         }
         if entry.outcome == Outcome::Decided {
             self.compare_verdicts(entry, &click, subject, sitting, place, findings);
+        }
+    }
+
+    /// What was known of the schema registry when the input was decided: nothing of its id, where its
+    /// letter says so, and where the letter is gone that would. The registry may have been out of
+    /// reach, or was told of the id only later.
+    pub(super) fn known_then(
+        &self,
+        entry: &AuditEntry,
+        record: &Record,
+        sitting: &Sitting<'_>,
+    ) -> Arc<KnownSchemas> {
+        let unusable = matches!(entry.outcome, Outcome::DeadLettered | Outcome::Unreadable)
+            && sitting.batch.decided_at <= self.letters.complete_from;
+        let reason = self.letters.reason(entry.input, record.offset);
+        match reason {
+            Some(reason) if is_foreign_schema(reason) => Arc::default(),
+            None if unusable => Arc::default(),
+            _ => Arc::clone(&record.known),
         }
     }
 

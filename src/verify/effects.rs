@@ -21,7 +21,8 @@ impl Partition<'_> {
     ) {
         let Some(record) = record else { return self.consent_compacted(entry) };
         let place = (self.setup.consent, self.number, record.offset);
-        let reading = self.setup.readers.read_consent(self.number, record);
+        let known = self.known_then(entry, record, sitting);
+        let reading = self.setup.readers.read_consent(self.number, record, &known);
         let key = record.key.as_deref().unwrap_or_default();
         let subject = self.subjects.by_key(key);
         let of_somebody = matches!(

@@ -1,9 +1,12 @@
 //! Records as they lie in a topic, and the readers of both inputs.
 
-use crate::domain::intake::payload_hash;
+use std::sync::Arc;
+
+use crate::domain::event::Click;
+use crate::domain::intake::{Rejection, payload_hash};
 use crate::domain::outcome::DeadLetterReason;
 use crate::domain::time::Timestamp;
-use crate::wire::{ClickReader, ConsentReader, ConsentReading, Inbound};
+use crate::wire::{ClickReader, ConsentReader, ConsentReading, Inbound, KnownSchemas, Unread};
 
 /// A record of any topic. May hold raw identifiers: never log it (no `Debug`).
 #[derive(Clone, Default)]
@@ -13,6 +16,8 @@ pub struct Record {
     pub key: Option<Vec<u8>>,
     pub value: Option<Vec<u8>>,
     pub headers: Vec<(String, Option<Vec<u8>>)>,
+    /// Of the schema registry: what its value's id names is among it.
+    pub known: Arc<KnownSchemas>,
 }
 
 impl Record {
@@ -53,9 +58,25 @@ pub struct Readers {
 const FORWARDED: &str = "assent-forwarded";
 
 impl Readers {
-    pub fn read_consent(&self, partition: i32, record: &Record) -> ConsentReading {
+    pub fn read_click<'a>(
+        &self,
+        partition: i32,
+        record: &'a Record,
+        known: &KnownSchemas,
+    ) -> Result<Click<'a>, Rejection> {
+        let read = self.clicks.read_with(&record.inbound(partition), known);
+        read.map_err(Unread::into_rejection)
+    }
+
+    pub fn read_consent(
+        &self,
+        partition: i32,
+        record: &Record,
+        known: &KnownSchemas,
+    ) -> ConsentReading {
         let forwarded = record.has_header(FORWARDED);
-        self.consent.read(&record.inbound(partition), forwarded, record.header_text("source"))
+        let source = record.header_text("source");
+        self.consent.read_with(&record.inbound(partition), forwarded, source, known)
     }
 }
 

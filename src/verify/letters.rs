@@ -50,7 +50,7 @@ impl Letters {
 
     /// Takes a letter if it is of this input partition. `partition`: where the letter lies.
     pub fn take(&mut self, partition: i32, record: &Record, is_late: bool) {
-        let Some(Ok(letter)) = record.value.as_deref().map(decode_dead_letter) else { return };
+        let Some(letter) = read(record) else { return };
         let DeadLetter { reason, payload_sha256, detail, .. } = letter;
         let kind = match &letter.topic {
             topic if *topic == self.clickstream => InputKind::Click,
@@ -70,6 +70,11 @@ impl Letters {
         }
     }
 
+    /// Why an input could not be used, as far as its letter is there.
+    pub fn reason(&self, input: InputKind, offset: i64) -> Option<DeadLetterReason> {
+        self.by_input.get(&(input, offset)).map(|letter| letter.reason)
+    }
+
     /// The letter of an input, once.
     pub fn claim(&mut self, input: InputKind, offset: i64) -> Option<Letter> {
         self.by_input.remove(&(input, offset))
@@ -80,4 +85,9 @@ impl Letters {
         let left = self.by_input.iter().filter(|(at, it)| !it.is_late && covered(at.0, at.1));
         left.map(|(_, it)| (it.partition, it.offset)).chain(self.doubled.iter().copied()).collect()
     }
+}
+
+/// The letter that a record holds.
+pub fn read(record: &Record) -> Option<DeadLetter> {
+    decode_dead_letter(record.value.as_deref()?, &record.known).ok()
 }

@@ -4,9 +4,10 @@
 use super::Rulebooks;
 use super::finding::Findings;
 use super::inputs::Record;
+use super::letters;
 use crate::domain::invariants::Invariant;
 use crate::domain::pseudonym::Pseudonym;
-use crate::wire::{decode_contextual, decode_dead_letter};
+use crate::wire::decode_contextual;
 
 /// The token that a key is; anything else may be somebody's identifier.
 pub fn token_of(key: Option<&[u8]>) -> Option<Pseudonym> {
@@ -25,7 +26,8 @@ pub fn check_contextual(
         let detail = "the key is no session token: it may be a raw identifier";
         return findings.violation(Invariant::Pseudonymous, place, detail);
     };
-    let Some(Ok(value)) = record.value.as_deref().map(decode_contextual) else {
+    let value = record.value.as_deref().map(|value| decode_contextual(value, &record.known));
+    let Some(Ok(value)) = value else {
         let detail = "no ContextualSegment, so nothing that Assent wrote";
         return findings.violation(Invariant::Atomic, place, detail);
     };
@@ -51,7 +53,7 @@ pub fn check_letter(
     findings: &mut Findings,
 ) {
     let place = (topic, partition, record.offset);
-    let Some(Ok(letter)) = record.value.as_deref().map(decode_dead_letter) else {
+    let Some(letter) = letters::read(record) else {
         let detail = "no DeadLetter, so nothing that Assent wrote";
         return findings.violation(Invariant::Atomic, place, detail);
     };

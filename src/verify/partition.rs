@@ -112,7 +112,7 @@ impl<'a> Partition<'a> {
 
     /// Every record of the changelog once, before anything else: who there is.
     pub fn register(&mut self, record: &Record) {
-        let reading = self.setup.readers.read_consent(self.number, record);
+        let reading = self.setup.readers.read_consent(self.number, record, &record.known);
         let of_somebody = matches!(
             reading.body(),
             ConsentBody::Erasure | ConsentBody::Record(_) | ConsentBody::Unreadable(_)
@@ -127,7 +127,7 @@ impl<'a> Partition<'a> {
         let place = (self.setup.audit, self.number, record.offset);
         let value = record.value.as_deref().unwrap_or_default();
         let hash = chain::body_hash(Framed::split(value).body().unwrap_or_default());
-        let Ok(batch) = decode_audit_batch(value) else {
+        let Ok(batch) = decode_audit_batch(value, &record.known) else {
             self.chain.push_unreadable(hash, record.offset);
             return None;
         };
@@ -153,7 +153,7 @@ impl<'a> Partition<'a> {
     /// Consent that the audit does not cover: nobody tells any more what became of it.
     fn consent_unaudited(&mut self, record: &Record, batch: &AuditBatch) {
         let declared = self.declared(self.setup.rulebooks.get(&batch.rulebook_sha256));
-        let reading = self.setup.readers.read_consent(self.number, record);
+        let reading = self.setup.readers.read_consent(self.number, record, &record.known);
         let Some(place) = record.key.as_deref().and_then(|key| self.subjects.by_key(key)) else {
             return;
         };
@@ -351,7 +351,7 @@ impl<'a> Partition<'a> {
         for record in records {
             let is_heartbeat = input == InputKind::Consent
                 && matches!(
-                    self.setup.readers.read_consent(self.number, &record).body(),
+                    self.setup.readers.read_consent(self.number, &record, &record.known).body(),
                     ConsentBody::Heartbeat { .. }
                 );
             if !is_heartbeat {

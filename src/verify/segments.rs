@@ -164,7 +164,7 @@ impl<'a> SegmentPartition<'a> {
         findings: &mut Findings,
     ) -> Option<Lying> {
         let place = (self.bench.topic, self.bench.partition, record.offset);
-        let Ok(assignment) = decode_assignment(value) else {
+        let Ok(assignment) = decode_assignment(value, &record.known) else {
             let detail = "no SegmentAssignment, so nothing that Assent wrote";
             findings.violation(Invariant::Atomic, place, detail);
             return None;

@@ -12,8 +12,9 @@ use serde_avro_fast::Schema;
 
 use super::Inbound;
 use super::datum::{self, Skipped};
-use super::framing::WriterSchemas;
+use super::framing::{WriterSchemas, frame};
 use super::gpp;
+use super::known::{KnownSchemas, Unread};
 use super::schema::SchemaName;
 use crate::domain::event::{Click, ClickEvent, ClickFields, EventKind};
 use crate::domain::ids::is_valid_id;
@@ -37,12 +38,21 @@ impl ClickReader {
         Self { fields, partitioner, partition_count, schemas }
     }
 
-    /// The click, or the first of section 10's reasons that applies.
+    /// The click, or the first of section 10's reasons that applies, where there is no registry.
     pub fn read<'a>(&self, inbound: &Inbound<'a>) -> Result<Click<'a>, Rejection> {
+        self.read_with(inbound, &KnownSchemas::none()).map_err(Unread::into_rejection)
+    }
+
+    /// The same with what is known of a registry; or that the click waits for what it says of an id.
+    pub fn read_with<'a>(
+        &self,
+        inbound: &Inbound<'a>,
+        known: &KnownSchemas,
+    ) -> Result<Click<'a>, Unread> {
         let payload = inbound
             .payload
             .ok_or_else(|| Rejection::new(DeadLetterReason::NullValue, "a click needs a value"))?;
-        let (schema, body) = self.schemas.resolve(payload)?;
+        let (schema, body) = self.schemas.resolve(payload, known)?;
         let click = self.decode(schema, body)?;
         check_ids(&click)?;
         self.check_place(inbound, &click)?;
@@ -110,6 +120,11 @@ fn check_ids(click: &Click<'_>) -> Result<(), Rejection> {
 
 /// A click's value in single-object encoding.
 pub fn encode_click(click: &ClickEvent) -> Vec<u8> {
+    frame(SchemaName::ClickEvent, &click_body(click))
+}
+
+/// A click's value without what stands before it.
+pub fn click_body(click: &ClickEvent) -> Vec<u8> {
     datum::encode(SchemaName::ClickEvent, click)
 }
 

@@ -11,7 +11,8 @@ use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
 use super::Inbound;
 use super::datum;
-use super::framing::WriterSchemas;
+use super::framing::{WriterSchemas, frame};
+use super::known::{KnownSchemas, UnknownId, Unread, out_of_reach};
 use super::schema::SchemaName;
 use crate::domain::consent::{AgeBand, ConsentRecord, ConsentStatus, Decision, Guardian};
 use crate::domain::ids::{HEARTBEAT_PREFIX, ID_BYTES_MAX, RESERVED_PREFIX};
@@ -29,16 +30,20 @@ pub struct ConsentReader {
 
 /// What a record asks for, owned. Holds raw identifiers: never log it (no `Debug`).
 pub enum ConsentReading {
-    Heartbeat { source: Option<String> },
+    Heartbeat {
+        source: Option<String>,
+    },
     Erasure,
     Record(Box<ConsentRecord>),
     Unreadable(Rejection),
     Forwarded,
     DeadLettered(Rejection),
+    /// Not read yet: the schema registry is to be asked first, [`ConsentReader::read_again`] after.
+    Waits(UnknownId),
 }
 
 impl ConsentReading {
-    /// The same as the engine takes it.
+    /// The same as the engine takes it; what was not read is unreadable.
     pub fn body(&self) -> ConsentBody<'_> {
         match self {
             Self::Heartbeat { source } => ConsentBody::Heartbeat { source: source.as_deref() },
@@ -47,6 +52,7 @@ impl ConsentReading {
             Self::Unreadable(rejection) => ConsentBody::Unreadable(rejection.clone()),
             Self::Forwarded => ConsentBody::Forwarded,
             Self::DeadLettered(rejection) => ConsentBody::DeadLettered(rejection.clone()),
+            Self::Waits(_) => ConsentBody::Unreadable(out_of_reach()),
         }
     }
 }
@@ -57,13 +63,24 @@ impl ConsentReader {
         Self { partitioner, partition_count, schemas }
     }
 
-    /// `forwarded`: the record has the header `assent-forwarded`. `source_header`: its header
-    /// `source`, which only heartbeats have.
+    /// As [`Self::read_with`], where there is no registry.
     pub fn read(
         &self,
         inbound: &Inbound<'_>,
         forwarded: bool,
         source_header: Option<&str>,
+    ) -> ConsentReading {
+        self.read_with(inbound, forwarded, source_header, &KnownSchemas::none())
+    }
+
+    /// `forwarded`: the record has the header `assent-forwarded`. `source_header`: its header
+    /// `source`, which only heartbeats have.
+    pub fn read_with(
+        &self,
+        inbound: &Inbound<'_>,
+        forwarded: bool,
+        source_header: Option<&str>,
+        known: &KnownSchemas,
     ) -> ConsentReading {
         let key = inbound.key.unwrap_or_default();
         if key.is_empty() || key.len() > ID_BYTES_MAX {
@@ -77,10 +94,19 @@ impl ConsentReader {
         }
         match inbound.payload {
             None => ConsentReading::Erasure,
-            Some(payload) => match self.read_record(key, payload) {
-                Ok(record) => ConsentReading::Record(Box::new(record)),
-                Err(rejection) => ConsentReading::Unreadable(rejection),
-            },
+            Some(payload) => self.read_again(key, payload, known),
+        }
+    }
+
+    /// What the value of a record is that waited, now that more is known of the registry.
+    pub fn read_again(&self, key: &[u8], payload: &[u8], known: &KnownSchemas) -> ConsentReading {
+        match self.read_record(key, payload, known) {
+            Ok(record) => ConsentReading::Record(Box::new(record)),
+            Err(Unread::Rejected(rejection)) => ConsentReading::Unreadable(rejection),
+            Err(Unread::Waits(_)) if known.is_given_up() => {
+                ConsentReading::Unreadable(out_of_reach())
+            }
+            Err(Unread::Waits(id)) => ConsentReading::Waits(id),
         }
     }
 
@@ -99,8 +125,13 @@ impl ConsentReader {
         })
     }
 
-    fn read_record(&self, key: &[u8], payload: &[u8]) -> Result<ConsentRecord, Rejection> {
-        let (schema, body) = self.schemas.resolve(payload)?;
+    fn read_record(
+        &self,
+        key: &[u8],
+        payload: &[u8],
+        known: &KnownSchemas,
+    ) -> Result<ConsentRecord, Unread> {
+        let (schema, body) = self.schemas.resolve(payload, known)?;
         let seed = std::marker::PhantomData::<ConsentDatum>;
         let record: ConsentRecord = datum::decode(schema, body, seed)
             .map_err(|_| {
@@ -114,7 +145,8 @@ impl ConsentReader {
         if record.subject_id.as_bytes() == key {
             Ok(record)
         } else {
-            Err(Rejection::new(DeadLetterReason::WrongKey, "the key is not the subject_id"))
+            let detail = "the key is not the subject_id";
+            Err(Rejection::new(DeadLetterReason::WrongKey, detail).into())
         }
     }
 }
@@ -139,6 +171,11 @@ fn dead(reason: DeadLetterReason, detail: &str) -> ConsentReading {
 
 /// A consent record's value in single-object encoding.
 pub fn encode_consent(record: &ConsentRecord) -> Vec<u8> {
+    frame(SchemaName::ConsentRecord, &consent_body(record))
+}
+
+/// A consent record's value without what stands before it.
+pub fn consent_body(record: &ConsentRecord) -> Vec<u8> {
     datum::encode(SchemaName::ConsentRecord, record)
 }
 

@@ -36,9 +36,9 @@ pub fn decode<'de, S: DeserializeSeed<'de>>(
     }
 }
 
-/// A value in single-object encoding. The value's type has the schema's shape.
+/// The body of a value. Its type has the schema's shape.
 pub fn encode<T: serde::Serialize>(name: SchemaName, value: &T) -> Vec<u8> {
-    serde_avro_fast::to_single_object_vec(value, &mut SerializerConfig::new(name.schema()))
+    serde_avro_fast::to_datum_vec(value, &mut SerializerConfig::new(name.schema()))
         .expect("the type has the schema's shape")
 }
 

@@ -9,6 +9,7 @@
 
 use serde_avro_fast::Schema;
 
+use super::known::{KnownSchemas, Unread};
 use super::schema::SchemaName;
 use crate::domain::intake::Rejection;
 use crate::domain::outcome::DeadLetterReason;
@@ -22,20 +23,36 @@ const CONFLUENT: u8 = 0;
 /// Length of the single-object header.
 pub const HEADER_LEN: usize = 10;
 
-/// A body in single-object encoding.
-pub fn frame(schema: SchemaName, body: &[u8]) -> Vec<u8> {
-    let mut value = Vec::with_capacity(HEADER_LEN + body.len());
-    value.extend_from_slice(&header(schema));
-    value.extend_from_slice(body);
-    value
+/// What is written before a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    SingleObject(SchemaName),
+    /// Under the id that a schema registry gave the schema.
+    Confluent(u32),
 }
 
-/// The single-object header of a schema.
-pub fn header(schema: SchemaName) -> [u8; HEADER_LEN] {
-    let mut header = [0; HEADER_LEN];
-    header[..2].copy_from_slice(&SINGLE_OBJECT);
-    header[2..].copy_from_slice(schema.fingerprint());
-    header
+impl Framing {
+    /// The whole value.
+    pub fn frame(self, body: &[u8]) -> Vec<u8> {
+        let mut value = Vec::with_capacity(HEADER_LEN + body.len());
+        match self {
+            Self::SingleObject(schema) => {
+                value.extend_from_slice(&SINGLE_OBJECT);
+                value.extend_from_slice(schema.fingerprint());
+            }
+            Self::Confluent(id) => {
+                value.push(CONFLUENT);
+                value.extend_from_slice(&id.to_be_bytes());
+            }
+        }
+        value.extend_from_slice(body);
+        value
+    }
+}
+
+/// A body in single-object encoding.
+pub fn frame(schema: SchemaName, body: &[u8]) -> Vec<u8> {
+    Framing::SingleObject(schema).frame(body)
 }
 
 /// What a value's first bytes say.
@@ -70,9 +87,8 @@ impl<'a> Framed<'a> {
     }
 }
 
-/// The schemas that a reader's values may have been written with.
-///
-/// The contract's own is always among them. Those of a schema registry, by id, belong here too.
+/// The schemas that a reader's values may have been written with: the contract's own by its
+/// fingerprint, and those of a schema registry by their ids.
 #[derive(Clone, Copy)]
 pub struct WriterSchemas {
     name: SchemaName,
@@ -83,26 +99,28 @@ impl WriterSchemas {
         Self { name }
     }
 
-    /// The schema a value was written with, and its body.
-    pub fn resolve<'a>(&self, value: &'a [u8]) -> Result<(&'static Schema, &'a [u8]), Rejection> {
+    /// The schema a value was written with, and its body. The contract's own, under whatever id, is
+    /// always the one and same static schema.
+    pub fn resolve<'v, 'k>(
+        &self,
+        value: &'v [u8],
+        known: &'k KnownSchemas,
+    ) -> Result<(&'k Schema, &'v [u8]), Unread> {
         match Framed::split(value) {
             Framed::SingleObject { fingerprint, body }
                 if fingerprint == self.name.fingerprint() =>
             {
                 Ok((self.name.schema(), body))
             }
-            Framed::SingleObject { .. } => Err(Rejection::new(
+            Framed::SingleObject { .. } => Err(Unread::Rejected(Rejection::new(
                 DeadLetterReason::UnknownSchema,
                 format!("the fingerprint is not that of {:?}", self.name),
-            )),
-            Framed::Confluent { .. } => Err(Rejection::new(
-                DeadLetterReason::UnknownSchema,
-                "Confluent framing, but no schema registry is configured",
-            )),
-            Framed::Unframed => Err(Rejection::new(
+            ))),
+            Framed::Confluent { id, body } => Ok((known.reading(id, self.name)?, body)),
+            Framed::Unframed => Err(Unread::Rejected(Rejection::new(
                 DeadLetterReason::Undecodable,
                 "neither Avro single-object encoding nor Confluent framing",
-            )),
+            ))),
         }
     }
 }

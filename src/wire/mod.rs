@@ -8,13 +8,19 @@ mod consent;
 mod datum;
 pub mod framing;
 pub mod gpp;
+mod known;
 mod output;
+pub mod resolution;
 pub mod schema;
 
-pub use click::{ClickReader, encode_click};
-pub use consent::{ConsentReader, ConsentReading, encode_consent};
-pub use framing::frame;
-pub use output::{decode_assignment, decode_audit_batch, decode_contextual, decode_dead_letter};
+pub use click::{ClickReader, click_body, encode_click};
+pub use consent::{ConsentReader, ConsentReading, consent_body, encode_consent};
+pub use framing::{Framing, frame};
+pub use known::{KnownSchemas, Registered, UnknownId, Unread, out_of_reach};
+pub use output::{
+    decode_assignment, decode_audit_batch, decode_contextual, decode_dead_letter,
+    read_back_audit_batch,
+};
 pub use schema::SchemaName;
 
 /// A record of an input topic, as it was received.

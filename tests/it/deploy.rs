@@ -58,7 +58,13 @@ impl Compose {
 
 fn environment(service: &Value) -> BTreeMap<String, String> {
     let pairs = service["environment"].as_object().into_iter().flatten();
-    pairs.map(|(name, value)| (name.clone(), text(value).to_owned())).collect()
+    pairs.map(|(name, value)| (name.clone(), interpolated(text(value)).to_owned())).collect()
+}
+
+/// `${NAME:-default}` where nobody set NAME.
+fn interpolated(value: &str) -> &str {
+    let default = value.strip_prefix("${").and_then(|rest| rest.split_once(":-"));
+    default.map_or(value, |(_, default)| default.strip_suffix('}').expect("${NAME:-default}"))
 }
 
 fn text(value: &Value) -> &str {
@@ -84,7 +90,10 @@ fn services_wait_for_what_will_come() {
                 "service_completed_successfully" => assert!(other["restart"].is_null(), "{name}"),
                 condition => panic!("{name}: {condition}"),
             }
-            assert!(other["profiles"].is_null(), "{name} waits for what a profile leaves out");
+            let is_there = other["profiles"].is_null() || other["profiles"] == service["profiles"];
+            let optional =
+                how["required"] == serde_json::json!(false) || how["required"] == "false";
+            assert!(is_there || optional, "{name} waits for what a profile leaves out");
         }
     }
     for (name, instance) in compose.instances() {
@@ -156,6 +165,7 @@ fn ports_lead_where_something_listens() {
             let listens = match name {
                 "kafka" => port(&listeners(&compose.kafka()["KAFKA_LISTENERS"])["OUTSIDE"]),
                 "prometheus" => "9090".to_owned(),
+                "registry" => environment(service)["QUARKUS_HTTP_PORT"].clone(),
                 _ => configured(service).http.listen.port().to_string(),
             };
             assert_eq!(inner, listens, "{name}");
@@ -215,6 +225,36 @@ fn kafkas_listeners_agree_with_each_other_and_with_their_clients() {
     let image = text(&compose.0["services"]["kafka"]["image"]);
     let version = image.strip_prefix("apache/kafka:").expect("Apache Kafka");
     assert!(read("scripts/kafka").contains(&format!("VERSION = \"{version}\"")), "{version}");
+}
+
+#[test]
+fn the_registry_is_the_one_that_is_tested_and_answers_its_health_check() {
+    let compose = Compose::read();
+    let service = &compose.0["services"]["registry"];
+    let version = text(&service["image"]).strip_prefix("apicurio/apicurio-registry:");
+    let version = version.expect("Apicurio Registry");
+    assert!(read("scripts/registry").contains(&format!("VERSION = \"{version}\"")), "{version}");
+    let variables = environment(service);
+    let kafka = compose.kafka();
+    let inside = &listeners(&kafka["KAFKA_ADVERTISED_LISTENERS"])["INSIDE"];
+    assert_eq!(variables["APICURIO_KAFKASQL_BOOTSTRAP_SERVERS"], *inside);
+    let port = &variables["QUARKUS_HTTP_PORT"];
+    let url = format!("http://registry:{port}/apis/ccompat/v7");
+    assert!(read("docker-compose.yml").contains(&format!("export REGISTRY_URL={url}")), "{url}");
+    for (name, ours) in compose.ours() {
+        let mut variables = environment(ours);
+        variables.insert("ASSENT__SCHEMA_REGISTRY__URL".to_owned(), url.clone());
+        let config = assent::config::load(None, &variables).expect(name);
+        assert_eq!(config.schema_registry.expect("a registry").url, url, "{name}");
+    }
+    let registry = registry_or_skip!();
+    let (host_and_port, _) = registry.url()["http://".len()..].split_once('/').expect("a path");
+    let here = host_and_port.rsplit_once(':').expect("a port").1;
+    let check: Vec<String> =
+        health_check(service).iter().map(|part| part.replace(port, here)).collect();
+    wait_until(WITHIN, "a health check that passes", || {
+        Finished::of(Command::new(&check[0]).args(&check[1..])).code.filter(|code| *code == 0)
+    });
 }
 
 /// `NAME://host:port,..` → name, `host:port`.

@@ -183,6 +183,28 @@ impl Examples<'_, '_> {
 }
 
 #[test]
+fn a_reader_with_a_registry_reads_both_framings() {
+    let kafka = kafka_or_skip!();
+    let registry = registry_or_skip!();
+    let settings = json!({"schema_registry": {"url": registry.url()}});
+    let shop = Shop::open_with(kafka, &Plan { settings, ..Plan::default() });
+    let examples = examples_or_skip!(&shop);
+    let service = Service::start(&shop, "a");
+    service.await_ready();
+    examples.grant_and_look(SUBJECT);
+    let (confluent, single) = (examples.pseudonym(SUBJECT), "AaquPNlry1_CLUedrU35O-s");
+    kafka.produce([shop.assignment(PURPOSE, single, &["preschool-explorers"], NEVER)]);
+    let topic = shop.segments(PURPOSE);
+    let arguments = ["follow", &topic, "--copy", "copy.db", "--once", "--bootstrap"];
+    let arguments = [&arguments[..], &[kafka.bootstrap(), "--registry", registry.url()]].concat();
+    examples.run("reader/segments.py", &arguments).ok();
+    for pseudonym in [confluent.as_str(), single] {
+        assert_eq!(examples.segments("copy.db", pseudonym), json!(["preschool-explorers"]));
+    }
+    service.stop();
+}
+
+#[test]
 fn a_heartbeat_reaches_every_partition_and_is_no_erasure() {
     let kafka = kafka_or_skip!();
     let shop = Shop::open(kafka);

@@ -29,6 +29,7 @@ mod pipeline;
 mod preflight;
 mod privacy;
 mod proxy;
+mod registry;
 mod revision;
 mod rig;
 mod rotation;

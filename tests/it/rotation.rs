@@ -88,7 +88,9 @@ fn a_rotation_that_is_killed_in_the_middle_goes_on_where_it_was() {
     service.stop();
     rotate(&shop);
     let nobody = BTreeSet::new();
-    for point in ["after_produce", "after_commit", "after_send_offsets", "after_commit"] {
+    let points =
+        ["during_sweep", "after_produce", "after_commit", "after_send_offsets", "after_commit"];
+    for point in points {
         let mut crashing = Service::start_with(&shop, "a", &[("ASSENT_CRASH_AT", point)]);
         let ended = crashing.wait(WITHIN);
         assert!(ended.code().is_none(), "{point}: {ended:?}");

@@ -196,7 +196,7 @@ impl Logs {
     }
 
     fn batches(&self) -> Vec<AuditBatch> {
-        let batch = |it: &Record| assent::wire::decode_audit_batch(it.value.as_ref().unwrap());
+        let batch = |it: &Record| assent::wire::read_back_audit_batch(it.value.as_ref().unwrap());
         self.audit.iter().map(|it| batch(it).expect("a batch")).collect()
     }
 

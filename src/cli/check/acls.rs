@@ -36,6 +36,10 @@ pub fn commands(config: &Config, rulebook: &Rulebook, principal: &str) -> Vec<St
         .iter()
         .map(|plan| {
             let operations: &[&str] = match plan.role {
+                // Misrouted consent is sent on to its right partition.
+                Role::Input if plan.name == config.topics.consent => {
+                    &["Read", "Write", "Describe", "DescribeConfigs"]
+                }
                 Role::Input => &["Read", "Describe", "DescribeConfigs"],
                 Role::Alongside => &["Read", "Write", "Describe", "DescribeConfigs"],
                 Role::Output => &["Write", "Describe", "DescribeConfigs"],

@@ -2,6 +2,7 @@
 
 mod acls;
 mod preflight;
+mod schemas;
 
 use serde_json::json;
 
@@ -12,12 +13,14 @@ use crate::config::{load_rulebook, read_keyset};
 use crate::failure::{Failure, Result};
 use crate::kafka::admin::Admin;
 use crate::kafka::topic_plan::topic_plans;
+use crate::registry;
 
 /// Look at configuration, keys, rules and cluster before `run`; changes nothing
 ///
 /// Checks that the brokers can be reached, that the topics are there with equal partition counts
-/// and the right settings, and that a sample of records lies where its keys say. Doesn't check
-/// ACLs: --print-acls prints those that are needed.
+/// and the right settings, that a sample of records lies where its keys say, and that the schema
+/// registry, where one is configured, answers and agrees. Doesn't check ACLs: --print-acls prints
+/// those that are needed.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  assent check\n  assent check --print-acls User:assent")]
 pub struct Args {
@@ -46,8 +49,11 @@ pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
         Finding::ok("keys", &format!("key version {} is active", keyset.active())),
     ];
     let plans = topic_plans(&config, &file.rulebook);
+    let purposes: Vec<String> = file.rulebook.purposes.iter().map(|p| p.id.clone()).collect();
+    let client = registry::client(&config)?;
     let admin = Admin::new(&config)?;
     findings.extend(preflight::cluster(&config, &admin, &plans, &SystemClock)?);
+    findings.extend(schemas::findings(&config, client.as_ref(), &purposes)?);
     report(&findings, globals.json)
 }
 

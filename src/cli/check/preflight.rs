@@ -28,7 +28,7 @@ impl Finding {
         Self { check, ok: true, detail: detail.to_owned(), remedy: None }
     }
 
-    fn problem(check: &'static str, detail: String, remedy: impl Into<String>) -> Self {
+    pub fn problem(check: &'static str, detail: String, remedy: impl Into<String>) -> Self {
         Self { check, ok: false, detail, remedy: Some(remedy.into()) }
     }
 

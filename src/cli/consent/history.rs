@@ -10,7 +10,8 @@ use crate::domain::time::Timestamp;
 use crate::failure::{Failure, Result};
 use crate::kafka::read::TopicReader;
 use crate::kafka::write::Position;
-use crate::wire::{ConsentReader, ConsentReading, Inbound};
+use crate::registry::Reading;
+use crate::wire::{ConsentReader, ConsentReading, Inbound, Unread, out_of_reach};
 
 /// The last record under the subject's key.
 pub enum Last {
@@ -41,13 +42,14 @@ impl History {
         let topic = &config.topics.consent;
         let reader = TopicReader::key_partition(config, topic, subject.as_bytes())?;
         let records = ConsentReader::new(config.kafka.partitioner, reader.partition_count());
+        let mut schemas = Reading::open(config)?;
         let mut history = Self::default();
         let bar = progress::bar(0, "records");
-        reader.read_to_end(
+        reader.try_read_to_end(
             |message| {
                 if message.key() == Some(subject.as_bytes()) {
                     history.add(Entry {
-                        what: Last::of(&records, message),
+                        what: Last::of(&records, message, &mut schemas)?,
                         position: Position {
                             partition: message.partition(),
                             offset: message.offset(),
@@ -55,6 +57,7 @@ impl History {
                         append_time: Timestamp(message.timestamp().to_millis().unwrap_or_default()),
                     });
                 }
+                Ok(())
             },
             |at| {
                 bar.set_length(at.total);
@@ -95,13 +98,23 @@ impl History {
 }
 
 impl Last {
-    fn of(records: &ConsentReader, message: &BorrowedMessage<'_>) -> Self {
+    fn of(
+        records: &ConsentReader,
+        message: &BorrowedMessage<'_>,
+        schemas: &mut Reading,
+    ) -> Result<Self> {
         let inbound = Inbound {
             partition: message.partition(),
             key: message.key(),
             payload: message.payload(),
         };
-        match records.read(&inbound, false, None) {
+        let reading =
+            schemas.read(|known| match records.read_with(&inbound, false, None, known) {
+                ConsentReading::Waits(id) => Err(Unread::Waits(id)),
+                reading => Ok(reading),
+            })?;
+        let reading = reading.unwrap_or_else(ConsentReading::Unreadable);
+        Ok(match reading {
             ConsentReading::Record(record) => Self::Record(record),
             ConsentReading::Erasure => Self::Erasure,
             ConsentReading::Unreadable(rejection) | ConsentReading::DeadLettered(rejection) => {
@@ -110,6 +123,7 @@ impl Last {
             ConsentReading::Heartbeat { .. } | ConsentReading::Forwarded => {
                 Self::Unreadable("it is on a partition that is not its key's".to_owned())
             }
-        }
+            ConsentReading::Waits(_) => Self::Unreadable(out_of_reach().detail),
+        })
     }
 }

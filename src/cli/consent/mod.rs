@@ -16,7 +16,7 @@ use crate::domain::consent::{ConsentRecord, ConsentStatus, Decision};
 use crate::domain::ids::is_valid_id;
 use crate::domain::time::Timestamp;
 use crate::failure::{Exit, Failure, Result};
-use crate::kafka::inputs::InputWriter;
+use crate::kafka::inputs::{InputWriter, erase as erase_record};
 use crate::kafka::write::Position;
 
 /// Write or read one subject's consent
@@ -129,7 +129,7 @@ fn withdraw_from(record: &mut ConsentRecord, purposes: &[String], version: i64, 
 
 fn erase(args: &EraseArgs, config: &Config, is_json: bool) -> Result<()> {
     let subject = check_subject(&args.subject)?;
-    let position = InputWriter::open(config)?.put_erasure(subject)?;
+    let position = erase_record(config, subject)?;
     print_written(subject, None, position, is_json)
 }
 

@@ -10,6 +10,7 @@ use crate::domain::pseudonym::{KeyRing, Pseudonym};
 use crate::failure::{Exit, Failure, Result};
 use crate::kafka::assignments::SegmentTopics;
 use crate::kafka::read::TopicReader;
+use crate::registry::Reading;
 
 /// Show one pseudonym's live assignment; exit code 1 where there is none
 #[derive(clap::Args)]
@@ -31,7 +32,7 @@ pub fn run(args: &Args, config: &Config, declared: &[String], is_json: bool) -> 
     let pseudonym = args.pseudonym(config, &purposes)?;
     let topics = SegmentTopics::new(config, &purposes);
     let reader = TopicReader::key_partition(config, &topics.names()[0], pseudonym.as_bytes())?;
-    let mut live = Live::read(&topics, &reader)?;
+    let mut live = Live::read(&topics, &reader, &mut Reading::open(config)?)?;
     let found = live.assignments.remove(&(args.purpose.clone(), pseudonym));
     match found.filter(|assignment| assignment.expires_at > SystemClock.now()) {
         Some(assignment) if is_json => stdout::json(&assignment),

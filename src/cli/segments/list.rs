@@ -10,6 +10,7 @@ use crate::domain::segment::SegmentAssignment;
 use crate::failure::Result;
 use crate::kafka::assignments::{Change, SegmentTopics};
 use crate::kafka::read::{Start, TopicReader};
+use crate::registry::Reading;
 
 /// List the live assignments that have not expired
 #[derive(clap::Args)]
@@ -34,7 +35,7 @@ pub struct Live {
 pub fn run(args: &Args, config: &Config, declared: &[String], is_json: bool) -> Result<()> {
     let topics = SegmentTopics::new(config, &chosen(args.purpose.as_ref(), declared)?);
     let reader = TopicReader::topics(config, topics.names(), Start::Beginning)?;
-    let live = Live::read(&topics, &reader)?;
+    let live = Live::read(&topics, &reader, &mut Reading::open(config)?)?;
     let now = SystemClock.now();
     let is_wanted = |assignment: &&SegmentAssignment| {
         assignment.expires_at > now
@@ -56,11 +57,18 @@ pub fn run(args: &Args, config: &Config, declared: &[String], is_json: bool) -> 
 
 impl Live {
     /// Reads to the end.
-    pub fn read(topics: &SegmentTopics, reader: &TopicReader) -> Result<Self> {
+    pub fn read(
+        topics: &SegmentTopics,
+        reader: &TopicReader,
+        schemas: &mut Reading,
+    ) -> Result<Self> {
         let mut live = Self { assignments: BTreeMap::new(), unreadable: 0 };
         let bar = progress::bar(0, "records");
-        reader.read_to_end(
-            |message| live.apply(topics.read(message)),
+        reader.try_read_to_end(
+            |message| {
+                live.apply(topics.read(message, schemas)?);
+                Ok(())
+            },
             |at| {
                 bar.set_length(at.total);
                 bar.set_position(at.done);

@@ -12,6 +12,7 @@ use crate::domain::time::Timestamp;
 use crate::failure::Result;
 use crate::kafka::assignments::{Change, Removal, SegmentTopics};
 use crate::kafka::read::{Start, TopicReader};
+use crate::registry::Reading;
 
 /// Follow the segment topics until interrupted
 ///
@@ -31,10 +32,11 @@ pub fn run(args: &Args, config: &Config, declared: &[String], is_json: bool) -> 
     let topics = SegmentTopics::new(config, &chosen(args.purpose.as_ref(), declared)?);
     let start = if args.from_start { Start::Beginning } else { Start::End };
     let reader = TopicReader::topics(config, topics.names(), start)?;
+    let mut schemas = Reading::open(config)?.for_ever();
     loop {
         let Some(message) = reader.next(Duration::from_millis(100)) else { continue };
         let now = SystemClock.now();
-        match topics.read(&message) {
+        match topics.read(&message, &mut schemas)? {
             Change::Assigned(assignment) if is_json => stdout::json(&assignment)?,
             Change::Assigned(assignment) => {
                 stdout::line(&format!("+ {}", render(&assignment)))?;

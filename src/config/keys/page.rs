@@ -60,6 +60,7 @@ fn value_cell(kind: Kind) -> String {
         Kind::TopicPerPurpose => "topic, with `{purpose}` once".to_owned(),
         Kind::Path => "path".to_owned(),
         Kind::Address => "address and port".to_owned(),
+        Kind::RegistryUrl => "http or https address".to_owned(),
         Kind::OneOf(words) => words.join(" or "),
         Kind::Whole(least, most) => format!("whole number, {least} to {most}"),
         Kind::Duration(least, most) => format!("duration, {least} to {most}"),

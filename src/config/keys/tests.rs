@@ -74,7 +74,7 @@ fn bounds_are_what_is_accepted() {
             }
             Kind::Topic | Kind::GroupId => check(key, "no name", false),
             Kind::TopicPerPurpose => check(key, "segments", false),
-            Kind::Address => check(key, "nowhere", false),
+            Kind::Address | Kind::RegistryUrl => check(key, "nowhere", false),
             Kind::Property => check(key, "no number", false),
             Kind::Path | Kind::Text | Kind::Secret => {}
         }

@@ -8,8 +8,8 @@ use crate::domain::audit::{AuditBatch, Sha256Hash, chain};
 use crate::domain::invariants::{self, Invariant};
 use crate::sim::log::{Log, Stored, Topic};
 use crate::sim::stage::GROUP;
-use crate::wire::decode_audit_batch;
 use crate::wire::framing::HEADER_LEN;
+use crate::wire::read_back_audit_batch;
 
 /// A partition's share of a transaction.
 pub struct Part<'a> {
@@ -67,7 +67,7 @@ fn part(transaction: usize, records: Vec<Written<'_>>) -> Result<Part<'_>, Strin
         return Err(format!("transaction {transaction}: not one audit batch for a state"));
     };
     let value = audit.stored.record.value.as_deref().unwrap_or_default();
-    let batch = decode_audit_batch(value).map_err(|it| format!("audit: {}", it.detail))?;
+    let batch = read_back_audit_batch(value).map_err(|it| format!("audit: {it}"))?;
     let hash = chain::body_hash(&value[HEADER_LEN..]);
     Ok(Part { transaction, batch, hash, records })
 }

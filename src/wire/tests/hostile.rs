@@ -16,10 +16,10 @@ fn read_everything(value: &[u8]) {
         let _ = click_reader().read(&inbound);
         let _ = consent_reader().read(&inbound, false, None);
     }
-    let _ = decode_assignment(value);
-    let _ = decode_contextual(value);
-    let _ = decode_dead_letter(value);
-    let _ = decode_audit_batch(value);
+    let _ = decode_assignment(value, &KnownSchemas::none());
+    let _ = decode_contextual(value, &KnownSchemas::none());
+    let _ = decode_dead_letter(value, &KnownSchemas::none());
+    let _ = decode_audit_batch(value, &KnownSchemas::none());
     let _ = gpp::says_opted_out(&String::from_utf8_lossy(value));
 }
 

@@ -5,6 +5,7 @@ mod clicks;
 mod consents;
 mod hostile;
 mod outputs;
+mod registered;
 mod vectors;
 
 use apache_avro::writer::datum::GenericDatumWriter;

@@ -97,7 +97,7 @@ proptest! {
         let mut body = Vec::new();
         batch.encode(&mut body);
         is_avro(SchemaName::AuditBatch, &body)?;
-        let read = decode_audit_batch(&frame(SchemaName::AuditBatch, &body));
+        let read = decode_audit_batch(&frame(SchemaName::AuditBatch, &body), &KnownSchemas::none());
         prop_assert_eq!(read.ok(), Some(batch));
     }
 
@@ -116,7 +116,7 @@ proptest! {
         let mut body = Vec::new();
         letter.encode(&mut body);
         is_avro(SchemaName::DeadLetter, &body)?;
-        prop_assert_eq!(decode_dead_letter(&frame(SchemaName::DeadLetter, &body)).ok(), Some(letter));
+        prop_assert_eq!(decode_dead_letter(&frame(SchemaName::DeadLetter, &body), &KnownSchemas::none()).ok(), Some(letter));
     }
 
     #[test]
@@ -141,7 +141,7 @@ proptest! {
         }
         .encode(&mut body);
         is_avro(SchemaName::SegmentAssignment, &body)?;
-        let read = decode_assignment(&frame(SchemaName::SegmentAssignment, &body)).ok();
+        let read = decode_assignment(&frame(SchemaName::SegmentAssignment, &body), &KnownSchemas::none()).ok();
         let (pseudonym, purpose, rulebook) = texts;
         let (decided_at, expires_at) = times;
         prop_assert_eq!(read, Some(SegmentAssignment {
@@ -155,7 +155,7 @@ proptest! {
         let mut body = Vec::new();
         encode_contextual(&texts.0, &borrowed, at, &texts.1, &mut body);
         is_avro(SchemaName::ContextualSegment, &body)?;
-        let read = decode_contextual(&frame(SchemaName::ContextualSegment, &body)).ok();
+        let read = decode_contextual(&frame(SchemaName::ContextualSegment, &body), &KnownSchemas::none()).ok();
         let read = read.expect("is read");
         prop_assert_eq!((read.session_token, read.segments), (texts.0, segments));
         prop_assert_eq!((read.occurred_at, read.rulebook), (at, texts.1));

@@ -57,7 +57,7 @@ fn records_are_encoded_as_the_contract_has_them() {
             }
             "segment_assignment" => {
                 let value = encode_assignment(&serde_json::from_value(json.clone()).unwrap());
-                let read = decode_assignment(&value).unwrap();
+                let read = decode_assignment(&value, &KnownSchemas::none()).unwrap();
                 assert_eq!(serde_json::to_value(read).unwrap(), json);
                 value
             }
@@ -105,7 +105,10 @@ fn audit_batches_are_encoded_read_and_linked_as_the_contract_has_them() {
         batch.encode(&mut body);
         assert_eq!(to_hex(&body), text(&case["body_hex"]));
         assert_eq!(to_hex(&chain::body_hash(&body)), text(&case["sha256"]));
-        assert_eq!(decode_audit_batch(&frame(SchemaName::AuditBatch, &body)), Ok(batch));
+        assert_eq!(
+            decode_audit_batch(&frame(SchemaName::AuditBatch, &body), &KnownSchemas::none()),
+            Ok(batch)
+        );
     }
 }
 
@@ -114,7 +117,9 @@ fn a_contextual_segment_survives_its_encoding() {
     let mut body = Vec::new();
     let segments = ["craft-fans", "preschool-page"];
     crate::domain::segment::encode_contextual("token", &segments, Timestamp(7), "r1", &mut body);
-    let read = decode_contextual(&frame(SchemaName::ContextualSegment, &body)).unwrap();
+    let read =
+        decode_contextual(&frame(SchemaName::ContextualSegment, &body), &KnownSchemas::none())
+            .unwrap();
     assert_eq!((read.session_token.as_str(), read.occurred_at), ("token", Timestamp(7)));
     assert_eq!((read.segments, read.rulebook.as_str()), (segments.map(str::to_owned).into(), "r1"));
 }

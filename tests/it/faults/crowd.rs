@@ -13,6 +13,7 @@ use crate::support::{Shop, consent, now_ms, view, with};
 const PEOPLE: u64 = 40;
 const AT_ONCE: usize = 4;
 const PAUSE: Duration = Duration::from_millis(150);
+const TICK: Duration = Duration::from_millis(2);
 
 type Place = (i32, i64);
 
@@ -74,6 +75,7 @@ impl Crowd {
         let before = self.withheld.len();
         self.withheld.extend(outs.map(|(place, _)| place));
         self.opt_outs += self.withheld.len() - before;
+        std::thread::sleep(TICK); // a later grant is one of a later millisecond
     }
 
     pub fn turns(&mut self, shop: &Shop<'_>, count: usize) {

@@ -9,7 +9,8 @@ use super::{Crowd, accounted, during, recovered};
 use crate::contract::{PURPOSES, plan};
 use crate::support::{Service, Shop, wait_until};
 
-/// after_read_back is in `wire`, during_sweep in `sweeps`: they need another fault besides.
+/// after_abort is below and after_read_back in `wire`: they need a fault of Kafka besides; during_sweep
+/// is in `rotation`.
 const POINTS: [&str; 8] = [
     "after_init",
     "after_restore",
@@ -41,7 +42,7 @@ fn a_crash_at_any_point_loses_and_doubles_nothing() {
 }
 
 /// The instance `a` ends by itself at this point.
-pub fn crash(shop: &Shop<'_>, point: &str) {
+fn crash(shop: &Shop<'_>, point: &str) {
     let mut crashing = Service::start_with(shop, "a", &[("ASSENT_CRASH_AT", point)]);
     let ended = crashing.wait(Duration::from_mins(1));
     assert!(!ended.success() && ended.code().is_none(), "{point}: {ended:?}");

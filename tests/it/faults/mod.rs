@@ -1,8 +1,8 @@
 //! Faults on a real Kafka while people change their minds: each test breaks something, lets it heal,
 //! and then holds everything that was sent against the contract (`accounted`).
 //!
-//! What takes long runs with `CI=true` only. `scripts/faults` runs all of it and prints how long each
-//! recovery took.
+//! What takes long runs with `CI=true` only; docs/reliability.md has the command for each, and what was
+//! measured.
 
 mod brokers;
 mod crowd;
@@ -14,8 +14,6 @@ mod race;
 mod secured;
 mod sizes;
 mod storms;
-#[cfg(feature = "crash-points")]
-mod sweeps;
 mod wire;
 mod workers;
 #[cfg(feature = "crash-points")]
@@ -40,9 +38,14 @@ const ALLOWANCES: [&str; 3] = ["OPT_IN", "GUARDIAN_OPT_IN", "NOT_OPTED_OUT"];
 /// Passers-by whom nobody knows: enough for one in each of a few partitions.
 const PASSERS_BY: usize = 24;
 
-/// Passers-by click; waits until they and everything before are committed, and says, past libtest's
-/// capture, how long after the end of a fault that was.
-fn recovered(shop: &Shop<'_>, fault: &str) -> Duration {
+/// As [`decided`]; says, past libtest's capture, how long after the end of a fault that was.
+fn recovered(shop: &Shop<'_>, fault: &str) {
+    let took = decided(shop);
+    let _ = writeln!(std::io::stderr(), "recovery: {fault}: {} ms", took.as_millis());
+}
+
+/// Passers-by click; waits until they and everything before are committed.
+fn decided(shop: &Shop<'_>) -> Duration {
     let (topic, began) = (shop.topic("clickstream"), Instant::now());
     let clicks = (0..PASSERS_BY).map(|it| shop.click(&view(&format!("passer-by-{it}"))));
     let mut ends = BTreeMap::new();
@@ -53,9 +56,7 @@ fn recovered(shop: &Shop<'_>, fault: &str) -> Duration {
         let committed = shop.kafka.committed_offsets(shop.group_id(), &topic, shop.partitions);
         ends.iter().all(|(it, end)| committed.get(it).is_some_and(|at| at >= end)).then_some(())
     });
-    let took = began.elapsed();
-    let _ = writeln!(std::io::stderr(), "recovery: {fault}: {} ms", took.as_millis());
-    took
+    began.elapsed()
 }
 
 /// Everything that was sent has its effect once and as the reference model says, no opt-out was
@@ -72,14 +73,16 @@ fn accounted_in(shop: &Shop<'_>, running: &[&Service], crowd: &Crowd, inputs: &I
         (audited as u64 >= inputs.count()).then_some(audit)
     });
     audit.assert_effects(shop, &PURPOSES);
+    told::hold(shop, RULEBOOK, inputs);
+    verified(shop);
     for place in crowd.withheld() {
         let verdicts = &audit.clicks[place].verdicts;
         let used = verdicts.values().any(|verdict| ALLOWANCES.contains(&verdict.as_str()));
         assert!(!used, "an opt-out was lost: {place:?}: {verdicts:?}");
     }
-    told::hold(shop, RULEBOOK, inputs);
-    verified(shop);
-    running.iter().for_each(|service| in_sync(service));
+    for service in running {
+        in_sync(service);
+    }
     audit
 }
 

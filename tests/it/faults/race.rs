@@ -8,7 +8,7 @@ use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
 use rdkafka::producer::{BaseProducer, Producer as _};
 use serde_json::json;
 
-use super::{in_sync, recovered, verified};
+use super::{decided, in_sync, verified};
 use crate::audit;
 use crate::contract::{PURPOSES, plan};
 use crate::proxy::{Link, Proxy};
@@ -53,7 +53,7 @@ fn no_click_is_decided_on_consent_older_than_it_though_consents_broker_is_slower
         |who: &String, version, status| shop.consent(&consent(who, version, status, &PURPOSES));
     clicks.produce(people.iter().map(|who| says(who, 1, "GRANTED")));
     clicks.produce(people.iter().map(|who| shop.click(&view(who))));
-    recovered(&shop, "nothing (two brokers)");
+    decided(&shop);
     let live = || latest(&shop.committed("segments.offers")).len();
     wait_until(WITHIN, "everybody assigned", || (live() == DENIALS).then_some(()));
 
@@ -68,7 +68,7 @@ fn no_click_is_decided_on_consent_older_than_it_though_consents_broker_is_slower
         over.store(true, Ordering::Relaxed);
         raced
     });
-    recovered(&shop, "nothing (two brokers, after the race)");
+    decided(&shop);
     let audit = audit::read(&shop);
     let used = raced.iter().filter(|&place| audit.clicks[place].verdicts["offers"] != "OPTED_OUT");
     assert_eq!(used.count(), 0, "decided on the old consent, of {DENIALS}");

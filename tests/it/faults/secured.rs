@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::json;
 
-use super::{Crowd, accounted, during, recovered};
+use super::{Crowd, accounted, decided, during, recovered};
 use crate::contract::{PURPOSES, plan};
 use crate::examples;
 use crate::support::{
@@ -39,7 +39,7 @@ fn it_runs_with_tls_and_scram_and_exactly_the_acls_that_it_prints() {
     let service = Service::start_with(&shop, "a", &environment);
     service.await_ready();
     let service = during(&mut crowd, &shop, || {
-        recovered(&shop, "nothing (TLS, SCRAM, ACLs)");
+        decided(&shop);
         service.kill();
         let service = Service::start_with(&shop, "a", &environment);
         recovered(&shop, "SIGKILL, the same instance again (TLS, SCRAM, ACLs)");
@@ -58,7 +58,7 @@ fn misrouted_consent_is_sent_on(shop: &Shop<'_>) {
     let says = |version, status| shop.consent(&consent("misrouted", version, status, &PURPOSES));
     let place = shop.kafka.produce([says(1, "GRANTED")])[0];
     shop.kafka.produce([shop.click(&view("misrouted"))]);
-    recovered(shop, "nothing");
+    decided(shop);
     let live = || latest(&shop.committed("segments.offers")).len();
     let before = live();
     shop.kafka.produce([says(2, "DENIED").partition((place.0 + 1) % shop.partitions)]);

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Crowd, accounted, during, recovered};
+use super::{Crowd, accounted, decided, during, recovered};
 use crate::contract::plan;
 use crate::support::{Plan, Service, Shop};
 
@@ -16,7 +16,7 @@ fn one_partition_and_two_workers_in_each_of_two_processes() {
     let first = Service::start_with(&shop, "a", &[TWO]);
     first.await_ready();
     crowd.turns(&shop, 10);
-    recovered(&shop, "nothing (one partition, two workers)");
+    decided(&shop);
     let second = Service::start_with(&shop, "b", &[TWO]);
     during(&mut crowd, &shop, || {
         first.stop();

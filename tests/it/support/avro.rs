@@ -38,6 +38,29 @@ pub fn decode(name: &str, bytes: &[u8]) -> serde_json::Value {
     value.try_into().expect("JSON")
 }
 
+/// The datum, without anything before it, that any schema makes of the JSON.
+pub fn datum(schema: &str, json: &serde_json::Value) -> Vec<u8> {
+    let schema = Schema::parse_str(schema).expect("a valid schema");
+    let value = Value::try_from(json.clone()).and_then(|value| value.resolve(&schema));
+    let writer = GenericDatumWriter::builder(&schema).build().expect("a writer");
+    value.and_then(|value| writer.write_value_to_vec(value)).expect("fits the schema")
+}
+
+/// The JSON of a datum that this very schema wrote.
+pub fn read_datum(schema: &str, mut datum: &[u8]) -> serde_json::Value {
+    let schema = Schema::parse_str(schema).expect("a valid schema");
+    let reader = GenericDatumReader::builder(&schema).build().expect("a reader");
+    let value = reader.read_value(&mut datum).expect("decodable");
+    assert!(datum.is_empty(), "{} bytes are left after the datum", datum.len());
+    value.try_into().expect("JSON")
+}
+
+/// The text of the schema in `schemas/<name>.avsc`.
+pub fn schema_text(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("schemas/{name}.avsc"));
+    std::fs::read_to_string(&path).expect("a schema")
+}
+
 /// A schema and what stands before its values, read once.
 struct Form {
     schema: Schema,
@@ -66,6 +89,5 @@ pub fn unhex(text: &str) -> Vec<u8> {
 }
 
 fn schema(name: &str) -> Schema {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("schemas/{name}.avsc"));
-    Schema::parse_str(&std::fs::read_to_string(&path).expect("a schema")).expect("a valid schema")
+    Schema::parse_str(&schema_text(name)).expect("a valid schema")
 }

@@ -160,10 +160,11 @@ fn script(verb: &str, directory: &Path) -> Command {
 }
 
 /// A missing tool is a reason; anything else that keeps the broker from starting is a failure.
-fn no_broker(mut holder: Child) -> LeftOut {
+pub(super) fn no_broker(mut holder: Child) -> LeftOut {
     let mut said = String::new();
     let _ = holder.stderr.take().unwrap().read_to_string(&mut said);
     let status = holder.wait().expect("the script ends");
-    assert_eq!(status.code(), Some(TOOL_MISSING), "scripts/kafka hold: {said}");
-    LeftOut(said.trim().trim_start_matches("kafka: ").to_owned())
+    assert_eq!(status.code(), Some(TOOL_MISSING), "hold: {said}");
+    let said = said.trim();
+    LeftOut(said.split_once(": ").map_or(said, |(_, why)| why).to_owned())
 }

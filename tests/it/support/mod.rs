@@ -11,6 +11,7 @@ mod kafka;
 mod process;
 mod pseudonyms;
 mod records;
+mod registry;
 mod service;
 mod shop;
 pub mod yaml;
@@ -18,12 +19,13 @@ pub mod yaml;
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
-pub use avro::{decode, encode, unhex};
+pub use avro::{datum, decode, encode, read_datum, schema_text, unhex};
 pub use inputs::{consent, view, with};
 pub use kafka::{BrokerPlan, Kafka, LeftOut};
 pub use process::{Assent, Finished, Signal, signal};
 pub use pseudonyms::{pseudonym, pseudonym_bytes, pseudonym_under, secret, session_token};
 pub use records::{Isolation, Message, Producer, Record, TopicPlan, block_on, latest};
+pub use registry::{Gateway, Registry, confluent};
 pub use service::{Metrics, Service};
 pub use shop::{Plan, Shop};
 
@@ -42,6 +44,26 @@ macro_rules! own_kafka_or_skip {
     () => {
         match $crate::support::Kafka::start() {
             Ok(kafka) => kafka,
+            Err(why) => return $crate::support::leave_out(&why),
+        }
+    };
+}
+
+/// The schema registry that all tests share, or an early return as for the broker.
+macro_rules! registry_or_skip {
+    () => {
+        match $crate::support::Registry::shared() {
+            Ok(registry) => registry,
+            Err(why) => return $crate::support::leave_out(&why),
+        }
+    };
+}
+
+/// As [`registry_or_skip`], but one of the test's own, which it may stop.
+macro_rules! own_registry_or_skip {
+    () => {
+        match $crate::support::Registry::start() {
+            Ok(registry) => registry,
             Err(why) => return $crate::support::leave_out(&why),
         }
     };

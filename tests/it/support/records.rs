@@ -200,6 +200,8 @@ impl Kafka {
         let mut client = self.client();
         client.set("enable.idempotence", "true").set("linger.ms", "0");
         client.set("partitioner", "murmur2");
+        // A request that is lost while a broker dies is sent again soon.
+        client.set("request.timeout.ms", "10000").set("socket.timeout.ms", "15000");
         Producer(client.create_with_context(Receipts).expect("a producer"))
     }
 
@@ -226,7 +228,9 @@ impl Kafka {
         for created in block_on(admin.create_topics(&topics, &options)).expect("CreateTopics") {
             created.unwrap_or_else(|(topic, code)| panic!("topic {topic}: {code}"));
         }
-        plans.iter().for_each(|plan| self.await_topic(plan));
+        for plan in plans {
+            self.await_topic(plan);
+        }
     }
 
     /// Returns when every partition has its leader.
@@ -290,7 +294,9 @@ impl Kafka {
         let mut client = self.client();
         let reader: BaseConsumer = client.set("group.id", group).create().expect("a consumer");
         let mut asked = TopicPartitionList::new();
-        (0..partitions).for_each(|partition| drop(asked.add_partition(topic, partition)));
+        for partition in 0..partitions {
+            asked.add_partition(topic, partition);
+        }
         let Ok(found) = reader.committed_offsets(asked, BROKER_ANSWERS) else {
             return BTreeMap::new(); // the coordinator is on its way
         };
@@ -354,8 +360,11 @@ fn watermarks(consumer: &BaseConsumer, topic: &str) -> BTreeMap<i32, (i64, i64)>
     let metadata = consumer.fetch_metadata(Some(topic), BROKER_ANSWERS).expect("metadata");
     let partitions = metadata.topics()[0].partitions();
     assert!(!partitions.is_empty(), "there is no topic {topic}");
+    // On a busy machine a client that just came does not know the partition for a moment.
     let range = |partition| {
-        consumer.fetch_watermarks(topic, partition, BROKER_ANSWERS).expect("watermarks")
+        wait_until(BROKER_ANSWERS, "watermarks", || {
+            consumer.fetch_watermarks(topic, partition, BROKER_ANSWERS).ok()
+        })
     };
     partitions.iter().map(|p| (p.id(), range(p.id()))).collect()
 }

@@ -4,7 +4,7 @@
 use std::process::Command;
 
 use assent::domain::audit::{AuditBatch, chain};
-use assent::wire::{SchemaName, decode_audit_batch, frame};
+use assent::wire::{SchemaName, frame, read_back_audit_batch};
 use serde_json::{Value, json};
 
 use super::{ADS, OFFERS, assert_sound};
@@ -267,7 +267,7 @@ fn with_batches(records: &mut Vec<Record>, edit: impl FnOnce(&mut Vec<Record>)) 
 }
 
 fn batch(record: &Record) -> AuditBatch {
-    decode_audit_batch(record.value.as_ref().expect("a value")).expect("a batch")
+    read_back_audit_batch(record.value.as_ref().expect("a value")).expect("a batch")
 }
 
 fn set_batch(record: &mut Record, batch: &AuditBatch) {

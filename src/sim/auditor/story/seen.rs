@@ -13,7 +13,7 @@ use crate::sim::log::Topic;
 use crate::sim::model::{Assigned, Change, Entry};
 use crate::sim::stage::{PURPOSES, SUBJECTS, Stage};
 use crate::wire::framing::HEADER_LEN;
-use crate::wire::{decode_assignment, decode_contextual, decode_dead_letter};
+use crate::wire::{KnownSchemas, decode_assignment, decode_contextual, decode_dead_letter};
 
 /// What a transaction wrote of a partition.
 #[derive(Default)]
@@ -84,13 +84,13 @@ impl Eye {
         for it in &part.records {
             let value = it.stored.record.value.as_deref().unwrap_or_default();
             match it.topic {
-                Topic::Contextual => match decode_contextual(value) {
+                Topic::Contextual => match decode_contextual(value, &KnownSchemas::none()) {
                     Ok(it) => seen.contextual.push((it.session_token, it.segments, it.occurred_at)),
                     Err(_) => {
                         return broken(Invariant::Accounted, "an unreadable contextual record");
                     }
                 },
-                Topic::DeadLetters => match decode_dead_letter(value) {
+                Topic::DeadLetters => match decode_dead_letter(value, &KnownSchemas::none()) {
                     Ok(it) => seen.dead_letters.push((it.reason, it.offset)),
                     Err(_) => return broken(Invariant::Accounted, "an unreadable dead letter"),
                 },
@@ -160,7 +160,7 @@ impl Eye {
                 if *hash != body_hash(&value[HEADER_LEN..]) {
                     return broken(Invariant::Atomic, "an assignment that the audit does not name");
                 }
-                let Ok(assignment) = decode_assignment(value) else {
+                let Ok(assignment) = decode_assignment(value, &KnownSchemas::none()) else {
                     return broken(Invariant::Atomic, "an unreadable assignment");
                 };
                 if assignment.pseudonym != key.1 || assignment.rulebook != part.batch.rulebook {

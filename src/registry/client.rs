@@ -1,0 +1,281 @@
+//! Confluent's API of a schema registry over HTTP: one question, one answer, nothing remembered.
+//!
+//! What goes wrong is told by what follows from it. No message holds the password.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use serde_json::{Value, json};
+use ureq::tls::{PemItem, RootCerts, TlsConfig, TlsProvider, parse_pem};
+use zeroize::Zeroizing;
+
+use crate::config::{Credentials, SchemaRegistry};
+use crate::failure::{Failure, Result};
+use crate::wire::Registered;
+
+/// A registry answers in milliseconds; in 5 s it is out of reach.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+const CONNECT_WITHIN: Duration = Duration::from_secs(3);
+
+/// A schema's text is a few kilobytes. Sixteen times the largest of the contract's, and few enough
+/// that 256 of them are 64 MiB.
+const ANSWER_BYTES_MAX: u64 = 256 * 1024;
+
+const MEDIA_TYPE: &str = "application/vnd.schemaregistry.v1+json";
+
+/// Why there is no answer that one could go on with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// Nothing came back: the registry is out of reach.
+    Unreachable(String),
+    /// Something came back that says nothing: an error of its own, or of a proxy before it.
+    Broken(String),
+    /// It says no, and will again until a person changes something.
+    Refused(String),
+    /// It says no to this schema.
+    Conflict(String),
+}
+
+impl Trouble {
+    pub fn why(&self) -> &str {
+        match self {
+            Self::Unreachable(why)
+            | Self::Broken(why)
+            | Self::Refused(why)
+            | Self::Conflict(why) => why,
+        }
+    }
+}
+
+type Answered<T> = std::result::Result<T, Trouble>;
+
+pub struct Client {
+    agent: ureq::Agent,
+    url: String,
+    authorization: Option<Zeroizing<String>>,
+}
+
+impl Client {
+    /// Opens nothing yet. Fails (78) where the certificates can't be read.
+    pub fn new(config: &SchemaRegistry) -> Result<Self> {
+        let tls = TlsConfig::builder().provider(TlsProvider::NativeTls).root_certs(roots(config)?);
+        let agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .proxy(None)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .timeout_connect(Some(CONNECT_WITHIN))
+            .timeout_global(Some(ANSWER_WITHIN))
+            .user_agent(concat!("assent/", env!("CARGO_PKG_VERSION")))
+            .accept(MEDIA_TYPE)
+            .tls_config(tls.build())
+            .build();
+        Ok(Self {
+            agent: agent.into(),
+            url: config.url.clone(),
+            authorization: config.credentials.as_ref().map(basic),
+        })
+    }
+
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// What an id names.
+    pub fn schema(&self, id: u32) -> Answered<Registered> {
+        let Some(answer) = self.get(&format!("schemas/ids/{id}"))? else {
+            return Ok(Registered::Absent);
+        };
+        let kind = answer["schemaType"].as_str().unwrap_or("AVRO");
+        let refers = answer["references"].as_array().is_some_and(|all| !all.is_empty());
+        Ok(match answer["schema"].as_str() {
+            _ if kind != "AVRO" => Registered::Unusable("it is no Avro schema".to_owned()),
+            _ if refers => Registered::Unusable(
+                "it refers to schemas of other subjects; register it with them written out"
+                    .to_owned(),
+            ),
+            // Whatever somebody registered, the look-ups go on.
+            Some(text) => std::panic::catch_unwind(|| Registered::avro(text))
+                .unwrap_or_else(|_| Registered::Unusable("its parser failed".to_owned())),
+            None => return Err(Trouble::Broken("it sent no schema".to_owned())),
+        })
+    }
+
+    /// Does it answer at all, and us?
+    pub fn answers(&self) -> Answered<()> {
+        self.get("schemas/types").map(drop)
+    }
+
+    /// The id of this very schema under a subject; `None`: it is not there.
+    pub fn look_up(&self, subject: &str, schema: &str) -> Answered<Option<u32>> {
+        let answer = self.post(&format!("subjects/{subject}"), schema)?;
+        answer.as_ref().map(id).transpose()
+    }
+
+    /// Registers it, or finds it registered.
+    pub fn register(&self, subject: &str, schema: &str) -> Answered<u32> {
+        match self.post(&format!("subjects/{subject}/versions"), schema)? {
+            Some(answer) => id(&answer),
+            None => Err(Trouble::Broken("it knows no subjects".to_owned())),
+        }
+    }
+
+    /// Would [`Self::register`] be refused as incompatible? True where there is no such subject.
+    pub fn is_compatible(&self, subject: &str, schema: &str) -> Answered<bool> {
+        let path = format!("compatibility/subjects/{subject}/versions/latest");
+        let answer = self.post(&path, schema)?;
+        Ok(answer.is_none_or(|answer| answer["is_compatible"] != Value::Bool(false)))
+    }
+
+    /// The id of the newest schema of a subject; `None`: there is no such subject.
+    pub fn newest(&self, subject: &str) -> Answered<Option<u32>> {
+        let answer = self.get(&format!("subjects/{subject}/versions/latest"))?;
+        answer.as_ref().map(id).transpose()
+    }
+
+    fn get(&self, path: &str) -> Answered<Option<Value>> {
+        let request = self.agent.get(format!("{}/{path}", self.url));
+        self.answer(match &self.authorization {
+            Some(basic) => request.header("authorization", basic.as_str()).call(),
+            None => request.call(),
+        })
+    }
+
+    fn post(&self, path: &str, schema: &str) -> Answered<Option<Value>> {
+        let request = self.agent.post(format!("{}/{path}", self.url));
+        let request = request.header("content-type", MEDIA_TYPE);
+        let body = json!({ "schema": schema }).to_string();
+        self.answer(match &self.authorization {
+            Some(basic) => request.header("authorization", basic.as_str()).send(&body),
+            None => request.send(&body),
+        })
+    }
+
+    /// `None`: it has no such thing.
+    fn answer(
+        &self,
+        sent: std::result::Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+    ) -> Answered<Option<Value>> {
+        let mut response = sent.map_err(|error| self.transport(&error))?;
+        let status = response.status().as_u16();
+        let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_string();
+        let body = body.map_err(|error| self.transport(&error))?;
+        judge(status, serde_json::from_str(&body).ok())
+    }
+
+    fn transport(&self, error: &ureq::Error) -> Trouble {
+        match error {
+            ureq::Error::NativeTls(error) => Trouble::Refused(format!(
+                "TLS fails: {error}; is the registry's certificate signed by what \
+                 schema_registry.ca_file (or the system) trusts, and made for this host?"
+            )),
+            ureq::Error::BodyExceedsLimit(_) => {
+                Trouble::Broken(format!("its answer is over {ANSWER_BYTES_MAX} bytes"))
+            }
+            ureq::Error::BadUri(_) | ureq::Error::Http(_) => {
+                Trouble::Refused(format!("{} is no address of a registry", self.url))
+            }
+            error => Trouble::Unreachable(error.to_string()),
+        }
+    }
+}
+
+/// What a status and its body mean. A 404 counts only in the API's own words: another one is a wrong
+/// path's or a proxy's, and says nothing of an id.
+fn judge(status: u16, body: Option<Value>) -> Answered<Option<Value>> {
+    let code = body.as_ref().and_then(|body| body["error_code"].as_i64());
+    let said = body.as_ref().and_then(|body| body["message"].as_str()).map(plain);
+    let said = said.map_or_else(|| format!("it answered {status}"), |s| format!("{status}: {s}"));
+    match (status, body) {
+        (200..=299, Some(body)) => Ok(Some(body)),
+        (404, _) if code.is_some_and(|code| (40_400..40_500).contains(&code)) => Ok(None),
+        (404, _) => Err(Trouble::Refused(
+            "it answered 404 as no registry does; check the path at the end of schema_registry.url"
+                .to_owned(),
+        )),
+        (401, _) => Err(Trouble::Refused(
+            "it answered 401: schema_registry.username and password are missing or wrong"
+                .to_owned(),
+        )),
+        (403, _) => Err(Trouble::Refused(
+            "it answered 403: the user of schema_registry.username may not do this".to_owned(),
+        )),
+        (300..=399, _) => Err(Trouble::Refused(
+            "it answers from another address; write that one into schema_registry.url".to_owned(),
+        )),
+        (409 | 422, Some(_)) => Err(Trouble::Conflict(said)),
+        _ => Err(Trouble::Broken(said)),
+    }
+}
+
+/// A registry's words on one line, and not too many of them.
+fn plain(text: &str) -> String {
+    const CHARACTERS_MAX: usize = 300;
+    let printable = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    printable.take(CHARACTERS_MAX).collect()
+}
+
+fn id(answer: &Value) -> Answered<u32> {
+    let id = answer["id"].as_u64().and_then(|id| u32::try_from(id).ok());
+    id.ok_or_else(|| Trouble::Broken("it sent no schema id".to_owned()))
+}
+
+fn basic(credentials: &Credentials) -> Zeroizing<String> {
+    let pair =
+        Zeroizing::new(format!("{}:{}", credentials.username, credentials.password.as_str()));
+    Zeroizing::new(format!(
+        "Basic {}",
+        base64::engine::general_purpose::STANDARD.encode(pair.as_bytes())
+    ))
+}
+
+fn roots(config: &SchemaRegistry) -> Result<RootCerts> {
+    let Some(path) = &config.ca_file else { return Ok(RootCerts::PlatformVerifier) };
+    let refuse = |why: &str| {
+        let path = path.display();
+        Failure::config(format!("schema_registry.ca_file: {path}: {why}"))
+    };
+    let pem = std::fs::read(path).map_err(|error| refuse(&error.to_string()))?;
+    let mut certificates = Vec::new();
+    for item in parse_pem(&pem) {
+        match item {
+            Ok(PemItem::Certificate(certificate)) => certificates.push(certificate),
+            Ok(_) => {}
+            Err(_) => return Err(refuse("is no PEM file")),
+        }
+    }
+    if certificates.is_empty() {
+        return Err(refuse("holds no certificate; it must be in PEM, BEGIN CERTIFICATE"));
+    }
+    Ok(RootCerts::Specific(Arc::new(certificates)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_apis_own_404_says_that_something_is_not_there() {
+        let own = json!({"error_code": 40_403, "message": "Schema not found"});
+        assert_eq!(judge(404, Some(own)), Ok(None));
+        let generic = json!({"error_code": 404, "message": "HTTP 404 Not Found"});
+        for other in [Some(generic), Some(json!({})), None] {
+            assert!(matches!(judge(404, other), Err(Trouble::Refused(_))));
+        }
+    }
+
+    #[test]
+    fn what_may_pass_by_itself_is_told_from_what_a_person_must_change() {
+        for status in [401, 403, 301] {
+            assert!(matches!(judge(status, None), Err(Trouble::Refused(_))), "{status}");
+        }
+        for status in [500, 502, 503, 429, 409] {
+            assert!(matches!(judge(status, None), Err(Trouble::Broken(_))), "{status}");
+        }
+        assert!(matches!(judge(200, None), Err(Trouble::Broken(_))));
+        let incompatible = json!({"error_code": 409, "message": "no\nway"});
+        let conflict = Trouble::Conflict("409: no way".to_owned());
+        assert_eq!(judge(409, Some(incompatible)), Err(conflict));
+    }
+}

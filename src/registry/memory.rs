@@ -1,0 +1,230 @@
+//! What the look-ups remember, within bounds: whoever writes random ids costs no more than this.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use crate::wire::{KnownSchemas, Registered};
+
+/// Schemas that read as one of the contract's: as many as a topic has versions, many times over.
+const KEPT_MAX: usize = 256;
+
+/// Ids that name nothing of use: some 100 bytes each. More than are asked for in the time that they
+/// are remembered.
+const PASSING_MAX: usize = 1_000;
+
+/// An id that nobody registered may be registered later.
+const PASSING_FOR: Duration = Duration::from_mins(1);
+
+/// Look-ups in a row, and a minute: more than all topics together have versions. A burst holds clicks
+/// for a second where a look-up takes 5 ms, and for half a minute where the registry is slow. After it
+/// what is not known is refused unasked, whoever writes it, until there is room for a few again: the
+/// rate is below what a slow registry answers, so that a flood does not go on at its pace.
+const BURST: u32 = 200;
+const PER_MINUTE: u32 = 20;
+const ROOM: u32 = 10;
+
+/// Between two refills, so that none of them is rounded away.
+const REFILL_MS: u64 = 1_000;
+
+const _: () = assert!(PASSING_MAX as u64 > (BURST + PER_MINUTE) as u64);
+
+/// The registry's silence after which consent waits no more (design, section 10); and how long one
+/// id may fail while others are answered.
+pub const SILENCE: Duration = Duration::from_secs(30);
+
+pub struct Memory {
+    known: KnownSchemas,
+    kept: VecDeque<u32>,
+    passing: VecDeque<(Instant, u32)>,
+    /// Look-ups that may be made now, in thousandths of one.
+    allowance: u64,
+    refilled_at: Instant,
+    /// When the first question was put that no answer came to since.
+    silent_since: Option<Instant>,
+    /// The same of single ids. Few: of those that are wanted.
+    failing: BTreeMap<u32, Instant>,
+    changed: bool,
+}
+
+impl Memory {
+    pub fn new(now: Instant) -> Self {
+        Self {
+            known: KnownSchemas::empty(),
+            kept: VecDeque::new(),
+            passing: VecDeque::new(),
+            allowance: u64::from(BURST) * 1_000,
+            refilled_at: now,
+            silent_since: None,
+            failing: BTreeMap::new(),
+            changed: false,
+        }
+    }
+
+    /// The next snapshot, where anything changed.
+    pub fn take_change(&mut self) -> Option<KnownSchemas> {
+        std::mem::take(&mut self.changed).then(|| self.known.clone())
+    }
+
+    pub fn knows(&self, id: u32) -> bool {
+        self.known.knows(id)
+    }
+
+    /// No more is asked for now.
+    pub fn is_flooded(&self) -> bool {
+        self.known.is_flooded()
+    }
+
+    fn refill(&mut self, now: Instant) {
+        let millis = now.saturating_duration_since(self.refilled_at).as_millis() as u64;
+        if millis < REFILL_MS {
+            return;
+        }
+        self.refilled_at = now;
+        let more = millis * u64::from(PER_MINUTE) / 60;
+        self.allowance = (self.allowance + more).min(u64::from(BURST) * 1_000);
+    }
+
+    /// The registry said this of the id: one question of the allowance.
+    pub fn learn(&mut self, id: u32, registered: Registered, now: Instant) {
+        if matches!(registered, Registered::Avro(_)) {
+            self.kept.push_back(id);
+        } else {
+            self.passing.push_back((now, id));
+        }
+        self.allowance = self.allowance.saturating_sub(1_000);
+        self.known.learn(id, registered);
+        self.failing.remove(&id);
+        if self.kept.len() > KEPT_MAX
+            && let Some(oldest) = self.kept.pop_front()
+        {
+            self.known.forget(oldest);
+        }
+        if self.passing.len() > PASSING_MAX
+            && let Some((_, oldest)) = self.passing.pop_front()
+        {
+            self.known.forget(oldest);
+        }
+        self.changed = true;
+    }
+
+    /// Forgets what is to be asked for again, and sees how many questions there were, and how long the
+    /// registry has been silent.
+    pub fn pass(&mut self, now: Instant) {
+        while let Some(&(since, id)) = self.passing.front()
+            && now.saturating_duration_since(since) >= PASSING_FOR
+        {
+            self.passing.pop_front();
+            self.known.forget(id);
+            self.changed = true;
+        }
+        self.refill(now);
+        let least = if self.is_flooded() { u64::from(ROOM) * 1_000 } else { 1_000 };
+        let flooded = self.allowance < least;
+        if flooded != self.is_flooded() {
+            self.known.set_flooded(flooded);
+            self.changed = true;
+            if flooded {
+                tracing::warn!(
+                    "more than {BURST} schema ids came that are not known: more are refused for a while"
+                );
+            }
+        }
+        let gave_up = self.silent_since.is_some_and(|since| now - since >= SILENCE);
+        if gave_up != self.known.is_given_up() {
+            self.known.set_given_up(gave_up);
+            self.changed = true;
+        }
+    }
+
+    /// The registry answered something; returns for how long it had not.
+    pub fn answered(&mut self, now: Instant) -> Option<Duration> {
+        self.silent_since.take().map(|since| now.saturating_duration_since(since))
+    }
+
+    /// It did not; is that news?
+    pub fn is_silent(&mut self, asked_at: Instant) -> bool {
+        let is_news = self.silent_since.is_none();
+        self.silent_since.get_or_insert(asked_at);
+        is_news
+    }
+
+    /// This id had no answer, although the registry answers others: since when?
+    pub fn fails(&mut self, id: u32, asked_at: Instant) -> Instant {
+        *self.failing.entry(id).or_insert(asked_at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{Clock, SystemClock};
+    use crate::wire::SchemaName;
+
+    fn own() -> Registered {
+        Registered::avro(SchemaName::ClickEvent.json())
+    }
+
+    #[test]
+    fn random_ids_cost_bounded_memory_and_questions() {
+        let start = SystemClock.instant();
+        let mut memory = Memory::new(start);
+        memory.learn(1, own(), start);
+        let (mut asked, mut now) = (1, start);
+        for id in 10..60_000 {
+            now += Duration::from_millis(1);
+            memory.pass(now);
+            if !memory.is_flooded() {
+                asked += 1;
+                memory.learn(id, Registered::Absent, now);
+            }
+        }
+        let allowed = (BURST + PER_MINUTE) as usize;
+        assert!((BURST as usize..=allowed).contains(&asked), "{asked}");
+        let known = memory.take_change().unwrap();
+        assert!(known.len() <= PASSING_MAX, "{}", known.len());
+        assert!(known.knows(1), "what is of use is not pushed out");
+    }
+
+    #[test]
+    fn a_flood_is_over_when_there_is_room_for_a_few() {
+        let start = SystemClock.instant();
+        let mut memory = Memory::new(start);
+        for id in 0..BURST {
+            memory.learn(id, Registered::Absent, start);
+        }
+        let flooded = |memory: &mut Memory, seconds| {
+            memory.pass(start + Duration::from_secs(seconds));
+            memory.is_flooded()
+        };
+        assert!(flooded(&mut memory, 0) && flooded(&mut memory, 29));
+        assert!(!flooded(&mut memory, 31));
+    }
+
+    #[test]
+    fn an_absent_id_is_asked_for_again_and_a_schema_is_not() {
+        let start = SystemClock.instant();
+        let mut memory = Memory::new(start);
+        memory.learn(1, own(), start);
+        memory.learn(2, Registered::Absent, start);
+        memory.pass(start + PASSING_FOR * 9 / 10);
+        assert!(memory.knows(2));
+        memory.pass(start + PASSING_FOR);
+        assert!(memory.knows(1) && !memory.knows(2));
+    }
+
+    #[test]
+    fn silence_is_counted_from_the_first_question_and_ends_with_an_answer() {
+        let start = SystemClock.instant();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let given_up = |memory: &mut Memory, now| {
+            memory.pass(now);
+            memory.known.is_given_up()
+        };
+        let mut memory = Memory::new(start);
+        assert!(memory.is_silent(at(5)) && !memory.is_silent(at(20)));
+        assert!(!given_up(&mut memory, at(34)));
+        assert!(given_up(&mut memory, at(35)));
+        assert_eq!(memory.answered(at(40)), Some(Duration::from_secs(35)));
+        assert!(!given_up(&mut memory, at(90)));
+    }
+}

@@ -1,0 +1,75 @@
+//! The schema registry (design, sections 3 and 10): which ids are written, and what ids that are read
+//! name.
+//!
+//! Asks, and leaves it to `wire` to resolve. Nothing here waits on a worker's thread: look-ups have a
+//! thread of their own ([`lookup`]); commands, which have nothing else to do, wait ([`Reading`]).
+
+pub mod client;
+pub mod lookup;
+mod memory;
+mod reading;
+mod subjects;
+
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::failure::{Failure, Result};
+use client::{Client, Trouble};
+pub use lookup::Lookup;
+pub use reading::Reading;
+pub use subjects::{Framings, Standing, Subject, inputs, outputs, reach, register};
+
+/// How long a registry may take to answer at all (design, section 8); as for a broker.
+pub const REACHED_WITHIN: Duration = Duration::from_secs(30);
+
+/// Between two tries to have an answer.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// A client of the configured registry; `None`: there is none. Opens nothing.
+pub fn client(config: &Config) -> Result<Option<Client>> {
+    config.schema_registry.as_ref().map(Client::new).transpose()
+}
+
+/// Asks until there is an answer, a refusal, or the time is over (69).
+fn patiently<T>(
+    client: &Client,
+    clock: &dyn Clock,
+    mut ask: impl FnMut() -> std::result::Result<T, Trouble>,
+) -> std::result::Result<T, Refusal> {
+    let deadline = clock.instant() + REACHED_WITHIN;
+    loop {
+        let trouble = match ask() {
+            Ok(answer) => return Ok(answer),
+            Err(trouble) => trouble,
+        };
+        match trouble {
+            Trouble::Refused(why) => return Err(Refusal::Everything(refused(client, &why))),
+            Trouble::Conflict(why) => return Err(Refusal::Schema(why)),
+            Trouble::Unreachable(why) | Trouble::Broken(why) if clock.instant() >= deadline => {
+                return Err(Refusal::Everything(out_of_reach(client, &why)));
+            }
+            Trouble::Unreachable(_) | Trouble::Broken(_) => std::thread::sleep(RETRY),
+        }
+    }
+}
+
+/// What ended the asking.
+enum Refusal {
+    Everything(Failure),
+    /// The registry's words on a schema that it does not take.
+    Schema(String),
+}
+
+fn refused(client: &Client, why: &str) -> Failure {
+    Failure::config(format!("schema_registry.url {}: {why}", client.url()))
+}
+
+fn out_of_reach(client: &Client, why: &str) -> Failure {
+    Failure::unavailable(format!(
+        "schema_registry.url {}: no answer within {} s ({why}); is the registry up, and is the \
+         address right?",
+        client.url(),
+        REACHED_WITHIN.as_secs()
+    ))
+}

@@ -1,0 +1,160 @@
+//! The subjects that Assent writes under, `<topic>-value`, and the ids that they give its values.
+
+use std::collections::BTreeMap;
+
+use super::client::{Client, Trouble};
+use super::{Refusal, out_of_reach, patiently, refused};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::failure::{Failure, Result};
+use crate::wire::{Framing, Registered, SchemaName};
+
+/// A topic, and the schema of its values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subject {
+    pub topic: String,
+    pub schema: SchemaName,
+}
+
+impl Subject {
+    fn new(topic: &str, schema: SchemaName) -> Self {
+        Self { topic: topic.to_owned(), schema }
+    }
+
+    /// As the registry knows it.
+    pub fn name(&self) -> String {
+        format!("{}-value", self.topic)
+    }
+}
+
+/// Of what the pipeline writes. The state is private, and its format no schema.
+pub fn outputs(config: &Config, purposes: &[String]) -> Vec<Subject> {
+    let topics = &config.topics;
+    let mut subjects = vec![
+        Subject::new(&topics.contextual, SchemaName::ContextualSegment),
+        Subject::new(&topics.audit, SchemaName::AuditBatch),
+        Subject::new(&topics.dead_letters, SchemaName::DeadLetter),
+    ];
+    subjects.extend(
+        purposes.iter().map(|purpose| {
+            Subject::new(&topics.segments_of(purpose), SchemaName::SegmentAssignment)
+        }),
+    );
+    subjects
+}
+
+/// Of what the shop writes; and the commands that stand in for it.
+pub fn inputs(config: &Config) -> [Subject; 2] {
+    [
+        Subject::new(&config.topics.clickstream, SchemaName::ClickEvent),
+        Subject::new(&config.topics.consent, SchemaName::ConsentRecord),
+    ]
+}
+
+/// What stands before the values of each topic.
+#[derive(Clone, Debug, Default)]
+pub struct Framings(BTreeMap<String, Framing>);
+
+impl Framings {
+    /// The ids of these subjects, registered where they are not yet; without a registry, single-object
+    /// encoding. 69: no answer for 30 s; 78: refused.
+    pub fn settle(
+        client: Option<&Client>,
+        subjects: &[Subject],
+        clock: &dyn Clock,
+    ) -> Result<Self> {
+        let framing = |subject: &Subject| match client {
+            None => Ok(Framing::SingleObject(subject.schema)),
+            Some(client) => register(client, subject, clock).map(Framing::Confluent),
+        };
+        let each = subjects.iter().map(|subject| Ok((subject.topic.clone(), framing(subject)?)));
+        each.collect::<Result<_>>().map(Self)
+    }
+
+    /// Of a topic that was settled.
+    pub fn of(&self, topic: &str) -> Framing {
+        self.0[topic]
+    }
+}
+
+/// The id of a subject's schema, registered where it is not yet.
+pub fn register(client: &Client, subject: &Subject, clock: &dyn Clock) -> Result<u32> {
+    let (name, text) = (subject.name(), subject.schema.json());
+    let id = patiently(client, clock, || match client.look_up(&name, text)? {
+        Some(id) => Ok(id),
+        None => client.register(&name, text),
+    });
+    id.map_err(|refusal| match refusal {
+        Refusal::Everything(failure) => {
+            Failure::new(failure.exit, format!("{} (asked for subject {name})", failure.message))
+        }
+        Refusal::Schema(why) => incompatible(client, &name, &why),
+    })
+}
+
+fn incompatible(client: &Client, subject: &str, why: &str) -> Failure {
+    Failure::config(format!(
+        "schema_registry.url {}: the registry does not take assent's schema for subject {subject} \
+         ({why}); what is registered there is not assent's: remove it, relax the subject's \
+         compatibility, or give the topic another name",
+        client.url()
+    ))
+}
+
+/// How a subject stands, asked without changing anything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Assent's schema is there, under this id.
+    Registered(u32),
+    /// It is not, and could be.
+    Free,
+    /// What is there does not go with it: why.
+    Contradicts(String),
+}
+
+impl Standing {
+    /// Of a subject that Assent writes.
+    pub fn of_output(client: &Client, subject: &Subject) -> Result<Self> {
+        let (name, text) = (subject.name(), subject.schema.json());
+        let asked = client.look_up(&name, text).and_then(|found| match found {
+            Some(id) => Ok(Self::Registered(id)),
+            None if client.is_compatible(&name, text)? => Ok(Self::Free),
+            None => Ok(Self::Contradicts("the registry calls them incompatible".to_owned())),
+        });
+        asked.or_else(|trouble| match trouble {
+            Trouble::Conflict(why) => Ok(Self::Contradicts(why)),
+            trouble => Err(failed(client, &trouble)),
+        })
+    }
+
+    /// Of a subject that others write: can what it newest holds be read?
+    pub fn of_input(client: &Client, subject: &Subject) -> Result<Self> {
+        let failed = |trouble| failed(client, &trouble);
+        let Some(id) = client.newest(&subject.name()).map_err(failed)? else {
+            return Ok(Self::Free);
+        };
+        Ok(match client.schema(id).map_err(failed)? {
+            Registered::Avro(schema) => match schema.reads_as(subject.schema) {
+                Ok(()) => Self::Registered(id),
+                Err(why) => Self::Contradicts(format!("id {id}: {why}")),
+            },
+            Registered::Unusable(why) => Self::Contradicts(format!("id {id}: {why}")),
+            Registered::Absent | Registered::Unanswered => Self::Free,
+        })
+    }
+}
+
+fn failed(client: &Client, trouble: &Trouble) -> Failure {
+    match trouble {
+        Trouble::Refused(why) | Trouble::Conflict(why) => refused(client, why),
+        Trouble::Unreachable(why) | Trouble::Broken(why) => out_of_reach(client, why),
+    }
+}
+
+/// For `check`: does the registry answer at all, within its time?
+pub fn reach(client: &Client, clock: &dyn Clock) -> Result<()> {
+    patiently(client, clock, || client.answers()).map_err(|refusal| match refusal {
+        Refusal::Everything(failure) => failure,
+        Refusal::Schema(why) => refused(client, &why),
+    })
+}

@@ -1,0 +1,235 @@
+//! What is known of a schema registry's ids, as of a moment: a snapshot that the readers resolve
+//! Confluent's framing from. Pure: who asks the registry stands outside, and makes the next one.
+
+use hashbrown::HashMap;
+use serde_avro_fast::Schema;
+
+use super::framing::Framed;
+use super::resolution;
+use super::schema::SchemaName;
+use crate::domain::intake::Rejection;
+use crate::domain::outcome::DeadLetterReason;
+
+/// Ids are positive in 32 bits with a sign. A registry is not asked for others: not every one answers
+/// those in the words of an id that it does not have.
+const ID_MAX: u32 = i32::MAX as u32;
+
+/// An id is not known: the value can't be read before the registry has been asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownId(pub u32);
+
+/// Why a value can't be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unread {
+    /// Not now: the registry is to be asked for this id.
+    Waits(UnknownId),
+    /// Not ever.
+    Rejected(Rejection),
+}
+
+impl Unread {
+    /// For those who wait for nothing.
+    pub fn into_rejection(self) -> Rejection {
+        match self {
+            Self::Rejected(rejection) => rejection,
+            Self::Waits(_) => out_of_reach(),
+        }
+    }
+}
+
+impl From<Rejection> for Unread {
+    fn from(rejection: Rejection) -> Self {
+        Self::Rejected(rejection)
+    }
+}
+
+/// What the registry said of an id.
+pub enum Registered {
+    Avro(Box<AvroSchema>),
+    /// It knows the id, but what it names can't be read: not Avro, or not well-formed.
+    Unusable(String),
+    /// It does not know the id.
+    Absent,
+    /// It answers others, and for this one fails.
+    Unanswered,
+}
+
+/// A writer's schema, and how it reads as each of the contract's.
+pub struct AvroSchema {
+    schema: Schema,
+    uses: [Use; SchemaName::ALL.len()],
+}
+
+enum Use {
+    /// It is the contract's own, whatever its id: the fast ways are open.
+    Own,
+    Resolves,
+    No(String),
+}
+
+/// What is wrong with a schema that is meant to be one of the contract's, by its name.
+fn nearest(json: &serde_json::Value, uses: &[Use]) -> String {
+    let meant = SchemaName::ALL.iter().zip(uses).find_map(|(name, found)| match found {
+        Use::No(why) if json["name"] == format!("{name:?}") => Some(format!("{name:?}: {why}")),
+        _ => None,
+    });
+    meant.unwrap_or_else(|| "it is none of assent's records".to_owned())
+}
+
+impl Registered {
+    /// From the registry's text. A schema that reads as none of the contract's is not kept.
+    pub fn avro(text: &str) -> Self {
+        match AvroSchema::parse(text) {
+            Ok(schema) => Self::Avro(Box::new(schema)),
+            Err(why) => Self::Unusable(why),
+        }
+    }
+}
+
+impl AvroSchema {
+    fn parse(text: &str) -> Result<Self, String> {
+        let schema: Schema = text.parse().map_err(|_| "it is no valid Avro schema".to_owned())?;
+        let json = serde_json::from_str(text).map_err(|_| "it is not JSON".to_owned())?;
+        let uses: [Use; SchemaName::ALL.len()] =
+            SchemaName::ALL.map(|name| match resolution::check(&json, name) {
+                Err(why) => Use::No(why),
+                Ok(()) if schema.rabin_fingerprint() == name.fingerprint() => Use::Own,
+                Ok(()) => Use::Resolves,
+            });
+        if uses.iter().all(|one| matches!(one, Use::No(_))) {
+            return Err(nearest(&json, &uses));
+        }
+        Ok(Self { schema, uses })
+    }
+
+    /// Why it can't be read as this one, if so.
+    pub fn reads_as(&self, name: SchemaName) -> Result<(), &str> {
+        self.reading(name).map(drop)
+    }
+
+    /// The schema to decode with.
+    fn reading(&self, name: SchemaName) -> Result<&Schema, &str> {
+        match &self.uses[name as usize] {
+            Use::Own => Ok(name.schema()),
+            Use::Resolves => Ok(&self.schema),
+            Use::No(why) => Err(why),
+        }
+    }
+}
+
+/// The ids that are known, or that there is no registry to know any.
+#[derive(Clone, Default)]
+pub struct KnownSchemas {
+    has_registry: bool,
+    by_id: HashMap<u32, std::sync::Arc<Registered>, foldhash::fast::RandomState>,
+    /// The registry has not answered for so long that consent no longer waits for it.
+    is_given_up: bool,
+    /// So many ids came that no more is asked for now: what is not known is refused.
+    is_flooded: bool,
+}
+
+impl KnownSchemas {
+    /// No registry is configured.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// One is, and nothing of it is known yet.
+    pub fn empty() -> Self {
+        Self { has_registry: true, ..Self::default() }
+    }
+
+    pub fn learn(&mut self, id: u32, registered: Registered) {
+        self.by_id.insert(id, std::sync::Arc::new(registered));
+    }
+
+    pub fn forget(&mut self, id: u32) {
+        self.by_id.remove(&id);
+    }
+
+    pub fn knows(&self, id: u32) -> bool {
+        self.by_id.contains_key(&id)
+    }
+
+    pub fn has_registry(&self) -> bool {
+        self.has_registry
+    }
+
+    /// The id that must be known before this value can be read; `None`: it can be now, if only to be
+    /// refused.
+    pub fn lacks(&self, value: &[u8]) -> Option<UnknownId> {
+        match Framed::split(value) {
+            Framed::Confluent { id, .. }
+                if self.has_registry && !self.is_flooded && id <= ID_MAX && !self.knows(id) =>
+            {
+                Some(UnknownId(id))
+            }
+            _ => None,
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+
+    pub fn set_given_up(&mut self, is_given_up: bool) {
+        self.is_given_up = is_given_up;
+    }
+
+    pub fn is_given_up(&self) -> bool {
+        self.is_given_up
+    }
+
+    pub fn set_flooded(&mut self, is_flooded: bool) {
+        self.is_flooded = is_flooded;
+    }
+
+    pub fn is_flooded(&self) -> bool {
+        self.is_flooded
+    }
+
+    /// The schema that an id names, to be read as the contract's `name`.
+    pub(super) fn reading(&self, id: u32, name: SchemaName) -> Result<&Schema, Unread> {
+        // An id that nobody registered is four bytes of whatever somebody wrote: it is not repeated.
+        let unknown = |detail: &str| {
+            Err(Unread::Rejected(Rejection::new(DeadLetterReason::UnknownSchema, detail)))
+        };
+        if !self.has_registry {
+            return unknown("Confluent framing, but no schema registry is configured");
+        }
+        let absent = || unknown("the schema registry does not have the id");
+        if id > ID_MAX {
+            return absent();
+        }
+        let Some(registered) = self.by_id.get(&id) else {
+            if self.is_flooded {
+                return unknown(
+                    "the schema id is not known, and too many such came for the registry to be asked",
+                );
+            }
+            return Err(Unread::Waits(UnknownId(id)));
+        };
+        let undecodable = |why: &str| {
+            let detail = format!("schema id {id} does not read as {name:?}: {why}");
+            Unread::Rejected(Rejection::new(DeadLetterReason::Undecodable, detail))
+        };
+        match &**registered {
+            Registered::Avro(schema) => schema.reading(name).map_err(undecodable),
+            Registered::Unusable(why) => Err(undecodable(why)),
+            Registered::Absent => absent(),
+            Registered::Unanswered => unknown("the schema registry fails to answer for the id"),
+        }
+    }
+}
+
+/// The rejection of a value whose id nobody could be asked for.
+pub fn out_of_reach() -> Rejection {
+    Rejection::new(
+        DeadLetterReason::UnknownSchema,
+        "the schema id is not known, and the schema registry is out of reach",
+    )
+}
