@@ -80,7 +80,7 @@ fn consent_record(consent: &Consent) -> Record {
         Body::Erasure | Body::Heartbeat => None,
     };
     let (offset, timestamp) = (consent.offset, consent.append_time);
-    Record { offset, timestamp, key: Some(key.into()), value, headers: Vec::new() }
+    Record { offset, timestamp, key: Some(key.into()), value, ..Record::default() }
 }
 
 fn click_record(offset: i64, click: Option<assent::domain::event::Click<'static>>) -> Record {
@@ -112,7 +112,7 @@ fn lived(history: &History) -> Logs {
         let clicks: Vec<Record> = clicks.collect();
         engine.begin(batch.wall, batch.gate_open);
         for record in &consent {
-            let reading = readers.read_consent(0, record);
+            let reading = readers.read_consent(0, record, &record.known);
             engine.consent(&ConsentInput {
                 offset: record.offset,
                 append_time: record.timestamp,
