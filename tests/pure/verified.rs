@@ -63,7 +63,7 @@ fn engine(history: &History) -> Engine {
         segment_partitions: ids.into_iter().map(|id| (id, 1)).collect(),
         sources: vec!["cmp".to_owned()],
     });
-    let mut engine = Restore::new(0).finish(setup).ok().expect("a fresh partition");
+    let mut engine = Restore::new(0).finish(setup).expect("a fresh partition");
     engine.start_at(7, 3);
     engine
 }
@@ -279,7 +279,9 @@ fn verify(history: &History, logs: &Logs) -> Vec<Violation> {
             tombstones_kept: Span(30 * Span::DAY.0),
         });
         let records = logs.segments.get(&at).map_or(&[][..], Vec::as_slice);
-        records.iter().for_each(|record| segment.record(record, &mut findings));
+        for record in records {
+            segment.record(record, &mut findings);
+        }
         let of_it = rows.iter().filter(|row| row.0 == at);
         for (_, pseudonym, row) in of_it.filter(|row| row.1 != UNPLACED) {
             segment.row(*pseudonym, *row);
