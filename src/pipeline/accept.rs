@@ -21,6 +21,7 @@ use crate::engine::{Accepted, ORPHANS_PER_BATCH_MAX, Orphan, Partition, Restore,
 use crate::failure::{Exit, Failure, Result};
 use crate::kafka::probe::Probe;
 use crate::kafka::topics;
+use crate::registry::{self, Framings, Subject};
 
 /// What was found of one partition.
 pub struct Finding {
@@ -43,6 +44,8 @@ pub struct Recovery {
     survey: Survey,
     lost: BTreeMap<i32, (Losses, Held)>,
     orphans: Orphans,
+    /// Of what going on writes: nothing is registered for a look.
+    subjects: Vec<Subject>,
 }
 
 impl Recovery {
@@ -55,14 +58,16 @@ impl Recovery {
         let counts = topics::check(&probe, &config, &purposes, &*start.clock)?;
         let all: Vec<i32> = (0..counts.inputs).collect();
         check_asked(asked, counts.inputs)?;
-        let shared = share(start, counts, &purposes)?;
+        let subjects = registry::outputs(&config, &purposes);
+        let unregistered = Framings::unregistered(&subjects);
+        let shared = share(start, counts, &purposes, &unregistered)?;
         let alone = Alone::join(&shared, &probe, all.len())?;
         let clicks = &alone.clicks;
         let survey =
             again(&shared, || Survey::take(&shared, clicks, &probe, &all, || alone.is_so()))?;
         let states = again(&shared, || gather(&config, &probe, &all, true, || alone.is_so()))?;
         let (lost, orphans) = (BTreeMap::new(), Orphans::default());
-        let mut recovery = Self { shared, alone, survey, lost, orphans };
+        let mut recovery = Self { shared, alone, survey, lost, orphans, subjects };
         recovery.compare(&probe, states, asked)?;
         Ok(recovery)
     }
@@ -129,6 +134,8 @@ impl Recovery {
 
     /// Goes on with all of it; `progress` hears of each partition that is done.
     pub fn accept(mut self, mut progress: impl FnMut(i32)) -> Result<()> {
+        let Shared { registry, clock, destinations, .. } = &mut self.shared;
+        destinations.reframe(&Framings::settle(registry.as_ref(), &self.subjects, &**clock)?);
         self.alone.open_desk(&self.shared)?;
         for (partition, (losses, held)) in std::mem::take(&mut self.lost) {
             self.go_on(partition, &losses, held)?;

@@ -90,6 +90,8 @@ pub struct Task {
     ids: VecDeque<Box<[u8]>>,
     /// Of the consents held, those that may take something away.
     urgent: usize,
+    /// Of the consents held, those whose schema is not known yet.
+    waiting: usize,
     consent_bytes: usize,
     received: Offsets,
     committed: Offsets,
@@ -114,6 +116,7 @@ impl Task {
             consents: VecDeque::new(),
             ids: VecDeque::new(),
             urgent: 0,
+            waiting: 0,
             consent_bytes: 0,
             received: start,
             committed: start,
@@ -154,6 +157,7 @@ impl Task {
             consent.set_of_live();
         }
         self.urgent += usize::from(consent.is_urgent());
+        self.waiting += usize::from(consent.waits());
         self.consent_bytes += consent.size;
         self.consents.push_back(consent);
     }
@@ -351,6 +355,7 @@ impl Task {
         self.ids.drain(..cut.ids);
         for consent in self.consents.drain(..cut.consents) {
             self.urgent -= usize::from(consent.is_urgent());
+            self.waiting -= usize::from(consent.waits());
             self.consent_bytes -= consent.size;
             self.barrier.applied(consent.arrival);
         }

@@ -13,7 +13,10 @@ use assent::engine::{Restore, Setup};
 use assent::task::barrier::{Arrival, Question};
 use assent::task::held::{HeldConsent, ReceivedClick};
 use assent::task::{Bounds, Offsets, Task, Wish};
-use assent::wire::{ClickReader, ConsentReading, Inbound, encode_click};
+use assent::wire::{
+    ClickReader, ConsentReader, ConsentReading, Inbound, KnownSchemas, Registered, UnknownId,
+    encode_click,
+};
 
 use crate::histories::START;
 
@@ -145,4 +148,33 @@ fn a_sign_grows_old_by_the_monotonic_clock_too() {
         !task.gate_open(&bounds(), back(101)),
         "silent for over a minute, whatever the wall says"
     );
+}
+
+#[test]
+fn consent_that_waits_for_its_schema_is_counted_until_it_is_read() {
+    let mut task = task();
+    let reader = ConsentReader::new(Partitioner::Murmur2, 1);
+    let value = [&[0, 0, 0, 0, 7][..], b"nothing of use"].concat();
+    let mut known = Arc::new(KnownSchemas::empty());
+    task.know(&known, &reader);
+    for (offset, key) in [(0, b"a"), (1, b"b")] {
+        let inbound = Inbound { partition: 0, key: Some(key), payload: Some(&value) };
+        let reading = reader.read_with(&inbound, false, None, &known);
+        let arrival = Arrival { appended: at(1).wall, received: at(1).uptime };
+        task.receive_consent(HeldConsent::new(offset, arrival, &inbound, reading));
+    }
+    assert_eq!(task.lack().expect("both wait").consent, Some(UnknownId(7)));
+    assert_eq!(task.cut(&bounds(), at(2), 0).consents, 0);
+    Arc::make_mut(&mut known).learn(7, Registered::Absent);
+    task.know(&known, &reader);
+    assert!(task.lack().is_none(), "nothing waits");
+    let cut = task.cut(&bounds(), at(2), 0);
+    assert_eq!(cut.consents, 2);
+    task.decide(
+        &cut,
+        &ClickReader::new(ClickFields::default(), Partitioner::Murmur2, 1),
+        at(2).wall,
+    );
+    task.confirm(&cut, at(2));
+    assert!(task.consents().is_empty() && task.lack().is_none());
 }
