@@ -14,14 +14,23 @@ use crate::domain::invariants::{self, Violation};
 use crate::domain::outcome::InputKind;
 use crate::domain::time::Timestamp;
 
-/// The first invariant that this subject breaks.
-pub fn of_subject(subject: &Subject, mandate: &Mandate, now: Timestamp) -> Option<Violation> {
+/// The first invariant that this subject breaks. `before`: as the batch found it; a clock that was set
+/// back gives several batches the same `now`, so what is live may be as old as that.
+pub fn of_subject(
+    before: Option<&Subject>,
+    subject: &Subject,
+    mandate: &Mandate,
+    now: Timestamp,
+) -> Option<Violation> {
     subject.purposes.iter().find_map(|state| {
         let place = mandate.places().iter().find(|place| place.terms.name == state.name)?;
         let standing = gate::decide_standing(&subject.consent, place.terms, now);
         let (live, counted) = (state.live.as_ref(), !state.counters.is_empty());
         invariants::kept_only_while_allowed(standing, live.is_some(), counted).or_else(|| {
-            let live = live.filter(|live| live.decided_at == now)?;
+            let is_old = before.and_then(|it| it.purpose(state.name)).is_some_and(|before| {
+                before.pseudonym == state.pseudonym && before.live == state.live
+            });
+            let live = live.filter(|live| live.decided_at == now && !is_old)?;
             let (version, active) = (state.pseudonym.version(), mandate.setup.keys.active());
             invariants::leased(live.decided_at, live.expires_at, mandate.setup.lease)
                 .or_else(|| invariants::emitted_under_active(version, active))

@@ -101,8 +101,8 @@ fn renews_at(live: &Assigned, lease: Span) -> Timestamp {
     live.decided_at + Span(own.0.min(lease.0) / 2)
 }
 
-/// Does what is live differ from what the rules say now? After a restore: a closed gate held an
-/// assignment back, or the lease became shorter.
+/// Does what is live or counted differ from what the rules say now? After a restore: a closed gate held
+/// an assignment back, the lease became shorter, or a new rulebook suspends what was only counted.
 pub fn is_behind(subject: &Subject, mandate: &Mandate, now: Timestamp) -> bool {
     mandate.places().iter().enumerate().any(|(index, place)| {
         let Some(state) = subject.purpose(place.terms.name) else { return false };
@@ -110,7 +110,7 @@ pub fn is_behind(subject: &Subject, mandate: &Mandate, now: Timestamp) -> bool {
         let (Some(basis), Some(terms), Some(rule)) =
             (verdict.basis(), Terms::of(subject, place.terms), mandate.rule(index))
         else {
-            return state.live.is_some();
+            return state.live.is_some() || !state.counters.is_empty();
         };
         let segments = state.counters.segments(rule, terms.age_band, now);
         if segments == 0 {

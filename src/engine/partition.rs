@@ -163,7 +163,10 @@ impl Partition {
             &self.chunks,
             self.fresh,
         )));
-        self.work = Some(Box::new(Work::new(now, gate_open, self.mandate.places().len())));
+        let mut work = Work::new(now, gate_open, self.mandate.places().len());
+        work.signals_lost_at =
+            self.ledger.signals_lost_at.filter(|&lost_at| now < lost_at + Span::MONTHS_24);
+        self.work = Some(Box::new(work));
         self.ledger.now = now;
         self.batch += 1;
     }

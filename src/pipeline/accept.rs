@@ -17,7 +17,7 @@ use crate::domain::pseudonym::Pseudonym;
 use crate::domain::time::Timestamp;
 use crate::engine::loss::{AuditHead, Losses, sequence_of};
 use crate::engine::store::{bucket_heads, is_evidence};
-use crate::engine::{Accepted, ORPHANS_PER_BATCH_MAX, Orphan, Partition, Restore, Salvage};
+use crate::engine::{Accepted, Doubt, ORPHANS_PER_BATCH_MAX, Orphan, Partition, Restore, Salvage};
 use crate::failure::{Exit, Failure, Result};
 use crate::kafka::probe::Probe;
 use crate::kafka::topics;
@@ -106,7 +106,7 @@ impl Recovery {
         if chosen != without_state {
             return Err(all_at_once(&without_state));
         }
-        self.orphans = find_orphans(&self.shared, probe, &chosen, &accounted)?;
+        self.orphans = find_orphans(&self.shared, &self.alone, probe, &chosen, &accounted)?;
         Ok(())
     }
 
@@ -114,10 +114,10 @@ impl Recovery {
     pub fn findings(&self) -> Vec<Finding> {
         let finding = |(&partition, (losses, held)): (&i32, &(Losses, Held))| {
             let toll = match held {
-                Held::State(engine) if losses.consent.is_some() => {
-                    Toll { subjects: engine.relied_on(), live_keys: engine.live_keys().count() }
+                Held::State(engine) => {
+                    let (subjects, live_keys) = engine.in_doubt(self.doubt(losses, engine));
+                    Toll { subjects, live_keys }
                 }
-                Held::State(_) => Toll::default(),
                 Held::Remains(..) => {
                     Toll { subjects: 0, live_keys: self.orphans.of(partition).len() }
                 }
@@ -151,26 +151,31 @@ impl Recovery {
     }
 
     fn go_on(&mut self, partition: i32, losses: &Losses, held: Held) -> Result<()> {
-        let state_was_lost = matches!(held, Held::Remains(..));
         let mut engine = match held {
             Held::State(engine) => *engine,
             Held::Remains(salvage, keys) => self.begin_anew(partition, losses, *salvage, &keys)?,
         };
-        if losses.consent.is_some() {
-            while let Some(output) = engine.withhold_doubted(self.now()) {
-                self.alone.write(&self.shared, partition, &output)?;
-                engine.confirm();
-            }
+        let doubt = self.doubt(losses, &engine);
+        while let Some(output) = engine.withhold_doubted(self.now(), doubt) {
+            self.alone.write(&self.shared, partition, &output)?;
+            engine.confirm();
         }
         let statement = statement(&self.shared.config, partition, losses);
         let accepted = Accepted {
             resume: losses.resume,
             topics: self.survey.topics,
             statement: &statement,
-            state_was_lost,
+            signals_lost_at: doubt.signals_lost_at,
         };
         let output = engine.accept_loss(self.now(), &accepted);
         self.alone.write(&self.shared, partition, &output)
+    }
+
+    fn doubt(&self, losses: &Losses, engine: &Partition) -> Doubt {
+        Doubt {
+            consent: losses.consent.is_some(),
+            signals_lost_at: losses.doubts_signals().then(|| engine.clock_at(self.now())),
+        }
     }
 
     /// A state in place of the lost one, once the keys that the lost one knew are removed.

@@ -48,7 +48,7 @@ impl Worker {
     pub(super) fn receive(&mut self) -> Result<bool> {
         self.learn_schemas();
         if let Some(ended) = self.met_in_commit.take() {
-            self.follow_up(ended)?;
+            self.follow_up(&ended)?;
         }
         let (consents, ended) = self.receive_consent();
         let now = self.shared.clock.instant();
@@ -59,11 +59,11 @@ impl Worker {
             Ended::Drained | Ended::Full => self.receive_clicks(),
             _ => (0, ended),
         };
-        self.follow_up(click_ended)?;
+        self.follow_up(&click_ended)?;
         Ok(consents + clicks > 0)
     }
 
-    fn follow_up(&mut self, ended: Ended) -> Result<()> {
+    fn follow_up(&mut self, ended: &Ended) -> Result<()> {
         match ended {
             Ended::OutOfRange => self.stop_for_loss(),
             Ended::Gone => self.rejoin(),

@@ -30,12 +30,12 @@ impl Workload {
     pub fn go_on(&mut self, random: &mut Random, broker: &mut Broker) -> Span {
         self.inputs += 1;
         if let Some(subject) = self.racer.take() {
-            self.click(random, broker, subject);
+            Self::click(random, broker, subject);
             return Span(random.between(50, 900));
         }
         let subject = random.pick(&SUBJECTS);
         match random.between(0, 99) {
-            0..=57 => self.click(random, broker, subject),
+            0..=57 => Self::click(random, broker, subject),
             58..=86 => self.consent(random, broker, subject),
             87..=90 => self.erase(random, broker, subject),
             91..=93 => self.repeat(random, broker, subject),
@@ -133,7 +133,7 @@ impl Workload {
         self.inputs += 1;
     }
 
-    fn click(&mut self, random: &mut Random, broker: &mut Broker, subject: &'static str) {
+    fn click(random: &mut Random, broker: &mut Broker, subject: &'static str) {
         let subject = random.chance(93).then_some(subject);
         let event = event(random, broker.now, subject);
         let key = event.key().as_bytes().to_vec();

@@ -239,7 +239,8 @@ mod tests {
                     .collect();
                 let batch = AuditBatch::decode(&body).unwrap();
                 let hash = chain::body_hash(&body);
-                let text: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+                let text =
+                    hash.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
                 assert_eq!(text, case["sha256"].as_str().unwrap());
                 let AuditBatch { sequence, previous, .. } = batch;
                 Link { sequence, previous, hash, offset: at as i64 }

@@ -78,6 +78,26 @@ fn a_purpose_that_became_stricter_ends_with_its_verdict() {
     assert_eq!(reasons(&swept), [TombstoneReason::Withheld(Verdict::PurposeSuspended)]);
 }
 
+/// Found by the simulator: only live keys were swept, and counters outlived the suspension (INV-4).
+#[test]
+fn what_was_counted_for_a_purpose_ends_when_it_is_suspended() {
+    let version = |number: &str| RULES.replace("\"1\"", number);
+    let mut partition = fresh(&setup_of(RULES, &keyset(1)));
+    partition.begin(START, true);
+    give(&mut partition, 0, &record(1, ConsentStatus::Granted));
+    look(&mut partition, 0, START);
+    let first = end(&mut partition, 1, 1);
+    let suspended = version("\"2\"").replace("retention: 30d", "retention: 30d, suspended: true");
+    let mut partition = recover(&setup_of(&suspended, &keyset(1)), &[&first]);
+    partition.begin(START + Span::MINUTE, true);
+    partition.timers();
+    let second = end(&mut partition, 1, 1);
+    let mut partition = recover(&setup_of(&version("\"3\""), &keyset(1)), &[&first, &second]);
+    partition.begin(START + Span::MINUTE, true);
+    look(&mut partition, 1, START + Span::MINUTE);
+    assert_eq!(assignments(&end(&mut partition, 2, 1)), 0, "it starts from nothing");
+}
+
 #[test]
 fn a_purpose_that_is_gone_is_judged_until_its_last_key_is() {
     let (_, first) = with_a_live_key(&setup_of(RULES, &keyset(1)));
@@ -152,6 +172,18 @@ fn a_live_key_whose_own_time_comes_in_the_same_batch_moves_too() {
     assert_eq!(assignments(&output), 1);
     assert_eq!(reasons(&output), [TombstoneReason::KeyRetired]);
     assert!(!partition.has_old_keys() && !partition.has_deferred());
+}
+
+/// Found by the simulator: where a clock was set back, the batch after a rotation has the `now` of the one
+/// before it, and what was written then was taken for a breach, and removed.
+#[test]
+fn what_was_live_before_a_rotation_is_no_breach_at_the_same_now() {
+    let (mut partition, _) = with_a_live_key(&setup_of(RULES, &keyset(1)));
+    partition.set_keys(setup_of(RULES, &keyset(2))).unwrap();
+    partition.begin(START - Span::MINUTE, false);
+    give(&mut partition, 1, &record(1, ConsentStatus::Granted));
+    let output = end(&mut partition, 2, 2);
+    assert_eq!((output.violations.clone(), reasons(&output)), Default::default());
 }
 
 /// Found by the simulator: when the grant began, a timer had only the old key's pseudonym.

@@ -6,7 +6,7 @@ use super::Findings;
 use super::parts::Part;
 use crate::domain::event::ClickFields;
 use crate::domain::invariants::Invariant;
-use crate::domain::outcome::InputKind;
+use crate::domain::outcome::{InputKind, Outcome};
 use crate::engine::input::{ClickInput, ConsentInput};
 use crate::sim::log::{Log, Stored, Topic};
 use crate::sim::stage::{PARTITIONER, PARTITIONS};
@@ -110,6 +110,21 @@ fn was_gone(parts: &[Part<'_>], offset: i64, removed: u64) -> bool {
         |part: &&Part<'_>| (part.batch.consent_from..part.batch.consent_to).contains(&offset);
     let last = parts.iter().find(covers).and_then(|part| part.records.last());
     last.is_none_or(|last| removed < last.stored.order)
+}
+
+/// INV-8: what was sent on to its right partition has come there.
+pub fn check_forwarded(log: &Log, partition: i32, parts: &[Part<'_>], findings: &mut Findings) {
+    let entries = parts.iter().flat_map(|part| &part.batch.entries);
+    let forwarded = entries.filter(|it| it.outcome == Outcome::Forwarded);
+    for offset in forwarded.filter_map(|it| it.offset) {
+        let source = format!("consent-changelog/{partition}/{offset}");
+        let is_it = |it: &Stored| it.record.headers.iter().any(|header| header.1 == source);
+        let partitions = 0..PARTITIONS;
+        if !partitions.flat_map(|it| log.get(Topic::Consent, it)).any(is_it) {
+            let detail = format!("consent {offset} was not sent on");
+            findings.add(Invariant::Accounted, partition, detail);
+        }
+    }
 }
 
 fn read_consent(reader: &ConsentReader, partition: i32, stored: &Stored) -> ConsentReading {

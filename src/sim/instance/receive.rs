@@ -70,7 +70,7 @@ impl Instance {
                     (partition_of(held.key()), record)
                 })
                 .collect();
-            let is_lost = around.random.chance(20) && !misrouted.is_empty();
+            let is_lost = around.random.chance(40) && !misrouted.is_empty();
             let arrives = !is_lost || around.random.chance(50);
             for (to, record) in misrouted.into_iter().filter(|_| arrives) {
                 around.broker.log.append((Topic::Consent, to), record, around.broker.now, None);

@@ -125,12 +125,11 @@ impl Instance {
                     "partition {partition}: the group says {group:?}, the state {state:?}"
                 )));
             }
-            let start = match engine.positions() {
-                Some(at) => Offsets { click: at.next_click, consent: at.next_consent },
-                None => {
-                    engine.start_at(0, 0);
-                    Offsets { click: 0, consent: 0 }
-                }
+            let start = if let Some(at) = engine.positions() {
+                Offsets { click: at.next_click, consent: at.next_consent }
+            } else {
+                engine.start_at(0, 0);
+                Offsets { click: 0, consent: 0 }
             };
             tasks.insert(partition, Task::new(partition, engine, start, now));
         }

@@ -379,7 +379,7 @@ fn an_input_without_its_outcome_and_an_outcome_without_its_input_are_found() {
         })
         .empty("state", "assent-state");
     forgery.expect(&[format!("INV-8 {clickstream}/0/{nobodys}")], &[]);
-    assert_eq!(latest(&shop.committed(&format!("segments.{OFFERS}"))).is_empty(), false);
+    assert!(!latest(&shop.committed(&format!("segments.{OFFERS}"))).is_empty());
 }
 
 #[test]

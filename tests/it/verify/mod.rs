@@ -158,12 +158,12 @@ fn nothing_is_found_while_it_runs_under_load_and_is_killed() {
     let kafka = kafka_or_skip!();
     let shop = Shop::open(kafka);
     let both = [ADS, OFFERS];
-    let stop = AtomicBool::new(false);
+    let halted = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let producer = kafka.producer();
             for round in 0.. {
-                if stop.load(Ordering::Relaxed) {
+                if halted.load(Ordering::Relaxed) {
                     break;
                 }
                 let id = |n: usize| format!("crowd-{}", (round * 7 + n) % 500);
@@ -177,7 +177,7 @@ fn nothing_is_found_while_it_runs_under_load_and_is_killed() {
                 }
             }
         });
-        let halted = Halt(&stop);
+        let halt = Halt(&halted);
         for round in 0..3 {
             let service = Service::start(&shop, "a");
             service.await_ready();
@@ -188,7 +188,7 @@ fn nothing_is_found_while_it_runs_under_load_and_is_killed() {
                 assert_nothing(&shop);
             }
         }
-        drop(halted);
+        drop(halt);
     });
     assert_sound(&shop);
 }

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use crate::domain::audit::{AuditEntry, AuditToken, Change as Named, chain::body_hash};
 use crate::domain::invariants::Invariant;
 use crate::domain::outcome::{DeadLetterReason, TombstoneReason, Verdict};
-use crate::domain::rules::Rulebook;
 use crate::domain::segment::SegmentAssignment;
 use crate::domain::time::Timestamp;
 use crate::sim::auditor::parts::{Part, Written};
@@ -64,11 +63,6 @@ impl Eye {
     pub fn version_of(&self, pseudonym: &str) -> Option<u8> {
         let mut of_it = self.pseudonyms.iter().filter(|it| it.0.1 == pseudonym);
         of_it.next().map(|(_, (_, version))| *version)
-    }
-
-    /// Does it rest on a rulebook that was replaced? The sweep comes to it.
-    pub fn is_outdated(&self, assignment: &SegmentAssignment, rulebook: &Rulebook) -> bool {
-        assignment.rulebook != rulebook.version
     }
 
     pub fn see(&mut self, part: &Part<'_>) -> Result<Seen, Broken> {
