@@ -108,6 +108,11 @@ impl Partition {
         })
     }
 
+    /// The clock of the last batch: the next one's is never earlier.
+    pub fn latched(&self) -> Timestamp {
+        self.ledger.now
+    }
+
     /// Where a fresh partition begins: the first offsets that the two inputs still hold.
     ///
     /// # Panics

@@ -60,7 +60,7 @@ impl Recovery {
         check_asked(asked, counts.inputs)?;
         let subjects = registry::outputs(&config, &purposes);
         let unregistered = Framings::unregistered(&subjects);
-        let shared = share(start, counts, &purposes, &unregistered)?;
+        let shared = share(start, counts, &purposes, &unregistered);
         let alone = Alone::join(&shared, &probe, all.len())?;
         let clicks = &alone.clicks;
         let survey =

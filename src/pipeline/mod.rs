@@ -148,7 +148,7 @@ pub fn start(start: Start) -> Result<Running> {
     let config = Arc::clone(config);
     let subjects = registry::outputs(&config, &purposes);
     let framings = Framings::settle(start.registry.as_ref(), &subjects, &*start.clock)?;
-    let shared = Arc::new(share(start, counts, &purposes, &framings)?);
+    let shared = Arc::new(share(start, counts, &purposes, &framings));
     beside(&shared, "watch", move |shared| watch::run(shared, &probe))?;
     if shared.registry.is_some() {
         beside(&shared, "schemas", Shared::look_up_schemas)?;
@@ -160,10 +160,10 @@ pub fn start(start: Start) -> Result<Running> {
 }
 
 /// What all workers look at.
-fn share(start: Start, counts: Counts, purposes: &[String], framings: &Framings) -> Result<Shared> {
+fn share(start: Start, counts: Counts, purposes: &[String], framings: &Framings) -> Shared {
     let config = start.config;
     let partitioner = config.kafka.partitioner;
-    Ok(Shared {
+    Shared {
         setup: RwLock::new(Arc::new(Setup {
             rulebook: Arc::clone(&start.rulebook),
             rulebook_yaml: start.rulebook_yaml,
@@ -198,7 +198,7 @@ fn share(start: Start, counts: Counts, purposes: &[String], framings: &Framings)
         has_topic_ids: start.has_topic_ids,
         counts,
         config,
-    })
+    }
 }
 
 /// A thread beside the workers, which ends with them.
