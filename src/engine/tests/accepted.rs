@@ -66,14 +66,16 @@ fn accept(partition: &mut Partition, doubt: Option<Doubt>) -> Vec<BatchOutput> {
     outputs
 }
 
-fn body<'a>(append_time: Timestamp, body: ConsentBody<'a>) -> ConsentInput<'a> {
+fn body(append_time: Timestamp, body: ConsentBody<'_>) -> ConsentInput<'_> {
     ConsentInput { offset: 1, append_time, key: b"anna", payload: Some(b"-"), body }
 }
 
 /// One batch later: these inputs of Anna's consent, then two views.
 fn later(partition: &mut Partition, inputs: &[ConsentInput<'_>]) -> Vec<String> {
     partition.begin(LATER, true);
-    inputs.iter().for_each(|input| partition.consent(input));
+    for input in inputs {
+        partition.consent(input);
+    }
     look(partition, 2, LATER);
     look(partition, 3, LATER);
     end(partition, 4, 1 + inputs.len() as i64);
