@@ -14,14 +14,23 @@ use crate::domain::invariants::{self, Violation};
 use crate::domain::outcome::InputKind;
 use crate::domain::time::Timestamp;
 
-/// The first invariant that this subject breaks.
-pub fn of_subject(subject: &Subject, mandate: &Mandate, now: Timestamp) -> Option<Violation> {
+/// The first invariant that this subject breaks. `before`: as the batch found it. Its `now` alone does
+/// not tell what it wrote: while a wall clock is set back, many batches have the same.
+pub fn of_subject(
+    before: Option<&Subject>,
+    subject: &Subject,
+    mandate: &Mandate,
+    now: Timestamp,
+) -> Option<Violation> {
     subject.purposes.iter().find_map(|state| {
         let place = mandate.places().iter().find(|place| place.terms.name == state.name)?;
         let standing = gate::decide_standing(&subject.consent, place.terms, now);
         let (live, counted) = (state.live.as_ref(), !state.counters.is_empty());
         invariants::kept_only_while_allowed(standing, live.is_some(), counted).or_else(|| {
-            let live = live.filter(|live| live.decided_at == now)?;
+            let was = before.and_then(|before| before.purpose(state.name));
+            let is_new =
+                was.is_none_or(|was| was.live.as_ref() != live || was.pseudonym != state.pseudonym);
+            let live = live.filter(|live| is_new && live.decided_at == now)?;
             let (version, active) = (state.pseudonym.version(), mandate.setup.keys.active());
             invariants::leased(live.decided_at, live.expires_at, mandate.setup.lease)
                 .or_else(|| invariants::emitted_under_active(version, active))

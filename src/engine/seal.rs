@@ -71,7 +71,8 @@ impl Partition {
                 continue;
             }
             members += 1;
-            if let Some(violation) = check::of_subject(subject, &self.mandate, now) {
+            if let Some(violation) = check::of_subject(before.as_ref(), subject, &self.mandate, now)
+            {
                 let work = self.work.as_deref_mut().expect("a batch was begun");
                 Reviser { mandate: &self.mandate, work }.mend(subject, violation);
             }

@@ -198,6 +198,20 @@ fn a_purpose_that_only_time_will_allow_moves_to_the_active_key_too() {
     assert_eq!(assignments(&end(&mut partition, 0, 1)), 1);
 }
 
+/// Found by the simulator: with the clock set back, the batch before had the same `now`, and what it
+/// had written was taken for written under the old key, and removed.
+#[test]
+fn what_an_earlier_batch_wrote_at_the_same_time_is_no_violation() {
+    let (mut partition, _) = with_a_live_key(&setup_of(RULES, &keyset(1)));
+    partition.set_keys(setup_of(RULES, &keyset(2))).unwrap();
+    partition.begin(START - Span::MINUTE, false);
+    give(&mut partition, 1, &record(1, ConsentStatus::Granted));
+    let output = end(&mut partition, 2, 2);
+    assert_eq!((output.violations.mended.len(), reasons(&output)), (0, vec![]));
+    partition.confirm();
+    assert!(partition.has_live(b"anna"));
+}
+
 #[test]
 fn an_opt_out_during_a_rotation_removes_the_old_key() {
     let (mut partition, _) = with_a_live_key(&setup_of(RULES, &keyset(1)));
