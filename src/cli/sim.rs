@@ -5,13 +5,13 @@ use serde_json::{Value, json};
 use super::progress;
 use super::{Globals, stdout};
 use crate::failure::{Failure, Result};
-use crate::sim::{Finding, Stage, Summary, run};
+use crate::sim::{Finding, Stage, Summary, attempt};
 
 /// Run the engine on a simulated cluster with faults, and check every invariant
 ///
 /// A seed is a history of about a minute of virtual time: two or three processes, people who change
 /// their minds, faults, crashes. The same seed is the same history. No Kafka and no configuration is
-/// needed. Exit code 1: a seed broke an invariant.
+/// needed. Exit code 1: a seed broke an invariant, or panicked.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  assent sim --seeds 10000\n  assent sim --seed 4711")]
 pub struct Args {
@@ -24,7 +24,7 @@ pub struct Args {
 }
 
 pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
-    let summary = run_all(args.seed, args.seeds);
+    let summary = run_all(args.seed, args.seeds)?;
     if globals.json {
         stdout::json(&as_json(args, &summary))?;
     } else {
@@ -40,7 +40,7 @@ pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
 }
 
 /// Seeds are dealt out to the cores one after the other, so that none waits for the others' end.
-fn run_all(from: u64, seeds: u64) -> Summary {
+fn run_all(from: u64, seeds: u64) -> Result<Summary> {
     let threads = std::thread::available_parallelism().map_or(1, |it| it.get() as u64);
     let bar = progress::bar(seeds, "seeds");
     let deal = |worker: u64| {
@@ -48,21 +48,25 @@ fn run_all(from: u64, seeds: u64) -> Summary {
         for seed in
             (from..from.saturating_add(seeds)).skip(worker as usize).step_by(threads as usize)
         {
-            part.add(run(seed, &stage));
+            part.add(seed, attempt(seed, &stage));
             bar.inc(1);
         }
         part
     };
     let mut all = Summary::default();
-    std::thread::scope(|scope| {
+    let ended = std::thread::scope(|scope| {
         let workers: Vec<_> =
             (0..threads).map(|worker| scope.spawn(move || deal(worker))).collect();
-        for part in workers.into_iter().filter_map(|worker| worker.join().ok()) {
-            all.merge(part);
-        }
+        workers.into_iter().map(std::thread::ScopedJoinHandle::join).collect::<Vec<_>>()
     });
     bar.finish_and_clear();
-    all
+    for part in ended {
+        all.merge(part.map_err(|_| Failure::failed("a thread of the simulator panicked"))?);
+    }
+    if all.seeds == seeds {
+        return Ok(all);
+    }
+    Err(Failure::failed(format!("{} of {seeds} seeds were run", all.seeds)))
 }
 
 fn print(args: &Args, summary: &Summary) -> Result<()> {
@@ -75,6 +79,9 @@ fn print(args: &Args, summary: &Summary) -> Result<()> {
         for finding in findings {
             stdout::line(&format!("  {finding}"))?;
         }
+    }
+    for (seed, message) in &summary.panics {
+        stdout::line(&format!("seed {seed}:\n  panicked: {message}"))?;
     }
     Ok(())
 }
@@ -108,11 +115,22 @@ fn as_json(args: &Args, summary: &Summary) -> Value {
         .iter()
         .map(|(fault, count)| (fault.name().to_owned(), json!(count)))
         .collect();
+    let rests: serde_json::Map<String, Value> = summary
+        .longest_rest
+        .iter()
+        .map(|(fault, rest)| (fault.name().to_owned(), json!(rest.0)))
+        .collect();
+    let panics: Vec<Value> = summary
+        .panics
+        .iter()
+        .map(|(seed, message)| json!({"seed": seed, "message": message}))
+        .collect();
     json!({
         "ok": summary.broken == 0,
         "first_seed": args.seed,
         "seeds": summary.seeds,
         "broken": summary.broken,
+        "panicked": summary.panicked,
         "trace": format!("{:016x}", summary.trace),
         "inputs": summary.inputs,
         "transactions": {
@@ -120,11 +138,18 @@ fn as_json(args: &Args, summary: &Summary) -> Value {
             "rolled_back": summary.rolled_back,
             "surrendered": summary.surrendered,
         },
-        "late_end_txn": {"met": summary.late_met, "fenced": summary.late_fenced},
+        "late_end_txn": {
+            "own": summary.late.own,
+            "other": summary.late.other,
+            "idle": summary.late.idle,
+            "fenced": summary.late.fenced,
+        },
         "faults": struck,
+        "longest_rest_ms": rests,
         "crashes": summary.crashes,
         "met": met,
         "never_met": never_met,
         "violations": violations,
+        "panics": panics,
     })
 }

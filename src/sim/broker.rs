@@ -46,6 +46,20 @@ struct Late {
     name: u8,
     epoch: u32,
     commit: bool,
+    /// What it was meant to end; `None`: nothing was open.
+    transaction: Option<usize>,
+}
+
+/// What became of `EndTxn` requests that came late.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LateEnds {
+    /// They ended the transaction that they were meant for.
+    pub own: u64,
+    /// They ended another one: what the protocol must never let happen.
+    pub other: u64,
+    /// Nothing was open, and the last transaction had ended the way that they asked for.
+    pub idle: u64,
+    pub fenced: u64,
 }
 
 pub struct Broker {
@@ -55,9 +69,7 @@ pub struct Broker {
     producers: BTreeMap<u8, Producer>,
     committed: BTreeMap<i32, Committed>,
     late: Vec<Late>,
-    /// Late requests that met a transaction, and that were refused.
-    pub late_met: u64,
-    pub late_fenced: u64,
+    pub late_ends: LateEnds,
     /// Which partitions' offsets each transaction sent, and when it committed.
     pub commits: BTreeMap<usize, BTreeSet<i32>>,
 }
@@ -71,8 +83,7 @@ impl Broker {
             producers: BTreeMap::new(),
             committed: BTreeMap::new(),
             late: Vec::new(),
-            late_met: 0,
-            late_fenced: 0,
+            late_ends: LateEnds::default(),
             commits: BTreeMap::new(),
         }
     }
@@ -83,13 +94,16 @@ impl Broker {
         self.group.expire(now);
         let (due, later) = std::mem::take(&mut self.late).into_iter().partition(|it| it.due <= now);
         self.late = later;
-        for Late { name, epoch, commit, .. } in due {
-            let has_open = self.producers.get(&name).is_some_and(|it| it.transaction.is_some());
-            match self.end(name, epoch, commit) {
-                Ok(()) if has_open => self.late_met += 1,
-                Ok(()) => {}
-                Err(_) => self.late_fenced += 1,
-            }
+        for Late { name, epoch, commit, transaction, .. } in due {
+            let open = self.open_of(name);
+            let ended = self.end(name, epoch, commit);
+            let count = match (ended, open) {
+                (Err(_), _) => &mut self.late_ends.fenced,
+                (Ok(()), None) => &mut self.late_ends.idle,
+                (Ok(()), open) if open == transaction => &mut self.late_ends.own,
+                (Ok(()), Some(_)) => &mut self.late_ends.other,
+            };
+            *count += 1;
         }
         for producer in self.producers.values_mut() {
             let over = |it: &mut Transaction| now - it.began_at >= TRANSACTION_TIMEOUT;
@@ -175,7 +189,14 @@ impl Broker {
 
     /// The same, but it arrives later.
     pub fn end_later(&mut self, name: u8, epoch: u32, commit: bool, delay: Span) {
-        self.late.push(Late { due: self.now + delay, name, epoch, commit });
+        let (due, transaction) = (self.now + delay, self.open_of(name));
+        self.late.push(Late { due, name, epoch, commit, transaction });
+    }
+
+    /// The transaction that a producer has open.
+    fn open_of(&self, name: u8) -> Option<usize> {
+        let producer = self.producers.get(&name)?;
+        producer.transaction.as_ref().map(|it| it.id)
     }
 
     /// The group's offsets; `None` while a transaction that sent some for one of these is open.

@@ -62,6 +62,9 @@ faults! {
     RulebookChange = "rulebook change",
 }
 
+/// They make a run's rest longer, whatever else struck.
+pub const CLOCKS: [Fault; 2] = [Fault::ClockForward, Fault::ClockBack];
+
 /// How often each crash point was met while each fault was in force or just over.
 pub type Met = BTreeMap<(Fault, &'static str), u64>;
 
@@ -163,6 +166,11 @@ impl Faults {
     /// Is a process to end half way to this point?
     pub fn is_armed(&self, point: &'static str) -> bool {
         self.armed == Some(point)
+    }
+
+    /// Was any process's clock wrong in this run?
+    pub fn has_touched_clocks(&self) -> bool {
+        CLOCKS.iter().any(|fault| self.struck.contains_key(fault))
     }
 
     /// The last fault is over.

@@ -17,9 +17,13 @@ mod summary;
 mod workload;
 mod world;
 
+use std::any::Any;
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::domain::time::Span;
 pub use auditor::Finding;
+pub use broker::LateEnds;
 pub use faults::{Fault, Met};
 pub use stage::Stage;
 pub use summary::Summary;
@@ -35,9 +39,9 @@ pub struct Run {
     pub committed: u64,
     pub rolled_back: u64,
     pub surrendered: u64,
-    /// Late requests that met another transaction, and that were fenced.
-    pub late_met: u64,
-    pub late_fenced: u64,
+    pub late: LateEnds,
+    /// From the end of the last fault on; `None`: it did not come to rest.
+    pub rested_in: Option<Span>,
     pub struck: BTreeMap<Fault, u64>,
     pub crashes: BTreeMap<&'static str, u64>,
     pub met: Met,
@@ -46,8 +50,8 @@ pub struct Run {
 /// One history, from its seed to its audit.
 pub fn run(seed: u64, stage: &Stage) -> Run {
     let mut world = World::new(seed, stage);
-    let came_to_rest = world.run();
-    let unrest = (!came_to_rest).then(|| world.describe());
+    let rested_in = world.run();
+    let unrest = rested_in.is_none().then(|| world.describe());
     let findings = auditor::audit(&world, unrest, stage);
     Run {
         seed,
@@ -57,10 +61,36 @@ pub fn run(seed: u64, stage: &Stage) -> Run {
         committed: world.witness.committed,
         rolled_back: world.witness.rolled_back,
         surrendered: world.witness.surrendered,
-        late_met: world.broker.late_met,
-        late_fenced: world.broker.late_fenced,
+        late: world.broker.late_ends,
+        rested_in,
         struck: world.faults.struck,
         crashes: world.faults.crashes,
         met: world.faults.met,
+    }
+}
+
+/// The same; `Err`: the engine, or the simulator, panicked. That ends this history, and no other.
+pub fn attempt(seed: u64, stage: &Stage) -> Result<Run, String> {
+    catch_unwind(AssertUnwindSafe(|| run(seed, stage))).map_err(|cause| message_of(&*cause))
+}
+
+fn message_of(cause: &(dyn Any + Send)) -> String {
+    let text = cause.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| cause.downcast_ref::<String>().cloned());
+    text.unwrap_or_else(|| "a panic without a message".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_breaks_its_seed_and_no_other() {
+        let stage = Stage::new();
+        let mut summary = Summary::default();
+        summary.add(1, attempt(1, &stage));
+        summary.add(2, catch_unwind(|| panic!("no {}", "way")).map_err(|it| message_of(&*it)));
+        assert_eq!((summary.seeds, summary.broken), (2, 1));
+        assert_eq!(summary.panics, [(2, "no way".to_owned())].into());
     }
 }

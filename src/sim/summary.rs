@@ -5,7 +5,9 @@ use std::fmt;
 
 use super::Run;
 use super::auditor::Finding;
-use super::faults::{Fault, Met};
+use super::broker::LateEnds;
+use super::faults::{CLOCKS, Fault, Met};
+use crate::domain::time::Span;
 use crate::task::crash::POINTS;
 
 /// Broken seeds that are kept with their findings.
@@ -15,15 +17,20 @@ const BROKEN_MAX: usize = 100;
 pub struct Summary {
     pub seeds: u64,
     pub broken: u64,
+    /// Of the broken ones: those that ended in a panic.
+    pub panicked: u64,
     /// The lowest broken seeds, and what they broke.
     pub findings: BTreeMap<u64, Vec<Finding>>,
+    /// The lowest seeds that panicked, and what they said.
+    pub panics: BTreeMap<u64, String>,
     pub inputs: u64,
     pub committed: u64,
     pub rolled_back: u64,
     pub surrendered: u64,
-    /// Late EndTxn requests that ended a transaction that was open, and those that were fenced.
-    pub late_met: u64,
-    pub late_fenced: u64,
+    pub late: LateEnds,
+    /// The longest rest of the runs in which a fault struck; where a clock's did, it counts as that
+    /// clock's alone.
+    pub longest_rest: BTreeMap<Fault, Span>,
     pub struck: BTreeMap<Fault, u64>,
     pub crashes: BTreeMap<&'static str, u64>,
     pub met: Met,
@@ -32,9 +39,20 @@ pub struct Summary {
 }
 
 impl Summary {
-    pub fn add(&mut self, run: Run) {
+    /// `Err`: the seed's run panicked, with these words.
+    pub fn add(&mut self, seed: u64, run: Result<Run, String>) {
+        let run = match run {
+            Ok(run) => run,
+            Err(message) => {
+                let panics = [(seed, message)].into();
+                let alone = Self { seeds: 1, broken: 1, panicked: 1, panics, ..Self::default() };
+                return self.merge(alone);
+            }
+        };
         self.merge(Self {
             seeds: 1,
+            panicked: 0,
+            panics: BTreeMap::new(),
             broken: u64::from(!run.findings.is_empty()),
             findings: [(run.seed, run.findings)]
                 .into_iter()
@@ -44,8 +62,8 @@ impl Summary {
             committed: run.committed,
             rolled_back: run.rolled_back,
             surrendered: run.surrendered,
-            late_met: run.late_met,
-            late_fenced: run.late_fenced,
+            late: run.late,
+            longest_rest: rests(run.rested_in, &run.struck),
             struck: run.struck,
             crashes: run.crashes,
             met: run.met,
@@ -56,16 +74,21 @@ impl Summary {
     pub fn merge(&mut self, other: Self) {
         self.seeds += other.seeds;
         self.broken += other.broken;
-        self.findings.extend(other.findings);
-        while self.findings.len() > BROKEN_MAX {
-            self.findings.pop_last();
-        }
+        self.panicked += other.panicked;
+        keep_lowest(&mut self.findings, other.findings);
+        keep_lowest(&mut self.panics, other.panics);
         self.inputs += other.inputs;
         self.committed += other.committed;
         self.rolled_back += other.rolled_back;
         self.surrendered += other.surrendered;
-        self.late_met += other.late_met;
-        self.late_fenced += other.late_fenced;
+        self.late.own += other.late.own;
+        self.late.other += other.late.other;
+        self.late.idle += other.late.idle;
+        self.late.fenced += other.late.fenced;
+        for (fault, rest) in other.longest_rest {
+            let longest = self.longest_rest.entry(fault).or_insert(rest);
+            *longest = rest.max(*longest);
+        }
         add_counts(&mut self.struck, other.struck);
         add_counts(&mut self.crashes, other.crashes);
         add_counts(&mut self.met, other.met);
@@ -76,6 +99,20 @@ impl Summary {
     pub fn never_met(&self) -> Vec<(Fault, &'static str)> {
         let pairs = Fault::ALL.iter().flat_map(|&fault| POINTS.map(|point| (fault, point)));
         pairs.filter(|pair| !self.met.contains_key(pair)).collect()
+    }
+}
+
+/// Whose rest a run's is.
+fn rests(rested_in: Option<Span>, struck: &BTreeMap<Fault, u64>) -> BTreeMap<Fault, Span> {
+    let of_clocks = CLOCKS.iter().any(|fault| struck.contains_key(fault));
+    let faults = struck.keys().filter(|fault| !of_clocks || CLOCKS.contains(fault));
+    faults.filter_map(|&fault| Some((fault, rested_in?))).collect()
+}
+
+fn keep_lowest<T>(to: &mut BTreeMap<u64, T>, from: BTreeMap<u64, T>) {
+    to.extend(from);
+    while to.len() > BROKEN_MAX {
+        to.pop_last();
     }
 }
 
@@ -94,31 +131,38 @@ impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{} seeds, {} broken; {} inputs; transactions: {} committed, {} rolled back, {} \
-             surrendered; late EndTxn: {} met an open transaction, {} were fenced\n",
+            "{} seeds, {} broken, {} of them by a panic; {} inputs; transactions: {} committed, {} \
+             rolled back, {} surrendered; late EndTxn: {} ended their own transaction, {} another, \
+             {} none, {} were fenced\n",
             self.seeds,
             self.broken,
+            self.panicked,
             self.inputs,
             self.committed,
             self.rolled_back,
             self.surrendered,
-            self.late_met,
-            self.late_fenced
+            self.late.own,
+            self.late.other,
+            self.late.idle,
+            self.late.fenced
         )?;
-        write!(f, "{:<25}{:>9}", "fault", "struck")?;
+        write!(f, "{:<25}{:>9}{:>9}", "fault", "struck", "rest in s")?;
         for point in POINTS {
             write!(f, "{:>13}", short(point))?;
         }
         writeln!(f)?;
         let count = |of: Option<&u64>| of.copied().unwrap_or(0);
         for fault in Fault::ALL {
-            write!(f, "{:<25}{:>9}", fault.name(), count(self.struck.get(fault)))?;
+            let rest = self.longest_rest.get(fault).map_or(0, |rest| rest.0);
+            let rest = rest as f64 / 1_000.0;
+            let struck = count(self.struck.get(fault));
+            write!(f, "{:<25}{struck:>9}{rest:>9.1}", fault.name())?;
             for point in POINTS {
                 write!(f, "{:>13}", count(self.met.get(&(*fault, point))))?;
             }
             writeln!(f)?;
         }
-        write!(f, "{:<34}", "crashes after")?;
+        write!(f, "{:<43}", "crashes after")?;
         for point in POINTS {
             write!(f, "{:>13}", count(self.crashes.get(point)))?;
         }

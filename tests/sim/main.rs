@@ -6,7 +6,7 @@
 
 #![allow(clippy::disallowed_methods)] // threads and a switch of the tests
 
-use assent::sim::{Stage, Summary, run};
+use assent::sim::{Stage, Summary, attempt, run};
 
 /// So many seeds reach every pair of fault and crash point.
 const SEEDS_FOR_ALL_PAIRS: u64 = 10_000;
@@ -24,7 +24,7 @@ fn run_all(from: u64, to: u64) -> Summary {
                 scope.spawn(move || {
                     let (stage, mut part) = (Stage::new(), Summary::default());
                     for seed in (from + worker..to).step_by(threads as usize) {
-                        part.add(run(seed, &stage));
+                        part.add(seed, attempt(seed, &stage));
                     }
                     part
                 })
@@ -48,6 +48,11 @@ fn no_seed_breaks_an_invariant() {
             println!("  {finding}");
         }
     }
+    for (seed, message) in summary.panics.iter().take(5) {
+        println!("seed {seed}:\n  panicked: {message}");
+    }
+    assert_eq!(summary.seeds, seeds, "every seed was run");
+    assert_eq!(summary.late.other, 0, "a late EndTxn ended another transaction than its own");
     assert_eq!(summary.broken, 0, "assent sim --seed N shows one again");
     if seeds >= SEEDS_FOR_ALL_PAIRS {
         let missed = summary.never_met();

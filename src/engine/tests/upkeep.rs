@@ -184,6 +184,8 @@ fn what_was_live_before_a_rotation_is_no_breach_at_the_same_now() {
     give(&mut partition, 1, &record(1, ConsentStatus::Granted));
     let output = end(&mut partition, 2, 2);
     assert_eq!((output.violations.clone(), reasons(&output)), Default::default());
+    partition.confirm();
+    assert!(partition.has_live(b"anna"));
 }
 
 /// Found by the simulator: when the grant began, a timer had only the old key's pseudonym.

@@ -1,37 +1,56 @@
-//! INV-6 and INV-7: no raw identifier in anything written, committed or not; no token that two
-//! purposes, or two people, share.
+//! INV-6 and INV-7, in everything that was written, committed or not: no raw identifier; no pseudonym
+//! in two purposes, no session token on two days.
 
 use std::collections::BTreeMap;
 
 use super::Findings;
 use crate::domain::invariants::Invariant;
+use crate::domain::time::Span;
 use crate::sim::log::{Log, Record, Topic};
-use crate::sim::stage::{PURPOSES, SUBJECTS, Stage};
+use crate::wire::{KnownSchemas, decode_contextual};
 
 /// Every raw identifier of the stage has it, and nothing else does.
 const MARK: u8 = b'~';
 
-pub fn check(log: &Log, stage: &Stage, findings: &mut Findings) {
+/// Where a token may stand, and nowhere else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Home {
+    /// By the purpose's place.
+    Purpose(u8),
+    /// By the day since the epoch, in UTC.
+    Day(i64),
+}
+
+pub fn check(log: &Log, findings: &mut Findings) {
+    let mut homes: BTreeMap<&[u8], Home> = BTreeMap::new();
     let outputs = log.topics().filter(|it| !matches!(it.0, Topic::Clicks | Topic::Consent));
     for (topic, partition, records) in outputs {
-        for (offset, stored) in records.iter().enumerate() {
+        for (offset, stored) in records.iter().enumerate().filter(|it| !it.1.is_control) {
             if holds_identifier(&stored.record) {
                 let detail = format!("{topic:?}/{partition}/{offset} holds a raw identifier");
                 findings.of_run(Invariant::Pseudonymous, detail);
             }
-        }
-    }
-    let mut owners: BTreeMap<String, (usize, &str)> = BTreeMap::new();
-    for keys in &stage.keys {
-        for place in 0..PURPOSES.len() {
-            for subject in SUBJECTS {
-                let pseudonym = keys.pseudonym(place, subject.as_bytes()).text();
-                let owner = owners.insert(pseudonym, (place, subject));
-                if owner.is_some_and(|owner| owner != (place, subject)) {
-                    findings.of_run(Invariant::Unlinkable, "two share a pseudonym");
-                }
+            let key = stored.record.key.as_deref().unwrap_or_default();
+            let Some(home) = home(topic, &stored.record) else { continue };
+            let first = *homes.entry(key).or_insert(home);
+            if first != home {
+                let detail =
+                    format!("{topic:?}/{partition}/{offset}: a token of {home:?} and of {first:?}");
+                findings.of_run(Invariant::Unlinkable, detail);
             }
         }
+    }
+}
+
+fn home(topic: Topic, record: &Record) -> Option<Home> {
+    match topic {
+        Topic::Segments(place) => Some(Home::Purpose(place)),
+        Topic::Contextual => {
+            let value = record.value.as_deref().unwrap_or_default();
+            let page = decode_contextual(value, &KnownSchemas::none()).ok()?;
+            Some(Home::Day(page.occurred_at.0.div_euclid(Span::DAY.0)))
+        }
+        _ => None,
     }
 }
 

@@ -8,9 +8,12 @@ use super::inputs::Inputs;
 use super::parts::Part;
 use crate::domain::invariants::{self, Invariant};
 use crate::domain::outcome::InputKind;
+use crate::domain::rules::Rulebook;
+use crate::domain::segment::SegmentAssignment;
 use crate::domain::time::Span;
 use crate::engine::input::{ClickInput, ConsentInput};
 use crate::sim::faults::Fault;
+use crate::sim::log::Topic;
 use crate::sim::model::{Entry, Model, What};
 use crate::sim::stage::{PURPOSES, Stage};
 use crate::sim::world::World;
@@ -55,9 +58,9 @@ pub fn check(
             let detail = format!("sequence {}: {detail}", batch.sequence);
             return findings.add(Invariant::Consent, partition, detail);
         }
-        check_live(world, partition, part, &eye, &model, findings);
+        check_live(world, partition, part, stage, &eye, &model, findings);
     }
-    check_end(world, partition, &eye, findings);
+    check_end(world, partition, stage, &eye, findings);
 }
 
 fn copy<'a>(input: &ClickInput<'a>) -> ClickInput<'a> {
@@ -124,11 +127,14 @@ fn ordered(mut entries: Vec<Entry>) -> Vec<Entry> {
     entries
 }
 
-/// After each transaction: nothing is live that the gate withholds, nothing outlives its lease.
+/// After each transaction: nothing is live that the gate withholds, nothing outlives its lease. What
+/// only a new rulebook withholds may be live until the sweep comes to it; `check_end` asks whether
+/// it came.
 fn check_live(
     world: &World<'_>,
     partition: i32,
     part: &Part<'_>,
+    stage: &Stage,
     eye: &Eye,
     model: &Model<'_>,
     findings: &mut Findings,
@@ -140,10 +146,12 @@ fn check_live(
         let mut standing = model.standing(subject);
         standing.apply(&model.rulebook.purposes, &(now, What::Looked));
         let verdict = standing.verdict(purpose, None, now);
+        let was = rulebook_of(stage, assignment).purposes.iter().find(|it| it.id == purpose.id);
+        let was_allowed = was.is_some_and(|was| standing.verdict(was, None, now).allows());
+        let is_new = assignment.rulebook != model.rulebook.version && was_allowed;
         let (decided_at, expires_at) = (assignment.decided_at, assignment.expires_at);
         let violations = [
-            invariants::kept_only_while_allowed(verdict, true, false)
-                .filter(|_| assignment.rulebook == model.rulebook.version),
+            invariants::kept_only_while_allowed(verdict, true, false).filter(|_| !is_new),
             invariants::leased(decided_at, expires_at, world.terms.lease),
         ];
         for violation in violations.into_iter().flatten() {
@@ -154,8 +162,26 @@ fn check_live(
     }
 }
 
-/// At rest: nothing live is past its end, or under a key that is no longer emitted.
-fn check_end(world: &World<'_>, partition: i32, eye: &Eye, findings: &mut Findings) {
+/// The one under which it was decided.
+fn rulebook_of<'s>(stage: &'s Stage, assignment: &SegmentAssignment) -> &'s Rulebook {
+    let mut all = stage.rulebooks.iter().map(|(rulebook, _)| rulebook.as_ref());
+    all.find(|it| it.version == assignment.rulebook).unwrap_or(&stage.rulebooks[0].0)
+}
+
+/// Does the changelog still hold the raw id, which the sweep needs? Not where compaction took an
+/// erasure before Assent read it: `delete.retention` was shorter than it was away.
+fn is_named(world: &World<'_>, partition: i32, subject: &str) -> bool {
+    let log = &world.broker.log;
+    log.get(Topic::Consent, partition)
+        .iter()
+        .filter(|it| log.is_visible(it))
+        .any(|it| it.record.key.as_deref() == Some(subject.as_bytes()) && it.record.value.is_some())
+}
+
+/// At rest: nothing live is past its end, of an earlier rulebook, or under a key that is no longer
+/// emitted.
+fn check_end(world: &World<'_>, partition: i32, stage: &Stage, eye: &Eye, findings: &mut Findings) {
+    let rulebook = &stage.rulebooks[world.terms.rulebook].0.version;
     let set_back = world.faults.struck.contains_key(&Fault::ClockBack);
     let behind = if set_back { SET_BACK_MAX } else { Span(0) };
     let until = world.broker.now - REMOVED_WITHIN - behind;
@@ -164,7 +190,10 @@ fn check_end(world: &World<'_>, partition: i32, eye: &Eye, findings: &mut Findin
         if live.assignment.expires_at < until {
             findings.add(Invariant::Leased, partition, "a live value long past its end");
         }
-        if eye.version_of(pseudonym) != Some(active) {
+        if live.assignment.rulebook != *rulebook {
+            findings.add(Invariant::OptOut, partition, "a live key of an earlier rulebook");
+        }
+        if eye.version_of(pseudonym) != Some(active) && is_named(world, partition, live.subject) {
             findings.add(Invariant::Alive, partition, "a live key that a rotation left behind");
         }
     }

@@ -159,7 +159,8 @@ impl Instance {
 
     fn attempt(&mut self, action: Action, around: &mut Around<'_>) -> Result<Event, Consequence> {
         let now = around.broker.now;
-        let strike = around.faults.strike_call(now, |fault| fits(fault, action));
+        let anywhere = around.random.chance(35);
+        let strike = around.faults.strike_call(now, |fault| fits(fault, action, anywhere));
         if around.is_away() || strike == Some(Fault::LostRequest) {
             return Err(self.time_out(action, around));
         }
@@ -285,11 +286,16 @@ impl Instance {
     }
 }
 
-/// Which calls a fault can strike.
-fn fits(fault: Fault, action: Action) -> bool {
+/// Which calls a fault can strike. `anywhere`: a lost answer takes the first that comes; most wait for
+/// one whose answer leaves the batch unclear.
+fn fits(fault: Fault, action: Action, anywhere: bool) -> bool {
     match fault {
         Fault::LostRequest => !matches!(action, Action::Begin | Action::ReadBack),
-        Fault::LostAnswer => matches!(action, Action::SendOffsets | Action::Commit | Action::Abort),
+        Fault::LostAnswer => match action {
+            Action::Initialize | Action::Produce => anywhere,
+            Action::SendOffsets | Action::Commit | Action::Abort => true,
+            _ => false,
+        },
         Fault::LateEnd => matches!(action, Action::Commit | Action::Abort),
         Fault::Refusal => matches!(action, Action::SendOffsets | Action::Commit),
         Fault::TornBatch => action == Action::Produce,
