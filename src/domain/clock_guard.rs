@@ -25,6 +25,8 @@ const DRIFT_STEP: Span = Span(10_000);
 pub struct ClockGuard {
     /// What a right wall clock showed at uptime 0, by what was witnessed.
     origin: Timestamp,
+    /// The same without what only the broker's clock says: that less time had passed.
+    unaided: Timestamp,
     /// Up to which uptime drift has been allowed for.
     drifted_to: Span,
     last: Option<Upper>,
@@ -50,7 +52,8 @@ pub struct Appended {
 impl ClockGuard {
     /// The wall clock at the start is believed until a record says otherwise.
     pub fn started(at: Moment) -> Self {
-        Self { origin: at.wall - at.uptime, drifted_to: at.uptime, last: None }
+        let origin = at.wall - at.uptime;
+        Self { origin, unaided: origin, drifted_to: at.uptime, last: None }
     }
 
     /// How far the wall clock is ahead of its witnesses, where that is more than [`AHEAD_MAX`].
@@ -62,17 +65,31 @@ impl ClockGuard {
         let since = now.uptime - self.drifted_to;
         if since >= DRIFT_STEP {
             let allowed = Span(since.0 / DRIFT_DIVISOR);
-            self.origin = self.origin + ahead.min(allowed).max(Span(0));
+            let drifted = ahead.min(allowed).max(Span(0));
+            self.origin = self.origin + drifted;
+            self.unaided = self.unaided + drifted;
             self.drifted_to = now.uptime;
         }
         None
+    }
+
+    /// Is the broker's clock the only witness against the wall clock? Then it may be the wrong one.
+    pub fn rests_on_broker(&self, now: Moment) -> bool {
+        (now.wall - now.uptime) - self.unaided <= AHEAD_MAX
+    }
+
+    /// What a right clock shows now at the latest: a wall clock that went back may be wrong, too.
+    pub fn latest(&self, now: Moment) -> Timestamp {
+        now.wall.max(self.origin + now.uptime)
     }
 
     /// A record's word on the broker's clock. That the clock had come no further is believed only of
     /// two records in a row, the second one's question sent after the first was received: a record
     /// may have waited long for its replicas, beyond the end that was answered meanwhile.
     pub fn appended(&mut self, record: Appended) {
-        self.origin = self.origin.max(record.at - record.received);
+        let come_so_far = record.at - record.received;
+        self.origin = self.origin.max(come_so_far);
+        self.unaided = self.unaided.max(come_so_far);
         let Some(asked) = record.asked else { return };
         let upper = Upper { origin: record.at - asked, received: record.received };
         if let Some(last) = self.last.filter(|last| last.received <= asked) {
@@ -124,6 +141,7 @@ mod tests {
     fn a_clock_that_goes_back_is_no_matter_and_its_return_neither() {
         let mut guard = started();
         assert_eq!(guard.too_far_ahead(moment(60_000, -60 * MINUTE)), None);
+        assert_eq!(guard.latest(moment(60_000, -60 * MINUTE)), Timestamp(START + 60_000));
         assert_eq!(guard.too_far_ahead(moment(120_000, 4 * MINUTE)), None);
     }
 
@@ -132,6 +150,7 @@ mod tests {
         let mut guard = started();
         for hour in 0..1_000 {
             assert!(guard.too_far_ahead(moment(hour * 60 * MINUTE, 6 * MINUTE)).is_some());
+            assert!(!guard.rests_on_broker(moment(hour * 60 * MINUTE, 6 * MINUTE)));
         }
     }
 
@@ -175,7 +194,10 @@ mod tests {
         assert_eq!(guard.too_far_ahead(moment(1_300, 60 * MINUTE)), None);
         guard.appended(live(1_700, 1_500));
         assert!(guard.too_far_ahead(moment(1_800, 60 * MINUTE)).is_some());
+        assert!(guard.rests_on_broker(moment(1_800, 60 * MINUTE)));
         assert_eq!(guard.too_far_ahead(moment(1_900, 0)), None);
+        let asked_before = Timestamp(START + 2_100); // 200 ms before the record was received
+        assert_eq!(guard.latest(moment(1_900, 0)), asked_before);
     }
 
     #[test]

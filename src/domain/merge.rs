@@ -228,6 +228,13 @@ impl SubjectConsent {
         moved
     }
 
+    /// Signals from before `lost_at` were lost: may one of this subject's be missing here? One that
+    /// binds from then on makes up for it; an erasure since then took it.
+    pub fn may_miss_signal(&self, lost_at: Timestamp) -> bool {
+        self.signal_at.is_none_or(|bound| bound < lost_at)
+            && self.erased_at.is_none_or(|erased_at| erased_at < lost_at)
+    }
+
     /// Everything goes but the residue: that an erasure was applied, and when (11 CCR 7101, 7022).
     pub fn erase(&mut self, append_time: Timestamp) {
         let erased_at = self.erased_at.map_or(append_time, |before| before.max(append_time));

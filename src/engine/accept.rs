@@ -8,12 +8,15 @@ use std::sync::Arc;
 
 use super::input::Coverage;
 use super::loss::{Resume, TopicIds};
+
 use super::output::{BatchOutput, Output};
 use super::partition::Partition;
 use super::revise::{Occasion, Reviser};
+use super::roster::Place;
 use super::store;
 use super::subject::{StateToken, Subject};
 use crate::domain::audit::{AuditBatch, AuditEntry, AuditToken, Effect, Sha256Hash, chain, loss};
+use crate::domain::gate;
 use crate::domain::outcome::{InputKind, Outcome, TombstoneReason, Verdict};
 use crate::domain::pseudonym::Pseudonym;
 use crate::domain::time::Timestamp;
@@ -43,23 +46,60 @@ pub struct Accepted<'a> {
     pub topics: TopicIds,
     /// What was lost, in words: stands in the audit and in the state.
     pub statement: &'a str,
-    /// The state was lost, and with it the opt-out signals of clicks.
-    pub state_was_lost: bool,
+    /// Until when opt-out signals may have been lost with it.
+    pub signals_lost_at: Option<Timestamp>,
+}
+
+/// What is in doubt of a partition whose state is there.
+#[derive(Clone, Copy, Debug)]
+pub struct Doubt {
+    /// Any consent.
+    pub consent: bool,
+    /// Opt-out signals from before then.
+    pub signals_lost_at: Option<Timestamp>,
 }
 
 impl Partition {
-    /// How many subjects' consent is relied on.
-    pub fn relied_on(&self) -> usize {
-        self.subjects.iter().filter(|(_, subject)| is_relied_on(subject)).count()
+    /// The clock of a batch that would begin now.
+    pub fn clock_at(&self, wall: Timestamp) -> Timestamp {
+        wall.max(self.ledger.now)
     }
 
-    /// Withholds so many of the subjects whose consent is relied on, until a record of theirs is read
-    /// again; `None`: none is left.
-    pub fn withhold_doubted(&mut self, wall: Timestamp) -> Option<BatchOutput> {
+    /// How many subjects are in doubt, and how many live keys go with that.
+    pub fn in_doubt(&self, doubt: Doubt) -> (usize, usize) {
+        let doubted = |subject: &&Subject| self.is_doubted(subject, doubt);
+        let subjects = self.subjects.iter().map(|(_, subject)| subject).filter(doubted);
+        let keys = |subject: &Subject| {
+            let goes = |place: &&Place| doubt.consent || place.terms.sale_or_share;
+            let states = self.mandate.places().iter().filter(goes);
+            states.filter_map(|place| subject.purpose(place.terms.name)?.live.as_ref()).count()
+        };
+        subjects.fold((0, 0), |(count, live), subject| (count + 1, live + keys(subject)))
+    }
+
+    /// Of consent in doubt whoever has a readable record, which may be used, now or later; of signals
+    /// whoever may be sold or shared.
+    fn is_doubted(&self, subject: &Subject, doubt: Doubt) -> bool {
+        let consent = &subject.consent;
+        let is_relied_on =
+            (consent.record.is_some() && !consent.undecodable) || !subject.purposes.is_empty();
+        let is_sold = |place: &Place| {
+            let standing = || gate::decide_standing(consent, place.terms, self.ledger.now);
+            place.terms.sale_or_share
+                && (subject.purpose(place.terms.name).is_some() || standing().allows())
+        };
+        (doubt.consent && is_relied_on)
+            || (doubt.signals_lost_at.is_some_and(|lost_at| consent.may_miss_signal(lost_at))
+                && self.mandate.places().iter().any(is_sold))
+    }
+
+    /// Withholds so many of the subjects in doubt: of consent all, until a record of theirs is read
+    /// again; of signals what sells or shares, as if one had come. `None`: none is left.
+    pub fn withhold_doubted(&mut self, wall: Timestamp, doubt: Doubt) -> Option<BatchOutput> {
         let mut tokens: Vec<StateToken> = self
             .subjects
             .iter()
-            .filter(|(_, subject)| is_relied_on(subject))
+            .filter(|(_, subject)| self.is_doubted(subject, doubt))
             .map(|(token, _)| token)
             .collect();
         if tokens.is_empty() {
@@ -69,7 +109,7 @@ impl Partition {
         tokens.truncate(DOUBTED_PER_BATCH_MAX);
         self.begin(wall, false);
         for token in tokens {
-            self.withhold_all_of(token);
+            self.withhold_of(token, doubt);
         }
         Some(self.finish(Coverage {
             click_to: self.ledger.next_click,
@@ -78,10 +118,15 @@ impl Partition {
         }))
     }
 
-    fn withhold_all_of(&mut self, token: StateToken) {
+    fn withhold_of(&mut self, token: StateToken, doubt: Doubt) {
         self.touch(token, None);
         let subject = self.subjects.get_or_blank(token);
-        subject.consent.mark_undecodable();
+        if doubt.consent {
+            subject.consent.mark_undecodable();
+        }
+        if let Some(lost_at) = doubt.signals_lost_at {
+            subject.consent.bind(lost_at);
+        }
         let work = self.work.as_deref_mut().expect("a batch was begun");
         let mut reviser = Reviser { mandate: &self.mandate, work };
         reviser.revise_all(subject, Occasion { subject_id: None, erased: false });
@@ -132,9 +177,7 @@ impl Partition {
         let value = Some(statement.into_bytes());
         self.ledger.topics = accepted.topics;
         self.ledger.recovering = false;
-        if accepted.state_was_lost {
-            self.ledger.signals_lost_at = Some(self.ledger.now);
-        }
+        self.ledger.signals_lost_at = accepted.signals_lost_at.or(self.ledger.signals_lost_at);
         self.end_unplanned(vec![audit, Output::State { key, value }], Arc::from([]))
     }
 
@@ -180,12 +223,6 @@ impl Partition {
         self.fresh = false;
         BatchOutput { purposes, ..self.output() }
     }
-}
-
-/// Who has a readable record may be used on it, now or later.
-fn is_relied_on(subject: &Subject) -> bool {
-    let consent = &subject.consent;
-    (consent.record.is_some() && !consent.undecodable) || !subject.purposes.is_empty()
 }
 
 fn entry(orphan: &Orphan) -> AuditEntry {

@@ -1,8 +1,7 @@
 //! The engine holds itself to the invariants, in releases too: each subject that a batch touched, and
 //! the parts that it writes (INV-2, INV-8, INV-9). What each check costs: docs/performance.md.
 //!
-//! What follows: a subject that breaks one loses all that is live and counted, in the same batch; a
-//! batch that breaks one is not to be committed ([`super::output::BatchOutput::is_broken`]).
+//! What follows: of a subject, the purpose that breaks one is removed in the same batch; a batch that breaks one is not to be committed ([`super::output::BatchOutput::is_broken`]).
 
 use super::input::Coverage;
 use super::mandate::Mandate;
@@ -14,27 +13,31 @@ use crate::domain::invariants::{self, Violation};
 use crate::domain::outcome::InputKind;
 use crate::domain::time::Timestamp;
 
-/// The first invariant that this subject breaks. `before`: as the batch found it. Its `now` alone does
-/// not tell what it wrote: while a wall clock is set back, many batches have the same.
+/// The first invariant that this subject breaks, and of which purpose, by its index. `before`: as the
+/// batch found it; a clock that was set back gives several batches the same `now`, so what is live may be
+/// as old as that.
 pub fn of_subject(
     before: Option<&Subject>,
     subject: &Subject,
     mandate: &Mandate,
     now: Timestamp,
-) -> Option<Violation> {
+) -> Option<(usize, Violation)> {
     subject.purposes.iter().find_map(|state| {
-        let place = mandate.places().iter().find(|place| place.terms.name == state.name)?;
+        let index = mandate.places().iter().position(|place| place.terms.name == state.name)?;
+        let place = &mandate.places()[index];
         let standing = gate::decide_standing(&subject.consent, place.terms, now);
         let (live, counted) = (state.live.as_ref(), !state.counters.is_empty());
-        invariants::kept_only_while_allowed(standing, live.is_some(), counted).or_else(|| {
-            let was = before.and_then(|before| before.purpose(state.name));
-            let is_new =
-                was.is_none_or(|was| was.live.as_ref() != live || was.pseudonym != state.pseudonym);
-            let live = live.filter(|live| is_new && live.decided_at == now)?;
+        let broken = invariants::kept_only_while_allowed(standing, live.is_some(), counted);
+        let broken = broken.or_else(|| {
+            let is_old = before.and_then(|it| it.purpose(state.name)).is_some_and(|before| {
+                before.pseudonym == state.pseudonym && before.live == state.live
+            });
+            let live = live.filter(|live| live.decided_at == now && !is_old)?;
             let (version, active) = (state.pseudonym.version(), mandate.setup.keys.active());
             invariants::leased(live.decided_at, live.expires_at, mandate.setup.lease)
                 .or_else(|| invariants::emitted_under_active(version, active))
-        })
+        });
+        broken.map(|violation| (index, violation))
     })
 }
 

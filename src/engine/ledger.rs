@@ -37,8 +37,8 @@ pub struct Ledger {
     pub cycle: Cycle,
     /// Which topics the two inputs were when the last transaction was written.
     pub topics: TopicIds,
-    /// A state before this one was lost then, and with it the opt-out signals of clicks: of whom
-    /// nothing is kept counts as having sent one.
+    /// Opt-out signals from before then were lost: whoever has none from then on counts as having sent
+    /// one then, from the moment at which they are met again.
     pub signals_lost_at: Option<Timestamp>,
     /// A lost state's live keys are being removed: only `state accept-loss` goes on from here.
     pub recovering: bool,

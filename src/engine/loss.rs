@@ -122,6 +122,11 @@ impl Losses {
     pub fn doubts_consent(&self) -> bool {
         self.consent.is_some() || self.state.is_some()
     }
+
+    /// May opt-out signals be gone, of clicks or of consent records?
+    pub fn doubts_signals(&self) -> bool {
+        self.clicks.is_some() || self.doubts_consent()
+    }
 }
 
 /// Compares what is there.
@@ -131,7 +136,16 @@ pub fn find(view: &View) -> Losses {
     let clicks = base.next_click.map(|next| (next, base.topics.clicks, view.topics.clicks));
     let consent = base.next_consent.map(|next| (next, base.topics.consent, view.topics.consent));
     losses.clicks = clicks.and_then(|(next, was, is)| input_loss(next, view.clicks, was, is));
-    losses.consent = consent.and_then(|(next, was, is)| input_loss(next, view.consent, was, is));
+    losses.consent = consent.and_then(|(next, was, is)| {
+        let known = was != 0 && is != 0;
+        match input_loss(next, view.consent, was, is) {
+            // It may be the old log with its old grants.
+            Some(InputLoss::Remade { from, .. }) if !known => {
+                Some(InputLoss::CutOff { from, end: view.consent.end })
+            }
+            loss => loss,
+        }
+    });
     if let (None, Ok(Some(state)), Some(group)) = (&losses.state, &view.state, &view.group)
         && (group.offset != state.next_click || group.metadata != state.next_sequence.to_string())
     {
@@ -145,10 +159,11 @@ pub fn find(view: &View) -> Losses {
             Some(InputLoss::CutOff { end, .. }) => end,
             Some(InputLoss::Remade { start, .. }) => start,
         },
-        next_consent: if losses.doubts_consent() {
-            view.consent.start
-        } else {
-            base.next_consent.unwrap_or(view.consent.start)
+        next_consent: match losses.consent {
+            // What it still holds of a person may be the grant before the denial that is gone.
+            Some(InputLoss::CutOff { end, .. }) => end,
+            _ if losses.doubts_consent() => view.consent.start,
+            _ => base.next_consent.unwrap_or(view.consent.start),
         },
     };
     losses

@@ -32,7 +32,7 @@ mod undo;
 pub mod window;
 mod work;
 
-pub use accept::{Accepted, ORPHANS_PER_BATCH_MAX, Orphan};
+pub use accept::{Accepted, Doubt, ORPHANS_PER_BATCH_MAX, Orphan};
 pub use claim::Claim;
 pub use partition::{Partition, Positions, Setup};
 pub use restore::{Refusal, Restore, Salvage};

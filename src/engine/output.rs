@@ -64,7 +64,7 @@ pub struct BatchOutput {
 /// The invariants that a batch was found to break: a defect of ours, if any.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Violations {
-    /// Mended in the batch itself: the subject lost all that was live and counted.
+    /// Mended in the batch itself: the purpose's live key was removed.
     pub mended: Vec<Violation>,
     /// Of the batch as a whole.
     pub broken: Option<Violation>,

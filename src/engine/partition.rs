@@ -108,6 +108,11 @@ impl Partition {
         })
     }
 
+    /// The clock of the last batch: the next one's is never earlier.
+    pub fn latched(&self) -> Timestamp {
+        self.ledger.now
+    }
+
     /// Where a fresh partition begins: the first offsets that the two inputs still hold.
     ///
     /// # Panics
@@ -163,7 +168,10 @@ impl Partition {
             &self.chunks,
             self.fresh,
         )));
-        self.work = Some(Box::new(Work::new(now, gate_open, self.mandate.places().len())));
+        let mut work = Work::new(now, gate_open, self.mandate.places().len());
+        work.signals_lost_at =
+            self.ledger.signals_lost_at.filter(|&lost_at| now < lost_at + Span::MONTHS_24);
+        self.work = Some(Box::new(work));
         self.ledger.now = now;
         self.batch += 1;
     }

@@ -70,10 +70,10 @@ impl Reviser<'_> {
             self.ensure_state(subject, index, occasion);
         }
         let Some(at) = subject.purposes.iter().position(|state| state.name == name) else { return };
-        let reason = match (occasion.erased, verdict, self.mandate.rule(index)) {
-            (true, _, _) | (_, Verdict::NoConsentRecord, _) => TombstoneReason::Erasure,
-            (_, _, None) => TombstoneReason::RulebookChanged,
-            (_, verdict, Some(_)) => TombstoneReason::Withheld(verdict),
+        let reason = if occasion.erased {
+            TombstoneReason::Erasure
+        } else {
+            self.why_withheld(index, verdict)
         };
         self.remove_live(&mut subject.purposes[at], index, reason, version);
         if may_be_allowed_later {
@@ -82,6 +82,14 @@ impl Reviser<'_> {
             self.change_key(state, index, occasion);
         } else {
             subject.purposes.remove(at);
+        }
+    }
+
+    fn why_withheld(&self, index: usize, verdict: Verdict) -> TombstoneReason {
+        match (verdict, self.mandate.rule(index)) {
+            (Verdict::NoConsentRecord, _) => TombstoneReason::Erasure,
+            (_, None) => TombstoneReason::RulebookChanged,
+            (verdict, Some(_)) => TombstoneReason::Withheld(verdict),
         }
     }
 
@@ -212,22 +220,22 @@ impl Reviser<'_> {
         state.live = Some(Box::new(wanted));
     }
 
-    /// A subject that breaks an invariant loses all that is live and counted: others' opt-outs must
-    /// not wait for it, and what is wrong about it must not go on (INV-4). An entry of its own.
-    pub fn mend(&mut self, subject: &mut Subject, violation: Violation) {
+    /// A purpose that breaks an invariant is removed, and its counters too where the gate withholds:
+    /// others' opt-outs must not wait for it, and what is wrong about it must not go on (INV-4). An
+    /// entry of its own.
+    pub fn mend(&mut self, subject: &mut Subject, index: usize, violation: Violation) {
         self.work.violations.mended.push(violation);
-        let version = subject.consent.version();
-        for index in 0..self.mandate.places().len() {
-            let terms = self.mandate.terms(index);
-            let Some(state) = subject.purposes.iter_mut().find(|state| state.name == terms.name)
-            else {
-                continue;
-            };
-            let standing = gate::decide_standing(&subject.consent, terms, self.work.now);
-            let verdict = if standing.allows() { Verdict::ConsentStale } else { standing };
-            self.remove_live(state, index, TombstoneReason::Withheld(verdict), version);
+        let (terms, version) = (self.mandate.terms(index), subject.consent.version());
+        let verdict = gate::decide_standing(&subject.consent, terms, self.work.now);
+        let found = subject.purposes.iter_mut().find(|state| state.name == terms.name);
+        let Some(state) = found else { return };
+        let reason = if verdict.allows() {
+            TombstoneReason::SegmentsLeft
+        } else {
             state.counters = Counters::default();
-        }
+            self.why_withheld(index, verdict)
+        };
+        self.remove_live(state, index, reason, version);
         if !self.work.effects.is_empty() {
             let (kind, outcome) = (InputKind::Upkeep, Outcome::Revised);
             self.work.end_entry(kind, None, outcome, subject.audit_token, version);

@@ -13,10 +13,14 @@ use super::work::{Mark, Work};
 use crate::domain::audit::{AuditBatch, chain};
 use crate::domain::binary::Write;
 use crate::domain::outcome::InputKind;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Span, Timestamp};
 
 /// Room for a batch's fields before its entries: names and purposes of the rulebook.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
+
+/// A subject that broke an invariant is decided again after this: a defect that stays then costs no
+/// more than two records a minute.
+const MENDED_AGAIN: Span = Span::MINUTE;
 
 impl Partition {
     /// Ends the batch. Without anything to say, the output is empty and needs no transaction.
@@ -71,12 +75,15 @@ impl Partition {
                 continue;
             }
             members += 1;
-            if let Some(violation) = check::of_subject(before.as_ref(), subject, &self.mandate, now)
+            let mut decided_again = Timestamp::MAX;
+            while let Some((index, found)) =
+                check::of_subject(before.as_ref(), subject, &self.mandate, now)
             {
                 let work = self.work.as_deref_mut().expect("a batch was begun");
-                Reviser { mandate: &self.mandate, work }.mend(subject, violation);
+                Reviser { mandate: &self.mandate, work }.mend(subject, index, found);
+                decided_again = now + MENDED_AGAIN;
             }
-            subject.due = lease::next_due(subject, &self.mandate, now);
+            subject.due = lease::next_due(subject, &self.mandate, now).min(decided_again);
             // Only an entry of the past may have been taken by this batch. One that lies ahead still
             // stands: another beside it, click by click, would fill the heap until its time comes.
             if subject.scheduled <= now {

@@ -64,13 +64,6 @@ impl Partition {
         }
     }
 
-    /// Until when signals of clicks may have been lost with an earlier state; one would be kept for
-    /// 24 months.
-    fn signals_lost(&mut self) -> Option<Timestamp> {
-        let lost_at = self.ledger.signals_lost_at?;
-        (self.desk().now < lost_at + Span::MONTHS_24).then_some(lost_at)
-    }
-
     fn apply_record(&mut self, input: &ConsentInput<'_>, record: &ConsentRecord) {
         let declared = std::mem::take(&mut self.declared);
         let setup = std::sync::Arc::clone(&self.mandate.setup);
@@ -106,14 +99,10 @@ impl Partition {
     ) {
         let token = self.mandate.setup.keys.state_token(input.key);
         let audit_token = self.mandate.setup.keys.audit_token(input.key);
-        let signals_lost = self.signals_lost();
         self.touch(token, Some(input.key));
+        let signals_lost_at = self.desk().signals_lost_at;
         let subject = self.subjects.get_or_blank(token);
-        if let Some(lost_at) = signals_lost
-            && subject.consent.is_blank()
-        {
-            subject.consent.bind(lost_at);
-        }
+        bind_lost_signal(subject, signals_lost_at);
         subject.audit_token = Some(audit_token);
         let outcome = change(subject, &mut self.names);
         let work = self.work.as_deref_mut().expect("a batch was begun");
@@ -348,6 +337,9 @@ fn settle(
     subject_id: Option<&[u8]>,
 ) {
     subject.consent.expire(reviser.work.now);
+    if reviser.misses_signal(subject) {
+        bind_lost_signal(subject, reviser.work.signals_lost_at);
+    }
     if let (Some(token), Some(subject_id)) = (&mut subject.audit_token, subject_id) {
         *token = reviser.mandate.setup.keys.audit_token(subject_id);
     }
@@ -359,6 +351,15 @@ fn settle(
     }
 }
 
+/// Whoever may have sent a signal that was lost counts as having sent it when it was.
+fn bind_lost_signal(subject: &mut Subject, signals_lost_at: Option<Timestamp>) {
+    if let Some(lost_at) = signals_lost_at
+        && subject.consent.may_miss_signal(lost_at)
+    {
+        subject.consent.bind(lost_at);
+    }
+}
+
 fn standing_verdicts(mandate: &Mandate, subject: &Subject, work: &mut Work) {
     for place in mandate.places() {
         work.verdicts.push(gate::decide_standing(&subject.consent, place.terms, work.now));
@@ -366,14 +367,23 @@ fn standing_verdicts(mandate: &Mandate, subject: &Subject, work: &mut Work) {
 }
 
 impl Reviser<'_> {
-    /// Does time, a new rulebook or a new key ask for a look at it before anything else?
+    /// Does time, a new rulebook, a new key or a lost signal ask for a look at it before anything else?
     fn has_to_settle(&self, subject: &Subject, is_named: bool) -> bool {
         subject.is_due(self.work.now, self.work.gate_open) || self.wants_upkeep(subject, is_named)
     }
 
     /// `is_named`: the raw id is at hand, so that keys can be moved.
     fn wants_upkeep(&self, subject: &Subject, is_named: bool) -> bool {
-        self.mandate.is_outdated(subject) || (is_named && self.mandate.has_old_key(subject))
+        self.mandate.is_outdated(subject)
+            || (is_named && self.mandate.has_old_key(subject))
+            || self.misses_signal(subject)
+    }
+
+    /// Without a record nothing is used, and the next one to come binds it.
+    fn misses_signal(&self, subject: &Subject) -> bool {
+        self.work.signals_lost_at.is_some_and(|lost_at| {
+            subject.consent.record.is_some() && subject.consent.may_miss_signal(lost_at)
+        })
     }
 
     /// The first touch of a subject in a batch: remembers it for undo, and settles what time, a new

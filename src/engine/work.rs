@@ -9,6 +9,8 @@ use crate::domain::time::Timestamp;
 pub struct Work {
     pub now: Timestamp,
     pub gate_open: bool,
+    /// Signals from before then may be lost; one would still be kept.
+    pub signals_lost_at: Option<Timestamp>,
     pub outputs: Vec<Output>,
     /// The entries' Avro bytes, one after the other, and where each ends.
     pub entries: Vec<u8>,
@@ -43,6 +45,7 @@ impl Work {
         Self {
             now,
             gate_open,
+            signals_lost_at: None,
             outputs: Vec::new(),
             entries: Vec::new(),
             marks: Vec::new(),

@@ -169,6 +169,7 @@ mod tests {
                 consent_sync_lag_seconds: 0.5,
                 gate_open: true,
                 held_back: false,
+                ahead: None,
             },
         );
         let body = r#"{"ready":true,"partitions":[{"partition":7,"restored":true,"consent_sync_lag_seconds":0.5,"gate_open":true}]}"#;

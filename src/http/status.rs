@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use crate::clock::Clock;
+use crate::domain::time::Span;
 
 /// A worker whose poll loop has not ticked for this long is taken for dead (design, section 9).
 pub const TICK_MAX: Duration = Duration::from_secs(30);
@@ -26,6 +27,8 @@ pub struct PartitionStatus {
     pub gate_open: bool,
     /// A batch of it broke an invariant and was not committed.
     pub held_back: bool,
+    /// How far its state's time is ahead of the clocks, where that closes its gate.
+    pub ahead: Option<Span>,
 }
 
 /// Shared by the workers, who write, and the HTTP server, which reads.
@@ -105,7 +108,7 @@ impl Status {
             .collect();
         let bound = self.max_sync_lag.as_secs_f64();
         let halted = self.halted.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let halted = halted.or_else(|| self.held_back());
+        let halted = halted.or_else(|| self.held_back()).or_else(|| self.ahead());
         let ready = self.joined.load(Ordering::Relaxed)
             && halted.is_none()
             && partitions.iter().all(|p| p.restored && p.consent_sync_lag_seconds <= bound);
@@ -117,7 +120,20 @@ impl Status {
         let (partition, _) = partitions.iter().find(|(_, (status, _))| status.held_back)?;
         Some(format!(
             "partition {partition}: a batch broke an invariant and was not committed; it is tried \
-             again every 10 s, see the log and assent_invariant_violations_total"
+             again without clicks, then in halves, and what breaks it every 10 s: see the log and \
+             assent_invariant_violations_total"
+        ))
+    }
+
+    fn ahead(&self) -> Option<String> {
+        let partitions = self.partitions();
+        let mut ahead = partitions.iter().filter_map(|(p, (status, _))| Some((p, status.ahead?)));
+        let (partition, by) = ahead.next()?;
+        Some(format!(
+            "partition {partition}: its last batch was decided {by} s ahead of the clocks, by a wall \
+             clock that was wrong then; opt-outs go on, no click is allowed. Where the clock is wrong \
+             now, set it right; else it goes on by itself in {by} s at the latest",
+            by = by.0 / 1_000
         ))
     }
 
@@ -172,6 +188,7 @@ mod tests {
         consent_sync_lag_seconds: 0.0,
         gate_open: true,
         held_back: false,
+        ahead: None,
     };
 
     fn instance(workers: usize) -> (Status, Arc<ManualClock>) {
@@ -222,6 +239,9 @@ mod tests {
         status.set_partition(0, PartitionStatus { held_back: true, ..GOOD });
         let readiness = status.readiness();
         assert!(!readiness.ready && readiness.halted.unwrap().starts_with("partition 0: "));
+        status.set_partition(0, PartitionStatus { ahead: Some(Span(3_600_000)), ..GOOD });
+        let readiness = status.readiness();
+        assert!(!readiness.ready && readiness.halted.unwrap().contains("3600 s ahead"));
     }
 
     #[test]

@@ -15,6 +15,7 @@ use super::restore::Interrupted;
 use crate::config::Config;
 use crate::domain::audit::chain;
 use crate::engine::loss::AuditHead;
+use crate::wire::framing::Framed;
 use crate::wire::read_back_audit_batch;
 
 const ASKED_FOR: Duration = Duration::from_secs(10);
@@ -101,14 +102,12 @@ fn read_tails(
     }
 }
 
-/// Encoded again, a batch gives the bytes that its chain hashes.
+/// The chain hashes a body as it stands.
 fn head(value: &[u8]) -> Option<AuditHead> {
     let batch = read_back_audit_batch(value).ok()?;
-    let mut body = Vec::with_capacity(value.len());
-    batch.encode(&mut body);
     Some(AuditHead {
         next_sequence: batch.sequence + 1,
-        hash: chain::body_hash(&body),
+        hash: chain::body_hash(Framed::split(value).body()?),
         click_to: batch.click_to,
         consent_to: batch.consent_to,
         decided_at: batch.decided_at,

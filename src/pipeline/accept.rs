@@ -17,10 +17,11 @@ use crate::domain::pseudonym::Pseudonym;
 use crate::domain::time::Timestamp;
 use crate::engine::loss::{AuditHead, Losses, sequence_of};
 use crate::engine::store::{bucket_heads, is_evidence};
-use crate::engine::{Accepted, ORPHANS_PER_BATCH_MAX, Orphan, Partition, Restore, Salvage};
+use crate::engine::{Accepted, Doubt, ORPHANS_PER_BATCH_MAX, Orphan, Partition, Restore, Salvage};
 use crate::failure::{Exit, Failure, Result};
 use crate::kafka::probe::Probe;
 use crate::kafka::topics;
+use crate::registry::{self, Framings, Subject};
 
 /// What was found of one partition.
 pub struct Finding {
@@ -43,6 +44,8 @@ pub struct Recovery {
     survey: Survey,
     lost: BTreeMap<i32, (Losses, Held)>,
     orphans: Orphans,
+    /// Of what going on writes: nothing is registered for a look.
+    subjects: Vec<Subject>,
 }
 
 impl Recovery {
@@ -55,14 +58,16 @@ impl Recovery {
         let counts = topics::check(&probe, &config, &purposes, &*start.clock)?;
         let all: Vec<i32> = (0..counts.inputs).collect();
         check_asked(asked, counts.inputs)?;
-        let shared = share(start, counts, &purposes)?;
+        let subjects = registry::outputs(&config, &purposes);
+        let unregistered = Framings::unregistered(&subjects);
+        let shared = share(start, counts, &purposes, &unregistered);
         let alone = Alone::join(&shared, &probe, all.len())?;
         let clicks = &alone.clicks;
         let survey =
             again(&shared, || Survey::take(&shared, clicks, &probe, &all, || alone.is_so()))?;
         let states = again(&shared, || gather(&config, &probe, &all, true, || alone.is_so()))?;
         let (lost, orphans) = (BTreeMap::new(), Orphans::default());
-        let mut recovery = Self { shared, alone, survey, lost, orphans };
+        let mut recovery = Self { shared, alone, survey, lost, orphans, subjects };
         recovery.compare(&probe, states, asked)?;
         Ok(recovery)
     }
@@ -101,7 +106,7 @@ impl Recovery {
         if chosen != without_state {
             return Err(all_at_once(&without_state));
         }
-        self.orphans = find_orphans(&self.shared, probe, &chosen, &accounted)?;
+        self.orphans = find_orphans(&self.shared, &self.alone, probe, &chosen, &accounted)?;
         Ok(())
     }
 
@@ -109,10 +114,10 @@ impl Recovery {
     pub fn findings(&self) -> Vec<Finding> {
         let finding = |(&partition, (losses, held)): (&i32, &(Losses, Held))| {
             let toll = match held {
-                Held::State(engine) if losses.consent.is_some() => {
-                    Toll { subjects: engine.relied_on(), live_keys: engine.live_keys().count() }
+                Held::State(engine) => {
+                    let (subjects, live_keys) = engine.in_doubt(self.doubt(losses, engine));
+                    Toll { subjects, live_keys }
                 }
-                Held::State(_) => Toll::default(),
                 Held::Remains(..) => {
                     Toll { subjects: 0, live_keys: self.orphans.of(partition).len() }
                 }
@@ -129,6 +134,8 @@ impl Recovery {
 
     /// Goes on with all of it; `progress` hears of each partition that is done.
     pub fn accept(mut self, mut progress: impl FnMut(i32)) -> Result<()> {
+        let Shared { registry, clock, destinations, .. } = &mut self.shared;
+        destinations.reframe(&Framings::settle(registry.as_ref(), &self.subjects, &**clock)?);
         self.alone.open_desk(&self.shared)?;
         for (partition, (losses, held)) in std::mem::take(&mut self.lost) {
             self.go_on(partition, &losses, held)?;
@@ -144,26 +151,31 @@ impl Recovery {
     }
 
     fn go_on(&mut self, partition: i32, losses: &Losses, held: Held) -> Result<()> {
-        let state_was_lost = matches!(held, Held::Remains(..));
         let mut engine = match held {
             Held::State(engine) => *engine,
             Held::Remains(salvage, keys) => self.begin_anew(partition, losses, *salvage, &keys)?,
         };
-        if losses.consent.is_some() {
-            while let Some(output) = engine.withhold_doubted(self.now()) {
-                self.alone.write(&self.shared, partition, &output)?;
-                engine.confirm();
-            }
+        let doubt = self.doubt(losses, &engine);
+        while let Some(output) = engine.withhold_doubted(self.now(), doubt) {
+            self.alone.write(&self.shared, partition, &output)?;
+            engine.confirm();
         }
         let statement = statement(&self.shared.config, partition, losses);
         let accepted = Accepted {
             resume: losses.resume,
             topics: self.survey.topics,
             statement: &statement,
-            state_was_lost,
+            signals_lost_at: doubt.signals_lost_at,
         };
         let output = engine.accept_loss(self.now(), &accepted);
         self.alone.write(&self.shared, partition, &output)
+    }
+
+    fn doubt(&self, losses: &Losses, engine: &Partition) -> Doubt {
+        Doubt {
+            consent: losses.consent.is_some(),
+            signals_lost_at: losses.doubts_signals().then(|| engine.clock_at(self.now())),
+        }
     }
 
     /// A state in place of the lost one, once the keys that the lost one knew are removed.

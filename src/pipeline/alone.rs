@@ -164,7 +164,7 @@ fn unanswered(error: &KafkaError) -> Failure {
     Failure::unavailable(format!("kafka.bootstrap_servers: the brokers don't answer ({error})"))
 }
 
-fn not_alone() -> Failure {
+pub fn not_alone() -> Failure {
     Failure::failed(
         "another assent joined the group; nothing more was written; stop every instance, then run \
          the command again",

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::Shared;
 use crate::domain::clock_guard::{Appended, ClockGuard};
-use crate::domain::time::{Moment, Span};
+use crate::domain::time::{Moment, Span, Timestamp};
 
 pub struct ClockWatch(Mutex<Watched>);
 
@@ -29,24 +29,51 @@ impl ClockWatch {
     pub fn allows(&self, now: Moment, shared: &Shared) -> bool {
         let mut watched = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let ahead = watched.guard.too_far_ahead(now);
+        let by_broker = watched.guard.rests_on_broker(now);
         match (watched.ahead, ahead) {
-            (None, Some(by)) => tracing::error!("{}", message(by)),
+            (None, Some(by)) => tracing::error!("{}", message(by, by_broker)),
             (Some(_), None) => tracing::info!("the wall clock is believed again; deciding goes on"),
             _ => {}
         }
         watched.ahead = ahead;
         drop(watched);
-        shared.status.set_halted(ahead.map(message));
+        shared.status.set_halted(ahead.map(|by| message(by, by_broker)));
         shared.metrics.clock_ahead_seconds.set(ahead.map_or(0.0, |by| by.0 as f64 / 1_000.0));
         ahead.is_none()
     }
+
+    /// What a right clock shows at this moment at the latest.
+    pub fn latest(&self, now: Moment) -> Timestamp {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).guard.latest(now)
+    }
 }
 
-fn message(ahead: Span) -> String {
+fn message(ahead: Span, by_broker: bool) -> String {
+    let seconds = ahead.0 / 1_000;
+    if by_broker {
+        return format!(
+            "the wall clock is {seconds} s ahead of the broker's append times; nothing is decided, \
+             since every grant might seem to have ended. Which of the two is wrong can't be known \
+             here: compare this machine's clock and that of the broker that leads the consent topic, \
+             set the wrong one right and deciding goes on, after the broker's with the next heartbeat"
+        );
+    }
     format!(
-        "the wall clock is {} s ahead of the monotonic clock and the broker's append times; nothing \
-         is decided, since every grant would seem to have ended. Set the clock right and deciding goes \
-         on; where it is right, e.g. after a snapshot, `assent heartbeat` shows it, or a restart",
-        ahead.0 / 1_000
+        "the wall clock is {seconds} s ahead of the monotonic clock and the broker's append times; \
+         nothing is decided, since every grant would seem to have ended. Set the clock right and \
+         deciding goes on; where it is right, e.g. after a snapshot, `assent heartbeat` shows it, or \
+         a restart"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broker_that_alone_says_so_is_named_too() {
+        let of = |by_broker| message(Span(3_600_000), by_broker);
+        assert!(of(true).contains("that of the broker") && !of(true).contains("monotonic"));
+        assert!(of(false).contains("Set the clock right") && of(false).contains("3600 s"));
+    }
 }

@@ -158,9 +158,7 @@ impl Worker {
             return Ok(true);
         }
         let now = self.shared.clock.moment();
-        if !self.is_due(deadline.is_some(), now)
-            || !self.shared.clock_watch.allows(now, &self.shared)
-        {
+        if !self.is_due(deadline.is_some(), now) || !self.may_decide(now) {
             return Ok(false);
         }
         self.advance();
@@ -202,7 +200,7 @@ impl Worker {
             let output = task.decide(&cut, &self.shared.click_reader, now.wall);
             report::count_violations(&self.shared, partition, &output);
             if output.is_broken() {
-                task.hold_back(now);
+                task.hold_back(&cut, now);
                 continue;
             }
             if output.outputs.is_empty() {

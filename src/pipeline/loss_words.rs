@@ -53,7 +53,7 @@ pub struct Toll {
 pub fn gives_up(losses: &Losses, toll: Toll) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(loss) = losses.clicks {
-        lines.push(gives_up_clicks(loss, losses.resume.next_click));
+        lines.push(gives_up_clicks(loss, losses, toll));
     }
     let Toll { subjects, live_keys } = toll;
     let again = losses.resume.next_consent;
@@ -69,8 +69,9 @@ pub fn gives_up(losses: &Losses, toll: Toll) -> Vec<String> {
         lines.push(format!(
             "consent: what was lost may have been opt-outs, so {subjects} subjects are withheld: \
              {live_keys} live keys get tombstones (consent_unreadable), their counters are gone; each \
-             is used again only after a record of theirs is read again, from offset {again} on. Have \
-             your consent source write every current record again; ask again for erasures of that time"
+             is used again only after a record of theirs is read again, from offset {again} on. Opt-out \
+             signals in it are gone, so each subject counts as having sent one now: sale or sharing \
+             needs a new opt-in in two steps. Have your consent source write every current record again; ask again for erasures of that time"
         ));
     }
     if losses.group.is_some() {
@@ -80,14 +81,25 @@ pub fn gives_up(losses: &Losses, toll: Toll) -> Vec<String> {
     lines
 }
 
-fn gives_up_clicks(loss: InputLoss, next: i64) -> String {
+fn gives_up_clicks(loss: InputLoss, losses: &Losses, toll: Toll) -> String {
     let count = match loss {
         InputLoss::Removed { from, to } => format!("{} offsets", to - from),
         _ => "an unknown number".to_owned(),
     };
+    let next = losses.resume.next_click;
+    let signals = if losses.doubts_consent() {
+        "opt-out signals on them are gone, see below".to_owned()
+    } else {
+        let Toll { subjects, live_keys } = toll;
+        format!(
+            "opt-out signals on them are gone, so each subject counts as having sent one now, until \
+             they opt in again in two steps: {subjects} subjects are sold or shared no longer, \
+             {live_keys} live keys get tombstones (opt_out_signal); other purposes go on"
+        )
+    };
     format!(
-        "clicks: {count} count for no segment and have no outcome; an opt-out signal on one of them \
-         is unknown until its browser sends the next; clicks go on at offset {next}"
+        "clicks: {count} count for no segment and have no outcome; {signals}; clicks go on at offset \
+         {next}"
     )
 }
 

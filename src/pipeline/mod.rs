@@ -19,13 +19,14 @@ mod publish;
 mod receive;
 mod report;
 mod schemas;
+mod stop;
 mod survey;
 mod transaction;
 mod watch;
 mod worker;
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -50,6 +51,7 @@ use clock_watch::ClockWatch;
 use identity::Identity;
 use publish::Destinations;
 use report::OldestOptOuts;
+use stop::{Stop, StopAll};
 use worker::Worker;
 
 /// What a pipeline is started with.
@@ -87,10 +89,8 @@ pub(crate) struct Shared {
     clock: Arc<dyn Clock>,
     clock_watch: ClockWatch,
     oldest_opt_outs: OldestOptOuts,
-    stopping: AtomicBool,
+    stop: Arc<Stop>,
     has_topic_ids: bool,
-    /// Why the watch over the topics ends the run.
-    stop_for: Mutex<Option<Failure>>,
 }
 
 impl Shared {
@@ -116,14 +116,6 @@ impl Shared {
         probe.input_ids(&self.config.topics, timeout)
     }
 
-    /// Ends the run with this failure, unless another came first.
-    fn stop(&self, failure: Failure) {
-        tracing::error!("{failure}");
-        let mut stop_for = self.stop_for.lock().unwrap_or_else(PoisonError::into_inner);
-        stop_for.get_or_insert(failure);
-        self.stopping.store(true, Ordering::Relaxed);
-    }
-
     /// Until the service stops.
     fn look_up_schemas(&self) {
         if let Some(client) = &self.registry {
@@ -132,7 +124,7 @@ impl Shared {
     }
 
     fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Relaxed)
+        self.stop.is_asked()
     }
 }
 
@@ -153,7 +145,10 @@ pub fn start(start: Start) -> Result<Running> {
     })?;
     let counts = topics::check(&probe, config, &purposes, &*start.clock)?;
     start.metrics.key_version.set(i64::from(start.keys.active()));
-    let (config, shared) = (Arc::clone(config), Arc::new(share(start, counts, &purposes)?));
+    let config = Arc::clone(config);
+    let subjects = registry::outputs(&config, &purposes);
+    let framings = Framings::settle(start.registry.as_ref(), &subjects, &*start.clock)?;
+    let shared = Arc::new(share(start, counts, &purposes, &framings));
     beside(&shared, "watch", move |shared| watch::run(shared, &probe))?;
     if shared.registry.is_some() {
         beside(&shared, "schemas", Shared::look_up_schemas)?;
@@ -165,12 +160,10 @@ pub fn start(start: Start) -> Result<Running> {
 }
 
 /// What all workers look at.
-fn share(start: Start, counts: Counts, purposes: &[String]) -> Result<Shared> {
+fn share(start: Start, counts: Counts, purposes: &[String], framings: &Framings) -> Shared {
     let config = start.config;
-    let subjects = registry::outputs(&config, purposes);
-    let framings = Framings::settle(start.registry.as_ref(), &subjects, &*start.clock)?;
     let partitioner = config.kafka.partitioner;
-    Ok(Shared {
+    Shared {
         setup: RwLock::new(Arc::new(Setup {
             rulebook: Arc::clone(&start.rulebook),
             rulebook_yaml: start.rulebook_yaml,
@@ -189,7 +182,7 @@ fn share(start: Start, counts: Counts, purposes: &[String]) -> Result<Shared> {
             &config.kafka.group_id,
             purposes,
             &counts,
-            &framings,
+            framings,
         ),
         click_reader: ClickReader::new(start.rulebook.fields, partitioner, counts.inputs),
         consent_reader: ConsentReader::new(partitioner, counts.inputs),
@@ -201,24 +194,26 @@ fn share(start: Start, counts: Counts, purposes: &[String]) -> Result<Shared> {
         clock_watch: ClockWatch::started(start.clock.moment()),
         clock: start.clock,
         oldest_opt_outs: OldestOptOuts::default(),
-        stopping: AtomicBool::new(false),
+        stop: Arc::default(),
         has_topic_ids: start.has_topic_ids,
-        stop_for: Mutex::new(None),
         counts,
         config,
-    })
+    }
 }
 
 /// A thread beside the workers, which ends with them.
 fn beside(
     shared: &Arc<Shared>,
-    name: &str,
+    name: &'static str,
     work: impl FnOnce(&Shared) + Send + 'static,
 ) -> Result<()> {
     let shared = Arc::clone(shared);
     std::thread::Builder::new()
         .name(name.to_owned())
-        .spawn(move || work(&shared))
+        .spawn(move || {
+            let _stop = StopAll::when_ends(name, &shared.stop);
+            work(&shared);
+        })
         .map(drop)
         .map_err(|error| Failure::failed(format!("can't start a thread: {error}")))
 }
@@ -228,8 +223,7 @@ fn spawn(shared: &Arc<Shared>, number: usize, name: String) -> Result<JoinHandle
     std::thread::Builder::new()
         .name(format!("worker-{number}"))
         .spawn(move || {
-            // Whatever ends one worker ends all: a panic too.
-            let stop = StopAll(Arc::clone(&shared));
+            let stop = StopAll::when_ends("worker", &shared.stop);
             let result = Worker::new(shared, number, name).and_then(Worker::run);
             if let Err(failure) = &result {
                 tracing::error!(worker = number, "{failure}");
@@ -240,18 +234,10 @@ fn spawn(shared: &Arc<Shared>, number: usize, name: String) -> Result<JoinHandle
         .map_err(|error| Failure::failed(format!("can't start a worker thread: {error}")))
 }
 
-struct StopAll(Arc<Shared>);
-
-impl Drop for StopAll {
-    fn drop(&mut self) {
-        self.0.stopping.store(true, Ordering::Relaxed);
-    }
-}
-
 impl Running {
     /// Asks the workers to commit, leave the group and end.
     pub fn stop(&self) {
-        self.shared.stopping.store(true, Ordering::Relaxed);
+        self.shared.stop.ask();
     }
 
     /// Have all workers ended?
@@ -259,17 +245,13 @@ impl Running {
         self.workers.iter().all(JoinHandle::is_finished)
     }
 
-    /// Waits for the workers; the first failure is the pipeline's.
+    /// Waits for the workers. What ended them is the pipeline's failure, else the first of theirs.
     pub fn wait(self) -> Result<()> {
-        let stopped =
-            |shared: &Shared| shared.stop_for.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let mut result = stopped(&self.shared).map_or(Ok(()), Err);
+        let mut result = Ok(());
         for worker in self.workers {
-            let ended = worker.join().unwrap_or_else(|_| {
-                Err(Failure::failed("a worker panicked; this is a defect of assent, see the log"))
-            });
+            let ended = worker.join().unwrap_or_else(|_| Err(stop::panicked("worker")));
             result = result.and(ended);
         }
-        result
+        self.shared.stop.take_failure().map_or(result, Err)
     }
 }

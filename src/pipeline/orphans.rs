@@ -2,13 +2,15 @@
 //! is found, since it is what the segment topics hold less what the other partitions' states know;
 //! whose it is, only where the changelog still names the subject.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 
 use super::Shared;
-use super::alone::again;
+use super::alone::{Alone, again, not_alone};
 use super::assignment::Trouble;
 use super::survey::ranges;
 use crate::domain::pseudonym::Pseudonym;
@@ -19,6 +21,9 @@ use crate::kafka::assignments::SegmentTopics;
 use crate::kafka::consumer::{Follower, Polled};
 use crate::kafka::probe::Probe;
 use crate::kafka::read::{Start, TopicReader};
+
+/// How often a long read looks whether it is still the group's only member, which also keeps it one.
+const TAKEN_PER_LOOK: u64 = 1_024;
 
 #[derive(Default)]
 pub struct Orphans {
@@ -39,16 +44,17 @@ impl Orphans {
 /// with the first of the partitions.
 pub fn find_orphans(
     shared: &Shared,
+    alone: &Alone,
     probe: &Probe,
     partitions: &[i32],
     accounted: &HashSet<(String, Pseudonym)>,
 ) -> Result<Orphans> {
-    let (purposes, mut live) = live_keys(shared)?;
+    let (purposes, mut live) = live_keys(shared, alone)?;
     live.retain(|(purpose, key)| {
         !accounted.contains(&(purposes[usize::from(*purpose)].clone(), *key))
     });
     let mut orphans = Orphans { purposes, ..Orphans::default() };
-    let named = again(shared, || name(shared, probe, partitions, &orphans.purposes, &live))?;
+    let named = again(shared, || name(shared, alone, probe, partitions, &orphans.purposes, &live))?;
     let first = partitions.first().copied().unwrap_or_default();
     let mut live: Vec<(u16, Pseudonym)> = live.into_iter().collect();
     live.sort_unstable();
@@ -69,7 +75,7 @@ pub fn find_orphans(
 type LiveKeys = HashSet<(u16, Pseudonym)>;
 
 /// Of every segment topic of the cluster, whatever the rulebook declares now.
-fn live_keys(shared: &Shared) -> Result<(Arc<[String]>, LiveKeys)> {
+fn live_keys(shared: &Shared, alone: &Alone) -> Result<(Arc<[String]>, LiveKeys)> {
     let config = &shared.config;
     let cluster = Admin::new(config)?.cluster()?;
     let mut purposes = Vec::new();
@@ -83,20 +89,28 @@ fn live_keys(shared: &Shared) -> Result<(Arc<[String]>, LiveKeys)> {
     let topics = SegmentTopics::new(config, &purposes);
     let mut live = LiveKeys::new();
     let reader = TopicReader::topics(config, topics.names(), Start::Beginning)?;
-    reader.read_to_end(
+    let is_alone = Cell::new(true);
+    reader.try_read_to_end(
         |message| {
+            if !is_alone.get() {
+                return Err(not_alone());
+            }
             let key = message.key().and_then(|key| std::str::from_utf8(key).ok());
             let of = topics.names().iter().position(|name| name == message.topic());
-            let (Some(of), Some(key)) = (of, key.and_then(Pseudonym::parse)) else { return };
+            let (Some(of), Some(key)) = (of, key.and_then(Pseudonym::parse)) else { return Ok(()) };
             let at = (of as u16, key);
             if message.payload().is_some() {
                 live.insert(at);
             } else {
                 live.remove(&at);
             }
+            Ok(())
         },
-        |_| {},
+        |_| is_alone.set(is_alone.get() && alone.is_so()),
     )?;
+    if !is_alone.get() {
+        return Err(not_alone());
+    }
     Ok((purposes.into(), live))
 }
 
@@ -105,6 +119,7 @@ type Named = HashMap<(u16, Pseudonym), (i32, crate::domain::audit::AuditToken)>;
 /// Whose live keys are whose, as far as the changelog still has the raw ids.
 fn name(
     shared: &Shared,
+    alone: &Alone,
     probe: &Probe,
     partitions: &[i32],
     purposes: &[String],
@@ -116,14 +131,22 @@ fn name(
     let follower = Follower::new(&shared.config, "names", topic)?;
     follower.fetch_from(&from)?;
     let mut named = Named::new();
+    let mut taken = 0_u64;
     loop {
+        if taken.is_multiple_of(TAKEN_PER_LOOK) && !alone.is_so() {
+            return Err(Trouble::Unwanted);
+        }
         match follower.poll() {
             Polled::Message(message) => {
+                taken += 1;
                 if let Some(id) = message.key() {
                     name_keys_of(shared, id, message.partition(), purposes, live, &mut named);
                 }
             }
             Polled::Nothing => {
+                if !alone.is_so() {
+                    return Err(Trouble::Unwanted);
+                }
                 let positions = follower.positions()?;
                 let is_read = |(partition, range): (&i32, &crate::engine::loss::Range)| {
                     range.start == range.end
@@ -134,7 +157,11 @@ fn name(
                 }
                 std::thread::sleep(std::time::Duration::from_millis(2));
             }
-            Polled::OutOfRange => return Err(Trouble::Unwanted),
+            Polled::OutOfRange => {
+                return Err(Trouble::Again(KafkaError::MessageConsumption(
+                    RDKafkaErrorCode::AutoOffsetReset,
+                )));
+            }
             Polled::Fatal(error) => return Err(Trouble::Again(error)),
         }
     }

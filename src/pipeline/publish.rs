@@ -70,6 +70,22 @@ impl Destinations {
         }
     }
 
+    /// From now on this stands before the values.
+    pub fn reframe(&mut self, framings: &Framings) {
+        for keyed in [&mut self.contextual, &mut self.dead_letters] {
+            keyed.framing = framings.of(&keyed.topic);
+        }
+        self.audit_framing = framings.of(&self.topics.audit);
+        let segments = self.segments.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for keyed in segments.values_mut() {
+            // Of a purpose that the rulebook lacks, tombstones alone are written.
+            if let Some(framing) = framings.find(&keyed.topic) {
+                let Keyed { topic, partitions, .. } = &**keyed;
+                *keyed = Arc::new(Keyed { topic: topic.clone(), partitions: *partitions, framing });
+            }
+        }
+    }
+
     /// The topic that an input came from.
     pub fn input(&self, topic: InputTopic) -> &str {
         match topic {

@@ -119,9 +119,13 @@ fn report_partition(shared: &Shared, task: &Task, now: Moment, may_decide: bool)
             .with_label_values(&[source_label(shared, source)]);
         gauge.set(gauge.get().max(at.0 as f64 / 1_000.0));
     }
-    let held_back = task.is_held_back();
-    let status =
-        PartitionStatus { restored: true, consent_sync_lag_seconds: lag, gate_open, held_back };
+    let status = PartitionStatus {
+        restored: true,
+        consent_sync_lag_seconds: lag,
+        gate_open,
+        held_back: task.is_held_back(),
+        ahead: task.ahead(),
+    };
     shared.status.set_partition(task.partition, status);
 }
 

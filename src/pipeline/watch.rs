@@ -30,7 +30,7 @@ pub fn run(shared: &Shared, probe: &Probe) {
         naps = 0;
         keys::look(shared);
         if let Err(failure) = look_at_topics(shared, probe, &mut known) {
-            shared.stop(failure);
+            shared.stop.ask_for(failure);
         }
     }
 }

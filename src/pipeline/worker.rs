@@ -18,6 +18,7 @@ use super::receive::Ended;
 use super::receive::FORWARD;
 use super::report::{REPORT_EVERY, Report};
 use super::transaction::Transactor;
+use crate::domain::time::Moment;
 use crate::engine::commit::Event;
 use crate::failure::{Failure, Result};
 use crate::http::PartitionStatus;
@@ -161,10 +162,18 @@ impl Worker {
     fn refresh_report(&mut self) {
         let now = self.shared.clock.moment();
         if self.report.reported_at.is_none_or(|at| now.uptime - at >= REPORT_EVERY) {
-            let may_decide = self.shared.clock_watch.allows(now, &self.shared);
+            let may_decide = self.may_decide(now);
             self.report.refresh(&self.shared, &self.tasks, now, may_decide);
             self.transactor.serve();
         }
+    }
+
+    /// Do the clocks allow a batch? And of which partition no click, since its state is ahead of them?
+    pub(super) fn may_decide(&mut self, now: Moment) -> bool {
+        let allowed = self.shared.clock_watch.allows(now, &self.shared);
+        let latest = self.shared.clock_watch.latest(now);
+        self.tasks.values_mut().for_each(|task| task.note_clock(latest));
+        allowed
     }
 
     fn rebalance(&mut self, change: Rebalance) -> Result<()> {
@@ -201,6 +210,7 @@ impl Worker {
                 consent_sync_lag_seconds: lag,
                 gate_open: false,
                 held_back: false,
+                ahead: None,
             };
             self.shared.status.set_partition(partition, status);
         }

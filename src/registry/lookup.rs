@@ -20,6 +20,9 @@ const WANTED_MAX: usize = 1_024;
 /// How long the thread sleeps where nothing is wanted, and after a question without an answer.
 const NAP: Duration = Duration::from_millis(200);
 
+/// Between two questions for ids that failed so long that nobody waits for them any more.
+const RETRY_EVERY: Duration = Duration::from_secs(1);
+
 /// While more is wanted, workers see what was answered at least this often: a snapshot is a copy.
 const PUBLISH_EVERY: Duration = Duration::from_millis(5);
 
@@ -107,6 +110,7 @@ impl Lookup {
 pub fn follow(client: &Client, lookup: &Lookup, clock: &dyn Clock, is_over: impl Fn() -> bool) {
     let mut memory = Memory::new(clock.instant());
     let mut published_at = clock.instant();
+    let mut retried_at = clock.instant();
     while !is_over() {
         let next = lookup.next();
         let answered = next.map(|id| answer(client, &mut memory, clock, id));
@@ -119,6 +123,12 @@ pub fn follow(client: &Client, lookup: &Lookup, clock: &dyn Clock, is_over: impl
             }
             (None, _) => false,
         };
+        if clock.instant() - retried_at >= RETRY_EVERY
+            && let Some(id) = memory.next_unanswered()
+        {
+            ask(client, &mut memory, clock, id);
+            retried_at = clock.instant();
+        }
         memory.pass(clock.instant());
         let now = clock.instant();
         if (!more || now - published_at >= PUBLISH_EVERY)
@@ -132,9 +142,17 @@ pub fn follow(client: &Client, lookup: &Lookup, clock: &dyn Clock, is_over: impl
 
 /// Has this id an answer now?
 fn answer(client: &Client, memory: &mut Memory, clock: &dyn Clock, id: u32) -> bool {
-    if memory.knows(id) || memory.is_flooded() {
+    if memory.knows(id) {
         return true;
     }
+    if memory.is_flooded() {
+        memory.forget_failure(id);
+        return true;
+    }
+    ask(client, memory, clock, id)
+}
+
+fn ask(client: &Client, memory: &mut Memory, clock: &dyn Clock, id: u32) -> bool {
     let asked_at = clock.instant();
     match client.schema(id) {
         Ok(registered) => {
@@ -158,14 +176,15 @@ fn fails(
 ) -> bool {
     let said_something = !matches!(trouble, Trouble::Unreachable(_));
     if said_something && client.answers().is_ok() {
+        let given_up = memory.fails(id, asked_at, clock.instant());
         note_answer(memory, clock.instant());
-        let since = memory.fails(id, asked_at);
-        if clock.instant() - since < SILENCE {
-            return false;
+        if given_up == Some(true) {
+            tracing::error!(
+                "the schema registry has no answer for one id, which is asked for again: {}",
+                trouble.why()
+            );
         }
-        tracing::error!("the schema registry has no answer for one id: {}", trouble.why());
-        memory.learn(id, Registered::Unanswered, clock.instant());
-        return true;
+        return given_up.is_some();
     }
     if memory.is_silent(asked_at) {
         tracing::warn!(

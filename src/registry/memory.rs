@@ -1,6 +1,6 @@
 //! What the look-ups remember, within bounds: whoever writes random ids costs no more than this.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use crate::wire::{KnownSchemas, Registered};
@@ -15,6 +15,9 @@ const PASSING_MAX: usize = 1_000;
 /// An id that nobody registered may be registered later.
 const PASSING_FOR: Duration = Duration::from_mins(1);
 
+/// Ids that the registry fails to answer for, and that are asked for again.
+const UNANSWERED_MAX: usize = 100;
+
 /// Look-ups in a row, and a minute: more than all topics together have versions. A burst holds clicks
 /// for a second where a look-up takes 5 ms, and for half a minute where the registry is slow. After it
 /// what is not known is refused unasked, whoever writes it, until there is room for a few again: the
@@ -28,8 +31,8 @@ const REFILL_MS: u64 = 1_000;
 
 const _: () = assert!(PASSING_MAX as u64 > (BURST + PER_MINUTE) as u64);
 
-/// The registry's silence after which consent waits no more (design, section 10); and how long one
-/// id may fail while others are answered.
+/// The registry's silence after which consent waits no more (design, section 10); and how long ids may
+/// fail while others are answered: all together, not each.
 pub const SILENCE: Duration = Duration::from_secs(30);
 
 pub struct Memory {
@@ -41,8 +44,12 @@ pub struct Memory {
     refilled_at: Instant,
     /// When the first question was put that no answer came to since.
     silent_since: Option<Instant>,
-    /// The same of single ids. Few: of those that are wanted.
-    failing: BTreeMap<u32, Instant>,
+    /// Ids without an answer, although the registry answers others: those that are wanted, and those
+    /// that nobody waits for any more, the longest untried first.
+    failing: BTreeSet<u32>,
+    unanswered: VecDeque<u32>,
+    /// When the first question of them was put, of all that fail without a time when none did.
+    failing_since: Option<Instant>,
     changed: bool,
 }
 
@@ -55,7 +62,9 @@ impl Memory {
             allowance: u64::from(BURST) * 1_000,
             refilled_at: now,
             silent_since: None,
-            failing: BTreeMap::new(),
+            failing: BTreeSet::new(),
+            unanswered: VecDeque::new(),
+            failing_since: None,
             changed: false,
         }
     }
@@ -86,6 +95,7 @@ impl Memory {
 
     /// The registry said this of the id: one question of the allowance.
     pub fn learn(&mut self, id: u32, registered: Registered, now: Instant) {
+        self.forget_failure(id);
         if matches!(registered, Registered::Avro(_)) {
             self.kept.push_back(id);
         } else {
@@ -93,7 +103,6 @@ impl Memory {
         }
         self.allowance = self.allowance.saturating_sub(1_000);
         self.known.learn(id, registered);
-        self.failing.remove(&id);
         if self.kept.len() > KEPT_MAX
             && let Some(oldest) = self.kept.pop_front()
         {
@@ -148,9 +157,46 @@ impl Memory {
         is_news
     }
 
-    /// This id had no answer, although the registry answers others: since when?
-    pub fn fails(&mut self, id: u32, asked_at: Instant) -> Instant {
-        *self.failing.entry(id).or_insert(asked_at)
+    /// This id had no answer, although the registry answers others. Where ids have failed for so long
+    /// that nobody waits any more: is it news of this one? Then it counts as refused from now on, and
+    /// is one of those to be asked for again.
+    pub fn fails(&mut self, id: u32, asked_at: Instant, now: Instant) -> Option<bool> {
+        self.failing.insert(id);
+        let began = self.silent_since.unwrap_or(asked_at);
+        let since = *self.failing_since.get_or_insert(began);
+        if now.saturating_duration_since(since) < SILENCE {
+            return None;
+        }
+        if self.unanswered.contains(&id) {
+            return Some(false);
+        }
+        self.unanswered.push_back(id);
+        self.known.learn(id, Registered::Unanswered);
+        self.allowance = self.allowance.saturating_sub(1_000);
+        self.changed = true;
+        if self.unanswered.len() > UNANSWERED_MAX
+            && let Some(oldest) = self.unanswered.pop_front()
+        {
+            self.failing.remove(&oldest);
+            self.known.forget(oldest);
+        }
+        Some(true)
+    }
+
+    /// One of those that fail, to be asked for again.
+    pub fn next_unanswered(&mut self) -> Option<u32> {
+        let id = self.unanswered.pop_front()?;
+        self.unanswered.push_back(id);
+        Some(id)
+    }
+
+    /// It is answered, or nobody asks for it any more.
+    pub fn forget_failure(&mut self, id: u32) {
+        self.failing.remove(&id);
+        self.unanswered.retain(|&other| other != id);
+        if self.failing.is_empty() {
+            self.failing_since = None;
+        }
     }
 }
 
@@ -226,5 +272,62 @@ mod tests {
         assert!(given_up(&mut memory, at(35)));
         assert_eq!(memory.answered(at(40)), Some(Duration::from_secs(35)));
         assert!(!given_up(&mut memory, at(90)));
+    }
+
+    #[test]
+    fn ids_that_fail_share_one_half_minute() {
+        let start = SystemClock.instant();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut memory = Memory::new(start);
+        assert_eq!(memory.fails(1, at(0), at(1)), None);
+        assert_eq!(memory.fails(1, at(29), at(29)), None);
+        assert_eq!(memory.fails(1, at(30), at(30)), Some(true));
+        assert_eq!(memory.fails(2, at(31), at(31)), Some(true), "not half a minute for each");
+        memory.learn(1, own(), at(32));
+        assert_eq!(memory.fails(3, at(33), at(33)), Some(true), "2 still fails");
+        for id in [2, 3] {
+            memory.learn(id, own(), at(34));
+        }
+        assert_eq!(memory.fails(4, at(35), at(36)), None, "a new trouble has its own");
+    }
+
+    #[test]
+    fn silence_counts_for_the_ids_that_fail_after_it() {
+        let start = SystemClock.instant();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut memory = Memory::new(start);
+        memory.is_silent(at(0));
+        assert_eq!(memory.fails(1, at(31), at(31)), Some(true));
+    }
+
+    #[test]
+    fn an_id_that_fails_is_remembered_until_it_is_answered() {
+        let start = SystemClock.instant();
+        let mut memory = Memory::new(start);
+        let given_up = start + SILENCE;
+        assert_eq!(memory.fails(1, start, given_up), Some(true));
+        memory.pass(given_up + PASSING_FOR * 60);
+        assert!(memory.knows(1), "no further record with it waits");
+        assert_eq!(memory.next_unanswered(), Some(1));
+        let again = given_up + PASSING_FOR * 61;
+        assert_eq!(memory.fails(1, again, again), Some(false));
+        memory.learn(1, own(), again);
+        assert_eq!(memory.next_unanswered(), None);
+        let value = crate::wire::Framing::Confluent(1).frame(&[]);
+        let known = memory.take_change().unwrap();
+        assert!(known.knows(1) && known.lacks(&value).is_none());
+    }
+
+    #[test]
+    fn more_failing_ids_than_are_remembered_wait_no_half_minute() {
+        let start = SystemClock.instant();
+        let mut memory = Memory::new(start);
+        let given_up = start + SILENCE;
+        for id in 0..=UNANSWERED_MAX as u32 {
+            memory.fails(id, start, given_up);
+        }
+        assert!(!memory.knows(0) && memory.knows(1));
+        assert_eq!(memory.unanswered.len(), UNANSWERED_MAX);
+        assert_eq!(memory.fails(0, given_up, given_up), Some(true));
     }
 }

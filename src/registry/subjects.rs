@@ -63,17 +63,25 @@ impl Framings {
         subjects: &[Subject],
         clock: &dyn Clock,
     ) -> Result<Self> {
-        let framing = |subject: &Subject| match client {
-            None => Ok(Framing::SingleObject(subject.schema)),
-            Some(client) => register(client, subject, clock).map(Framing::Confluent),
-        };
+        let Some(client) = client else { return Ok(Self::unregistered(subjects)) };
+        let framing = |subject: &Subject| register(client, subject, clock).map(Framing::Confluent);
         let each = subjects.iter().map(|subject| Ok((subject.topic.clone(), framing(subject)?)));
         each.collect::<Result<_>>().map(Self)
+    }
+
+    /// Single-object encoding, whatever registry is configured: for what asks it nothing.
+    pub fn unregistered(subjects: &[Subject]) -> Self {
+        let framing = |subject: &Subject| Framing::SingleObject(subject.schema);
+        Self(subjects.iter().map(|subject| (subject.topic.clone(), framing(subject))).collect())
     }
 
     /// Of a topic that was settled.
     pub fn of(&self, topic: &str) -> Framing {
         self.0[topic]
+    }
+
+    pub fn find(&self, topic: &str) -> Option<Framing> {
+        self.0.get(topic).copied()
     }
 }
 

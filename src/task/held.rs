@@ -197,6 +197,10 @@ impl HeldConsent {
         }
     }
 
+    pub fn waits(&self) -> bool {
+        self.unknown_id().is_some()
+    }
+
     /// Where it waited for its schema: more is known now.
     pub fn read_again(&mut self, reader: &ConsentReader, known: &KnownSchemas) {
         let payload = self.payload.as_deref().unwrap_or_default();
@@ -208,7 +212,7 @@ impl HeldConsent {
 
     /// It can't be decided yet, nor can what follows it.
     pub fn must_wait(&self) -> bool {
-        self.misrouted || self.unknown_id().is_some()
+        self.misrouted || self.waits()
     }
 
     /// Must it still be sent on to its right partition?

@@ -9,12 +9,14 @@ pub mod barrier;
 pub mod batch;
 pub mod crash;
 pub mod held;
+mod held_back;
 mod schemas;
 mod silence;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use crate::domain::clock_guard::AHEAD_MAX;
 use crate::domain::time::{Moment, Span, Timestamp};
 use crate::engine::input::{ClickInput, Coverage};
 use crate::engine::output::BatchOutput;
@@ -22,6 +24,7 @@ use crate::engine::{Partition, UPKEEP_PER_BATCH_MAX};
 use crate::wire::{ClickReader, Inbound, KnownSchemas, Unread};
 use barrier::{Arrival, Barrier, Question};
 use held::{Clicks, HeldConsent, ReceivedClick};
+use held_back::HeldBack;
 pub use schemas::Lack;
 
 /// So many clicks of a partition don't wait for the regular commit: ten times the 5,000 that make a
@@ -37,9 +40,6 @@ const TIMER_PATIENCE: Span = Span(250);
 /// Offsets without a record (control records, gaps) are covered after this, so that a partition at
 /// rest is not found behind the retention of its topic later.
 const IDLE_COVERAGE: Span = Span(5_000);
-
-/// Between two tries of a batch that broke an invariant.
-const HELD_BACK_FOR: Span = Span(10_000);
 
 /// What closes the gate for all clicks of a partition (gate line 1).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,6 +90,8 @@ pub struct Task {
     ids: VecDeque<Box<[u8]>>,
     /// Of the consents held, those that may take something away.
     urgent: usize,
+    /// Of the consents held, those whose schema is not known yet.
+    waiting: usize,
     consent_bytes: usize,
     received: Offsets,
     committed: Offsets,
@@ -97,8 +99,10 @@ pub struct Task {
     committed_at: Span,
     /// Of each configured source, its last sign, and when it was noticed here.
     signs: BTreeMap<String, Arrival>,
-    /// A batch broke an invariant: none is tried before this uptime.
-    held_back_until: Option<Span>,
+    /// A batch broke an invariant, and what it held is not all committed yet.
+    held_back: Option<HeldBack>,
+    /// How far the state's own time is ahead of the clocks, where that is too far.
+    ahead: Option<Span>,
     /// Of the schema registry, as of the last look: what a batch is cut and decided with.
     known: Arc<KnownSchemas>,
 }
@@ -114,12 +118,14 @@ impl Task {
             consents: VecDeque::new(),
             ids: VecDeque::new(),
             urgent: 0,
+            waiting: 0,
             consent_bytes: 0,
             received: start,
             committed: start,
             committed_at: now.uptime,
             signs: BTreeMap::new(),
-            held_back_until: None,
+            held_back: None,
+            ahead: None,
             known: Arc::default(),
         };
         task.notice_signs(now);
@@ -154,6 +160,7 @@ impl Task {
             consent.set_of_live();
         }
         self.urgent += usize::from(consent.is_urgent());
+        self.waiting += usize::from(consent.waits());
         self.consent_bytes += consent.size;
         self.consents.push_back(consent);
     }
@@ -223,21 +230,36 @@ impl Task {
     pub fn gate_open(&self, bounds: &Bounds, now: Moment) -> bool {
         self.barrier.was_reached()
             && self.barrier.lag(now) <= bounds.max_sync_lag
-            && !self.is_silent(bounds, now)
+            && !self.is_closed(bounds, now)
     }
 
-    fn is_silent(&self, bounds: &Bounds, now: Moment) -> bool {
-        silence::closes_gate(&bounds.closing_sources, &self.signs, self.assigned, now)
+    fn is_closed(&self, bounds: &Bounds, now: Moment) -> bool {
+        self.ahead.is_some()
+            || silence::closes_gate(&bounds.closing_sources, &self.signs, self.assigned, now)
+    }
+
+    /// What a right clock shows now at the latest. A batch is never decided before the last one, so one
+    /// that a wrong clock decided in the future would date all that is allowed after it.
+    pub fn note_clock(&mut self, latest: Timestamp) {
+        let ahead = self.engine.latched() - latest;
+        self.ahead = (ahead > AHEAD_MAX).then_some(ahead);
+    }
+
+    /// How far the state's own time is ahead of the clocks, where that closes the gate.
+    pub fn ahead(&self) -> Option<Span> {
+        self.ahead
     }
 
     /// How soon a batch is wanted.
     pub fn wish(&self, bounds: &Bounds, now: Moment) -> Wish {
-        if self.held_back_until.is_some_and(|until| now.uptime < until) {
-            return Wish::Nothing;
+        match self.held_back {
+            Some(held_back) if held_back.rests(now) => return Wish::Nothing,
+            Some(held_back) if held_back.wants_relief() => return Wish::AtOnce,
+            _ => {}
         }
         let due = self.engine.next_due();
         let (clicks, _) = self.clicks_ready(bounds, now, self.received.consent, &self.barrier);
-        let clicks = if self.first_click_waits() { 0 } else { clicks };
+        let clicks = if self.first_click_waits() { 0 } else { clicks.min(self.clicks_max(now)) };
         let (consents, urgent) =
             if self.consents_wait() { (0, 0) } else { (self.consents.len(), self.urgent) };
         let overdue = due.is_some_and(|due| due + TIMER_PATIENCE <= now.wall);
@@ -251,6 +273,11 @@ impl Task {
         let moves = !self.ids.is_empty() && self.gate_open(bounds, now);
         let some = clicks > 0 || moves || consents > 0 || due.is_some_and(|due| due <= now.wall);
         if some || deferred || uncovered { Wish::Regular } else { Wish::Nothing }
+    }
+
+    /// The most clicks of a batch now.
+    fn clicks_max(&self, now: Moment) -> usize {
+        self.held_back.map_or(usize::MAX, |held_back| held_back.clicks_max(now))
     }
 
     /// How many of the clicks held may be decided, and the end of consent that this rests on.
@@ -303,13 +330,13 @@ impl Task {
         let ahead = self.barrier.ahead(consent_to, applied);
         let stale = ahead.lag(now) > bounds.max_sync_lag;
         let (ready, barrier) = self.clicks_ready(bounds, now, consent_to, &ahead);
-        let clicks = self.readable(ready.min(clicks_max));
+        let clicks = self.readable(ready.min(clicks_max).min(self.clicks_max(now)));
         let click_to = if clicks == self.clicks.len() {
             self.received.click
         } else {
             self.clicks.end_of(clicks).unwrap_or(self.committed.click)
         };
-        let gate_open = ahead.was_reached() && !stale && !self.is_silent(bounds, now);
+        let gate_open = ahead.was_reached() && !stale && !self.is_closed(bounds, now);
         Cut {
             clicks,
             consents,
@@ -351,25 +378,26 @@ impl Task {
         self.ids.drain(..cut.ids);
         for consent in self.consents.drain(..cut.consents) {
             self.urgent -= usize::from(consent.is_urgent());
+            self.waiting -= usize::from(consent.waits());
             self.consent_bytes -= consent.size;
             self.barrier.applied(consent.arrival);
         }
         self.committed = Offsets { click: cut.coverage.click_to, consent: cut.coverage.consent_to };
         self.committed_at = now.uptime;
-        self.held_back_until = None;
+        self.held_back = self.held_back.and_then(|held_back| held_back.confirmed(cut.clicks));
         self.notice_signs(now);
     }
 
-    /// The batch broke an invariant: it is not committed, and tried again after a while. What is wrong
-    /// may have been passing; until then nothing of this partition is decided.
-    pub fn hold_back(&mut self, now: Moment) {
+    /// The batch broke an invariant: it is not committed. What it held is tried again without clicks,
+    /// then with fewer and fewer of them: what is wrong may be one of them, or have been passing.
+    pub fn hold_back(&mut self, cut: &Cut, now: Moment) {
         self.rollback();
-        self.held_back_until = Some(now.uptime + HELD_BACK_FOR);
+        self.held_back = Some(HeldBack::by(cut.clicks, self.held_back, now));
     }
 
     /// Is it held back, now?
     pub fn is_held_back(&self) -> bool {
-        self.held_back_until.is_some()
+        self.held_back.is_some()
     }
 
     /// The batch is not committed: it runs again from what is held.

@@ -29,16 +29,23 @@ impl Task {
             return;
         }
         self.known = Arc::clone(known);
-        for held in self.consents.iter_mut().filter(|held| held.unknown_id().is_some()) {
+        if self.waiting == 0 {
+            return;
+        }
+        for held in self.consents.iter_mut().filter(|held| held.waits()) {
             let before = usize::from(held.is_urgent());
             held.read_again(reader, known);
             self.urgent = self.urgent + usize::from(held.is_urgent()) - before;
+            self.waiting -= usize::from(!held.waits());
         }
     }
 
     /// What consent and clicks wait for first, to be asked of the registry; `None`: for nothing.
     pub fn lack(&self) -> Option<Lack> {
-        let consent = self.consents.iter().find_map(HeldConsent::unknown_id);
+        let consent = match self.waiting {
+            0 => None,
+            _ => self.consents.iter().find_map(HeldConsent::unknown_id),
+        };
         let clicks = if self.first_click_waits() { self.lack_of_clicks() } else { Vec::new() };
         (consent.is_some() || !clicks.is_empty()).then_some(Lack { consent, clicks })
     }

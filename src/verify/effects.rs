@@ -152,8 +152,11 @@ impl Partition<'_> {
         findings: &mut Findings,
     ) {
         let place = (self.setup.audit, self.number, sitting.offset);
-        let id = sitting.batch.purposes.get(usize::from(effect.purpose));
-        let Some(purpose) = id.and_then(|id| self.setup.purposes.binary_search(id).ok()) else {
+        let Some(id) = sitting.batch.purposes.get(usize::from(effect.purpose)) else {
+            let detail = "an effect of a purpose that its batch does not name";
+            return findings.violation(Invariant::Provable, place, detail);
+        };
+        let Ok(purpose) = self.setup.purposes.binary_search(id) else {
             findings.unchecked(Unchecked::RulebookUnknown, 1);
             return;
         };

@@ -45,7 +45,9 @@ impl Unchecked {
                 "judgments: they rest on a consent record that compaction has taken, or that is not \
                  decided yet"
             }
-            Self::RulebookUnknown => "audit batches: the rulebook that decided is not known here",
+            Self::RulebookUnknown => {
+                "audit batches, clicks and outputs: the rulebook that decided is not known here"
+            }
             Self::SchemaUnknown => "inputs: written with a schema that is not known here",
             Self::SubjectUnknown => "effects: of subjects that the consent changelog no longer has",
             Self::KeyEmptied => "effects: under a retired key whose secret was emptied",

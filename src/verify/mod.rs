@@ -15,12 +15,14 @@ mod effects;
 mod finding;
 mod inputs;
 mod letters;
+mod losses;
 mod outputs;
 mod partition;
 mod rows;
 mod segments;
 mod standing;
 mod subjects;
+mod unproven;
 
 pub use finding::{Findings, Unchecked, Violation};
 pub use inputs::{Readers, Record};
@@ -30,26 +32,40 @@ pub use partition::{Partition, Setup};
 pub use rows::{Row, Say, UNPLACED, Written};
 pub use segments::{Bench, Horizon, SegmentPartition};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::audit::Sha256Hash;
 use crate::domain::rules::Rulebook;
 
 /// Rulebooks by the hash of their file: the configured one, and those kept as evidence.
 #[derive(Clone, Debug, Default)]
-pub struct Rulebooks(BTreeMap<Sha256Hash, Rulebook>);
+pub struct Rulebooks {
+    known: BTreeMap<Sha256Hash, Rulebook>,
+    /// Kept as evidence, and refused by the compiler of today.
+    uncompiled: BTreeSet<Sha256Hash>,
+}
 
 impl Rulebooks {
     pub fn add(&mut self, rulebook: Rulebook) {
-        self.0.insert(rulebook.sha256, rulebook);
+        self.known.insert(rulebook.sha256, rulebook);
+    }
+
+    /// One that is kept as evidence, of which nothing but its hash can be used.
+    pub fn add_uncompiled(&mut self, sha256: Sha256Hash) {
+        self.uncompiled.insert(sha256);
+    }
+
+    /// Is it the configured one, or kept as evidence?
+    pub fn has(&self, sha256: &Sha256Hash) -> bool {
+        self.known.contains_key(sha256) || self.uncompiled.contains(sha256)
     }
 
     pub fn get(&self, sha256: &Sha256Hash) -> Option<&Rulebook> {
-        self.0.get(sha256)
+        self.known.get(sha256)
     }
 
     pub fn all(&self) -> impl Iterator<Item = &Rulebook> {
-        self.0.values()
+        self.known.values()
     }
 
     /// May a value name this segment of this purpose?

@@ -2,7 +2,7 @@
 //! them, so a raw identifier has nowhere to hide (INV-6).
 
 use super::Rulebooks;
-use super::finding::Findings;
+use super::finding::{Findings, Unchecked};
 use super::inputs::Record;
 use super::letters;
 use crate::domain::invariants::Invariant;
@@ -35,13 +35,12 @@ pub fn check_contextual(
         let detail = "session_token is not the key: it may be a raw identifier";
         findings.violation(Invariant::Pseudonymous, place, detail);
     }
-    if !value.segments.iter().all(|segment| rulebooks.has_contextual(segment)) {
+    if !rulebooks.has_version(&value.rulebook) {
+        // It may have come after the state was read, or the state was lost.
+        findings.unchecked(Unchecked::RulebookUnknown, 1);
+    } else if !value.segments.iter().all(|segment| rulebooks.has_contextual(segment)) {
         let detail = "names a segment that no rulebook has: it may be a raw identifier";
         findings.violation(Invariant::Pseudonymous, place, detail);
-    }
-    if !rulebooks.has_version(&value.rulebook) {
-        let detail = "names a rulebook that never decided";
-        findings.violation(Invariant::Atomic, place, detail);
     }
 }
 
@@ -62,5 +61,36 @@ pub fn check_letter(
         let detail =
             "key and value don't name one record of an input: they may hold a raw identifier";
         findings.violation(Invariant::Pseudonymous, place, detail);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::segment::encode_contextual;
+    use crate::domain::time::Timestamp;
+    use crate::wire::{SchemaName, frame};
+
+    fn found(rulebook: &str, segment: &str) -> Findings {
+        let text = include_str!("../../rules/children-retail.yaml");
+        let mut rulebooks = Rulebooks::default();
+        rulebooks.add(crate::domain::rules::compile(text.as_bytes()).unwrap());
+        let (key, mut body) = (Pseudonym([1; 17]).text(), Vec::new());
+        encode_contextual(&key, &[segment], Timestamp(0), rulebook, &mut body);
+        let value = Some(frame(SchemaName::ContextualSegment, &body));
+        let record = Record { key: Some(key.into()), value, ..Record::default() };
+        let mut findings = Findings::default();
+        check_contextual(&record, ("contextual", 0), &rulebooks, &mut findings);
+        findings
+    }
+
+    #[test]
+    fn segments_are_judged_by_the_rulebooks_that_are_known() {
+        let strange = found("2026-11-22", "family-000042");
+        assert_eq!(strange.violations().len(), 1);
+        assert!(strange.notes().is_empty());
+        let later = found("later", "of-a-later-rulebook");
+        assert!(later.is_clean(), "{later:?}");
+        assert_eq!(later.notes().len(), 1);
     }
 }

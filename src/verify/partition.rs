@@ -10,9 +10,10 @@ use super::letters::Letters;
 use super::rows::{Row, Say};
 use super::standing::{Kept, Mark, Standing, Terms};
 use super::subjects::{Place, Subject, Subjects};
+use super::unproven::Unproven;
 use super::{Horizon, Rulebooks};
 use crate::domain::audit::verify::{ChainVerifier, FaultKind, Link};
-use crate::domain::audit::{AuditBatch, AuditEntry, Sha256Hash, chain, loss};
+use crate::domain::audit::{AuditBatch, AuditEntry, Sha256Hash, chain};
 use crate::domain::intake::ConsentBody;
 use crate::domain::invariants::{self, Invariant};
 use crate::domain::outcome::InputKind;
@@ -60,7 +61,10 @@ pub struct Partition<'a> {
     pub(super) chain: ChainVerifier,
     pub(super) progress: Option<Progress>,
     /// The sequence of the last batch that records an accepted loss.
-    loss: Option<i64>,
+    pub(super) loss: Option<i64>,
+    pub(super) unproven: Unproven,
+    /// The topic still holds what was written to it first, and is read from there.
+    from_start: bool,
     /// When the first batch that is read was decided.
     audited_from: Option<Timestamp>,
     /// Does the audit that is read begin with the first batch there was, without a gap so far?
@@ -102,12 +106,19 @@ impl<'a> Partition<'a> {
             chain: ChainVerifier::new(head),
             progress: None,
             loss,
+            unproven: Unproven::default(),
+            from_start: false,
             audited_from: None,
             whole: false,
             compacted: false,
             absent: Vec::new(),
             absent_left_off: 0,
         }
+    }
+
+    /// Retention took nothing of the audit, and it is read from its first record on.
+    pub fn audit_from_start(&mut self) {
+        self.from_start = true;
     }
 
     /// Every record of the changelog once, before anything else: who there is.
@@ -180,9 +191,7 @@ impl<'a> Partition<'a> {
         findings: &mut Findings,
     ) {
         let rulebook = self.setup.rulebooks.get(&batch.rulebook_sha256);
-        if rulebook.is_none() {
-            findings.unchecked(Unchecked::RulebookUnknown, 1);
-        }
+        self.note_rulebook(offset, batch, findings);
         let declared = self.declared(rulebook);
         let terms = batch.purposes.iter().map(|id| {
             let at = self.setup.purposes.binary_search(id).ok()?;
@@ -241,37 +250,6 @@ impl<'a> Partition<'a> {
         if behind_gap {
             self.whole = false;
             self.subjects.iter_mut().for_each(Subject::doubt);
-        }
-    }
-
-    /// Offsets are counted anew after an accepted loss, and consent is read again: of what was decided
-    /// before, the inputs can't be told any more.
-    pub fn is_before_loss(&self, batch: &AuditBatch) -> bool {
-        self.loss.is_some_and(|loss| batch.sequence <= loss)
-    }
-
-    /// A batch from before an accepted loss: what it wrote, and nothing of its inputs.
-    pub fn unjudged(
-        &mut self,
-        offset: i64,
-        batch: &AuditBatch,
-        sink: Sink<'_>,
-        findings: &mut Findings,
-    ) {
-        self.compacted = true;
-        if self.loss == Some(batch.sequence) && loss::statement(&batch.rulebook).is_none() {
-            let place = (self.setup.audit, self.number, offset);
-            let detail = "the state names a loss here that the audit does not record";
-            findings.violation(Invariant::Provable, place, detail);
-        }
-        findings.unchecked(Unchecked::BeforeLoss, batch.entries.len() as u64);
-        let terms = vec![None; batch.purposes.len()];
-        let sitting = Sitting { batch, offset, rulebook: None, declared: Vec::new(), terms };
-        for entry in &batch.entries {
-            if let Some(offset) = entry.offset {
-                self.letters.claim(entry.input, offset);
-            }
-            self.effects(entry, &sitting, sink, findings);
         }
     }
 
@@ -383,9 +361,10 @@ impl<'a> Partition<'a> {
 
     /// The end: what the gate says now of every pseudonym, and what the chain says of itself.
     /// `first_click`: the first offset that the clickstream still holds.
-    pub fn finish(self, first_click: i64, sink: Sink<'_>, findings: &mut Findings) -> Horizon {
+    pub fn finish(mut self, first_click: i64, sink: Sink<'_>, findings: &mut Findings) -> Horizon {
         self.report_absent(first_click, findings);
         self.report_letters(findings);
+        self.report_unproven(findings);
         self.say_all(sink);
         let audited_from = if self.whole { Some(Timestamp::MIN) } else { self.audited_from };
         let horizon = Horizon {
@@ -397,6 +376,9 @@ impl<'a> Partition<'a> {
         };
         let (name, audit, number) =
             (chain::name(self.setup.group_id, self.number), self.setup.audit, self.number);
+        if self.from_start && !self.begins_behind_loss() {
+            self.chain.expect_first();
+        }
         for fault in self.chain.finish() {
             let (kind, sequence) = (fault.kind.label(), fault.sequence);
             let detail = match fault.kind {
@@ -454,7 +436,12 @@ impl<'a> Partition<'a> {
             let before = standing.verdict(terms, None, now - SETTLED_WITHIN);
             before.filter(|verdict| verdict.allows()).or(standing.verdict(terms, None, now))
         });
-        Say { verdict, consent_version: standing.version(), sure: standing.is_sure() }
+        Say {
+            verdict,
+            consent_version: standing.version(),
+            grant_ends_at: standing.grant_ends_at(purpose),
+            sure: standing.is_sure(),
+        }
     }
 
     pub(super) fn declared(&self, rulebook: Option<&Rulebook>) -> Vec<usize> {

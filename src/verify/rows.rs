@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! tag, pseudonym (17) | effect: partition, audit offset, decided_at, change
-//!                     | say:    partition, verdict or unknown, consent version, sure
+//!                     | say:    partition, verdict or unknown, consent version, grant's end, sure
 //! ```
 
 use crate::domain::binary::{Malformed, Reader, Write};
@@ -33,6 +33,8 @@ pub struct Say {
     pub verdict: Option<Verdict>,
     /// Of the consent record that it rests on.
     pub consent_version: Option<i64>,
+    /// Where that grants the purpose, and for a time only.
+    pub grant_ends_at: Option<Timestamp>,
     pub sure: bool,
 }
 
@@ -64,6 +66,7 @@ impl Row {
                 out.put_long(i64::from(*partition));
                 out.put_long(say.verdict.map_or(-1, |verdict| verdict as i64));
                 out.put_optional_long(say.consent_version);
+                out.put_optional_long(say.grant_ends_at.map(|at| at.0));
                 out.put_bool(say.sure);
             }
         }
@@ -77,11 +80,10 @@ impl Row {
             let verdict = reader.long()?;
             let verdict = usize::try_from(verdict).ok().map(|at| Verdict::ALL[at]);
             let consent_version = reader.optional_long()?;
+            let grant_ends_at = reader.optional_long()?.map(Timestamp);
             let sure = reader.bool()?;
-            return Ok((
-                pseudonym,
-                Self::Say { partition, say: Say { verdict, consent_version, sure } },
-            ));
+            let say = Say { verdict, consent_version, grant_ends_at, sure };
+            return Ok((pseudonym, Self::Say { partition, say }));
         }
         let (offset, decided_at) = (reader.long()?, Timestamp(reader.long()?));
         let written = match tag {
@@ -112,7 +114,12 @@ mod tests {
     fn a_row_survives_its_encoding() {
         let say = |verdict, consent_version| Row::Say {
             partition: 3,
-            say: Say { verdict, consent_version, sure: consent_version.is_some() },
+            say: Say {
+                verdict,
+                consent_version,
+                grant_ends_at: consent_version.map(Timestamp),
+                sure: consent_version.is_some(),
+            },
         };
         let effect = |written| {
             let decided_at = Timestamp(1_795_305_600_000);

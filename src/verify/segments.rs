@@ -82,6 +82,19 @@ struct Value {
     rulebook: u16,
 }
 
+/// No lease is longer (`pipeline.lease`): the one that applied is not recorded anywhere.
+const LEASE_MAX: Span = Span(30 * Span::DAY.0);
+
+/// INV-13: beyond any lease, or beyond the grant that it rests on.
+fn lasts_too_long(decided_at: Timestamp, value: Value, say: Option<Say>) -> Option<&'static str> {
+    if value.expires_at - decided_at > LEASE_MAX {
+        return Some("a live value whose expires_at is more than 30 days after its decided_at");
+    }
+    let say = say.filter(|it| it.sure && it.consent_version == Some(value.consent_version))?;
+    let outlasts = say.grant_ends_at.is_some_and(|end| value.expires_at > end);
+    outlasts.then_some("a live value whose expires_at is later than that of the grant it rests on")
+}
+
 /// All that is known of one pseudonym.
 #[derive(Default)]
 struct Key {
@@ -311,6 +324,9 @@ impl<'a> SegmentPartition<'a> {
         {
             findings.violation(violation.invariant, place, violation.detail);
         }
+        if let Some(detail) = lasts_too_long(lying.decided_at, value, key.say.map(|it| it.1)) {
+            findings.violation(Invariant::Leased, place, detail);
+        }
         let Some((partition, say)) = key.say else {
             return self.judge_orphan(pseudonym, place, findings);
         };
@@ -362,5 +378,34 @@ impl<'a> SegmentPartition<'a> {
             Some(_) => "a live key that no subject of the consent changelog hashes to".to_owned(),
         };
         findings.violation(Invariant::Consent, place, detail);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::outcome::Verdict;
+
+    #[test]
+    fn a_value_that_outlasts_its_grant_or_any_lease_is_found() {
+        let decided_at = Timestamp(1_795_305_600_000);
+        let lasts = |span: Span, grant: Option<Span>, own_version: i64, sure: bool| {
+            let value = Value { expires_at: decided_at + span, consent_version: 4, rulebook: 0 };
+            let say = Say {
+                verdict: Some(Verdict::OptIn),
+                consent_version: Some(own_version),
+                grant_ends_at: grant.map(|span| decided_at + span),
+                sure,
+            };
+            lasts_too_long(decided_at, value, Some(say)).is_some()
+        };
+        let (two_days, longest) = (Span(2 * Span::DAY.0), Span(30 * Span::DAY.0));
+        let later = |span: Span| Span(span.0 + 1);
+        assert!(!lasts(longest, None, 4, true));
+        assert!(lasts(later(longest), None, 4, true) && lasts(later(longest), None, 5, false));
+        assert!(!lasts(two_days, Some(two_days), 4, true));
+        assert!(lasts(later(two_days), Some(two_days), 4, true));
+        assert!(!lasts(later(two_days), Some(two_days), 5, true), "another record's grant");
+        assert!(!lasts(later(two_days), Some(two_days), 4, false));
     }
 }

@@ -151,6 +151,13 @@ impl Standing {
         }
     }
 
+    /// When the standing record's grant of the purpose ends, where it does.
+    pub fn grant_ends_at(&self, purpose: usize) -> Option<Timestamp> {
+        let Held::Record { record, .. } = &self.held else { return None };
+        let decision = record.decision(purpose)?;
+        decision.expires_at.filter(|_| decision.status == ConsentStatus::Granted)
+    }
+
     /// Does the topic tell for sure what stands?
     pub fn is_sure(&self) -> bool {
         match &self.held {

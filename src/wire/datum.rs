@@ -25,8 +25,18 @@ pub fn decode<'de, S: DeserializeSeed<'de>>(
     body: &'de [u8],
     seed: S,
 ) -> Result<S::Value, Undecodable> {
+    decode_up_to(ITEMS_MAX, schema, body, seed)
+}
+
+/// The same, with another bound than [`ITEMS_MAX`].
+pub fn decode_up_to<'de, S: DeserializeSeed<'de>>(
+    items_max: usize,
+    schema: &Schema,
+    body: &'de [u8],
+    seed: S,
+) -> Result<S::Value, Undecodable> {
     let mut config = DeserializerConfig::new(schema);
-    config.max_seq_size = ITEMS_MAX;
+    config.max_seq_size = items_max;
     let mut state = DeserializerState::with_config(SliceRead::new(body), config);
     let value = seed.deserialize(state.deserializer()).map_err(|_| Undecodable)?;
     let mut rest = state.into_reader();

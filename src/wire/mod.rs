@@ -6,6 +6,7 @@
 mod click;
 mod consent;
 mod datum;
+mod evolved;
 pub mod framing;
 pub mod gpp;
 mod known;

@@ -5,8 +5,10 @@
 use std::marker::PhantomData;
 
 use serde::de::DeserializeOwned;
+use serde_avro_fast::Schema;
 
 use super::datum;
+use super::evolved;
 use super::framing::{Framed, WriterSchemas};
 use super::known::{KnownSchemas, Unread};
 use super::schema::SchemaName;
@@ -29,12 +31,22 @@ pub fn decode_contextual(value: &[u8], known: &KnownSchemas) -> Result<Contextua
 
 /// A value of `segmentation-dead-letters`.
 pub fn decode_dead_letter(value: &[u8], known: &KnownSchemas) -> Result<DeadLetter, Unread> {
-    DeadLetter::decode(own_body(SchemaName::DeadLetter, value, known)?).map_err(malformed)
+    match body_of(SchemaName::DeadLetter, value, known)? {
+        Body::Own(body) => DeadLetter::decode(body).map_err(malformed),
+        Body::Others(schema, body) => {
+            evolved::dead_letter(schema, body).map_err(|_| not_one(SchemaName::DeadLetter))
+        }
+    }
 }
 
 /// A value of `segmentation-audit`. Its body, which the chain hashes, is what follows the framing.
 pub fn decode_audit_batch(value: &[u8], known: &KnownSchemas) -> Result<AuditBatch, Unread> {
-    AuditBatch::decode(own_body(SchemaName::AuditBatch, value, known)?).map_err(malformed)
+    match body_of(SchemaName::AuditBatch, value, known)? {
+        Body::Own(body) => AuditBatch::decode(body).map_err(malformed),
+        Body::Others(schema, body) => {
+            evolved::audit_batch(schema, body).map_err(|_| not_one(SchemaName::AuditBatch))
+        }
+    }
 }
 
 /// The same for its writer, who reads its own batches back and asks nobody what their id names.
@@ -48,21 +60,29 @@ fn decode<T: DeserializeOwned>(
     known: &KnownSchemas,
 ) -> Result<T, Unread> {
     let (schema, body) = WriterSchemas::of(name).resolve(value, known)?;
-    datum::decode(schema, body, PhantomData)
-        .map_err(|_| undecodable(format!("the value is not one {name:?}")))
+    datum::decode(schema, body, PhantomData).map_err(|_| not_one(name))
 }
 
-/// The body of a value of a schema that only Assent writes, always in its own version.
-fn own_body<'v>(
+/// A body of a schema that only Assent writes.
+enum Body<'v, 'k> {
+    /// In this version: the domain reads it, byte for byte.
+    Own(&'v [u8]),
+    /// In an older or newer one, which resolves.
+    Others(&'k Schema, &'v [u8]),
+}
+
+fn body_of<'v, 'k>(
     name: SchemaName,
     value: &'v [u8],
-    known: &KnownSchemas,
-) -> Result<&'v [u8], Unread> {
+    known: &'k KnownSchemas,
+) -> Result<Body<'v, 'k>, Unread> {
     let (schema, body) = WriterSchemas::of(name).resolve(value, known)?;
-    if std::ptr::eq(schema, name.schema()) {
-        return Ok(body);
-    }
-    Err(undecodable(format!("the value was written with another version of {name:?}")))
+    let is_own = std::ptr::eq(schema, name.schema());
+    Ok(if is_own { Body::Own(body) } else { Body::Others(schema, body) })
+}
+
+fn not_one(name: SchemaName) -> Unread {
+    undecodable(format!("the value is not one {name:?}"))
 }
 
 fn malformed(error: Malformed) -> Unread {

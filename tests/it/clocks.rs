@@ -141,13 +141,30 @@ fn a_clock_that_was_wrong_from_the_start_is_found_by_the_brokers() {
     let service = clock.start(&shop);
     service.await_ready();
     // The first record is one witness; the second, after another question, is believed.
+    let mut granted = 0;
     wait_until(SOON, "the broker's clock says so", || {
         grant(&shop, "ann", now());
+        granted += 1;
         std::thread::sleep(Duration::from_millis(700));
         service.readyz().1["halted"].is_string().then_some(())
     });
+    let said = service.readyz().1["halted"].as_str().expect("a text").to_owned();
+    assert!(said.contains("ahead of the broker's append times"), "{said}");
+    assert!(said.contains("Which of the two is wrong"), "{said}");
+
+    // What was decided an hour ahead until then is latched: opt-outs go on, and nothing is allowed.
     clock.ahead(0);
-    wait_until(SOON, "it goes on", || (service.readyz().0 == 200).then_some(()));
+    wait_until(SOON, "the state is named", || {
+        let (status, body) = service.readyz();
+        let halted = body["halted"].as_str().unwrap_or_default();
+        (status == 503 && halted.contains("by a wall clock that was wrong")).then_some(())
+    });
+    await_applied(&service, granted);
+    deny(&shop, "ann", now());
+    await_applied(&service, granted + 1);
+    let partitions = service.readyz().1["partitions"].clone();
+    let closed = partitions.as_array().expect("a list").iter().any(|p| p["gate_open"] == false);
+    assert!(closed, "{partitions}");
     service.stop();
 }
 

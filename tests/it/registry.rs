@@ -45,7 +45,13 @@ fn all_that_is_written_is_registered_framed_and_read_back() {
     let shop = Shop::open_with(kafka, &registered(registry));
     let before = shop.run(&["check"]).ok();
     assert!(before.stdout.contains("-value: not registered yet"), "{}", before.stdout);
-    assert!(registry.versions(&shop.topic("segmentation-audit")).is_empty());
+    shop.run(&["state", "accept-loss"]).ok();
+    for topic in ["segments.offers", "segmentation-audit", "segmentation-dead-letters"] {
+        assert!(
+            registry.versions(&shop.topic(topic)).is_empty(),
+            "{topic}: a look registers nothing"
+        );
+    }
     let service = Service::start(&shop, "a");
     service.await_ready();
 

@@ -23,7 +23,7 @@ const OFFERS: &str = "personalized-offers";
 const PURPOSES: [&str; 2] = [ADS, OFFERS];
 
 #[test]
-fn clicks_that_were_removed_are_a_count_and_the_chain_goes_on() {
+fn clicks_that_were_removed_end_sale_and_sharing_and_the_chain_goes_on() {
     let kafka = kafka_or_skip!();
     let shop = opened(kafka);
     assigned(&shop, &["kim", "lee"]);
@@ -40,6 +40,7 @@ fn clicks_that_were_removed_are_a_count_and_the_chain_goes_on() {
         (&looked["accepted"], looked["partitions"][0]["next_click"].as_i64()),
         (&json!(false), Some(20))
     );
+    assert_eq!(looked["partitions"][0]["live_keys"], 2, "{looked}");
     assert!(stopped(&shop).contains("offsets 8 to 19"), "looking changed nothing");
     let accepted = accept(&shop, &["--yes"]);
     assert_eq!(accepted["accepted"], true);
@@ -49,7 +50,11 @@ fn clicks_that_were_removed_are_a_count_and_the_chain_goes_on() {
     service.await_ready();
     let audit = whole(&shop);
     assert!(audit.losses[0].1.contains("offsets 8 to 19"), "{:?}", audit.losses);
-    assert_eq!(live(&shop, OFFERS), keys(OFFERS, &["kim", "lee"]), "clicks cost nobody anything");
+    assert_eq!(live(&shop, OFFERS), keys(OFFERS, &["kim", "lee"]), "no signal ends these");
+    kafka.produce(["kim", "lee"].iter().flat_map(|who| vec![shop.click(&view(who)); 3]));
+    whole(&shop).assert_effects(&shop, &PURPOSES);
+    assert_eq!(live(&shop, ADS), BTreeSet::new(), "a signal may have been on one of them");
+    assert_eq!(tombstones(&shop, ADS), vec!["opt_out_signal"; 2]);
     service.stop();
 }
 

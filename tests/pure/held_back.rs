@@ -1,5 +1,5 @@
-//! A partition whose batch broke an invariant decides nothing for a while, then the same again; and
-//! lag and silence by two clocks, as a task asks for them.
+//! A partition whose batch broke an invariant goes on without clicks and tries them in halves; one whose
+//! state is ahead of the clocks allows none; and lag and silence by two clocks, as a task asks for them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +13,10 @@ use assent::engine::{Restore, Setup};
 use assent::task::barrier::{Arrival, Question};
 use assent::task::held::{HeldConsent, ReceivedClick};
 use assent::task::{Bounds, Offsets, Task, Wish};
-use assent::wire::{ClickReader, ConsentReading, Inbound, encode_click};
+use assent::wire::{
+    ClickReader, ConsentReader, ConsentReading, Inbound, KnownSchemas, Registered, UnknownId,
+    encode_click,
+};
 
 use crate::histories::START;
 
@@ -60,6 +63,10 @@ fn task() -> Task {
 
 /// A click is covered by a question that is reached.
 fn with_click() -> Task {
+    with_clicks(1)
+}
+
+fn with_clicks(count: i64) -> Task {
     let mut task = task();
     let event = ClickEvent {
         event_id: "018f4e6a-0000-7000-8000-000000000001".to_owned(),
@@ -76,14 +83,23 @@ fn with_click() -> Task {
         gpp: None,
     };
     let value = encode_click(&event);
-    task.receive_click(&ReceivedClick {
-        offset: 0,
-        timestamp: at(0).wall,
-        key: Some(b"s"),
-        payload: Some(&value),
-    });
+    for offset in 0..count {
+        task.receive_click(&ReceivedClick {
+            offset,
+            timestamp: at(0).wall,
+            key: Some(b"s"),
+            payload: Some(&value),
+        });
+    }
     ask(&mut task, 0);
     task
+}
+
+/// An erasure arrives: something that must not wait.
+fn erase(task: &mut Task, offset: i64) {
+    let record = Inbound { partition: 0, key: Some(b"ann"), payload: None };
+    let arrival = Arrival { appended: at(1).wall, received: at(1).uptime };
+    task.receive_consent(HeldConsent::new(offset, arrival, &record, ConsentReading::Erasure));
 }
 
 fn ask(task: &mut Task, seconds: i64) {
@@ -97,21 +113,74 @@ fn reader() -> ClickReader {
     ClickReader::new(ClickFields::default(), Partitioner::Murmur2, 1)
 }
 
+/// Cuts and decides what is wanted now, and commits it unless it holds a click at or past `stuck`, as a
+/// caller does who was told of a broken invariant. How many clicks and consents did the batch hold?
+fn turn(task: &mut Task, now: Moment, stuck: i64) -> Option<(usize, usize)> {
+    if task.wish(&bounds(), now) == Wish::Nothing {
+        return None;
+    }
+    let cut = task.cut(&bounds(), now, usize::MAX);
+    task.decide(&cut, &reader(), now.wall);
+    if cut.clicks > 0 && cut.coverage.click_to > stuck {
+        task.hold_back(&cut, now);
+    } else {
+        task.confirm(&cut, now);
+    }
+    Some((cut.clicks, cut.consents))
+}
+
 #[test]
-fn nothing_is_decided_for_ten_seconds_then_the_same_again() {
-    let mut task = with_click();
-    assert_eq!(task.wish(&bounds(), at(1)), Wish::Regular);
+fn consent_goes_on_beside_a_click_that_is_stuck() {
+    let mut task = with_clicks(4);
+    erase(&mut task, 0);
+    let stuck = 2;
+    let tried: Vec<_> = std::iter::from_fn(|| turn(&mut task, at(2), stuck)).collect();
+    // All; without clicks, so the erasure leaves; a half passes; the first of the rest is stuck.
+    assert_eq!(tried, [(4, 1), (0, 1), (2, 0), (1, 0), (0, 0)]);
+    assert!(task.is_held_back());
+    assert_eq!((task.clicks.len(), task.engine.positions().unwrap().next_click), (2, 2));
+    erase(&mut task, 1);
+    assert_eq!(turn(&mut task, at(3), stuck), Some((0, 1)), "and the next one");
+    assert_eq!(turn(&mut task, at(11), stuck), None);
+    assert_eq!(turn(&mut task, at(12), stuck), Some((1, 0)), "it is tried again");
+    let passed = i64::MAX;
+    let tried: Vec<_> = std::iter::from_fn(|| turn(&mut task, at(22), passed)).collect();
+    assert_eq!(tried, [(0, 0), (1, 0), (1, 0)]);
+    assert!(!task.is_held_back() && task.clicks.is_empty());
+}
+
+#[test]
+fn without_clicks_nothing_is_decided_for_ten_seconds_then_the_same_again() {
+    let mut task = task();
+    ask(&mut task, 0);
+    erase(&mut task, 0);
+    assert_eq!(task.wish(&bounds(), at(1)), Wish::AtOnce);
     let cut = task.cut(&bounds(), at(1), usize::MAX);
     let first = task.decide(&cut, &reader(), at(1).wall);
-    assert_eq!((cut.clicks, first.is_broken(), first.outputs.is_empty()), (1, false, false));
-    task.hold_back(at(1));
+    assert_eq!((cut.consents, first.is_broken(), first.outputs.is_empty()), (1, false, false));
+    task.hold_back(&cut, at(1));
     assert!(task.is_held_back());
     assert_eq!(task.wish(&bounds(), at(10)), Wish::Nothing);
-    assert_eq!(task.wish(&bounds(), at(11)), Wish::Regular);
+    assert_eq!(task.wish(&bounds(), at(11)), Wish::AtOnce);
     let again = task.decide(&cut, &reader(), at(1).wall);
     assert_eq!(first, again, "nothing of the batch was kept");
     task.confirm(&cut, at(11));
     assert!(!task.is_held_back());
+}
+
+#[test]
+fn a_state_that_is_ahead_of_the_clocks_allows_no_click_and_takes_opt_outs() {
+    let mut task = with_click();
+    assert_eq!(turn(&mut task, at(3_600), i64::MAX), Some((1, 0)), "decided an hour ahead");
+    ask(&mut task, 1);
+    task.note_clock(at(3_300).wall);
+    assert!(task.ahead().is_none() && task.gate_open(&bounds(), at(2)), "by five minutes");
+    task.note_clock(back(3_602).wall);
+    assert_eq!(task.ahead(), Some(Span(3_598_000)));
+    assert!(!task.gate_open(&bounds(), at(2)));
+    erase(&mut task, 0);
+    let cut = task.cut(&bounds(), at(2), usize::MAX);
+    assert_eq!((cut.gate_open, cut.consents), (false, 1));
 }
 
 #[test]
@@ -145,4 +214,33 @@ fn a_sign_grows_old_by_the_monotonic_clock_too() {
         !task.gate_open(&bounds(), back(101)),
         "silent for over a minute, whatever the wall says"
     );
+}
+
+#[test]
+fn consent_that_waits_for_its_schema_is_counted_until_it_is_read() {
+    let mut task = task();
+    let reader = ConsentReader::new(Partitioner::Murmur2, 1);
+    let value = [&[0, 0, 0, 0, 7][..], b"nothing of use"].concat();
+    let mut known = Arc::new(KnownSchemas::empty());
+    task.know(&known, &reader);
+    for (offset, key) in [(0, b"a"), (1, b"b")] {
+        let inbound = Inbound { partition: 0, key: Some(key), payload: Some(&value) };
+        let reading = reader.read_with(&inbound, false, None, &known);
+        let arrival = Arrival { appended: at(1).wall, received: at(1).uptime };
+        task.receive_consent(HeldConsent::new(offset, arrival, &inbound, reading));
+    }
+    assert_eq!(task.lack().expect("both wait").consent, Some(UnknownId(7)));
+    assert_eq!(task.cut(&bounds(), at(2), 0).consents, 0);
+    Arc::make_mut(&mut known).learn(7, Registered::Absent);
+    task.know(&known, &reader);
+    assert!(task.lack().is_none(), "nothing waits");
+    let cut = task.cut(&bounds(), at(2), 0);
+    assert_eq!(cut.consents, 2);
+    task.decide(
+        &cut,
+        &ClickReader::new(ClickFields::default(), Partitioner::Murmur2, 1),
+        at(2).wall,
+    );
+    task.confirm(&cut, at(2));
+    assert!(task.consents().is_empty() && task.lack().is_none());
 }

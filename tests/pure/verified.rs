@@ -238,10 +238,17 @@ struct Taken {
 
 /// What `verify` finds.
 fn verify(history: &History, logs: &Logs) -> Vec<Violation> {
-    let (readers, purposes) = (readers(history), purposes(history));
-    let keys = KeyHistory::new(&Keyset::first(SECRET), &purposes);
     let mut rulebooks = Rulebooks::default();
     rulebooks.add(history.rulebook.clone());
+    verify_by(history, logs, &rulebooks, (None, None))
+}
+
+/// What the state tells of the chain: its head, and the last loss.
+type Told = (Option<(i64, [u8; 32])>, Option<i64>);
+
+fn verify_by(history: &History, logs: &Logs, rulebooks: &Rulebooks, told: Told) -> Vec<Violation> {
+    let (readers, purposes) = (readers(history), purposes(history));
+    let keys = KeyHistory::new(&Keyset::first(SECRET), &purposes);
     let setup = Setup {
         clickstream: "clicks",
         consent: "consent",
@@ -249,7 +256,7 @@ fn verify(history: &History, logs: &Logs) -> Vec<Violation> {
         dead_letters: "letters",
         group_id: "assent",
         purposes: &purposes,
-        rulebooks: &rulebooks,
+        rulebooks,
         keys: &keys,
         readers: &readers,
     };
@@ -259,7 +266,10 @@ fn verify(history: &History, logs: &Logs) -> Vec<Violation> {
     let mut rows: Vec<(usize, Pseudonym, Row)> = Vec::new();
     let mut sink =
         |purpose: usize, pseudonym: Pseudonym, row: Row| rows.push((purpose, pseudonym, row));
-    let mut partition = Partition::new(&setup, 0, letters, None, None);
+    let mut partition = Partition::new(&setup, 0, letters, told.0, told.1);
+    if logs.audit.first().is_none_or(|it| it.offset == 0) {
+        partition.audit_from_start();
+    }
     follow(&mut partition, logs, &mut sink, &mut findings);
     let horizons =
         BTreeMap::from([(0, partition.finish(logs.first_click, &mut sink, &mut findings))]);
@@ -270,7 +280,7 @@ fn verify(history: &History, logs: &Logs) -> Vec<Violation> {
             partition: 0,
             purpose,
             audit: "audit",
-            rulebooks: &rulebooks,
+            rulebooks,
             keys: &keys,
             horizons: &horizons,
             all: true,
@@ -309,6 +319,10 @@ fn follow(
     let mut is_first = true;
     for record in &logs.audit {
         let Some(batch) = partition.open(record, findings) else { continue };
+        if partition.is_before_loss(&batch) {
+            partition.unjudged(record.offset, &batch, sink, findings);
+            continue;
+        }
         partition.begin(record.offset, &batch, findings);
         for record in below(&mut consent, batch.consent_from) {
             partition.uncovered(InputKind::Consent, record, &batch, findings);
@@ -363,6 +377,39 @@ proptest! {
         logs.age(&taken);
         let found = verify(&history, &logs);
         prop_assert!(found.is_empty(), "{taken:?}\n{found:#?}");
+    }
+
+    #[test]
+    fn a_rulebook_that_nobody_kept_is_found(history in plans::history()) {
+        let logs = lived(&history);
+        prop_assume!(!logs.audit.is_empty());
+        let unproven = |rulebooks: &Rulebooks, told: Told| {
+            let found = verify_by(&history, &logs, rulebooks, told);
+            let of = found.into_iter().filter(|it| it.detail.contains("neither configured nor kept"));
+            of.map(|it| (it.invariant, it.offset)).collect::<Vec<_>>()
+        };
+        let (none, mut uncompiled) = (Rulebooks::default(), Rulebooks::default());
+        uncompiled.add_uncompiled(history.rulebook.sha256);
+        let (count, first) = (logs.audit.len() as i64, ("INV-9".to_owned(), 0));
+        prop_assert_eq!(unproven(&none, (Some((count, [0; 32])), None)), [first.clone()]);
+        prop_assert_eq!(unproven(&none, (None, None)), [first], "a state that is gone");
+        prop_assert_eq!(unproven(&none, (Some((0, [0; 32])), None)), [], "decided since it was read");
+        prop_assert_eq!(unproven(&none, (None, Some(count - 1))), [], "a loss was accepted");
+        prop_assert_eq!(unproven(&uncompiled, (None, None)), []);
+    }
+
+    #[test]
+    fn the_first_batches_that_are_missing_are_found(history in plans::history(), pick in 0..1000usize) {
+        let mut logs = lived(&history);
+        prop_assume!(logs.audit.len() > 1);
+        logs.audit.drain(..=pick % (logs.audit.len() - 1));
+        let missing = |logs: &Logs| {
+            let found = verify(&history, logs);
+            found.iter().any(|it| it.detail == "assent/0: batch 0 is missing")
+        };
+        prop_assert!(!missing(&logs), "retention took them");
+        logs.audit.iter_mut().zip(0..).for_each(|(it, offset)| it.offset = offset);
+        prop_assert!(missing(&logs));
     }
 
     #[test]

@@ -49,8 +49,11 @@ impl Evidence {
                 } else if let Some(sequence) = Claim::loss(key) {
                     let last = evidence.losses.entry(partition).or_default();
                     *last = sequence.max(*last);
-                } else if let Some(rulebook) = rulebook_of(&record) {
-                    rulebooks.add(rulebook);
+                } else if let Some((sha256, yaml)) = rulebook_of(&record) {
+                    match rules::compile(yaml) {
+                        Ok(rulebook) => rulebooks.add(rulebook),
+                        Err(_) => rulebooks.add_uncompiled(sha256),
+                    }
                 }
             }
             evidence.records += scan.records;
@@ -61,11 +64,12 @@ impl Evidence {
 
 /// A rulebook's file under the hash of its bytes: `r/<sha256>`. One that is not what its key says is no
 /// evidence.
-fn rulebook_of(record: &Record) -> Option<rules::Rulebook> {
+fn rulebook_of(record: &Record) -> Option<(Sha256Hash, &[u8])> {
     let hex = std::str::from_utf8(record.key.as_deref()?).ok()?.strip_prefix("r/")?;
     let yaml = record.value.as_deref()?;
     let parsed: Option<Vec<u8>> = (0..hex.len() / 2)
         .map(|at| u8::from_str_radix(hex.get(2 * at..2 * at + 2)?, 16).ok())
         .collect();
-    (parsed.as_deref() == Some(&body_hash(yaml))).then(|| rules::compile(yaml).ok()).flatten()
+    let sha256 = body_hash(yaml);
+    (parsed.as_deref() == Some(&sha256)).then_some((sha256, yaml))
 }

@@ -1,6 +1,6 @@
 //! `assent verify`: re-reads the topics of a cluster and reports what breaks an invariant.
 //!
-//! Read-only: joins no group, commits nothing, writes nothing but a folder of its own that it removes.
+//! Read-only: joins no group, commits nothing, writes nothing but a file without a name.
 
 mod cut;
 mod evidence;
@@ -40,7 +40,8 @@ pub struct Args {
     /// Check these partitions of the inputs only, and the keys of their subjects
     #[arg(long, value_name = "N,N", value_delimiter = ',')]
     partitions: Vec<i32>,
-    /// Where pseudonyms lie between the two passes; removed at the end [default: the system's]
+    /// Where pseudonyms lie between the two passes, in a file without a name that ends with the process
+    /// [default: the system's]
     #[arg(long, value_name = "FOLDER")]
     scratch: Option<PathBuf>,
 }

@@ -86,6 +86,9 @@ impl Passes<'_> {
         let head = self.evidence.heads.get(&number).copied();
         let loss = self.evidence.losses.get(&number).copied();
         let mut partition = Partition::new(&setup, number, letters, head, loss);
+        if self.cut.audit[&number].from == 0 {
+            partition.audit_from_start();
+        }
         let mut sink = |purpose: usize, pseudonym: Pseudonym, row: Row| {
             if let Some(bucket) = self.bucket(purpose, pseudonym) {
                 spill.put(bucket, pseudonym, row);
@@ -182,8 +185,11 @@ impl Passes<'_> {
             let clicks = self.below(click, batch.click_to)?;
             partition.batch(record.offset, &batch, consents, clicks, sink, findings);
         }
-        let waiting = self.below(&mut consent, consents.to)?.len() as u64
-            + click.as_mut().map_or(0, |scan| (clicks.to - scan.at()).max(0) as u64);
+        let mut waiting = click.as_mut().map_or(0, |scan| (clicks.to - scan.at()).max(0) as u64);
+        while consent.next_below(consents.to)?.is_some() {
+            self.bar.inc(1);
+            waiting += 1;
+        }
         outcome.findings.unchecked(Unchecked::NotDecided, waiting);
         let mut note = |topic: &str, records: u64| {
             *outcome.checked.entry(topic.to_owned()).or_default() += records;

@@ -66,6 +66,10 @@ struct Gap {
 #[derive(Debug, Default)]
 pub struct ChainVerifier {
     first: Option<i64>,
+    /// Where the first one lies if it is not number 0, and nothing lies before it.
+    begins_late_at: Option<i64>,
+    /// The first batch that there ever was must be there.
+    expects_first: bool,
     /// The link with the highest sequence.
     last: Option<Link>,
     gaps: Vec<Gap>,
@@ -85,6 +89,17 @@ impl ChainVerifier {
 
     pub fn first_sequence(&self) -> Option<i64> {
         self.first
+    }
+
+    /// The state's next sequence, when it was read.
+    pub fn next_in_state(&self) -> Option<i64> {
+        self.head.map(|(next, _)| next)
+    }
+
+    /// The log still holds whatever was written to it first: a chain that begins later lacks its
+    /// beginning.
+    pub fn expect_first(&mut self) {
+        self.expects_first = true;
     }
 
     pub fn last_sequence(&self) -> Option<i64> {
@@ -112,6 +127,8 @@ impl ChainVerifier {
                 self.fault(0, FaultKind::Altered, Some(link.offset));
             }
             self.first = Some(link.sequence);
+            let begins_late = link.sequence > 0 && !self.unreadable;
+            self.begins_late_at = begins_late.then_some(link.offset);
             self.last = Some(link);
             return true;
         };
@@ -182,8 +199,12 @@ impl ChainVerifier {
         for gap in std::mem::take(&mut self.gaps) {
             self.fault(gap.first, FaultKind::Missing, Some(gap.shown_at));
         }
+        if let Some(offset) = self.begins_late_at.filter(|_| self.expects_first) {
+            self.fault(0, FaultKind::Missing, Some(offset));
+        }
         if let Some((next, _)) = self.head {
-            let expected = self.last.map_or(next - 1, |last| last.sequence + 1);
+            let unread = if self.expects_first { 0 } else { next - 1 };
+            let expected = self.last.map_or(unread, |last| last.sequence + 1);
             if expected < next && next > 0 {
                 self.fault(expected, FaultKind::Missing, None);
             }
@@ -289,6 +310,20 @@ mod tests {
             links.iter().copied().filter(|l| ![1, 2, 4].contains(&l.sequence)).collect();
         assert_eq!(faults(&rest, head), [(1, FaultKind::Missing), (4, FaultKind::Missing)]);
         assert_eq!(faults(&[], head), [(5, FaultKind::Missing)]);
+    }
+
+    #[test]
+    fn the_removal_of_the_first_is_located_where_the_log_still_begins_with_it() {
+        let links = links(6);
+        for from in 0..=6 {
+            let mut verifier = ChainVerifier::new(Some((6, links[5].hash)));
+            links[from..].iter().for_each(|link| assert!(verifier.push(*link)));
+            verifier.expect_first();
+            let found = verifier.finish();
+            let offset = links.get(from).map(|link| link.offset);
+            let missing = Fault { sequence: 0, kind: FaultKind::Missing, offset };
+            assert_eq!(found, if from == 0 { vec![] } else { vec![missing] });
+        }
     }
 
     #[test]

@@ -82,8 +82,41 @@ fn a_log_that_lost_its_end_is_no_new_topic() {
     assert_eq!(losses.resume.next_click, 60);
     let unknown = check(|view| (view.clicks.end, view.topics.clicks) = (60, 0));
     assert_eq!(unknown.clicks, Some(InputLoss::Remade { from: 80, start: 10 }));
-    let consent = check(|view| view.consent.end = 15);
-    assert_eq!(consent.resume.next_consent, 0, "read again from the first");
+}
+
+#[test]
+fn consent_that_lost_its_end_is_read_on_from_there_since_what_is_left_may_be_outdated() {
+    type Change = fn(&mut View);
+    let also: [Change; 4] = [
+        |_| (),
+        |view| view.topics.consent = 0,
+        |view| view.state = Ok(None),
+        |view| view.state = Ok(Some(Standing { recovering: true, ..standing() })),
+    ];
+    for also in also {
+        let losses = check(|view| {
+            view.consent.end = 15;
+            also(view);
+        });
+        assert_eq!(losses.consent, Some(InputLoss::CutOff { from: 20, end: 15 }));
+        assert_eq!(losses.resume.next_consent, 15);
+    }
+    let other = check(|view| (view.consent.end, view.topics.consent) = (15, 3));
+    assert_eq!(other.resume.next_consent, 0, "another topic is read from its first record");
+}
+
+#[test]
+fn whatever_may_have_held_signals_puts_them_in_doubt() {
+    assert!(
+        !check(|view| view.group = Some(GroupMark { offset: 3, metadata: "5".to_owned() }))
+            .doubts_signals()
+    );
+    let changes: [fn(&mut View); 3] = [
+        |view| view.clicks.start = 90,
+        |view| view.consent.start = 25,
+        |view| view.state = Ok(None),
+    ];
+    assert!(changes.into_iter().all(|change| check(change).doubts_signals()));
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! A subject that breaks an invariant, as a defect would leave it, loses what is live and counted; the
-//! rest of the batch goes on.
+//! A purpose that breaks an invariant, as a defect would leave it, loses its live key; the rest of the
+//! batch goes on, and the purpose is decided again.
 
 use super::*;
 use crate::domain::invariants::Invariant;
@@ -11,6 +11,14 @@ fn next_batch(change: impl FnOnce(&mut Subject)) -> (Partition, BatchOutput) {
     let mut partition = fresh(&setup);
     let first = first_batch(&mut partition);
     assert_eq!((assignments(&first), &first.violations.mended), (1, &vec![]));
+    batch_after(partition, &setup, change)
+}
+
+fn batch_after(
+    mut partition: Partition,
+    setup: &Setup,
+    change: impl FnOnce(&mut Subject),
+) -> (Partition, BatchOutput) {
     partition.confirm();
     partition.begin(START + Span::MINUTE, true);
     partition.timers();
@@ -51,13 +59,41 @@ fn a_live_key_that_the_gate_withholds_is_removed() {
     assert!(subject.purposes.iter().all(|state| state.counters.is_empty()));
 }
 
+fn outlives_its_lease(subject: &mut Subject) {
+    let live = subject.purposes[0].live.as_mut().unwrap();
+    live.decided_at = START + Span::MINUTE;
+    live.expires_at = START + Span::MINUTE + LEASE + Span(1);
+}
+
 #[test]
-fn an_assignment_that_outlives_its_lease_is_removed() {
-    let (_, output) = next_batch(|subject| {
-        let live = subject.purposes[0].live.as_mut().unwrap();
-        live.decided_at = START + Span::MINUTE;
-        live.expires_at = START + Span::MINUTE + LEASE + Span(1);
-    });
+fn an_assignment_that_outlives_its_lease_is_removed_and_comes_back_by_itself() {
+    let (mut partition, output) = next_batch(outlives_its_lease);
     assert_eq!(output.violations.mended[0].invariant, Invariant::Leased);
-    assert_eq!(tombstones(&output), [TombstoneReason::Withheld(Verdict::ConsentStale)]);
+    assert_eq!(tombstones(&output), [TombstoneReason::SegmentsLeft]);
+    partition.confirm();
+    let again = START + Span(2 * Span::MINUTE.0);
+    assert_eq!(partition.next_due(), Some(again));
+    partition.begin(again, true);
+    partition.timers();
+    let output = end(&mut partition, 3, 1);
+    assert_eq!((assignments(&output), tombstones(&output)), (1, vec![]), "it was only its lease");
+    assert!(output.violations.mended.is_empty());
+}
+
+#[test]
+fn another_purpose_of_the_subject_keeps_its_key() {
+    let two = RULES.replace(
+        "segments:\n",
+        "  - {id: news, title: News, sale_or_share: false, requires_opt_in: false, retention: 30d}\n\
+         segments:\n  - id: once\n    title: Looked\n    why: To greet\n    owner: m@shop.example\n    \
+         approach: behavioral\n    purpose: news\n    when: {count: {of: PRODUCT_VIEW, within: 1h, at_least: 1}}\n",
+    );
+    let setup = setup_of(&two, &Keyset::first([7; 32]));
+    let mut partition = fresh(&setup);
+    let first = first_batch(&mut partition);
+    assert!(assignments(&first) >= 2);
+    let (mut partition, output) = batch_after(partition, &setup, outlives_its_lease);
+    assert_eq!((output.violations.mended.len(), tombstones(&output).len()), (1, 1));
+    partition.confirm();
+    assert_eq!(partition.stats().live_keys.values().sum::<i64>(), 1);
 }

@@ -15,6 +15,7 @@ use crate::domain::pseudonym::{KeyRing, Keyset};
 use crate::domain::rules;
 use crate::domain::time::{Span, Timestamp};
 
+mod accepted;
 mod mended;
 mod upkeep;
 

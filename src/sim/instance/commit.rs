@@ -80,7 +80,7 @@ impl Instance {
             let all = found.mended.iter().chain(&found.broken);
             around.witness.violations.extend(all.map(|it| (partition, it.clone())));
             if output.is_broken() {
-                task.hold_back(now);
+                task.hold_back(&cut, now);
                 continue;
             }
             if output.outputs.is_empty() {

@@ -3,6 +3,7 @@
 
 mod clicks;
 mod consents;
+mod evolved;
 mod hostile;
 mod outputs;
 mod registered;

@@ -65,7 +65,7 @@ fn entry() -> impl Strategy<Value = AuditEntry> {
     )
 }
 
-fn batch() -> impl Strategy<Value = AuditBatch> {
+pub(super) fn batch() -> impl Strategy<Value = AuditBatch> {
     let names = (text(), text(), vec(text(), 0..4));
     let hashes = (any::<[u8; 32]>(), any::<[u8; 32]>());
     let numbers = (any::<[i64; 6]>(), time(), any::<u8>(), any::<bool>());
