@@ -96,7 +96,7 @@ impl Row {
 }
 
 /// The reasons that are no verdict (design, section 3); `consent_stale`: a lease that ended behind a
-/// closed gate (ARCHITECTURE).
+/// closed gate (docs/choices.md).
 const REASONS: [&str; 4] = ["erasure", "segments_left", "rulebook_changed", "key_retired"];
 
 /// A tombstone's reason as a number; `None`: there is no such reason.
