@@ -1,6 +1,6 @@
 //! What the pure part costs per click, by stage. `cargo bench --no-default-features`.
 //!
-//! The workload is the benchmark's: 100,000 subjects in Zipf order, 80 % granted, 1 % of the clicks
+//! The workload is like the benchmark's, with rules of its own: 100,000 subjects in Zipf order, 80 % granted, 1 % of the clicks
 //! with GPC, four behavioral rules over two purposes, about two clicks in five move a counter.
 
 use std::cell::RefCell;

@@ -65,8 +65,9 @@ fn a_network_that_fails_is_outlasted() {
     service.stop();
 }
 
-/// A late EndTxn must not commit or abort the transaction after its own (trap 2 of the notes on
-/// Kafka): its producer is replaced, and the new epoch fences it.
+/// A late EndTxn must not commit or abort the transaction after its own: under transactions version 1 it
+/// names none, and ends whatever its producer's epoch has open. So the producer is replaced, and the new
+/// epoch fences it.
 #[test]
 fn a_commit_that_is_held_up_or_unheard_hits_nothing_else() {
     let wire = match Wire::lay() {
