@@ -82,7 +82,7 @@ mod shifted {
     }
 }
 
-/// A clock that moves only when it is told to: all hands at once, or the wall's alone.
+/// A clock that moves only when it is told to.
 #[derive(Debug)]
 pub struct ManualClock(Mutex<(Timestamp, Instant)>, Instant);
 
@@ -90,11 +90,6 @@ impl ManualClock {
     pub fn at(now: Timestamp) -> Self {
         let start = Instant::now();
         Self(Mutex::new((now, start)), start)
-    }
-
-    /// The wall clock is set, as by a person or by NTP.
-    pub fn set_wall(&self, now: Timestamp) {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).0 = now;
     }
 
     pub fn advance(&self, by: Duration) {

@@ -10,17 +10,8 @@ use assent::wire::ClickReader;
 use assent_fuzz::{NOW, PARTITIONS, fresh, record, setup};
 use libfuzzer_sys::fuzz_target;
 
-const ALL: ClickFields = ClickFields {
-    kind: true,
-    category: true,
-    product_id: true,
-    product_age_range: true,
-    value_cents: true,
-    region: true,
-};
-
 static READERS: LazyLock<[ClickReader; 2]> = LazyLock::new(|| {
-    [ALL, ClickFields::default()]
+    [ClickFields::ALL, ClickFields::default()]
         .map(|fields| ClickReader::new(fields, Partitioner::Murmur2, PARTITIONS))
 });
 

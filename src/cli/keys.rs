@@ -1,7 +1,6 @@
 //! `assent keys`: make a keyset, and see what is in one. Secrets are never shown.
 
 use std::collections::HashSet;
-use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use rdkafka::Message;
@@ -10,6 +9,7 @@ use zeroize::Zeroizing;
 
 use super::{Globals, stdout};
 use crate::config::{Config, create_keyset, read_keyset, replace_keyset};
+use crate::domain::hex::hex;
 use crate::domain::pseudonym::{KeyRing, Keyset, Pseudonym};
 use crate::failure::{Failure, Result};
 use crate::kafka::admin::Admin;
@@ -182,8 +182,5 @@ fn show(globals: &Globals) -> Result<()> {
 }
 
 fn fingerprint_prefix(fingerprint: &[u8; 32]) -> String {
-    fingerprint[..FINGERPRINT_SHOWN].iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    hex(&fingerprint[..FINGERPRINT_SHOWN])
 }

@@ -81,6 +81,15 @@ pub struct ClickFields {
 }
 
 impl ClickFields {
+    pub const ALL: Self = Self {
+        kind: true,
+        category: true,
+        product_id: true,
+        product_age_range: true,
+        value_cents: true,
+        region: true,
+    };
+
     /// The schema's names of those that are read, in the schema's order.
     pub fn names(self) -> Vec<&'static str> {
         let read = [

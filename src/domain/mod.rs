@@ -9,6 +9,7 @@ pub mod consent;
 pub mod dead_letter;
 pub mod event;
 pub mod gate;
+pub mod hex;
 pub mod ids;
 pub mod intake;
 pub mod invariants;

@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use super::input::Coverage;
 use super::loss::{Resume, TopicIds};
-
 use super::output::{BatchOutput, Output};
 use super::partition::Partition;
-use super::revise::{Occasion, Reviser};
+use super::revise::Reviser;
 use super::roster::Place;
+use super::step::settle;
 use super::store;
 use super::subject::{StateToken, Subject};
 use crate::domain::audit::{AuditBatch, AuditEntry, AuditToken, Effect, Sha256Hash, chain, loss};
@@ -129,11 +129,7 @@ impl Partition {
         }
         let work = self.work.as_deref_mut().expect("a batch was begun");
         let mut reviser = Reviser { mandate: &self.mandate, work };
-        reviser.revise_all(subject, Occasion { subject_id: None, erased: false });
-        if !reviser.work.effects.is_empty() {
-            let (token, version) = (subject.audit_token, subject.consent.version());
-            reviser.work.end_entry(InputKind::Upkeep, None, Outcome::Revised, token, version);
-        }
+        settle(&mut reviser, subject, InputKind::Upkeep, None);
     }
 
     /// Removes live keys that a lost state knew. `purposes`: sorted. `wiped`: records of the lost

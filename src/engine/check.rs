@@ -1,7 +1,8 @@
 //! The engine holds itself to the invariants, in releases too: each subject that a batch touched, and
 //! the parts that it writes (INV-2, INV-8, INV-9). What each check costs: docs/performance.md.
 //!
-//! What follows: of a subject, the purpose that breaks one is removed in the same batch; a batch that breaks one is not to be committed ([`super::output::BatchOutput::is_broken`]).
+//! What follows: of a subject, the purpose that breaks one is removed in the same batch; a batch that
+//! breaks one is not to be committed ([`super::output::BatchOutput::is_broken`]).
 
 use super::input::Coverage;
 use super::mandate::Mandate;

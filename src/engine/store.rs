@@ -15,8 +15,6 @@
 //! `max.compaction.lag.ms` of 24 h, what a delta said of an erased subject is meant to be gone
 //! within 48 h. Restore applies records in the order of their offsets: a later one wins.
 
-use std::fmt::Write as _;
-
 use super::ledger::{Cycle, FORMAT, Ledger};
 use super::output::Output;
 use super::pack::pack_subject;
@@ -24,6 +22,7 @@ use super::subject::{StateToken, Subject};
 use super::subjects::{BUCKETS, Subjects};
 use crate::domain::audit::Sha256Hash;
 use crate::domain::binary::Write;
+use crate::domain::hex::hex;
 use crate::domain::merge::PurposeNames;
 use crate::domain::time::{Span, Timestamp};
 
@@ -52,11 +51,7 @@ pub fn meta_key() -> Vec<u8> {
 }
 
 pub fn rulebook_key(sha256: &Sha256Hash) -> Vec<u8> {
-    let mut key = "r/".to_owned();
-    for byte in sha256 {
-        let _ = write!(key, "{byte:02x}");
-    }
-    key.into_bytes()
+    format!("r/{}", hex(sha256)).into_bytes()
 }
 
 /// The record of an accepted loss.

@@ -11,6 +11,9 @@ const RECONNECT_WITHIN_MS: &str = "1000";
 /// never move while one of theirs is open (trap 12).
 const SESSION_TIMEOUT_MS: &str = "12000";
 
+/// A fetch waits this long for data, and with it the news that a partition has none (trap 6).
+const FETCH_WAIT_MS: &str = "10";
+
 /// A client configuration that reaches the cluster; callers add what their role needs, after the
 /// user's properties, so that what an invariant rests on wins.
 pub fn client_config(config: &Config) -> ClientConfig {
@@ -28,5 +31,20 @@ pub fn client_config(config: &Config) -> ClientConfig {
 pub fn reader_config(config: &Config) -> ClientConfig {
     let mut client = client_config(config);
     client.set("session.timeout.ms", SESSION_TIMEOUT_MS);
+    client
+}
+
+/// A reader of committed records that commits nothing. The group's id lets librdkafka assign; only a
+/// subscription joins the group.
+pub fn committed_reader_config(config: &Config) -> ClientConfig {
+    let mut client = reader_config(config);
+    client
+        .set("group.id", &config.kafka.group_id)
+        .set("isolation.level", "read_committed")
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("allow.auto.create.topics", "false")
+        .set("fetch.wait.max.ms", FETCH_WAIT_MS)
+        .set("fetch.queue.backoff.ms", "10");
     client
 }

@@ -17,12 +17,9 @@ use rdkafka::message::BorrowedMessage;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
 use rdkafka::types::RDKafkaRespErr;
 
-use super::client::reader_config;
+use super::client::committed_reader_config;
 use super::context::{self, Logged};
 use crate::config::Config;
-
-/// A fetch waits this long for data, and with it the news that a partition has none (trap 6).
-const FETCH_WAIT_MS: &str = "10";
 
 /// What one consumer holds back at most in prefetched records, in KiB (trap 14).
 const QUEUED_KBYTES: &str = "16384";
@@ -258,20 +255,12 @@ impl Follower {
     }
 }
 
-/// What every reading consumer shares. The group's id lets librdkafka assign; only a subscription
-/// joins the group.
+/// What a worker's consumers share: they never jump.
 fn following(config: &Config) -> ClientConfig {
-    let mut client = reader_config(config);
+    let mut client = committed_reader_config(config);
     client
-        .set("group.id", &config.kafka.group_id)
-        .set("isolation.level", "read_committed")
-        .set("enable.auto.commit", "false")
-        .set("enable.auto.offset.store", "false")
         .set("auto.offset.reset", "error")
-        .set("allow.auto.create.topics", "false")
         .set("enable.partition.eof", "false")
-        .set("fetch.wait.max.ms", FETCH_WAIT_MS)
-        .set("fetch.queue.backoff.ms", "10")
         .set("queued.max.messages.kbytes", QUEUED_KBYTES);
     client
 }

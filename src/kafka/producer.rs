@@ -14,6 +14,7 @@ use super::context::Logged;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::engine::commit::Fault;
+use crate::engine::output::BatchOutput;
 
 /// How long the broker keeps the transaction of a producer that fell silent (design, section 7):
 /// for so long every reader of committed records waits behind it.
@@ -40,6 +41,13 @@ pub struct Record<'a> {
 pub struct GroupOffset {
     pub next_click: i64,
     pub metadata: String,
+}
+
+impl GroupOffset {
+    /// What is committed with a batch.
+    pub fn of(output: &BatchOutput) -> Self {
+        Self { next_click: output.next_click, metadata: output.next_sequence.to_string() }
+    }
 }
 
 pub struct TransactionalProducer {

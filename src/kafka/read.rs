@@ -14,7 +14,7 @@ use rdkafka::message::BorrowedMessage;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::client::reader_config;
+use super::client::committed_reader_config;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::failure::{Failure, Result};
@@ -186,15 +186,8 @@ fn assign(
 }
 
 fn consumer(config: &Config) -> Result<BaseConsumer> {
-    reader_config(config)
-        .set("group.id", &config.kafka.group_id)
-        .set("isolation.level", "read_committed")
-        .set("enable.auto.commit", "false")
-        .set("enable.auto.offset.store", "false")
+    committed_reader_config(config)
         .set("auto.offset.reset", "earliest")
-        .set("allow.auto.create.topics", "false")
-        .set("fetch.wait.max.ms", "10")
-        .set("fetch.queue.backoff.ms", "10")
         .create()
         .map_err(|error| Failure::config(format!("kafka.properties: {error}")))
 }

@@ -12,7 +12,7 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{BorrowedMessage, Headers};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
 
-use super::client::reader_config;
+use super::client::{committed_reader_config, reader_config};
 use super::context::Logged;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
@@ -140,16 +140,10 @@ impl Scan {
     /// From `from`, or from the first offset that the partition still holds where that is later.
     pub fn open(config: &Config, topic: &str, partition: i32, from: i64, to: i64) -> Result<Self> {
         let failed = |error: KafkaError| read_failed(topic, partition, &error);
-        let consumer: BaseConsumer<Logged> = reader_config(config)
+        let consumer: BaseConsumer<Logged> = committed_reader_config(config)
             // librdkafka assigns nothing without one; only a subscription would join it.
             .set("group.id", format!("{}-verify", config.kafka.group_id))
-            .set("isolation.level", "read_committed")
-            .set("enable.auto.commit", "false")
-            .set("enable.auto.offset.store", "false")
             .set("auto.offset.reset", "earliest")
-            .set("allow.auto.create.topics", "false")
-            .set("fetch.wait.max.ms", "10")
-            .set("fetch.queue.backoff.ms", "10")
             .set("queued.max.messages.kbytes", QUEUED_KBYTES)
             .create_with_context(Logged("verify"))
             .map_err(failed)?;

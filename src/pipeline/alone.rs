@@ -96,11 +96,7 @@ impl Alone {
             written.map_err(interrupted)?;
         }
         producer.drain(clock, deadline, &|| std::thread::sleep(PAUSE)).map_err(interrupted)?;
-        let offset = GroupOffset {
-            next_click: output.next_click,
-            metadata: output.next_sequence.to_string(),
-        };
-        let offsets = BTreeMap::from([(partition, offset)]);
+        let offsets = BTreeMap::from([(partition, GroupOffset::of(output))]);
         let topic = &shared.config.topics.clickstream;
         producer.send_offsets(topic, &offsets, &self.group, CALL).map_err(interrupted)?;
         producer.commit(CALL).map_err(interrupted)?;

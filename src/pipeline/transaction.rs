@@ -186,8 +186,9 @@ impl Transactor {
 
     fn send_offsets(&self, batch: &Batch, around: &Surroundings<'_>) -> Result<(), Fault> {
         let group = around.group.ok_or(Fault::Evicted)?;
-        let offsets =
-            batch.parts.iter().map(|(&partition, part)| (partition, group_offset(part))).collect();
+        let offset_of =
+            |(&partition, part): (&i32, &Part)| (partition, GroupOffset::of(&part.output));
+        let offsets = batch.parts.iter().map(offset_of).collect();
         let topic = &around.shared.config.topics.clickstream;
         let (producer, timeout) = (self.producer()?, around.at_most(SEND_OFFSETS));
         around.beside(|| producer.send_offsets(topic, &offsets, group, timeout))
@@ -208,11 +209,4 @@ fn count(action: Action, event: Event, shared: &Shared) {
         _ => return,
     };
     shared.metrics.transactions_total.with_label_values(&[result]).inc();
-}
-
-fn group_offset(part: &Part) -> GroupOffset {
-    GroupOffset {
-        next_click: part.output.next_click,
-        metadata: part.output.next_sequence.to_string(),
-    }
 }

@@ -49,20 +49,12 @@ impl Workload {
 
     fn consent(&mut self, random: &mut Random, broker: &mut Broker, subject: &'static str) {
         let record = self.record(random, broker.now, subject);
-        append(
-            broker,
-            partition_of(subject.as_bytes()),
-            subject,
-            Some(encode_consent(&record)),
-            None,
-        );
+        self.write(random, broker, subject, Some(&record));
         self.last.insert(subject, record);
-        self.racer = random.chance(60).then_some(subject);
     }
 
     fn erase(&mut self, random: &mut Random, broker: &mut Broker, subject: &'static str) {
-        append(broker, partition_of(subject.as_bytes()), subject, None, None);
-        self.racer = random.chance(60).then_some(subject);
+        self.write(random, broker, subject, None);
     }
 
     /// The same again, or an older version, as a platform that retries would.
@@ -73,13 +65,19 @@ impl Workload {
         if random.chance(50) {
             record.opt_out_signal_at = Some(broker.now);
         }
-        append(
-            broker,
-            partition_of(subject.as_bytes()),
-            subject,
-            Some(encode_consent(&record)),
-            None,
-        );
+        self.write(random, broker, subject, Some(&record));
+    }
+
+    /// Who says something may click right after.
+    fn write(
+        &mut self,
+        random: &mut Random,
+        broker: &mut Broker,
+        subject: &'static str,
+        record: Option<&ConsentRecord>,
+    ) {
+        let value = record.map(encode_consent);
+        append(broker, partition_of(subject.as_bytes()), subject, value, None);
         self.racer = random.chance(60).then_some(subject);
     }
 

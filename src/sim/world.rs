@@ -135,15 +135,8 @@ impl<'s> World<'s> {
     }
 
     fn turn(&mut self, place: usize) {
-        let mut around = Around {
-            broker: &mut self.broker,
-            faults: &mut self.faults,
-            random: &mut self.random,
-            witness: &mut self.witness,
-            stage: self.stage,
-            terms: &self.terms,
-        };
-        self.instances[place].turn(&mut around);
+        let (instances, mut around) = self.parts();
+        instances[place].turn(&mut around);
     }
 
     /// A coordinator that is away takes no member for dead.
@@ -338,19 +331,23 @@ impl<'s> World<'s> {
 
     /// Where everybody stands, one a line.
     pub fn describe(&mut self) -> String {
-        let around = Around {
-            broker: &mut self.broker,
-            faults: &mut self.faults,
-            random: &mut self.random,
-            witness: &mut self.witness,
-            stage: self.stage,
-            terms: &self.terms,
-        };
-        let lines: Vec<String> = self.instances.iter().map(|it| it.describe(&around)).collect();
-        lines.join("\n")
+        self.ask(Instance::describe).join("\n")
     }
 
     fn is_at_rest(&mut self) -> bool {
+        self.restarts.is_empty()
+            && self.foreign.is_empty()
+            && self.ask(Instance::is_at_rest).into_iter().all(|at_rest| at_rest)
+            && (0..PARTITIONS).all(|partition| self.instances.iter().any(|it| it.owns(partition)))
+    }
+
+    /// What each instance says, with its surroundings before it.
+    fn ask<T>(&mut self, what: impl Fn(&Instance, &Around<'_>) -> T) -> Vec<T> {
+        let (instances, around) = self.parts();
+        instances.iter().map(|instance| what(instance, &around)).collect()
+    }
+
+    fn parts(&mut self) -> (&mut [Instance], Around<'_>) {
         let around = Around {
             broker: &mut self.broker,
             faults: &mut self.faults,
@@ -359,9 +356,6 @@ impl<'s> World<'s> {
             stage: self.stage,
             terms: &self.terms,
         };
-        self.restarts.is_empty()
-            && self.foreign.is_empty()
-            && self.instances.iter().all(|instance| instance.is_at_rest(&around))
-            && (0..PARTITIONS).all(|partition| self.instances.iter().any(|it| it.owns(partition)))
+        (&mut self.instances, around)
     }
 }

@@ -1,11 +1,11 @@
 //! INV-9: batches that were decided under a rulebook of which there is no evidence.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use super::finding::{Findings, Unchecked};
 use super::partition::Partition;
 use crate::domain::audit::{AuditBatch, Sha256Hash, loss};
+use crate::domain::hex::hex;
 use crate::domain::invariants::Invariant;
 
 /// By the rulebook's hash: where its first batch lies, and how many there are.
@@ -55,13 +55,11 @@ impl Partition<'_> {
 
     pub(super) fn report_unproven(&self, findings: &mut Findings) {
         for (sha256, (offset, batches)) in &self.unproven.first {
-            let mut detail = format!(
+            let detail = format!(
                 "decided under a rulebook that is neither configured nor kept in the state \
-                 ({batches} batches in all), sha256 "
+                 ({batches} batches in all), sha256 {}",
+                hex(sha256)
             );
-            for byte in sha256 {
-                let _ = write!(detail, "{byte:02x}");
-            }
             let place = (self.setup.audit, self.number, *offset);
             findings.violation(Invariant::Provable, place, detail);
         }

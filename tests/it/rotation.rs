@@ -19,20 +19,6 @@ use crate::support::{
 const WITHIN: Duration = Duration::from_secs(90);
 const PURPOSES: [&str; 2] = ["partner-advertising", "personalized-offers"];
 
-/// Who looks once is in both purposes.
-const RULEBOOK: &str = "
-rulebook: rotation-1
-default_segment: everybody
-purposes:
-  - {id: personalized-offers, title: Offers, sale_or_share: false, requires_opt_in: true, retention: 30d}
-  - {id: partner-advertising, title: Advertising, sale_or_share: true, requires_opt_in: true, retention: 30d}
-segments:
-  - {id: lookers, title: Lookers, why: Offers, owner: o@shop.example, approach: behavioral, purpose: personalized-offers,
-     when: {count: {of: any, within: 7d, at_least: 1}}}
-  - {id: shown, title: Shown, why: Ads, owner: o@shop.example, approach: behavioral, purpose: partner-advertising,
-     when: {count: {of: any, within: 7d, at_least: 1}}}
-";
-
 #[test]
 fn a_rotation_under_load_moves_every_live_key_and_misses_no_opt_out() {
     let kafka = kafka_or_skip!();
@@ -184,7 +170,7 @@ fn another_secret_under_a_known_version_is_refused() {
 }
 
 fn plan(partitions: i32) -> Plan {
-    Plan { partitions, rulebook: Some(RULEBOOK.to_owned()), ..Plan::default() }
+    Plan { partitions, ..Plan::of_lookers("rotation-1", 1) }
 }
 
 fn rotate(shop: &Shop<'_>) -> Value {

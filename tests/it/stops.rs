@@ -297,22 +297,8 @@ fn topics_that_change_under_a_running_service_end_it() {
 }
 
 fn plan() -> Plan {
-    Plan { partitions: 1, rulebook: Some(RULEBOOK.to_owned()), ..Plan::default() }
+    Plan { partitions: 1, ..Plan::of_lookers("stops-1", 3) }
 }
-
-/// Whoever looks three times is in both purposes.
-const RULEBOOK: &str = "
-rulebook: stops-1
-default_segment: everybody
-purposes:
-  - {id: personalized-offers, title: Offers, sale_or_share: false, requires_opt_in: true, retention: 30d}
-  - {id: partner-advertising, title: Advertising, sale_or_share: true, requires_opt_in: true, retention: 30d}
-segments:
-  - {id: lookers, title: Lookers, why: Offers, owner: o@shop.example, approach: behavioral, purpose: personalized-offers,
-     when: {count: {of: any, within: 7d, at_least: 3}}}
-  - {id: shown, title: Shown, why: Ads, owner: o@shop.example, approach: behavioral, purpose: partner-advertising,
-     when: {count: {of: any, within: 7d, at_least: 3}}}
-";
 
 fn opened(kafka: &'static support::Kafka) -> Shop<'static> {
     Shop::open_with(kafka, &plan())

@@ -18,16 +18,7 @@ use assent::wire::{
     encode_click,
 };
 
-use crate::histories::START;
-
-const RULEBOOK: &str = r#"
-rulebook: "1"
-default_segment: all
-purposes: [{id: mail, title: Mail, sale_or_share: false, requires_opt_in: true, retention: 1d}]
-segments:
-  - {id: grown, title: Grown, why: to test, owner: tests, approach: demographic, purpose: mail,
-     when: {age_band: {in: [FROM_18]}}}
-"#;
+use crate::histories::{GROWN, START};
 
 fn at(seconds: i64) -> Moment {
     Moment { wall: Timestamp(START + seconds * 1_000), uptime: Span(seconds * 1_000) }
@@ -44,10 +35,10 @@ fn bounds() -> Bounds {
 }
 
 fn task() -> Task {
-    let rulebook = Arc::new(compile(RULEBOOK.as_bytes()).expect("compiles"));
+    let rulebook = Arc::new(compile(GROWN.as_bytes()).expect("compiles"));
     let setup = Setup {
         rulebook,
-        rulebook_yaml: RULEBOOK.as_bytes().into(),
+        rulebook_yaml: GROWN.as_bytes().into(),
         keys: Arc::new(KeyRing::new(&Keyset::first([7; 32]), &["mail".to_owned()])),
         group_id: "assent".to_owned(),
         lease: Span(Span::HOUR.0),

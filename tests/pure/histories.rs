@@ -13,6 +13,16 @@ pub const SUBJECTS: [&str; 3] = ["ann", "ben", "cas"];
 /// 2026-11-22T00:00:00Z, a UTC day's first millisecond.
 pub const START: i64 = 1_795_305_600_000;
 
+/// One purpose, and one segment: whoever is grown up.
+pub const GROWN: &str = r#"
+rulebook: "1"
+default_segment: all
+purposes: [{id: mail, title: Mail, sale_or_share: false, requires_opt_in: true, retention: 1d}]
+segments:
+  - {id: grown, title: Grown, why: to test, owner: tests, approach: demographic, purpose: mail,
+     when: {age_band: {in: [FROM_18]}}}
+"#;
+
 /// What a partition is told, from its first offset on.
 #[derive(Clone)]
 pub struct History {

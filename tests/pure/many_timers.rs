@@ -13,18 +13,10 @@ use assent::engine::input::{ConsentBody, ConsentInput, Coverage};
 use assent::engine::output::{BatchOutput, Output};
 use assent::engine::{Partition, Restore, Setup, TIMERS_PER_BATCH_MAX};
 
-const RULEBOOK: &str = r#"
-rulebook: "1"
-default_segment: all
-purposes: [{id: mail, title: Mail, sale_or_share: false, requires_opt_in: true, retention: 1d}]
-segments:
-  - {id: grown, title: Grown, why: to test, owner: tests, approach: demographic, purpose: mail,
-     when: {age_band: {in: [FROM_18]}}}
-"#;
+use crate::histories::{GROWN, START};
 
 /// As many as a batch settles, and a few.
 const SUBJECTS: usize = TIMERS_PER_BATCH_MAX + 5;
-const START: i64 = 1_795_305_600_000;
 
 #[test]
 fn timers_past_a_batch_follow_in_the_next() {
@@ -72,11 +64,11 @@ fn a_partition_restored_between_two_parts_settles_the_rest() {
 }
 
 fn setup() -> Arc<Setup> {
-    let rulebook = compile(RULEBOOK.as_bytes()).expect("a valid rulebook");
+    let rulebook = compile(GROWN.as_bytes()).expect("a valid rulebook");
     let purposes = ["mail".to_owned()];
     Arc::new(Setup {
         rulebook: Arc::new(rulebook),
-        rulebook_yaml: RULEBOOK.as_bytes().into(),
+        rulebook_yaml: GROWN.as_bytes().into(),
         keys: Arc::new(KeyRing::new(&Keyset::first([7; 32]), &purposes)),
         group_id: "assent".to_owned(),
         lease: Span(2 * Span::DAY.0),

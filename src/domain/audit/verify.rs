@@ -102,10 +102,6 @@ impl ChainVerifier {
         self.expects_first = true;
     }
 
-    pub fn last_sequence(&self) -> Option<i64> {
-        self.last.map(|link| link.sequence)
-    }
-
     /// The hash of the batch with the highest sequence.
     pub fn head(&self) -> Option<Sha256Hash> {
         self.last.map(|link| link.hash)
@@ -260,9 +256,7 @@ mod tests {
                     .collect();
                 let batch = AuditBatch::decode(&body).unwrap();
                 let hash = chain::body_hash(&body);
-                let text =
-                    hash.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
-                assert_eq!(text, case["sha256"].as_str().unwrap());
+                assert_eq!(crate::domain::hex::hex(&hash), case["sha256"].as_str().unwrap());
                 let AuditBatch { sequence, previous, .. } = batch;
                 Link { sequence, previous, hash, offset: at as i64 }
             })

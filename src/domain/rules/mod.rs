@@ -27,6 +27,7 @@ pub use fault::RuleError;
 
 use super::consent::AgeBand;
 use super::event::{Click, ClickFields, EventKind};
+use super::hex::hex;
 use super::time::{Span, Timestamp};
 
 /// Most segments that one purpose, or the contextual segments together, may have: the width of a
@@ -237,7 +238,7 @@ impl Rulebook {
 
     /// Lower case, as sha256sum prints it.
     pub fn sha256_hex(&self) -> String {
-        self.sha256.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
+        hex(&self.sha256)
     }
 
     /// Is a click of this time older than every purpose keeps one?

@@ -18,19 +18,9 @@ pub struct Inputs<'a> {
     pub clicks: BTreeMap<i64, (&'a Stored, ClickInput<'a>)>,
 }
 
-/// All fields of the schema.
-const WHOLE: ClickFields = ClickFields {
-    kind: true,
-    category: true,
-    product_id: true,
-    product_age_range: true,
-    value_cents: true,
-    region: true,
-};
-
 impl<'a> Inputs<'a> {
     pub fn of(log: &'a Log, partition: i32) -> Self {
-        let clicks = ClickReader::new(WHOLE, PARTITIONER, PARTITIONS);
+        let clicks = ClickReader::new(ClickFields::ALL, PARTITIONER, PARTITIONS);
         let consent = ConsentReader::new(PARTITIONER, PARTITIONS);
         let of = |topic| {
             let all = log.get(topic, partition).iter().enumerate();

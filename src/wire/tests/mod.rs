@@ -14,16 +14,8 @@ use serde_json::Value;
 
 use super::*;
 use crate::domain::event::ClickFields;
+use crate::domain::hex::hex as to_hex;
 use crate::domain::partitioner::Partitioner;
-
-const ALL_FIELDS: ClickFields = ClickFields {
-    kind: true,
-    category: true,
-    product_id: true,
-    product_age_range: true,
-    value_cents: true,
-    region: true,
-};
 
 const COUNT: i32 = 12;
 
@@ -39,12 +31,8 @@ fn from_hex(hex: &str) -> Vec<u8> {
     (0..hex.len()).step_by(2).map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap()).collect()
 }
 
-fn to_hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
-}
-
 fn click_reader() -> ClickReader {
-    ClickReader::new(ALL_FIELDS, Partitioner::Murmur2, COUNT)
+    ClickReader::new(ClickFields::ALL, Partitioner::Murmur2, COUNT)
 }
 
 fn consent_reader() -> ConsentReader {

@@ -33,6 +33,28 @@ pub struct Plan {
     pub create_topics: bool,
 }
 
+impl Plan {
+    /// Whoever looks so many times is in both purposes, as `lookers` and `shown`.
+    pub fn of_lookers(version: &str, looks: u32) -> Self {
+        let segment = |id: &str, purpose: &str| {
+            format!(
+                "  - {{id: {id}, title: Who looks, why: To test, owner: o@shop.example, \
+                 approach: behavioral, purpose: {purpose}, \
+                 when: {{count: {{of: any, within: 7d, at_least: {looks}}}}}}}\n"
+            )
+        };
+        let rulebook = format!(
+            "rulebook: {version}\ndefault_segment: everybody\npurposes:\n\
+             \x20 - {{id: personalized-offers, title: Offers, sale_or_share: false, requires_opt_in: true, retention: 30d}}\n\
+             \x20 - {{id: partner-advertising, title: Advertising, sale_or_share: true, requires_opt_in: true, retention: 30d}}\n\
+             segments:\n{}{}",
+            segment("lookers", "personalized-offers"),
+            segment("shown", "partner-advertising"),
+        );
+        Self { rulebook: Some(rulebook), ..Self::default() }
+    }
+}
+
 impl Default for Plan {
     fn default() -> Self {
         Self {
