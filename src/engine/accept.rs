@@ -10,9 +10,7 @@ use super::input::Coverage;
 use super::loss::{Resume, TopicIds};
 use super::output::{BatchOutput, Output};
 use super::partition::Partition;
-use super::revise::Reviser;
 use super::roster::Place;
-use super::step::settle;
 use super::store;
 use super::subject::{StateToken, Subject};
 use crate::domain::audit::{AuditBatch, AuditEntry, AuditToken, Effect, Sha256Hash, chain, loss};
@@ -67,14 +65,14 @@ impl Partition {
 
     /// How many subjects are in doubt, and how many live keys go with that.
     pub fn in_doubt(&self, doubt: Doubt) -> (usize, usize) {
-        let doubted = |subject: &&Subject| self.is_doubted(subject, doubt);
-        let subjects = self.subjects.iter().map(|(_, subject)| subject).filter(doubted);
+        let doubted = |subject: &Subject| self.is_doubted(subject, doubt);
+        let subjects = self.subjects.iter().map(|(_, resting)| resting.unpack()).filter(doubted);
         let keys = |subject: &Subject| {
             let goes = |place: &&Place| doubt.consent || place.terms.sale_or_share;
             let states = self.mandate.places().iter().filter(goes);
             states.filter_map(|place| subject.purpose(place.terms.name)?.live.as_ref()).count()
         };
-        subjects.fold((0, 0), |(count, live), subject| (count + 1, live + keys(subject)))
+        subjects.fold((0, 0), |(count, live), subject| (count + 1, live + keys(&subject)))
     }
 
     /// Of consent in doubt whoever has a readable record, which may be used, now or later; of signals
@@ -99,7 +97,7 @@ impl Partition {
         let mut tokens: Vec<StateToken> = self
             .subjects
             .iter()
-            .filter(|(_, subject)| self.is_doubted(subject, doubt))
+            .filter(|(_, resting)| self.is_doubted(&resting.unpack(), doubt))
             .map(|(token, _)| token)
             .collect();
         if tokens.is_empty() {
@@ -119,17 +117,15 @@ impl Partition {
     }
 
     fn withhold_of(&mut self, token: StateToken, doubt: Doubt) {
-        self.touch(token, None);
-        let subject = self.subjects.get_or_blank(token);
+        let place = self.touch(token, None);
+        let subject = &mut self.at_hand[place].subject;
         if doubt.consent {
             subject.consent.mark_undecodable();
         }
         if let Some(lost_at) = doubt.signals_lost_at {
             subject.consent.bind(lost_at);
         }
-        let work = self.work.as_deref_mut().expect("a batch was begun");
-        let mut reviser = Reviser { mandate: &self.mandate, work };
-        settle(&mut reviser, subject, InputKind::Upkeep, None);
+        self.settle_at_hand(place, None);
     }
 
     /// Removes live keys that a lost state knew. `purposes`: sorted. `wiped`: records of the lost

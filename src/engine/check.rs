@@ -14,11 +14,11 @@ use crate::domain::invariants::{self, Violation};
 use crate::domain::outcome::InputKind;
 use crate::domain::time::Timestamp;
 
-/// The first invariant that this subject breaks, and of which purpose, by its index. `before`: as the
+/// The first invariant that this subject breaks, and of which purpose, by its index. `before` says how the
 /// batch found it; a clock that was set back gives several batches the same `now`, so what is live may be
 /// as old as that.
 pub fn of_subject(
-    before: Option<&Subject>,
+    before: impl Fn() -> Option<Subject>,
     subject: &Subject,
     mandate: &Mandate,
     now: Timestamp,
@@ -30,10 +30,15 @@ pub fn of_subject(
         let (live, counted) = (state.live.as_ref(), !state.counters.is_empty());
         let broken = invariants::kept_only_while_allowed(standing, live.is_some(), counted);
         let broken = broken.or_else(|| {
-            let is_old = before.and_then(|it| it.purpose(state.name)).is_some_and(|before| {
-                before.pseudonym == state.pseudonym && before.live == state.live
+            let live = live.filter(|live| live.decided_at == now)?;
+            let is_old = before().is_some_and(|before| {
+                before.purpose(state.name).is_some_and(|before| {
+                    before.pseudonym == state.pseudonym && before.live == state.live
+                })
             });
-            let live = live.filter(|live| live.decided_at == now && !is_old)?;
+            if is_old {
+                return None;
+            }
             let (version, active) = (state.pseudonym.version(), mandate.setup.keys.active());
             invariants::leased(live.decided_at, live.expires_at, mandate.setup.lease)
                 .or_else(|| invariants::emitted_under_active(version, active))

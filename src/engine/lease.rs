@@ -78,7 +78,7 @@ pub fn next_due(subject: &Subject, mandate: &Mandate, now: Timestamp) -> Timesta
         let window = mandate.rule(index).and_then(|rule| state.counters.next_change(rule, now));
         let lease = state.live.as_ref().and_then(|live| {
             let terms = Terms::of(subject, place.terms)?;
-            lease_turn(live, &terms, mandate.setup.lease, subject.deferred)
+            lease_turn(live, &terms, mandate.setup.lease, subject.agenda.deferred)
         });
         turn.into_iter().chain(window).chain(lease).filter(|&at| at > now).min()
     });

@@ -3,6 +3,7 @@
 //! Deterministic (INV-10): knows no clock, randomness, I/O, Kafka or metrics. `now` is an input.
 
 mod accept;
+mod at_hand;
 mod check;
 mod claim;
 pub mod commit;

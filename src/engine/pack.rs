@@ -76,9 +76,11 @@ pub fn unpack_subject(
     if has(ERASED) {
         subject.consent.erased_at = Some(Timestamp(reader.long()?));
     }
-    for _ in 0..reader.length()? {
+    let purposes = reader.length()?;
+    subject.purposes.reserve_exact(purposes);
+    for _ in 0..purposes {
         let state = unpack_purpose(reader, &slots)?;
-        subject.insert_purpose(subject.purposes.len(), state);
+        subject.purposes.push(state);
     }
     Ok(subject)
 }
@@ -120,8 +122,9 @@ fn unpack_record(reader: &mut Reader<'_>) -> Result<StandingRecord, Malformed> {
         }),
     };
     let double_opt_in_at = reader.optional_long()?.map(Timestamp);
-    let mut decisions = Vec::new();
-    for _ in 0..reader.length()? {
+    let count = reader.length()?;
+    let mut decisions = Vec::with_capacity(count);
+    for _ in 0..count {
         decisions.push(Standing {
             purpose: name_id(reader)?,
             status: status(reader.long()?)?,

@@ -6,16 +6,16 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
+use super::at_hand::{After, AtHand, Handled, Left};
 use super::ledger::Ledger;
 use super::loss::{Standing, TopicIds};
 use super::mandate::Mandate;
-use super::pack::pack_subject;
 use super::restore::{self, Refusal};
 use super::roster::Roster;
-use super::stats::Stats;
+use super::stats::{Counted, Stats};
 use super::store::BucketChunks;
-use super::subject::StateToken;
-use super::subjects::{BUCKETS, Subjects};
+use super::subject::{StateToken, Subject};
+use super::subjects::{BUCKETS, Resting, Subjects};
 use super::timers::Timers;
 use super::undo::Undo;
 use super::work::Work;
@@ -83,7 +83,9 @@ pub struct Partition {
     pub(super) ledger: Ledger,
     /// The clock of the last batch that was written: the state's own upkeep counts from there.
     pub(super) written_at: Timestamp,
+    /// As of the last committed batch.
     pub(super) subjects: Subjects,
+    pub(super) at_hand: AtHand,
     pub(super) chunks: BucketChunks,
     pub(super) timers: Timers,
     /// Hints, like the timers: whose assignment a closed gate held back.
@@ -93,8 +95,6 @@ pub struct Partition {
     pub(super) stats: Stats,
     /// The batch at hand; none between batches.
     pub(super) work: Option<Box<Work>>,
-    /// Counts the batches since the restore, from 1.
-    pub(super) batch: u64,
     pub(super) undo: Option<Box<Undo>>,
 }
 
@@ -149,9 +149,9 @@ impl Partition {
 
     /// The keys that it holds to be live: purpose and pseudonym.
     pub fn live_keys(&self) -> impl Iterator<Item = (&str, Pseudonym)> {
-        self.subjects.iter().flat_map(|(_, subject)| &subject.purposes).filter_map(|state| {
-            state.live.as_ref().map(|_| (self.names.name(state.name), state.pseudonym))
-        })
+        let states = self.subjects.iter().flat_map(|(_, resting)| resting.unpack().purposes);
+        states
+            .filter_map(|state| state.live.map(|_| (self.names.name(state.name), state.pseudonym)))
     }
 
     /// Starts a batch. `now` is the wall clock, but never earlier than the last batch's.
@@ -161,59 +161,68 @@ impl Partition {
             self.mandate.roster = self.roster();
         }
         let now = wall.max(self.ledger.now);
-        self.undo = Some(Box::new(Undo::of(
-            &self.ledger,
-            self.written_at,
-            self.names.len(),
-            &self.chunks,
-            self.fresh,
-        )));
+        self.undo = Some(Box::new(Undo {
+            ledger: self.ledger.clone(),
+            written_at: self.written_at,
+            names: self.names.len(),
+            chunks: self.chunks.clone(),
+            fresh: self.fresh,
+        }));
         let mut work = Work::new(now, gate_open, self.mandate.places().len());
         work.signals_lost_at =
             self.ledger.signals_lost_at.filter(|&lost_at| now < lost_at + Span::MONTHS_24);
         self.work = Some(Box::new(work));
         self.ledger.now = now;
-        self.batch += 1;
     }
 
-    /// The batch is committed: its past is forgotten.
+    /// The batch is committed: what it made of its subjects is what they are.
     pub fn confirm(&mut self) {
-        let undo = self.undo.take().expect("a batch was begun");
-        let edition = self.mandate.edition;
-        for (token, before) in undo.subjects {
-            let after = self.subjects.get(token);
-            match (&before, after) {
-                (Some(before), Some(after)) => self.stats.replace(before, after, edition),
-                (Some(before), None) => self.stats.remove(before, edition),
-                (None, Some(after)) => self.stats.add(after, edition),
-                (None, None) => {}
-            }
-            if after.is_none_or(|subject| !subject.deferred) {
-                self.deferred.remove(&token);
-            }
-            if after.is_none_or(|subject| !self.mandate.is_outdated(subject)) {
-                self.outdated.remove(&token);
-            }
+        self.undo.take().expect("a batch was begun");
+        let mut at_hand = std::mem::take(&mut self.at_hand);
+        for handled in at_hand.drain() {
+            self.put_back(handled);
         }
+        self.at_hand = at_hand;
         self.work = None;
+    }
+
+    fn put_back(&mut self, handled: Handled) {
+        let Handled { token, subject, before, left, .. } = handled;
+        let is_there = left != Left::Nothing;
+        if !is_there || !subject.agenda.deferred {
+            self.deferred.remove(&token);
+        }
+        if !is_there || !self.mandate.is_outdated(&subject) {
+            self.outdated.remove(&token);
+        }
+        let replaced = match left {
+            Left::AsItWas => {
+                if let Some(resting) = self.subjects.get_mut(token) {
+                    resting.agenda = subject.agenda;
+                }
+                return;
+            }
+            Left::Packed(packed) => {
+                let resting = Resting { packed, agenda: subject.agenda };
+                self.stats.bytes += resting.footprint() as i64;
+                self.subjects.insert(token, resting)
+            }
+            Left::Nothing => self.subjects.remove(token),
+        };
+        self.stats.bytes -= replaced.map_or(0, |replaced| replaced.footprint() as i64);
+        let after = is_there.then(|| Counted::of(&subject));
+        self.stats.replace(before.as_ref(), after.as_ref(), self.mandate.edition);
     }
 
     /// The batch is not committed: everything is as `begin` found it.
     pub fn rollback(&mut self) {
         let undo = self.undo.take().expect("a batch was begun");
-        for (token, before) in undo.subjects {
-            if !before.as_ref().is_some_and(|before| before.deferred) {
+        for Handled { token, .. } in self.at_hand.drain() {
+            let agenda = self.subjects.get(token).map(|resting| resting.agenda).unwrap_or_default();
+            if !agenda.deferred {
                 self.deferred.remove(&token);
             }
-            match before {
-                None => {
-                    self.subjects.remove(token);
-                }
-                Some(before) => {
-                    self.timers.reinstate(token, &before);
-                    self.subjects.insert(token, before);
-                }
-            }
+            self.timers.reinstate(token, &agenda);
         }
         self.ledger = undo.ledger;
         self.written_at = undo.written_at;
@@ -243,11 +252,9 @@ impl Partition {
     /// Every subject as it lies in the state, in the order of the tokens: what two partitions that
     /// hold the same have in common.
     pub fn pack_subjects(&self) -> Vec<u8> {
-        let mut packed = Vec::new();
-        for (_, subject) in (0..BUCKETS).flat_map(|bucket| self.subjects.bucket(bucket)) {
-            pack_subject(subject, &mut packed);
-        }
-        packed
+        let after = After { subjects: &self.subjects, at_hand: &self.at_hand, changed: &[] };
+        let all = (0..BUCKETS).flat_map(|bucket| after.bucket(bucket));
+        all.flat_map(|(_, packed)| packed.iter().copied()).collect()
     }
 
     /// Is any subject's pseudonym under a key that is no longer emitted? Looks at every subject.
@@ -255,7 +262,7 @@ impl Partition {
         let active = self.mandate.setup.keys.active();
         self.subjects
             .iter()
-            .any(|(_, subject)| subject.purposes.iter().any(|s| s.pseudonym.version() != active))
+            .any(|(_, it)| it.unpack().purposes.iter().any(|s| s.pseudonym.version() != active))
     }
 
     /// Partition counts of the segment topics that this partition ever wrote to, by purpose.
@@ -263,11 +270,12 @@ impl Partition {
         &self.ledger.segment_partitions
     }
 
-    /// Is any key of this subject live?
+    /// Is any key of this subject live, or with the batch at hand?
     pub fn has_live(&self, subject_id: &[u8]) -> bool {
         let token = self.mandate.setup.keys.state_token(subject_id);
-        let subject = self.subjects.get(token);
-        subject.is_some_and(|subject| subject.purposes.iter().any(|state| state.live.is_some()))
+        let is_live = |subject: &Subject| subject.purposes.iter().any(|state| state.live.is_some());
+        self.subjects.get(token).is_some_and(|resting| is_live(&resting.unpack()))
+            || self.at_hand.get(token).is_some_and(|handled| is_live(&handled.subject))
     }
 
     /// Does anything live rest on an earlier rulebook?

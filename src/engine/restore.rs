@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
+use super::at_hand::AtHand;
 use super::layout::{self, Layout};
 use super::lease;
 use super::ledger::{Cycle, FORMAT, Ledger};
@@ -12,10 +13,10 @@ use super::loss::AuditHead;
 use super::mandate::{Edition, Mandate};
 use super::partition::{Partition, Setup};
 use super::roster::Roster;
-use super::stats::Stats;
+use super::stats::{Counted, Stats};
 use super::store::BucketChunks;
-use super::subject::StateToken;
-use super::subjects::{BUCKETS, Subjects, bucket_of};
+use super::subject::{StateToken, Subject};
+use super::subjects::{BUCKETS, Resting, Subjects, bucket_of};
 use super::timers::Timers;
 use crate::domain::audit::{Sha256Hash, chain};
 use crate::domain::binary::{Malformed, Reader};
@@ -210,60 +211,73 @@ impl Restore {
         let declared = declare(&setup, &mut names).map_err(|e| damaged(e.to_string()))?;
         let past = Past::read(&self.rulebooks, &ledger, &setup, &names)
             .map_err(|e| damaged(e.to_string()))?;
-        let subjects =
-            unpack(self.buckets, &self.layouts, &past).map_err(|e| damaged(e.to_string()))?;
-        if subjects.len() as i64 != ledger.subjects {
-            let (found, counted) = (subjects.len(), ledger.subjects);
-            return Err(damaged(format!("{found} subjects where {counted} were counted")));
-        }
+        let layouts: Vec<Option<&Layout>> =
+            self.layouts.iter().map(|hash| past.layouts.get(hash)).collect();
         let stats = Stats::default();
         let roster = Roster::new(&setup.rulebook, &declared, &names, &stats);
-        let (edition, past) = (past.edition, past.editions);
         let mut partition = Partition {
             chain: chain::name(&setup.group_id, self.partition),
-            mandate: Mandate { setup, roster, edition, past },
+            mandate: Mandate { setup, roster, edition: past.edition, past: past.editions },
             declared,
             names,
             fresh,
             written_at: ledger.now,
             ledger,
-            subjects,
+            subjects: Subjects::default(),
+            at_hand: AtHand::default(),
             chunks: self.chunks,
             timers: Timers::default(),
             deferred: HashSet::new(),
             outdated: BTreeSet::new(),
             stats,
             work: None,
-            batch: 0,
             undo: None,
         };
-        partition.look_ahead();
+        partition.take_in(self.buckets, &layouts).map_err(|e| damaged(e.to_string()))?;
+        let (found, counted) = (partition.subjects.len(), partition.ledger.subjects);
+        if found as i64 != counted {
+            return Err(damaged(format!("{found} subjects where {counted} were counted")));
+        }
         Ok(partition)
     }
 }
 
 impl Partition {
-    /// Counts the subjects and schedules their timers. Who has an assignment due that is not
-    /// written (a closed gate, a shorter lease) is looked at with the first batch.
-    fn look_ahead(&mut self) {
-        let now = self.ledger.now;
-        let tokens: Vec<StateToken> = self.subjects.iter().map(|(token, _)| token).collect();
-        for token in tokens {
-            let Some(subject) = self.subjects.get_mut(token) else { continue };
-            self.stats.add(subject, self.mandate.edition);
-            // The sweep after a new rulebook comes to those by itself, so many a batch.
-            let outdated = self.mandate.is_outdated(subject);
-            if outdated {
-                self.outdated.insert(token);
-            }
-            subject.due = if !outdated && lease::is_behind(subject, &self.mandate, now) {
-                now
-            } else {
-                lease::next_due(subject, &self.mandate, now)
-            };
-            self.timers.schedule(token, subject);
+    /// Takes the subjects in: bucket by bucket, each gone before the next, so that not all of them are
+    /// held twice.
+    fn take_in(
+        &mut self,
+        buckets: Vec<BTreeMap<StateToken, Packed>>,
+        layouts: &[Option<&Layout>],
+    ) -> Result<(), Malformed> {
+        for (token, packed) in buckets.into_iter().flatten() {
+            let layout = layouts[packed.layout].ok_or(Malformed("layout"))?;
+            let subject = layout.unpack(&packed.bytes)?;
+            self.look_ahead(token, subject);
         }
         self.mandate.roster = self.roster();
+        Ok(())
+    }
+
+    /// Counts a subject and schedules its timer. Who has an assignment due that is not written (a closed
+    /// gate, a shorter lease) is looked at with the first batch.
+    fn look_ahead(&mut self, token: StateToken, mut subject: Subject) {
+        let now = self.ledger.now;
+        self.stats.replace(None, Some(&Counted::of(&subject)), self.mandate.edition);
+        // The sweep after a new rulebook comes to those by itself, so many a batch.
+        let outdated = self.mandate.is_outdated(&subject);
+        if outdated {
+            self.outdated.insert(token);
+        }
+        subject.agenda.due = if !outdated && lease::is_behind(&subject, &self.mandate, now) {
+            now
+        } else {
+            lease::next_due(&subject, &self.mandate, now)
+        };
+        self.timers.schedule(token, &mut subject.agenda);
+        let resting = Resting::of(&subject);
+        self.stats.bytes += resting.footprint() as i64;
+        self.subjects.insert(token, resting);
     }
 }
 
@@ -312,20 +326,6 @@ fn declare(setup: &Setup, names: &mut PurposeNames) -> Result<Vec<NameId>, Malfo
     let purposes = setup.rulebook.purposes.iter();
     let veil = |purpose: &str| setup.veil(purpose);
     purposes.map(|purpose| names.declare(&purpose.id, &veil).ok_or(Malformed("names"))).collect()
-}
-
-/// Bucket by bucket, each gone before the next, so that not all of it is held twice.
-fn unpack(
-    buckets: Vec<BTreeMap<StateToken, Packed>>,
-    layouts: &[Sha256Hash],
-    past: &Past,
-) -> Result<Subjects, Malformed> {
-    let mut subjects = Subjects::default();
-    for (token, packed) in buckets.into_iter().flatten() {
-        let layout = past.layouts.get(&layouts[packed.layout]).ok_or(Malformed("layout"))?;
-        subjects.insert(token, layout.unpack(&packed.bytes)?);
-    }
-    Ok(subjects)
 }
 
 /// What the state was written under must be what is configured.

@@ -38,7 +38,7 @@ struct Retired {
 impl Reviser<'_> {
     /// Judges every purpose again.
     pub fn revise_all(&mut self, subject: &mut Subject, occasion: Occasion<'_>) {
-        subject.deferred = false;
+        subject.agenda.deferred = false;
         for index in 0..self.mandate.places().len() {
             self.revise(subject, index, occasion);
         }
@@ -117,7 +117,7 @@ impl Reviser<'_> {
         } else {
             let wanted =
                 terms.assign(segments, basis, now, self.mandate.setup.lease, self.mandate.edition);
-            subject.deferred |= self.assign_if_due(state, index, purpose, &terms, wanted);
+            subject.agenda.deferred |= self.assign_if_due(state, index, purpose, &terms, wanted);
         }
         if let Some(Retired { pseudonym }) = retired {
             self.bury(index, pseudonym, TombstoneReason::KeyRetired, version);
@@ -167,7 +167,7 @@ impl Reviser<'_> {
         if let Err(at) = subject.purposes.binary_search_by_key(&name, |state| state.name) {
             let pseudonym = self.mandate.setup.keys.pseudonym(rule, subject_id);
             let counters = Counters::default();
-            subject.insert_purpose(at, PurposeState { name, pseudonym, counters, live: None });
+            subject.purposes.insert(at, PurposeState { name, pseudonym, counters, live: None });
         }
     }
 

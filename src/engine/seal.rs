@@ -1,14 +1,17 @@
 //! The end of a batch: the audit batches that cover it, and the state that it leaves. Keeps INV-8,
 //! INV-9: coverage and sequence have no gap and no overlap.
 
+use super::at_hand::{After, Left};
 use super::check::{self, Covered};
 use super::input::Coverage;
 use super::lease;
 use super::output::{BatchOutput, Output, Violations};
+use super::pack::pack_subject;
 use super::partition::Partition;
 use super::revise::Reviser;
 use super::store::{self, Store};
 use super::subject::StateToken;
+use super::subjects::Resting;
 use super::work::{Mark, Work};
 use crate::domain::audit::{AuditBatch, chain};
 use crate::domain::binary::Write;
@@ -25,7 +28,7 @@ const MENDED_AGAIN: Span = Span::MINUTE;
 impl Partition {
     /// Ends the batch. Without anything to say, the output is empty and needs no transaction.
     pub fn finish(&mut self, coverage: Coverage) -> BatchOutput {
-        let changed = self.settle_touched();
+        let changed = self.settle_open();
         if !self.has_something_to_say(coverage, &changed) {
             return self.output();
         }
@@ -56,44 +59,41 @@ impl Partition {
     }
 
     /// Forgets who left nothing, looks ahead for the others; returns, sorted, whom the batch changed.
-    fn settle_touched(&mut self) -> Vec<StateToken> {
-        let undo = self.undo.as_ref().expect("a batch was begun");
+    fn settle_open(&mut self) -> Vec<StateToken> {
         let now = self.ledger.now;
-        let mut changed = Vec::new();
-        let mut members = 0;
-        for (&token, before) in &undo.subjects {
+        let (mut changed, mut members, mut packed) = (Vec::new(), 0, Vec::new());
+        for handled in self.at_hand.open_mut() {
+            let (token, before) = (handled.token, self.subjects.get(handled.token));
             members -= i64::from(before.is_some());
-            let Some(subject) = self.subjects.get_mut(token) else { continue };
+            let subject = &mut handled.subject;
             if subject.is_residue() {
                 subject.audit_token = None;
             }
             if subject.is_blank() {
-                self.subjects.remove(token);
-                if before.is_some() {
-                    changed.push(token);
-                }
+                handled.left = Left::Nothing;
+                changed.extend(before.map(|_| token));
                 continue;
             }
             members += 1;
             let mut decided_again = Timestamp::MAX;
+            let as_found = || before.map(Resting::unpack);
             while let Some((index, found)) =
-                check::of_subject(before.as_ref(), subject, &self.mandate, now)
+                check::of_subject(as_found, subject, &self.mandate, now)
             {
                 let work = self.work.as_deref_mut().expect("a batch was begun");
                 Reviser { mandate: &self.mandate, work }.mend(subject, index, found);
                 decided_again = now + MENDED_AGAIN;
             }
-            subject.due = lease::next_due(subject, &self.mandate, now).min(decided_again);
-            // Only an entry of the past may have been taken by this batch. One that lies ahead still
-            // stands: another beside it, click by click, would fill the heap until its time comes.
-            if subject.scheduled <= now {
-                subject.scheduled = Timestamp::MAX;
-            }
-            self.timers.schedule(token, subject);
-            if subject.deferred {
+            let due = lease::next_due(subject, &self.mandate, now).min(decided_again);
+            subject.agenda.look_again(due, now);
+            self.timers.schedule(token, &mut subject.agenda);
+            if subject.agenda.deferred {
                 self.deferred.insert(token);
             }
-            if before.as_ref().is_none_or(|before| !before.is_kept_like(subject)) {
+            packed.clear();
+            pack_subject(subject, &mut packed);
+            if before.is_none_or(|before| *before.packed != *packed) {
+                handled.left = Left::Packed(packed.as_slice().into());
                 changed.push(token);
             }
         }
@@ -180,13 +180,13 @@ impl Partition {
     pub(super) fn write_state(&mut self, changed: &[StateToken]) {
         let work = self.work.as_deref_mut().expect("a batch was begun");
         Store {
-            subjects: &self.subjects,
+            after: After { subjects: &self.subjects, at_hand: &self.at_hand, changed },
             names: &self.names,
             layout: &self.mandate.setup.rulebook.sha256,
             chunks: &mut self.chunks,
             outputs: &mut work.outputs,
         }
-        .write(&mut self.ledger, changed);
+        .write(&mut self.ledger);
     }
 }
 

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::mandate::Edition;
-use super::subject::{PurposeState, Subject};
+use super::subject::Subject;
 use crate::domain::merge::NameId;
+use crate::domain::rules::SegmentSet;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
@@ -15,6 +16,21 @@ pub struct Stats {
     pub members: BTreeMap<(NameId, u8), i64>,
     /// Memory that the subjects take; the map's spare room not counted.
     pub bytes: i64,
+}
+
+/// What is counted of one subject.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counted {
+    kind: SubjectKind,
+    live: Vec<LiveKey>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct LiveKey {
+    purpose: NameId,
+    key_version: u8,
+    segments: SegmentSet,
+    edition: Edition,
 }
 
 /// Label `consent` of assent_subjects.
@@ -52,21 +68,27 @@ impl SubjectKind {
     }
 }
 
+impl Counted {
+    pub fn of(subject: &Subject) -> Self {
+        let live = subject.purposes.iter().filter_map(|state| {
+            state.live.as_ref().map(|live| LiveKey {
+                purpose: state.name,
+                key_version: state.pseudonym.version(),
+                segments: live.segments,
+                edition: live.edition,
+            })
+        });
+        Self { kind: SubjectKind::of(subject), live: live.collect() }
+    }
+}
+
 impl Stats {
     /// A subject became another. Most clicks change nothing that is counted here.
-    pub fn replace(&mut self, before: &Subject, after: &Subject, edition: Edition) {
-        if !counts_alike(before, after) {
-            self.remove(before, edition);
-            self.add(after, edition);
+    pub fn replace(&mut self, before: Option<&Counted>, after: Option<&Counted>, edition: Edition) {
+        if before != after {
+            before.into_iter().for_each(|before| self.shift(before, edition, -1));
+            after.into_iter().for_each(|after| self.shift(after, edition, 1));
         }
-    }
-
-    pub fn add(&mut self, subject: &Subject, edition: Edition) {
-        self.shift(subject, edition, 1);
-    }
-
-    pub fn remove(&mut self, subject: &Subject, edition: Edition) {
-        self.shift(subject, edition, -1);
     }
 
     /// The purposes that have live keys.
@@ -81,33 +103,16 @@ impl Stats {
         names.into_iter()
     }
 
-    fn shift(&mut self, subject: &Subject, edition: Edition, by: i64) {
-        *self.subjects.entry(SubjectKind::of(subject)).or_default() += by;
-        self.bytes += by * subject.footprint() as i64;
-        for state in &subject.purposes {
-            let Some(live) = &state.live else { continue };
-            *self.live_keys.entry((state.name, state.pseudonym.version())).or_default() += by;
-            let mut rest = if live.edition == edition { live.segments } else { 0 };
+    fn shift(&mut self, counted: &Counted, edition: Edition, by: i64) {
+        *self.subjects.entry(counted.kind).or_default() += by;
+        for key in &counted.live {
+            *self.live_keys.entry((key.purpose, key.key_version)).or_default() += by;
+            let mut rest = if key.edition == edition { key.segments } else { 0 };
             while rest != 0 {
                 let bit = rest.trailing_zeros() as u8;
-                *self.members.entry((state.name, bit)).or_default() += by;
+                *self.members.entry((key.purpose, bit)).or_default() += by;
                 rest &= rest - 1;
             }
         }
     }
-}
-
-/// Of the same kind, with the same live keys in the same segments?
-fn counts_alike(before: &Subject, after: &Subject) -> bool {
-    SubjectKind::of(before) == SubjectKind::of(after)
-        && before.footprint() == after.footprint()
-        && before.purposes.len() == after.purposes.len()
-        && before.purposes.iter().zip(&after.purposes).all(|(before, after)| {
-            let held = |state: &PurposeState| {
-                state.live.as_ref().map(|live| (live.segments, live.edition))
-            };
-            before.name == after.name
-                && before.pseudonym.version() == after.pseudonym.version()
-                && held(before) == held(after)
-        })
 }

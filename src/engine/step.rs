@@ -1,13 +1,15 @@
 //! One input, its outcome and its effects. The order of a batch: consent by offset, due timers,
 //! clicks by offset; a touched subject's own due timers are settled directly before it.
 
+use super::at_hand::Handled;
 use super::input::{ClickInput, ConsentBody, ConsentInput};
 use super::mandate::Mandate;
 use super::output::{InputTopic, OptOut};
 use super::partition::Partition;
 use super::revise::{Occasion, Reviser};
+use super::stats::Counted;
 use super::subject::{StateToken, Subject};
-use super::undo::Undo;
+use super::subjects::Resting;
 use super::work::{Work, event_time_ahead};
 use crate::domain::audit::{AuditToken, Change};
 use crate::domain::consent::ConsentRecord;
@@ -99,9 +101,9 @@ impl Partition {
     ) {
         let token = self.mandate.setup.keys.state_token(input.key);
         let audit_token = self.mandate.setup.keys.audit_token(input.key);
-        self.touch(token, Some(input.key));
+        let place = self.touch(token, Some(input.key));
         let signals_lost_at = self.desk().signals_lost_at;
-        let subject = self.subjects.get_or_blank(token);
+        let subject = &mut self.at_hand[place].subject;
         bind_lost_signal(subject, signals_lost_at);
         subject.audit_token = Some(audit_token);
         let outcome = change(subject, &mut self.names);
@@ -135,32 +137,32 @@ impl Partition {
     /// assignment and the old key's tombstone go together (section 4).
     pub fn change_key(&mut self, subject_id: &[u8]) {
         let token = self.mandate.setup.keys.state_token(subject_id);
-        let has_old_key = |partition: &Self| {
-            let subject = partition.subjects.get(token);
-            subject.is_some_and(|subject| partition.mandate.has_old_key(subject))
+        let has_old_key = |partition: &Self, place: usize| {
+            partition.mandate.has_old_key(&partition.at_hand[place].subject)
         };
-        if self.desk_is_open() && has_old_key(self) {
+        let Some(place) = self.at_hand.take(&self.subjects, token) else { return };
+        if self.desk_is_open() && has_old_key(self, place) {
             self.touch(token, Some(subject_id));
             // Where its own time came in this batch, it was settled without its id.
-            if has_old_key(self) {
-                self.move_keys(token, subject_id);
+            if has_old_key(self, place) {
+                self.settle_at_hand(place, Some(subject_id));
             }
         }
     }
 
-    fn move_keys(&mut self, token: StateToken, subject_id: &[u8]) {
-        let Some(subject) = self.subjects.get_mut(token) else { return };
+    /// Settles, as upkeep, a subject that the batch has opened.
+    pub(super) fn settle_at_hand(&mut self, place: usize, subject_id: Option<&[u8]>) {
         let work = self.work.as_deref_mut().expect("a batch was begun");
         let mut reviser = Reviser { mandate: &self.mandate, work };
-        settle(&mut reviser, subject, InputKind::Upkeep, Some(subject_id));
+        settle(&mut reviser, &mut self.at_hand[place].subject, InputKind::Upkeep, subject_id);
     }
 
     fn take_outdated(&self) -> Vec<StateToken> {
         let open = self.desk_is_open();
         let waits = |token: &StateToken| {
-            self.subjects
-                .get(*token)
-                .is_some_and(|subject| subject.touched != self.batch && (open || !subject.deferred))
+            let resting = self.subjects.get(*token);
+            !self.at_hand.is_open(*token)
+                && resting.is_some_and(|resting| open || !resting.agenda.deferred)
         };
         self.outdated.iter().copied().filter(waits).take(UPKEEP_PER_BATCH_MAX).collect()
     }
@@ -168,32 +170,32 @@ impl Partition {
     /// The subjects whose own time has come and that this batch has not touched yet.
     fn take_due(&mut self) -> Vec<StateToken> {
         let (now, gate_open) = (self.desk().now, self.desk().gate_open);
-        let batch = self.batch;
         let mut due = Vec::new();
         while let Some((at, token)) = self.timers.pop(now) {
-            let Some(subject) = self.subjects.get_mut(token) else { continue };
-            if subject.scheduled != at || subject.touched == batch {
+            let Some(Resting { agenda, .. }) = self.subjects.get_mut(token) else { continue };
+            if agenda.scheduled != at || self.at_hand.is_open(token) {
                 continue;
             }
-            if subject.due <= now {
-                due.push((subject.due, token));
+            if agenda.due <= now {
+                due.push((agenda.due, token));
             } else {
-                subject.scheduled = Timestamp::MAX;
-                self.timers.schedule(token, subject);
+                agenda.scheduled = Timestamp::MAX;
+                self.timers.schedule(token, agenda);
             }
         }
         if gate_open {
-            let waiting = |subject: &Subject| {
-                subject.touched != batch && subject.deferred && subject.due > now
+            let waits = |token: &StateToken| {
+                let agenda = self.subjects.get(*token).map(|resting| resting.agenda);
+                agenda.is_some_and(|agenda| agenda.deferred && agenda.due > now)
+                    && !self.at_hand.is_open(*token)
             };
-            let held_back = self.deferred.iter().copied();
-            let held_back = held_back.filter(|&t| self.subjects.get(t).is_some_and(waiting));
+            let held_back = self.deferred.iter().copied().filter(waits);
             due.extend(held_back.map(|token| (Timestamp::MIN, token)));
         }
         due.sort_unstable();
         for (_, token) in due.split_off(due.len().min(TIMERS_PER_BATCH_MAX)) {
-            if let Some(subject) = self.subjects.get(token) {
-                self.timers.reinstate(token, subject);
+            if let Some(resting) = self.subjects.get(token) {
+                self.timers.reinstate(token, &resting.agenda);
             }
         }
         let mut tokens: Vec<StateToken> = due.into_iter().map(|(_, token)| token).collect();
@@ -267,16 +269,17 @@ impl Partition {
         let keys = &self.mandate.setup.keys;
         let token = keys.state_token(subject_id);
         let found = if click.opt_out_signal {
-            Some(self.subjects.get_or_blank(token))
+            Some(self.at_hand.take_or_blank(&self.subjects, token))
         } else {
-            self.subjects.get_mut(token)
+            self.at_hand.take(&self.subjects, token)
         };
-        let Some(subject) = found else { return ClickEffect::default() };
+        let Some(place) = found else { return ClickEffect::default() };
+        let handled = &mut self.at_hand[place];
         let work = self.work.as_deref_mut().expect("a batch was begun");
         let mut reviser = Reviser { mandate: &self.mandate, work };
-        let first = subject.touched != self.batch;
-        let settles = first && reviser.has_to_settle(subject, true);
+        let settles = !handled.is_open && reviser.has_to_settle(&handled.subject, true);
         if !click.opt_out_signal && !settles {
+            let subject = &handled.subject;
             reviser.judge_click(subject, click);
             if !reviser.is_changed_by(subject, click) {
                 let allowed = reviser.work.verdicts.iter().any(|verdict| verdict.allows());
@@ -284,10 +287,8 @@ impl Partition {
                 return ClickEffect { named, version: subject.consent.version() };
             }
         }
-        if first {
-            let undo = self.undo.as_mut().expect("a batch was begun");
-            reviser.touch(undo, self.batch, token, subject, Some(subject_id));
-        }
+        reviser.touch(handled, Some(subject_id));
+        let subject = &mut handled.subject;
         let at = click.occurred_at.min(reviser.work.now);
         let moved = click.opt_out_signal && subject.consent.bind(at);
         let occasion = Occasion { subject_id: Some(subject_id), erased: false };
@@ -301,16 +302,13 @@ impl Partition {
         ClickEffect { named, version: subject.consent.version() }
     }
 
-    /// Touches a subject, unless this batch has.
-    pub(super) fn touch(&mut self, token: StateToken, subject_id: Option<&[u8]>) {
-        let subject = self.subjects.get_or_blank(token);
-        if subject.touched == self.batch {
-            return;
-        }
-        let undo = self.undo.as_mut().expect("a batch was begun");
+    /// Touches a subject, unless this batch has. Returns its place at hand.
+    pub(super) fn touch(&mut self, token: StateToken, subject_id: Option<&[u8]>) -> usize {
+        let place = self.at_hand.take_or_blank(&self.subjects, token);
         let work = self.work.as_deref_mut().expect("a batch was begun");
         let mut reviser = Reviser { mandate: &self.mandate, work };
-        reviser.touch(undo, self.batch, token, subject, subject_id);
+        reviser.touch(&mut self.at_hand[place], subject_id);
+        place
     }
 
     fn desk_is_open(&self) -> bool {
@@ -369,7 +367,8 @@ fn standing_verdicts(mandate: &Mandate, subject: &Subject, work: &mut Work) {
 impl Reviser<'_> {
     /// Does time, a new rulebook, a new key or a lost signal ask for a look at it before anything else?
     fn has_to_settle(&self, subject: &Subject, is_named: bool) -> bool {
-        subject.is_due(self.work.now, self.work.gate_open) || self.wants_upkeep(subject, is_named)
+        subject.agenda.is_due(self.work.now, self.work.gate_open)
+            || self.wants_upkeep(subject, is_named)
     }
 
     /// `is_named`: the raw id is at hand, so that keys can be moved.
@@ -386,18 +385,15 @@ impl Reviser<'_> {
         })
     }
 
-    /// The first touch of a subject in a batch: remembers it for undo, and settles what time, a new
-    /// rulebook or a new key made due, as an entry of its own.
-    fn touch(
-        &mut self,
-        undo: &mut Undo,
-        batch: u64,
-        token: StateToken,
-        subject: &mut Subject,
-        subject_id: Option<&[u8]>,
-    ) {
-        undo.subjects.insert(token, (!subject.is_blank()).then(|| subject.clone()));
-        subject.touched = batch;
+    /// The first touch of a subject in a batch settles what time, a new rulebook or a new key made due,
+    /// as an entry of its own.
+    fn touch(&mut self, handled: &mut Handled, subject_id: Option<&[u8]>) {
+        if handled.is_open {
+            return;
+        }
+        handled.is_open = true;
+        let subject = &mut handled.subject;
+        handled.before = (!subject.is_blank()).then(|| Counted::of(subject));
         if self.has_to_settle(subject, subject_id.is_some()) {
             let upkeep = self.wants_upkeep(subject, subject_id.is_some());
             let kind = if upkeep { InputKind::Upkeep } else { InputKind::Timer };

@@ -15,11 +15,11 @@
 //! `max.compaction.lag.ms` of 24 h, what a delta said of an erased subject is meant to be gone
 //! within 48 h. Restore applies records in the order of their offsets: a later one wins.
 
+use super::at_hand::After;
 use super::ledger::{Cycle, FORMAT, Ledger};
 use super::output::Output;
-use super::pack::pack_subject;
-use super::subject::{StateToken, Subject};
-use super::subjects::{BUCKETS, Subjects};
+use super::subject::StateToken;
+use super::subjects::BUCKETS;
 use crate::domain::audit::Sha256Hash;
 use crate::domain::binary::Write;
 use crate::domain::hex::hex;
@@ -79,7 +79,7 @@ fn bucket_key(bucket: usize, chunk: usize) -> Vec<u8> {
 
 /// Writes a transaction's part of the state.
 pub struct Store<'a> {
-    pub subjects: &'a Subjects,
+    pub after: After<'a>,
     pub names: &'a PurposeNames,
     pub layout: &'a Sha256Hash,
     pub chunks: &'a mut BucketChunks,
@@ -87,21 +87,19 @@ pub struct Store<'a> {
 }
 
 impl Store<'_> {
-    /// `changed` is sorted. Leaves the ledger as it is written.
-    pub fn write(&mut self, ledger: &mut Ledger, changed: &[StateToken]) {
+    /// Leaves the ledger as it is written.
+    pub fn write(&mut self, ledger: &mut Ledger) {
         let now = ledger.now;
-        ledger.cycle.debt += self.write_delta(&mut ledger.cycle, changed);
+        ledger.cycle.debt += self.write_delta(&mut ledger.cycle);
         self.run_pass(&mut ledger.cycle, now);
         self.trim(&mut ledger.cycle);
         self.put(meta_key(), Some(ledger.pack(self.names)));
     }
 
     /// Returns the bytes written.
-    fn write_delta(&mut self, cycle: &mut Cycle, changed: &[StateToken]) -> i64 {
+    fn write_delta(&mut self, cycle: &mut Cycle) -> i64 {
         let mut written = 0;
-        let subjects = self.subjects;
-        let packed = changed.iter().map(|&token| (token, subjects.get(token)));
-        for value in pack_records(self.layout, packed) {
+        for value in pack_records(self.layout, self.after.changed()) {
             written += value.len() as i64;
             self.put(delta_key(cycle.next_delta), Some(value));
             cycle.next_delta += 1;
@@ -133,13 +131,13 @@ impl Store<'_> {
 
     /// Nothing to write, nothing to remove.
     fn is_bare(&self, bucket: usize) -> bool {
-        self.chunks.0[bucket] == 0 && self.subjects.bucket_is_empty(bucket)
+        self.chunks.0[bucket] == 0 && self.after.bucket_is_empty(bucket)
     }
 
     /// Returns the bytes written.
     fn write_bucket(&mut self, bucket: usize) -> i64 {
-        let subjects = self.subjects.bucket(bucket);
-        let packed = subjects.into_iter().map(|(token, subject)| (token, Some(subject)));
+        let subjects = self.after.bucket(bucket);
+        let packed = subjects.into_iter().map(|(token, packed)| (token, Some(packed)));
         let values = pack_records(self.layout, packed);
         let (before, after) = (usize::from(self.chunks.0[bucket]), values.len());
         let mut written = 1;
@@ -208,15 +206,11 @@ impl Cycle {
 /// list gives no record.
 fn pack_records<'a>(
     layout: &Sha256Hash,
-    subjects: impl Iterator<Item = (StateToken, Option<&'a Subject>)>,
+    subjects: impl Iterator<Item = (StateToken, Option<&'a [u8]>)>,
 ) -> Vec<Vec<u8>> {
     let mut records: Vec<Vec<u8>> = Vec::new();
-    let mut packed = Vec::new();
-    for (token, subject) in subjects {
-        packed.clear();
-        if let Some(subject) = subject {
-            pack_subject(subject, &mut packed);
-        }
+    for (token, packed) in subjects {
+        let packed = packed.unwrap_or_default();
         let size = 16 + 5 + packed.len();
         let record = match records.last_mut() {
             Some(last) if last.len() + size <= RECORD_BYTES_MAX => last,
@@ -228,7 +222,7 @@ fn pack_records<'a>(
             }
         };
         record.put_fixed(&token.to_be_bytes());
-        record.put_bytes(&packed);
+        record.put_bytes(packed);
     }
     records
 }

@@ -6,7 +6,7 @@
 use super::mandate::Edition;
 use super::window::Counters;
 use crate::domain::audit::AuditToken;
-use crate::domain::merge::{NameId, Standing, StandingRecord, SubjectConsent};
+use crate::domain::merge::{NameId, SubjectConsent};
 use crate::domain::outcome::Basis;
 use crate::domain::pseudonym::Pseudonym;
 use crate::domain::rules::SegmentSet;
@@ -15,21 +15,25 @@ use crate::domain::time::Timestamp;
 /// Pseudonym of the reserved purpose `state`: 16 bytes of HMAC, big-endian.
 pub type StateToken = u128;
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Subject {
     /// What the audit calls this subject; absent once only an erasure's residue is left.
     pub audit_token: Option<AuditToken>,
     pub consent: SubjectConsent,
     /// Purposes that the gate allows, or may come to allow by time alone. Sorted by name.
     pub purposes: Vec<PurposeState>,
-    /// An assignment is due that a closed gate holds back. Not packed: recomputed at restore.
+    pub agenda: Agenda,
+}
+
+/// When a subject is looked at next. Not packed: recomputed at restore.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Agenda {
+    /// An assignment is due that a closed gate holds back.
     pub deferred: bool,
-    /// The earliest moment at which time alone changes something. Not packed: recomputed.
+    /// The earliest moment at which time alone changes something.
     pub due: Timestamp,
-    /// The moment of this subject's entry in the timers, if any. Not packed.
+    /// The moment of the subject's entry in the timers, if any.
     pub scheduled: Timestamp,
-    /// The number of the batch that last touched it. Not packed.
-    pub touched: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,53 +58,32 @@ pub struct Assigned {
     pub edition: Edition,
 }
 
-impl Default for Subject {
+impl Default for Agenda {
     fn default() -> Self {
-        Self {
-            audit_token: None,
-            consent: SubjectConsent::default(),
-            purposes: Vec::new(),
-            deferred: false,
-            due: Timestamp::MAX,
-            scheduled: Timestamp::MAX,
-            touched: 0,
+        Self { deferred: false, due: Timestamp::MAX, scheduled: Timestamp::MAX }
+    }
+}
+
+impl Agenda {
+    /// A batch at `now` is done with the subject. Only an entry of the past may have been taken by it. One
+    /// that lies ahead still stands: another beside it, click by click, would fill the heap until its
+    /// time comes.
+    pub fn look_again(&mut self, due: Timestamp, now: Timestamp) {
+        self.due = due;
+        if self.scheduled <= now {
+            self.scheduled = Timestamp::MAX;
         }
+    }
+
+    /// Does time alone, or a gate that opened, ask for a look?
+    pub fn is_due(&self, now: Timestamp, gate_open: bool) -> bool {
+        self.due <= now || (self.deferred && gate_open)
     }
 }
 
 impl Subject {
     pub fn purpose(&self, name: NameId) -> Option<&PurposeState> {
         self.purposes.iter().find(|state| state.name == name)
-    }
-
-    /// Adds what is kept of a purpose, in its place by name. Most subjects have as many as there are
-    /// purposes and stay so: room for one more each time, instead of the four that a list begins with.
-    pub fn insert_purpose(&mut self, at: usize, state: PurposeState) {
-        self.purposes.reserve_exact(1);
-        self.purposes.insert(at, state);
-    }
-
-    /// Memory that it takes in its map, in bytes.
-    pub fn footprint(&self) -> usize {
-        let record = self.consent.record.as_ref().map_or(0, |record| {
-            size_of::<StandingRecord>() + size_of_val::<[Standing]>(&record.decisions)
-        });
-        let counters: usize = self.purposes.iter().map(|state| state.counters.footprint()).sum();
-        let live = self.purposes.iter().filter(|state| state.live.is_some()).count();
-        let purposes = size_of_val::<[PurposeState]>(&self.purposes) + live * size_of::<Assigned>();
-        size_of::<(StateToken, Self)>() + record + purposes + counters
-    }
-
-    /// Does time alone, or a gate that opened, ask for a look at it?
-    pub fn is_due(&self, now: Timestamp, gate_open: bool) -> bool {
-        self.due <= now || (self.deferred && gate_open)
-    }
-
-    /// Is what is packed of the two the same?
-    pub fn is_kept_like(&self, other: &Self) -> bool {
-        self.audit_token == other.audit_token
-            && self.consent == other.consent
-            && self.purposes == other.purposes
     }
 
     /// Nothing is kept of it: it leaves the map.

@@ -1,17 +1,29 @@
-//! The subjects of a partition, in 256 shards by the token's first byte: a shard is also a bucket
-//! of the state topic, and no single map grows to a size at which growing is a pause.
+//! The subjects of a partition at rest, each as the state topic has it: one packed piece of memory.
+//! In 256 shards by the token's first byte: a shard is also a bucket of the state topic, and no single
+//! map grows to a size at which growing is a pause.
+//!
+//! A batch never changes one: it works on its own ([`super::at_hand`]) until it is committed.
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
-use super::subject::{StateToken, Subject};
+use super::pack::{pack_subject, unpack_subject};
+use super::subject::{Agenda, StateToken, Subject};
+use crate::domain::binary::Reader;
 
 /// A bucket's number is the first byte of its subjects' tokens.
 pub const BUCKETS: usize = 256;
 
+/// A subject at rest.
+#[derive(Clone, Debug)]
+pub struct Resting {
+    pub packed: Box<[u8]>,
+    pub agenda: Agenda,
+}
+
 #[derive(Clone, Debug)]
 pub struct Subjects {
-    shards: Vec<HashMap<StateToken, Subject, FixedState>>,
+    shards: Vec<HashMap<StateToken, Resting, FixedState>>,
 }
 
 impl Default for Subjects {
@@ -24,24 +36,43 @@ pub fn bucket_of(token: StateToken) -> usize {
     (token >> 120) as usize
 }
 
+impl Resting {
+    pub fn of(subject: &Subject) -> Self {
+        let mut packed = Vec::new();
+        pack_subject(subject, &mut packed);
+        Self { packed: packed.into_boxed_slice(), agenda: subject.agenda }
+    }
+
+    /// # Panics
+    /// Where the bytes are not what this process packed, which no input can bring about.
+    pub fn unpack(&self) -> Subject {
+        let any_slot = |_| usize::from(u16::MAX) + 1;
+        let unpacked = unpack_subject(&mut Reader::new(&self.packed), any_slot);
+        let mut subject = unpacked.expect("packed by this process");
+        subject.agenda = self.agenda;
+        subject
+    }
+
+    /// Memory that it takes in its map, in bytes.
+    pub fn footprint(&self) -> usize {
+        size_of::<(StateToken, Self)>() + self.packed.len()
+    }
+}
+
 impl Subjects {
-    pub fn get(&self, token: StateToken) -> Option<&Subject> {
+    pub fn get(&self, token: StateToken) -> Option<&Resting> {
         self.shards[bucket_of(token)].get(&token)
     }
 
-    pub fn get_mut(&mut self, token: StateToken) -> Option<&mut Subject> {
+    pub fn get_mut(&mut self, token: StateToken) -> Option<&mut Resting> {
         self.shards[bucket_of(token)].get_mut(&token)
     }
 
-    pub fn get_or_blank(&mut self, token: StateToken) -> &mut Subject {
-        self.shards[bucket_of(token)].entry(token).or_default()
+    pub fn insert(&mut self, token: StateToken, resting: Resting) -> Option<Resting> {
+        self.shards[bucket_of(token)].insert(token, resting)
     }
 
-    pub fn insert(&mut self, token: StateToken, subject: Subject) {
-        self.shards[bucket_of(token)].insert(token, subject);
-    }
-
-    pub fn remove(&mut self, token: StateToken) -> Option<Subject> {
+    pub fn remove(&mut self, token: StateToken) -> Option<Resting> {
         self.shards[bucket_of(token)].remove(&token)
     }
 
@@ -49,19 +80,16 @@ impl Subjects {
         self.shards.iter().map(HashMap::len).sum()
     }
 
-    pub fn bucket_is_empty(&self, bucket: usize) -> bool {
-        self.shards[bucket].is_empty()
+    pub fn len_of_bucket(&self, bucket: usize) -> usize {
+        self.shards[bucket].len()
     }
 
-    /// A bucket's subjects by token: the same order whatever the map's history (INV-10).
-    pub fn bucket(&self, bucket: usize) -> Vec<(StateToken, &Subject)> {
-        let mut subjects: Vec<_> =
-            self.shards[bucket].iter().map(|(token, subject)| (*token, subject)).collect();
-        subjects.sort_unstable_by_key(|(token, _)| *token);
-        subjects
+    /// A bucket's subjects, in no order.
+    pub fn bucket(&self, bucket: usize) -> impl Iterator<Item = (StateToken, &Resting)> {
+        self.shards[bucket].iter().map(|(token, resting)| (*token, resting))
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = (StateToken, &Subject)> {
-        self.shards.iter().flatten().map(|(token, subject)| (*token, subject))
+    pub fn iter(&self) -> impl Iterator<Item = (StateToken, &Resting)> {
+        self.shards.iter().flatten().map(|(token, resting)| (*token, resting))
     }
 }

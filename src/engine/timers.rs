@@ -4,7 +4,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::subject::{StateToken, Subject};
+use super::subject::{Agenda, StateToken};
 use crate::domain::time::Timestamp;
 
 #[derive(Clone, Debug, Default)]
@@ -15,17 +15,17 @@ pub struct Timers {
 impl Timers {
     /// Sees to it that a subject is looked at no later than when it is due. An entry that stands
     /// earlier is kept: most clicks only move the due time on.
-    pub fn schedule(&mut self, token: StateToken, subject: &mut Subject) {
-        if subject.due < subject.scheduled {
-            subject.scheduled = subject.due;
-            self.heap.push(Reverse((subject.due, token)));
+    pub fn schedule(&mut self, token: StateToken, agenda: &mut Agenda) {
+        if agenda.due < agenda.scheduled {
+            agenda.scheduled = agenda.due;
+            self.heap.push(Reverse((agenda.due, token)));
         }
     }
 
     /// Puts a subject's entry back after its batch was undone.
-    pub fn reinstate(&mut self, token: StateToken, subject: &Subject) {
-        if subject.scheduled != Timestamp::MAX {
-            self.heap.push(Reverse((subject.scheduled, token)));
+    pub fn reinstate(&mut self, token: StateToken, agenda: &Agenda) {
+        if agenda.scheduled != Timestamp::MAX {
+            self.heap.push(Reverse((agenda.scheduled, token)));
         }
     }
 

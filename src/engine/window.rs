@@ -89,12 +89,6 @@ impl Counters {
         self.slots.is_empty()
     }
 
-    /// Memory beyond its own, in bytes.
-    pub fn footprint(&self) -> usize {
-        let kept: usize = self.slots.iter().map(|state| state.kept.footprint()).sum();
-        size_of_val::<[SlotState]>(&self.slots) + kept
-    }
-
     /// The same counters under another rulebook: `old_to_new` names each slot's new index, or none
     /// where the condition is gone. The new purpose has `new_len` slots.
     #[must_use]

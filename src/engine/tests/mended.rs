@@ -24,7 +24,8 @@ fn batch_after(
     partition.timers();
     look(&mut partition, 2, START + Span::MINUTE);
     let token = setup.keys.state_token(b"anna");
-    change(partition.subjects.get_mut(token).unwrap());
+    let place = partition.at_hand.take(&partition.subjects, token).unwrap();
+    change(&mut partition.at_hand[place].subject);
     let output = end(&mut partition, 3, 1);
     (partition, output)
 }
@@ -55,7 +56,7 @@ fn a_live_key_that_the_gate_withholds_is_removed() {
     assert!(!output.is_broken(), "the others' opt-outs do not wait");
     partition.confirm();
     assert_eq!(partition.stats().live_keys.values().sum::<i64>(), 0);
-    let subject = partition.subjects.get(setup().keys.state_token(b"anna")).unwrap();
+    let subject = partition.subjects.get(setup().keys.state_token(b"anna")).unwrap().unpack();
     assert!(subject.purposes.iter().all(|state| state.counters.is_empty()));
 }
 

@@ -148,16 +148,6 @@ impl Kept {
         }
     }
 
-    /// Memory of its items, in bytes.
-    pub fn footprint(&self) -> usize {
-        match self {
-            Self::Times(items) => size_of_val::<[_]>(items),
-            Self::Values(items) => size_of_val::<[_]>(items),
-            Self::Sums(items) => size_of_val::<[_]>(items),
-            Self::Regions(items) => size_of_val::<[_]>(items),
-        }
-    }
-
     /// Counts a click that passed the slot's filter. Did anything change?
     pub fn add(&mut self, window: Window, seen: &Seen<'_>) -> bool {
         match self {
