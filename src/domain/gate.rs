@@ -149,7 +149,7 @@ pub fn next_turn(
     purpose: PurposeTerms,
     now: Timestamp,
 ) -> Option<Timestamp> {
-    let record = consent.record.as_deref()?;
+    let record = consent.record.as_ref()?;
     let granted = record.decision(purpose.name).filter(|d| d.status == ConsentStatus::Granted);
     let end = granted.and_then(|grant| grant.expires_at);
     begins_at(consent, record, purpose, granted).chain(end).filter(|&at| at > now).min()

@@ -104,14 +104,14 @@ pub struct StandingRecord {
     pub guardian: Option<GuardianTerms>,
     pub double_opt_in_at: Option<Timestamp>,
     /// Sorted by purpose.
-    pub decisions: Box<[Standing]>,
+    pub decisions: Vec<Standing>,
 }
 
 /// All that is known of one subject's consent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SubjectConsent {
     /// The last readable record, also while the subject is unreadable.
-    pub record: Option<Box<StandingRecord>>,
+    pub record: Option<StandingRecord>,
     /// Another record said otherwise under the standing version: only a higher one ends it.
     pub contradicted: bool,
     /// A value could not be read: a readable record of the standing version or a higher one ends it.
@@ -147,7 +147,7 @@ impl StandingRecord {
                 ccpa_authorization: guardian.ccpa_authorization,
             }),
             double_opt_in_at: record.double_opt_in_at,
-            decisions: decisions.into_boxed_slice(),
+            decisions,
         })
     }
 
@@ -212,7 +212,7 @@ impl SubjectConsent {
     }
 
     fn stand(&mut self, read: StandingRecord) -> Outcome {
-        self.record = Some(Box::new(read));
+        self.record = Some(read);
         self.contradicted = false;
         self.undecodable = false;
         Outcome::Applied

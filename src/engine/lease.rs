@@ -117,6 +117,6 @@ pub fn is_behind(subject: &Subject, mandate: &Mandate, now: Timestamp) -> bool {
             return state.live.is_some();
         }
         let wanted = terms.assign(segments, basis, now, mandate.setup.lease, mandate.edition);
-        is_due(state.live.as_deref(), &wanted, &terms, now, mandate.setup.lease)
+        is_due(state.live.as_ref(), &wanted, &terms, now, mandate.setup.lease)
     })
 }

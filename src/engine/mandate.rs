@@ -43,7 +43,7 @@ impl Mandate {
             && subject
                 .purposes
                 .iter()
-                .any(|state| state.live.as_deref().is_some_and(rests_on_earlier))
+                .any(|state| state.live.as_ref().is_some_and(rests_on_earlier))
     }
 
     /// Is anything of it under a key that is no longer emitted?

@@ -66,7 +66,7 @@ pub fn unpack_subject(
         subject.audit_token = Some(reader.fixed()?);
     }
     if has(RECORD) {
-        subject.consent.record = Some(Box::new(unpack_record(reader)?));
+        subject.consent.record = Some(unpack_record(reader)?);
     }
     subject.consent.contradicted = has(CONTRADICTED);
     subject.consent.undecodable = has(UNDECODABLE);
@@ -132,13 +132,7 @@ fn unpack_record(reader: &mut Reader<'_>) -> Result<StandingRecord, Malformed> {
             expires_at: reader.optional_long()?.map(Timestamp),
         });
     }
-    Ok(StandingRecord {
-        version,
-        age_band,
-        guardian,
-        double_opt_in_at,
-        decisions: decisions.into(),
-    })
+    Ok(StandingRecord { version, age_band, guardian, double_opt_in_at, decisions })
 }
 
 fn pack_purpose(state: &PurposeState, out: &mut Vec<u8>) {
@@ -167,7 +161,7 @@ fn unpack_purpose(
     let name = name_id(reader)?;
     let pseudonym = Pseudonym(reader.fixed()?);
     let counters = Counters::unpack(reader, slots(name))?;
-    let live = if reader.bool()? { Some(Box::new(unpack_assigned(reader)?)) } else { None };
+    let live = if reader.bool()? { Some(unpack_assigned(reader)?) } else { None };
     Ok(PurposeState { name, pseudonym, counters, live })
 }
 

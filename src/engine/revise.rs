@@ -135,7 +135,7 @@ impl Reviser<'_> {
         wanted: Assigned,
     ) -> bool {
         let now = self.work.now;
-        if !lease::is_due(state.live.as_deref(), &wanted, terms, now, self.mandate.setup.lease) {
+        if !lease::is_due(state.live.as_ref(), &wanted, terms, now, self.mandate.setup.lease) {
             return false;
         }
         let emitted = state.pseudonym.version() == self.mandate.setup.keys.active();
@@ -217,7 +217,7 @@ impl Reviser<'_> {
         });
         self.work.count_assignment(index as u16);
         self.work.outputs.push(Output::Assignment { purpose: index as u16, pseudonym, body });
-        state.live = Some(Box::new(wanted));
+        state.live = Some(wanted);
     }
 
     /// A purpose that breaks an invariant is removed, and its counters too where the gate withholds:

@@ -42,8 +42,8 @@ pub struct PurposeState {
     /// Under the key version that was active when it was computed: a timer has no raw id.
     pub pseudonym: Pseudonym,
     pub counters: Counters,
-    /// The last committed value of `pseudonym`'s key, unless it is null. Boxed: few keys are live.
-    pub live: Option<Box<Assigned>>,
+    /// The last committed value of `pseudonym`'s key, unless it is null.
+    pub live: Option<Assigned>,
 }
 
 /// What the last assignment of a live key said.

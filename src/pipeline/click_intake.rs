@@ -10,7 +10,7 @@ use super::receive::{Ended, size, timestamp};
 use crate::clock::Clock;
 use crate::kafka::consumer::{ClickConsumer, Polled};
 use crate::task::Task;
-use crate::task::held::ReceivedClick;
+use crate::task::clicks::ReceivedClick;
 use rdkafka::message::Message;
 
 /// Clicks held back take at most this a worker (design, section 7).

@@ -162,8 +162,8 @@ impl Worker {
             return Ok(false);
         }
         self.advance();
+        self.began_at = self.shared.clock.instant();
         let batch = self.decide(now);
-        self.committed_at = self.shared.clock.instant();
         if batch.parts.is_empty() {
             return Ok(false);
         }
@@ -174,12 +174,16 @@ impl Worker {
     fn is_due(&self, everything: bool, now: Moment) -> bool {
         let bounds = &self.shared.bounds;
         let wish = self.tasks.values().map(|task| task.wish(bounds, now)).max();
-        let since = self.shared.clock.instant().saturating_duration_since(self.committed_at);
+        let since = self.shared.clock.instant().saturating_duration_since(self.began_at);
         match wish {
             None | Some(Wish::Nothing) => false,
             Some(Wish::AtOnce) => true,
             Some(Wish::Regular) => {
-                everything || since >= self.shared.config.pipeline.commit_interval
+                let ready =
+                    || self.tasks.values().map(|task| task.ready(bounds, now)).sum::<usize>();
+                everything
+                    || since >= self.shared.config.pipeline.commit_interval
+                    || ready() >= CLICKS_PER_TRANSACTION
             }
         }
     }

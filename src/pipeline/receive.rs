@@ -14,7 +14,7 @@ use crate::failure::Result;
 use crate::kafka::consumer::Polled;
 use crate::kafka::forwarder::{self, FORWARDED, Misrouted};
 use crate::task::barrier::Arrival;
-use crate::task::held::HeldConsent;
+use crate::task::consent::HeldConsent;
 use crate::task::{CONSENTS_PER_BATCH, Task};
 use crate::wire::Inbound;
 

@@ -58,7 +58,8 @@ pub struct Worker {
     assigned: Vec<i32>,
     /// Decided, and not known to be committed or not.
     pub(super) in_hand: Option<Batch>,
-    pub(super) committed_at: Instant,
+    /// The last batch.
+    pub(super) began_at: Instant,
     /// Batches decided: which partition comes first.
     pub(super) turns: usize,
     pub(super) asked_at: Instant,
@@ -102,7 +103,7 @@ impl Worker {
             tasks: BTreeMap::new(),
             assigned: Vec::new(),
             in_hand: None,
-            committed_at: now,
+            began_at: now,
             turns: 0,
             asked_at: now,
             unanswered: 0,

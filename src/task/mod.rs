@@ -7,8 +7,9 @@
 
 pub mod barrier;
 pub mod batch;
+pub mod clicks;
+pub mod consent;
 pub mod crash;
-pub mod held;
 mod held_back;
 mod schemas;
 mod silence;
@@ -23,13 +24,10 @@ use crate::engine::output::BatchOutput;
 use crate::engine::{Partition, UPKEEP_PER_BATCH_MAX};
 use crate::wire::{ClickReader, Inbound, KnownSchemas, Unread};
 use barrier::{Arrival, Barrier, Question};
-use held::{Clicks, HeldConsent, ReceivedClick};
+use clicks::{Clicks, ReceivedClick};
+use consent::HeldConsent;
 use held_back::HeldBack;
 pub use schemas::Lack;
-
-/// So many clicks of a partition don't wait for the regular commit: ten times the 5,000 that make a
-/// transaction worth its cost.
-pub const CLICKS_PER_BATCH: usize = 50_000;
 
 /// Consent records in one batch of a partition: a changelog of millions is caught up with in steps.
 pub const CONSENTS_PER_BATCH: usize = 20_000;
@@ -250,6 +248,16 @@ impl Task {
         self.ahead
     }
 
+    /// How many clicks a batch could decide now.
+    pub fn ready(&self, bounds: &Bounds, now: Moment) -> usize {
+        if self.held_back.is_some_and(|held_back| held_back.rests(now)) || self.first_click_waits()
+        {
+            return 0;
+        }
+        let (clicks, _) = self.clicks_ready(bounds, now, self.received.consent, &self.barrier);
+        clicks.min(self.clicks_max(now))
+    }
+
     /// How soon a batch is wanted.
     pub fn wish(&self, bounds: &Bounds, now: Moment) -> Wish {
         match self.held_back {
@@ -258,12 +266,11 @@ impl Task {
             _ => {}
         }
         let due = self.engine.next_due();
-        let (clicks, _) = self.clicks_ready(bounds, now, self.received.consent, &self.barrier);
-        let clicks = if self.first_click_waits() { 0 } else { clicks.min(self.clicks_max(now)) };
+        let clicks = self.ready(bounds, now);
         let (consents, urgent) =
             if self.consents_wait() { (0, 0) } else { (self.consents.len(), self.urgent) };
         let overdue = due.is_some_and(|due| due + TIMER_PATIENCE <= now.wall);
-        if urgent > 0 || overdue || clicks >= CLICKS_PER_BATCH || consents >= CONSENTS_PER_BATCH {
+        if urgent > 0 || overdue || consents >= CONSENTS_PER_BATCH {
             return Wish::AtOnce;
         }
         let deferred = self.engine.has_deferred() && self.gate_open(bounds, now);

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::Task;
-use super::held::HeldConsent;
+use super::consent::HeldConsent;
 use crate::wire::{ConsentReader, KnownSchemas, UnknownId};
 
 /// Of the clicks from the first that waits on, those whose ids are asked for at once: a look-up takes

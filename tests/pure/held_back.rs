@@ -11,7 +11,8 @@ use assent::domain::rules::compile;
 use assent::domain::time::{Moment, Span, Timestamp};
 use assent::engine::{Restore, Setup};
 use assent::task::barrier::{Arrival, Question};
-use assent::task::held::{HeldConsent, ReceivedClick};
+use assent::task::clicks::ReceivedClick;
+use assent::task::consent::HeldConsent;
 use assent::task::{Bounds, Offsets, Task, Wish};
 use assent::wire::{
     ClickReader, ConsentReader, ConsentReading, Inbound, KnownSchemas, Registered, UnknownId,

@@ -24,7 +24,7 @@ impl Case {
     }
 
     fn record(&mut self) -> Option<&mut StandingRecord> {
-        self.consent.record.as_deref_mut()
+        self.consent.record.as_mut()
     }
 
     fn decision(&mut self) -> Option<&mut Standing> {
@@ -107,7 +107,7 @@ fn case() -> impl Strategy<Value = Case> {
     let switches = (any::<bool>(), any::<bool>(), prop::bool::weighted(0.1));
     (consent, switches, time()).prop_map(|(consent, switches, t)| Case {
         consent: SubjectConsent {
-            record: consent.0.map(Box::new),
+            record: consent.0,
             contradicted: consent.1,
             undecodable: consent.2,
             signal_at: consent.3,
@@ -133,7 +133,7 @@ const TAKINGS: &[Taking] = &[
     ("a value can't be read", |case| case.consent.undecodable = true),
     ("the decision is gone and opt-in is asked", |case| {
         case.purpose.requires_opt_in = true;
-        let _ = case.record().map(|record| record.decisions = Box::default());
+        let _ = case.record().map(|record| record.decisions = Vec::new());
     }),
     ("it is denied", |case| {
         let _ = case.decision().map(|decision| decision.status = ConsentStatus::Denied);

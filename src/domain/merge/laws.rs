@@ -132,7 +132,7 @@ fn after<'a>(facts: impl IntoIterator<Item = &'a Fact>) -> SubjectConsent {
 
 /// What the gate may rest on: nothing of a record while it is unreadable.
 fn standing(consent: &SubjectConsent) -> (bool, Option<i64>, Option<Standings>, Option<Timestamp>) {
-    let record = consent.record.as_deref().filter(|_| !consent.is_unreadable());
+    let record = consent.record.as_ref().filter(|_| !consent.is_unreadable());
     let said = record.map(|record| {
         // `since` and `expires_at` count of a grant alone, and "not asked" is no decision.
         let said = record.decisions.iter().filter(|it| it.status != ConsentStatus::NotAsked);

@@ -8,7 +8,8 @@ use crate::sim::faults::Fault;
 use crate::sim::log::{Record, Topic};
 use crate::sim::workload::partition_of;
 use crate::task::barrier::{Arrival, Question};
-use crate::task::held::{HeldConsent, ReceivedClick};
+use crate::task::clicks::ReceivedClick;
+use crate::task::consent::HeldConsent;
 use crate::wire::Inbound;
 
 /// The header of a record that was sent on (design, section 10).

@@ -1,0 +1,291 @@
+//! The clicks of a partition that were received and are not committed yet: they stay in memory until
+//! then, so that a batch that aborts runs again from here and nothing is ever sought.
+//!
+//! Holds raw identifiers: no `Debug`, nothing of it is logged (INV-6).
+
+use std::collections::VecDeque;
+
+use crate::domain::time::Timestamp;
+
+/// Bytes of one chunk: what a click of the largest usual size fits into, and little beside the 64 MB that
+/// a worker may hold.
+const CHUNK_BYTES: usize = 256 * 1024;
+
+/// Emptied chunks that are kept: the clicks of a common batch, whose memory the next one needs anyway.
+const SPARE_MAX: usize = 8;
+
+/// Clicks in the order of their offsets, in chunks: no allocation a click, and no byte is ever moved.
+#[derive(Default)]
+pub struct Clicks {
+    /// Oldest first; none is empty.
+    chunks: VecDeque<Chunk>,
+    spare: Vec<Chunk>,
+    len: usize,
+    /// Of the clicks held.
+    bytes: usize,
+    /// Clicks received since the assignment, held or not.
+    received: u64,
+}
+
+#[derive(Default)]
+struct Chunk {
+    /// Each click's key, then its payload, one click after the other.
+    bytes: Vec<u8>,
+    held: Vec<HeldClick>,
+    /// Of `held`, how many are forgotten, and where the bytes of the others begin.
+    forgotten: usize,
+    forgotten_bytes: usize,
+}
+
+struct HeldClick {
+    offset: i64,
+    timestamp: Timestamp,
+    /// [`ABSENT`]: null.
+    key_len: u32,
+    payload_len: u32,
+}
+
+/// No Kafka record is that long.
+const ABSENT: u32 = u32::MAX;
+
+/// One click, as it was received.
+pub struct ReceivedClick<'a> {
+    pub offset: i64,
+    /// The record's timestamp.
+    pub timestamp: Timestamp,
+    pub key: Option<&'a [u8]>,
+    pub payload: Option<&'a [u8]>,
+}
+
+impl Clicks {
+    pub fn push(&mut self, click: &ReceivedClick<'_>) {
+        let size = length(click.key) + length(click.payload);
+        if self.chunks.back().is_none_or(|last| last.bytes.len() + size > CHUNK_BYTES) {
+            self.chunks.push_back(self.spare.pop().unwrap_or_default());
+        }
+        let last = self.chunks.back_mut().expect("just seen to");
+        last.push(click);
+        self.len += 1;
+        self.bytes += size;
+        self.received += 1;
+    }
+
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Memory that is held, in bytes.
+    pub fn size(&self) -> usize {
+        self.bytes + self.len * size_of::<HeldClick>()
+    }
+
+    /// Clicks received since the assignment.
+    pub fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// How many of the held are among the first `received` of the assignment.
+    pub fn held_of(&self, received: u64) -> usize {
+        let forgotten = self.received - self.len as u64;
+        (received.saturating_sub(forgotten) as usize).min(self.len)
+    }
+
+    /// One past the offset of the first `count`; `None`: of none.
+    pub fn end_of(&self, count: usize) -> Option<i64> {
+        let mut last = count.checked_sub(1)?;
+        for chunk in &self.chunks {
+            match chunk.held().get(last) {
+                Some(click) => return Some(click.offset + 1),
+                None => last -= chunk.held().len(),
+            }
+        }
+        None
+    }
+
+    /// The record timestamps of the first `count`.
+    pub fn timestamps(&self, count: usize) -> impl Iterator<Item = Timestamp> {
+        self.chunks.iter().flat_map(Chunk::held).take(count).map(|held| held.timestamp)
+    }
+
+    /// The first `count`, in order.
+    pub fn first(&self, count: usize) -> impl Iterator<Item = ReceivedClick<'_>> {
+        self.chunks.iter().flat_map(Chunk::clicks).take(count)
+    }
+
+    /// The first `count` are committed.
+    pub fn forget(&mut self, count: usize) {
+        let mut left = count;
+        while left > 0 {
+            let Some(first) = self.chunks.front_mut() else { return };
+            let (clicks, bytes) = first.forget(left);
+            left -= clicks;
+            self.len -= clicks;
+            self.bytes -= bytes;
+            if first.held().is_empty() {
+                self.drop_first();
+            }
+        }
+    }
+
+    fn drop_first(&mut self) {
+        let Some(mut chunk) = self.chunks.pop_front() else { return };
+        if self.spare.len() < SPARE_MAX && chunk.bytes.capacity() <= CHUNK_BYTES {
+            chunk.clear();
+            self.spare.push(chunk);
+        }
+    }
+}
+
+impl Chunk {
+    fn push(&mut self, click: &ReceivedClick<'_>) {
+        if self.bytes.capacity() == 0 {
+            self.bytes.reserve_exact(CHUNK_BYTES);
+        }
+        self.held.push(HeldClick {
+            offset: click.offset,
+            timestamp: click.timestamp,
+            key_len: append(&mut self.bytes, click.key),
+            payload_len: append(&mut self.bytes, click.payload),
+        });
+    }
+
+    fn held(&self) -> &[HeldClick] {
+        &self.held[self.forgotten..]
+    }
+
+    fn clicks(&self) -> impl Iterator<Item = ReceivedClick<'_>> {
+        let mut rest = &self.bytes[self.forgotten_bytes..];
+        self.held().iter().map(move |held| ReceivedClick {
+            offset: held.offset,
+            timestamp: held.timestamp,
+            key: take(&mut rest, held.key_len),
+            payload: take(&mut rest, held.payload_len),
+        })
+    }
+
+    /// Up to so many; returns how many, and their bytes.
+    fn forget(&mut self, count: usize) -> (usize, usize) {
+        let clicks = count.min(self.held().len());
+        let bytes = self.held()[..clicks].iter().map(HeldClick::size).sum();
+        self.forgotten += clicks;
+        self.forgotten_bytes += bytes;
+        (clicks, bytes)
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.held.clear();
+        (self.forgotten, self.forgotten_bytes) = (0, 0);
+    }
+}
+
+impl HeldClick {
+    /// Bytes in the chunk.
+    fn size(&self) -> usize {
+        [self.key_len, self.payload_len]
+            .iter()
+            .filter(|&&len| len != ABSENT)
+            .map(|&len| len as usize)
+            .sum()
+    }
+}
+
+fn length(bytes: Option<&[u8]>) -> usize {
+    bytes.map_or(0, <[u8]>::len)
+}
+
+/// Returns the length, or [`ABSENT`].
+fn append(chunk: &mut Vec<u8>, bytes: Option<&[u8]>) -> u32 {
+    let Some(bytes) = bytes else { return ABSENT };
+    chunk.extend_from_slice(bytes);
+    bytes.len() as u32
+}
+
+fn take<'a>(chunk: &mut &'a [u8], len: u32) -> Option<&'a [u8]> {
+    if len == ABSENT {
+        return None;
+    }
+    let (taken, rest) = chunk.split_at(len as usize);
+    *chunk = rest;
+    Some(taken)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn click<'a>(
+        offset: i64,
+        key: Option<&'a [u8]>,
+        payload: Option<&'a [u8]>,
+    ) -> ReceivedClick<'a> {
+        ReceivedClick { offset, timestamp: Timestamp(offset), key, payload }
+    }
+
+    type Owned = (i64, Option<Vec<u8>>, Option<Vec<u8>>);
+
+    fn offsets(clicks: &Clicks) -> Vec<Owned> {
+        let own = |bytes: Option<&[u8]>| bytes.map(<[u8]>::to_vec);
+        clicks.first(clicks.len()).map(|c| (c.offset, own(c.key), own(c.payload))).collect()
+    }
+
+    #[test]
+    fn what_is_kept_after_a_commit_is_what_was_received() {
+        let mut clicks = Clicks::default();
+        clicks.push(&click(3, Some(b"a"), Some(b"one")));
+        clicks.push(&click(4, None, None));
+        clicks.push(&click(9, None, Some(b"two")));
+        clicks.push(&click(10, Some(b"bb"), None));
+        assert_eq!((clicks.end_of(0), clicks.end_of(3)), (None, Some(10)));
+        clicks.forget(1);
+        assert_eq!(
+            offsets(&clicks),
+            [(4, None, None), (9, None, Some(b"two".to_vec())), (10, Some(b"bb".to_vec()), None)]
+        );
+        clicks.forget(1);
+        clicks.forget(1);
+        assert_eq!(offsets(&clicks), [(10, Some(b"bb".to_vec()), None)]);
+        assert_eq!((clicks.received(), clicks.held_of(3), clicks.held_of(4)), (4, 0, 1));
+        clicks.forget(1);
+        assert_eq!((clicks.len(), clicks.size()), (0, 0));
+    }
+
+    #[test]
+    fn however_clicks_come_and_go_those_held_are_those_not_forgotten() {
+        let payload = |offset: i64| vec![offset as u8; offset as usize * 7_919 % 40_000];
+        let mut clicks = Clicks::default();
+        let (mut next, mut first) = (0, 0);
+        for step in 1..200_i64 {
+            for _ in 0..step * 37 % 23 {
+                clicks.push(&click(next, Some(b"key"), Some(&payload(next))));
+                next += 1;
+            }
+            let gone = (step * 31 % 29).min(next - first);
+            assert_eq!(clicks.end_of(gone as usize), (gone > 0).then_some(first + gone));
+            clicks.forget(gone as usize);
+            first += gone;
+            assert_eq!(clicks.len() as i64, next - first);
+            let expected: Vec<Owned> = (first..next)
+                .map(|offset| (offset, Some(b"key".to_vec()), Some(payload(offset))))
+                .collect();
+            assert_eq!(offsets(&clicks), expected);
+            let bytes: usize = expected.iter().map(|it| 3 + it.2.as_ref().unwrap().len()).sum();
+            assert_eq!(clicks.size(), bytes + clicks.len() * size_of::<HeldClick>());
+        }
+        assert!(next > 1_000, "several chunks");
+    }
+
+    #[test]
+    fn a_click_without_bytes_at_the_front_keeps_the_others() {
+        let mut clicks = Clicks::default();
+        clicks.push(&click(0, Some(b"k"), None));
+        clicks.push(&click(1, None, None));
+        clicks.push(&click(2, Some(b"key"), Some(b"value")));
+        clicks.forget(1);
+        assert_eq!(offsets(&clicks)[1], (2, Some(b"key".to_vec()), Some(b"value".to_vec())));
+    }
+}
