@@ -23,6 +23,10 @@ use rdkafka::message::Message;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+/// As Assent has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const COMMIT_EVERY: Duration = Duration::from_millis(100);
 
 const TIMEOUT: Duration = Duration::from_secs(20);

@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+/// A click costs a fifth less of a core with it than with glibc's (docs/performance.md).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let variables = std::env::vars_os()
         .map(|(name, value)| {

@@ -12,6 +12,8 @@ use crate::domain::rules::{self, Purpose, Rulebook};
 
 /// How the counters of one rulebook become those of the one that runs.
 pub struct Layout {
+    /// What was packed under it lies as it would be packed now.
+    pub is_current: bool,
     purposes: BTreeMap<NameId, Mapping>,
 }
 
@@ -34,7 +36,7 @@ impl Layout {
             let moved = new.map(|new| (moves(old, new), new.slots.len()));
             Some((name, Mapping { slots: old.slots.len(), moved }))
         });
-        Self { purposes: purposes.collect() }
+        Self { is_current: from.sha256 == to.sha256, purposes: purposes.collect() }
     }
 
     pub fn unpack(&self, bytes: &[u8]) -> Result<Subject, Malformed> {

@@ -252,8 +252,15 @@ impl Partition {
     ) -> Result<(), Malformed> {
         for (token, packed) in buckets.into_iter().flatten() {
             let layout = layouts[packed.layout].ok_or(Malformed("layout"))?;
-            let subject = layout.unpack(&packed.bytes)?;
-            self.look_ahead(token, subject);
+            let mut subject = layout.unpack(&packed.bytes)?;
+            self.look_ahead(token, &mut subject);
+            let resting = if layout.is_current {
+                Resting { packed: packed.bytes, agenda: subject.agenda }
+            } else {
+                Resting::of(&subject)
+            };
+            self.stats.bytes += resting.footprint() as i64;
+            self.subjects.insert(token, resting);
         }
         self.mandate.roster = self.roster();
         Ok(())
@@ -261,23 +268,20 @@ impl Partition {
 
     /// Counts a subject and schedules its timer. Who has an assignment due that is not written (a closed
     /// gate, a shorter lease) is looked at with the first batch.
-    fn look_ahead(&mut self, token: StateToken, mut subject: Subject) {
+    fn look_ahead(&mut self, token: StateToken, subject: &mut Subject) {
         let now = self.ledger.now;
-        self.stats.replace(None, Some(&Counted::of(&subject)), self.mandate.edition);
+        self.stats.replace(None, Some(&Counted::of(subject)), self.mandate.edition);
         // The sweep after a new rulebook comes to those by itself, so many a batch.
-        let outdated = self.mandate.is_outdated(&subject);
+        let outdated = self.mandate.is_outdated(subject);
         if outdated {
             self.outdated.insert(token);
         }
-        subject.agenda.due = if !outdated && lease::is_behind(&subject, &self.mandate, now) {
+        subject.agenda.due = if !outdated && lease::is_behind(subject, &self.mandate, now) {
             now
         } else {
-            lease::next_due(&subject, &self.mandate, now)
+            lease::next_due(subject, &self.mandate, now)
         };
         self.timers.schedule(token, &mut subject.agenda);
-        let resting = Resting::of(&subject);
-        self.stats.bytes += resting.footprint() as i64;
-        self.subjects.insert(token, resting);
     }
 }
 
