@@ -3,6 +3,7 @@
 //!
 //! Knows nothing of what the bytes mean. Keys are raw identifiers: no error names one (INV-6).
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -22,6 +23,12 @@ use crate::failure::{Failure, Result};
 
 /// librdkafka gives a record up after this long; so no wait here is longer.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Long enough for batches that a broker takes cheaply, short for who waits for one record.
+const LINGER_MS: &str = "20";
+
+/// Records queued between two looks at what was acknowledged: a look costs as much as encoding one.
+const LOOK_EVERY: u32 = 128;
 
 /// How long to sleep while the producer's queue is full or records are in flight.
 const PAUSE: Duration = Duration::from_millis(1);
@@ -78,6 +85,8 @@ pub struct Writer {
     producer: BaseProducer<Deliveries>,
     partitioner: Partitioner,
     partitions: BTreeMap<String, i32>,
+    /// Since the last look at what was acknowledged.
+    queued: Cell<u32>,
 }
 
 impl Writer {
@@ -86,7 +95,7 @@ impl Writer {
         let producer: BaseProducer<Deliveries> = client_config(config)
             .set("acks", "all")
             .set("enable.idempotence", "true")
-            .set("linger.ms", "5")
+            .set("linger.ms", LINGER_MS)
             .set("compression.type", "lz4")
             .set("allow.auto.create.topics", "false")
             .set("delivery.timeout.ms", DELIVERY_TIMEOUT.as_millis().to_string())
@@ -97,7 +106,12 @@ impl Writer {
             let count = partition_count(producer.client(), config, topic)?;
             partitions.insert((*topic).to_owned(), count);
         }
-        Ok(Self { producer, partitioner: config.kafka.partitioner, partitions })
+        Ok(Self {
+            producer,
+            partitioner: config.kafka.partitioner,
+            partitions,
+            queued: Cell::new(0),
+        })
     }
 
     /// The partition of a key in one of the topics given to [`Writer::open`].
@@ -136,7 +150,11 @@ impl Writer {
         loop {
             match self.producer.send(record) {
                 Ok(()) => {
-                    self.producer.poll(Duration::ZERO);
+                    self.queued.set(self.queued.get() + 1);
+                    if self.queued.get() >= LOOK_EVERY {
+                        self.queued.set(0);
+                        self.producer.poll(Duration::ZERO);
+                    }
                     return Ok(());
                 }
                 Err((error, back)) if is_full(&error) => {
