@@ -13,7 +13,6 @@ use crate::domain::segment::SegmentAssignment;
 use crate::domain::time::Span;
 use crate::engine::input::{ClickInput, ConsentInput};
 use crate::sim::faults::Fault;
-use crate::sim::log::Topic;
 use crate::sim::model::{Entry, Model, What};
 use crate::sim::stage::{PURPOSES, Stage};
 use crate::sim::world::World;
@@ -168,16 +167,6 @@ fn rulebook_of<'s>(stage: &'s Stage, assignment: &SegmentAssignment) -> &'s Rule
     all.find(|it| it.version == assignment.rulebook).unwrap_or(&stage.rulebooks[0].0)
 }
 
-/// Does the changelog still hold the raw id, which the sweep needs? Not where compaction took an
-/// erasure before Assent read it: `delete.retention` was shorter than it was away.
-fn is_named(world: &World<'_>, partition: i32, subject: &str) -> bool {
-    let log = &world.broker.log;
-    log.get(Topic::Consent, partition)
-        .iter()
-        .filter(|it| log.is_visible(it))
-        .any(|it| it.record.key.as_deref() == Some(subject.as_bytes()) && it.record.value.is_some())
-}
-
 /// At rest: nothing live is past its end, of an earlier rulebook, or under a key that is no longer
 /// emitted.
 fn check_end(world: &World<'_>, partition: i32, stage: &Stage, eye: &Eye, findings: &mut Findings) {
@@ -193,7 +182,7 @@ fn check_end(world: &World<'_>, partition: i32, stage: &Stage, eye: &Eye, findin
         if live.assignment.rulebook != *rulebook {
             findings.add(Invariant::OptOut, partition, "a live key of an earlier rulebook");
         }
-        if eye.version_of(pseudonym) != Some(active) && is_named(world, partition, live.subject) {
+        if eye.version_of(pseudonym) != Some(active) {
             findings.add(Invariant::Alive, partition, "a live key that a rotation left behind");
         }
     }
