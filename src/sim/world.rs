@@ -246,7 +246,7 @@ impl<'s> World<'s> {
             Fault::Retention => {
                 self.compact(now);
                 self.delete_decided_clicks();
-                if self.random.chance(25) {
+                if self.random.chance(60) {
                     self.delete_decided_consent();
                 }
             }
