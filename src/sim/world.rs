@@ -317,8 +317,8 @@ impl<'s> World<'s> {
         batch.map_or(0, |batch| batch.consent_to)
     }
 
-    /// What nobody may do, and somebody will: a policy of `delete`, or DeleteRecords. The state still knows
-    /// what was decided, and nobody knows the raw ids.
+    /// What a cleanup policy with `delete` does, or DeleteRecords under it: `assent check` finds one. The
+    /// state still knows what was decided, and no record names the raw ids.
     fn delete_decided_consent(&mut self) {
         for partition in 0..PARTITIONS {
             let decided = self.decided_consent(partition);
