@@ -42,6 +42,21 @@ fn documents_name_only_what_is_there() {
     expect_none(&offenders, "these documents name what is not in the tree");
 }
 
+/// What a merge left undecided says two things at once.
+#[test]
+fn no_document_is_half_merged() {
+    let mut documents = files(&["docs", "examples", "rules", "deploy"], "md");
+    documents.extend(["README.md", "CHANGELOG.md"].map(str::to_owned));
+    let mut offenders = Vec::new();
+    for document in &documents {
+        let text = std::fs::read_to_string(root().join(document)).expect("readable");
+        let is_mark = |line: &str| line.starts_with("<<<<<<< ") || line.starts_with(">>>>>>> ");
+        let marks = (1..).zip(text.lines()).filter(|(_, line)| is_mark(line));
+        offenders.extend(marks.map(|(line, _)| format!("{document}:{line}")));
+    }
+    expect_none(&offenders, "decide what stands here");
+}
+
 /// Paths in code style or bare: `src/engine/step.rs`, also within a command.
 fn paths_in(line: &str) -> impl Iterator<Item = String> + '_ {
     let is_path = |c: char| c.is_alphanumeric() || "/._-{}*<>".contains(c);
