@@ -53,7 +53,13 @@ impl Mandate {
         }
         let active = self.setup.keys.active();
         subject.audit_token.is_some_and(|token| token[0] != active)
-            || subject.purposes.iter().any(|state| state.pseudonym.version() != active)
+            || self.has_old_pseudonym(subject)
+    }
+
+    /// Is any of its purposes under a key that is no longer emitted?
+    pub fn has_old_pseudonym(&self, subject: &Subject) -> bool {
+        let active = self.setup.keys.active();
+        subject.purposes.iter().any(|state| state.pseudonym.version() != active)
     }
 
     /// Did a segment that this assignment names leave the rulebook, or change in it?

@@ -30,6 +30,7 @@ mod subjects;
 mod tests;
 mod timers;
 mod undo;
+mod unnamed;
 pub mod window;
 mod work;
 

@@ -240,7 +240,8 @@ impl Partition {
     }
 
     /// Other keys from now on, between two batches: the same purposes, and no known version with
-    /// another secret or missing. Live keys move as their raw ids are met, see [`Self::change_key`].
+    /// another secret or missing. Live keys move as their raw ids are met, see [`Self::change_key`];
+    /// of whom nobody names they end, see [`Self::end_old_keys`].
     pub fn set_keys(&mut self, setup: Arc<Setup>) -> Result<(), Refusal> {
         debug_assert!(self.undo.is_none(), "keys change between batches");
         restore::check_keys(&self.ledger, &setup)?;
@@ -259,10 +260,7 @@ impl Partition {
 
     /// Is any subject's pseudonym under a key that is no longer emitted? Looks at every subject.
     pub fn has_old_keys(&self) -> bool {
-        let active = self.mandate.setup.keys.active();
-        self.subjects
-            .iter()
-            .any(|(_, it)| it.unpack().purposes.iter().any(|s| s.pseudonym.version() != active))
+        self.subjects.iter().any(|(_, it)| self.mandate.has_old_pseudonym(&it.unpack()))
     }
 
     /// Partition counts of the segment topics that this partition ever wrote to, by purpose.

@@ -190,6 +190,19 @@ impl Reviser<'_> {
         state.live.take().map(|_| Retired { pseudonym: old })
     }
 
+    /// Ends what is under a key that is no longer emitted, where nobody will say whose it is.
+    pub fn end_old_keys(&mut self, subject: &mut Subject) {
+        let (active, version) = (self.mandate.setup.keys.active(), subject.consent.version());
+        for index in 0..self.mandate.places().len() {
+            let name = self.mandate.terms(index).name;
+            let is_old = |it: &PurposeState| it.name == name && it.pseudonym.version() != active;
+            if let Some(at) = subject.purposes.iter().position(is_old) {
+                let mut state = subject.purposes.remove(at);
+                self.remove_live(&mut state, index, TombstoneReason::KeyRetired, version);
+            }
+        }
+    }
+
     fn assign(
         &mut self,
         state: &mut PurposeState,

@@ -126,10 +126,12 @@ impl super::worker::Worker {
             self.generation = generation;
             let setup = self.shared.setup();
             for (partition, task) in &mut self.tasks {
-                if let Err(refusal) = task.engine.set_keys(Arc::clone(&setup)) {
+                if let Err(refusal) = task.set_keys(Arc::clone(&setup)) {
                     tracing::error!(partition, "{refusal}; the keys read before stay in use");
                 }
             }
+            // Whom it has named may be under an old key again.
+            self.sweep = None;
             self.wants_sweep = true;
         }
         if self.wants_sweep && self.shared.clock.instant() >= self.sweep_not_before {
@@ -140,6 +142,12 @@ impl super::worker::Worker {
         match pace {
             Pace::Moves | Pace::Waits => self.sweep = Some(sweep),
             Pace::Done => {
+                let now = self.shared.clock.moment();
+                for partition in sweep.ends.keys() {
+                    if let Some(task) = self.tasks.get_mut(partition) {
+                        task.complete_ids(now);
+                    }
+                }
                 tracing::info!(worker = self.number, "the changelog was read for the new keys");
             }
             Pace::Broken => self.put_off_sweep(),

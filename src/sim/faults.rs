@@ -50,7 +50,7 @@ faults! {
     Unreadable = "unreadable consent",
     BadClick = "bad click",
     Compaction = "compaction",
-    /// Decided clicks are deleted, and tombstones compacted away.
+    /// Decided clicks are deleted, and tombstones compacted away; now and then, decided consent is deleted.
     Retention = "retention",
     ClockForward = "clock forward",
     ClockBack = "clock back",

@@ -66,6 +66,14 @@ pub struct Log {
     pub trace: Trace,
 }
 
+/// Which tombstones compaction may take: those past `delete.retention`.
+#[derive(Clone, Copy)]
+pub struct Outdated {
+    pub before: Timestamp,
+    /// By offset: who reads the topic had them all.
+    pub below: i64,
+}
+
 /// FNV-1a, 64 bits.
 pub struct Trace(pub u64);
 
@@ -193,9 +201,9 @@ impl Log {
         (found, end.max(from))
     }
 
-    /// What log compaction does below the last stable offset: of each key the last record stays, and
-    /// of tombstones those that are younger than `delete.retention`. Aborted records go.
-    pub fn compact(&mut self, topic: Topic, partition: i32, tombstones_from: Timestamp) {
+    /// What log compaction does below the last stable offset: of each key the last record stays, unless
+    /// it is a tombstone that is outdated. Aborted records go.
+    pub fn compact(&mut self, topic: Topic, partition: i32, outdated: Outdated) {
         let end = self.last_stable_offset(topic, partition) as usize;
         self.order += 1;
         let order = self.order;
@@ -211,8 +219,9 @@ impl Log {
         for (offset, stored) in place.records[..end].iter_mut().enumerate() {
             let key = stored.record.key.as_deref().unwrap_or_default();
             let is_last = last.get(key) == Some(&offset);
-            let is_old_tombstone =
-                stored.record.value.is_none() && stored.appended_at < tombstones_from;
+            let is_old_tombstone = stored.record.value.is_none()
+                && stored.appended_at < outdated.before
+                && (offset as i64) < outdated.below;
             if !stored.is_control && stored.removed.is_none() && (!is_last || is_old_tombstone) {
                 stored.removed = Some(order);
             }

@@ -4,12 +4,13 @@
 use super::broker::Broker;
 use super::faults::{Fault, Faults, Planned};
 use super::instance::{Around, Instance, Terms, Witness};
-use super::log::Topic;
+use super::log::{Outdated, Topic};
 use super::random::Random;
 use super::stage::{PARTITIONS, PURPOSES, SOURCE, Stage};
 use super::workload::{self, Workload};
 use crate::domain::time::{Span, Timestamp};
 use crate::task::Bounds;
+use crate::wire::read_back_audit_batch;
 
 /// 2026-11-22T00:00:00Z.
 const START: Timestamp = Timestamp(1_795_305_600_000);
@@ -245,6 +246,9 @@ impl<'s> World<'s> {
             Fault::Retention => {
                 self.compact(now);
                 self.delete_decided_clicks();
+                if self.random.chance(60) {
+                    self.delete_decided_consent();
+                }
             }
             Fault::ClockForward | Fault::ClockBack => {
                 let by = Span(random.pick(&[500, 5_000, 45_000, 200_000]));
@@ -291,12 +295,34 @@ impl<'s> World<'s> {
         self.foreign.push(Foreign { transaction, until, commits });
     }
 
-    fn compact(&mut self, tombstones_from: Timestamp) {
+    /// `delete.retention` is 30 days, and no process is away for so long: of consent only those tombstones
+    /// go that were decided.
+    fn compact(&mut self, tombstones_before: Timestamp) {
+        let before = tombstones_before;
         let segments = (0..PURPOSES.len()).map(|place| Topic::Segments(place as u8));
-        for topic in segments.chain([Topic::State, Topic::Consent]) {
-            for partition in 0..PARTITIONS {
-                self.broker.log.compact(topic, partition, tombstones_from);
+        for partition in 0..PARTITIONS {
+            for topic in segments.clone().chain([Topic::State]) {
+                self.broker.log.compact(topic, partition, Outdated { before, below: i64::MAX });
             }
+            let below = self.decided_consent(partition);
+            self.broker.log.compact(Topic::Consent, partition, Outdated { before, below });
+        }
+    }
+
+    /// Up to where the consent of a partition is decided, and committed.
+    fn decided_consent(&self, partition: i32) -> i64 {
+        let log = &self.broker.log;
+        let last = log.get(Topic::Audit, partition).iter().rfind(|it| log.is_committed(it));
+        let batch = last.and_then(|it| read_back_audit_batch(it.record.value.as_deref()?).ok());
+        batch.map_or(0, |batch| batch.consent_to)
+    }
+
+    /// What a cleanup policy with `delete` does, or DeleteRecords under it: `assent check` finds one. The
+    /// state still knows what was decided, and no record names the raw ids.
+    fn delete_decided_consent(&mut self) {
+        for partition in 0..PARTITIONS {
+            let decided = self.decided_consent(partition);
+            self.broker.log.delete_below(Topic::Consent, partition, decided);
         }
     }
 

@@ -103,6 +103,11 @@ impl Barrier {
         self.reached.is_some()
     }
 
+    /// Was a question reached that was sent at this uptime or later?
+    pub fn has_reached_since(&self, uptime: Span) -> bool {
+        self.reached.as_ref().is_some_and(|question| question.sent.uptime >= uptime)
+    }
+
     /// Up to which moment consent is known to be applied, by the wall clock as it is now.
     pub fn synced(&self, now: Moment) -> Timestamp {
         now.wall - self.age(now)

@@ -21,7 +21,7 @@ use crate::domain::clock_guard::AHEAD_MAX;
 use crate::domain::time::{Moment, Span, Timestamp};
 use crate::engine::input::{ClickInput, Coverage};
 use crate::engine::output::BatchOutput;
-use crate::engine::{Partition, UPKEEP_PER_BATCH_MAX};
+use crate::engine::{Partition, Refusal, Setup, UPKEEP_PER_BATCH_MAX};
 use crate::wire::{ClickReader, Inbound, KnownSchemas, Unread};
 use barrier::{Arrival, Barrier, Question};
 use clicks::{Clicks, ReceivedClick};
@@ -62,6 +62,8 @@ pub struct Cut {
     pub consents: usize,
     /// Ids whose keys are moved; none with the gate closed.
     pub ids: usize,
+    /// With these, everybody whom the changelog names has moved: what is left under an old key ends.
+    pub ends_old_keys: bool,
     pub coverage: Coverage,
     pub gate_open: bool,
     /// Consent sync is past its bound, and the clicks did not wait for the barrier.
@@ -86,6 +88,8 @@ pub struct Task {
     consents: VecDeque<HeldConsent>,
     /// Raw ids read again from the changelog, for a rotation.
     ids: VecDeque<Box<[u8]>>,
+    /// Uptime at which they were all that the changelog names; until what is left under an old key ended.
+    ids_complete_at: Option<Span>,
     /// Of the consents held, those that may take something away.
     urgent: usize,
     /// Of the consents held, those whose schema is not known yet.
@@ -115,6 +119,7 @@ impl Task {
             assigned: now,
             consents: VecDeque::new(),
             ids: VecDeque::new(),
+            ids_complete_at: None,
             urgent: 0,
             waiting: 0,
             consent_bytes: 0,
@@ -199,6 +204,29 @@ impl Task {
         &self.ids
     }
 
+    /// The changelog was read from its first record to where it ended when that began, under the keys
+    /// that are in use, and every id in it was held.
+    pub fn complete_ids(&mut self, now: Moment) {
+        self.ids_complete_at = Some(now.uptime);
+    }
+
+    /// Are keys still to be moved, or to be ended, by what was read of the changelog?
+    pub fn moves_keys(&self) -> bool {
+        !self.ids.is_empty() || self.ids_complete_at.is_some()
+    }
+
+    /// Is everybody known whom the changelog names? Whose record was superseded and compacted away while it
+    /// was read is named by the later one, so consent must have come as far as it went then.
+    fn knows_all_ids(&self, ahead: &Barrier) -> bool {
+        self.ids_complete_at.is_some_and(|at| ahead.has_reached_since(at))
+    }
+
+    /// Other keys from now on, between two batches; the changelog is to be read for them.
+    pub fn set_keys(&mut self, setup: Arc<Setup>) -> Result<(), Refusal> {
+        self.ids_complete_at = None;
+        self.engine.set_keys(setup)
+    }
+
     /// Memory that the consents held take, in bytes.
     pub fn consent_bytes(&self) -> usize {
         self.consent_bytes
@@ -277,7 +305,8 @@ impl Task {
         let uncovered = self.received != self.committed
             && self.clicks.is_empty()
             && now.uptime - self.committed_at >= IDLE_COVERAGE;
-        let moves = !self.ids.is_empty() && self.gate_open(bounds, now);
+        let moves = (!self.ids.is_empty() || self.knows_all_ids(&self.barrier))
+            && self.gate_open(bounds, now);
         let some = clicks > 0 || moves || consents > 0 || due.is_some_and(|due| due <= now.wall);
         if some || deferred || uncovered { Wish::Regular } else { Wish::Nothing }
     }
@@ -344,10 +373,12 @@ impl Task {
             self.clicks.end_of(clicks).unwrap_or(self.committed.click)
         };
         let gate_open = ahead.was_reached() && !stale && !self.is_closed(bounds, now);
+        let ids = if gate_open { self.ids.len().min(UPKEEP_PER_BATCH_MAX) } else { 0 };
         Cut {
             clicks,
             consents,
-            ids: if gate_open { self.ids.len().min(UPKEEP_PER_BATCH_MAX) } else { 0 },
+            ids,
+            ends_old_keys: gate_open && ids == self.ids.len() && self.knows_all_ids(&ahead),
             coverage: Coverage { click_to, consent_to, barrier },
             gate_open,
             stale,
@@ -363,6 +394,9 @@ impl Task {
         self.engine.timers();
         for id in self.ids.iter().take(cut.ids) {
             self.engine.change_key(id);
+        }
+        if cut.ends_old_keys {
+            self.engine.end_old_keys();
         }
         for received in self.clicks.first(cut.clicks) {
             let inbound =
@@ -383,6 +417,9 @@ impl Task {
         self.engine.confirm();
         self.clicks.forget(cut.clicks);
         self.ids.drain(..cut.ids);
+        if cut.ends_old_keys && !self.engine.has_old_keys() {
+            self.ids_complete_at = None;
+        }
         for consent in self.consents.drain(..cut.consents) {
             self.urgent -= usize::from(consent.is_urgent());
             self.waiting -= usize::from(consent.waits());

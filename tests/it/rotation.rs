@@ -169,6 +169,47 @@ fn another_secret_under_a_known_version_is_refused() {
     }
 }
 
+/// Their records were deleted from the changelog: a new pseudonym can't be computed of whom nobody names.
+#[test]
+fn whom_the_changelog_names_no_longer_ends_with_the_old_key_and_begins_anew() {
+    let kafka = kafka_or_skip!();
+    let shop = Shop::open_with(kafka, &plan(1));
+    let service = Service::start(&shop, "a");
+    service.await_ready();
+    let people = granted(&shop, 5);
+    settled(&shop);
+    forget_consent(&shop);
+    kafka.produce([shop.consent(&consent(&people[0], 2, "GRANTED", &PURPOSES))]);
+    let nobody = BTreeSet::new();
+    assert_live(&shop, &people, &nobody, 1);
+    rotate(&shop);
+    let named = people[..1].iter().cloned().collect::<BTreeSet<_>>();
+    let left = |version: usize| {
+        let (old, new) = live_by_version(&shop, &people);
+        (old.is_empty() && new.len() == version).then_some(new)
+    };
+    assert_eq!(wait_until(WITHIN, "no live key of the old version", || left(1)), named);
+    let (finished, found) = crate::verify::verify(&shop, &[]);
+    assert_eq!((finished.code, &found["ok"]), (Some(0), &true.into()), "{found}");
+    kafka.produce(people.iter().map(|who| shop.click(&view(who))));
+    wait_until(WITHIN, "everybody again", || left(people.len()));
+    assert_live(&shop, &people, &nobody, 2);
+    shop.run(&["keys", "retire", "1"]).ok();
+    service.stop();
+}
+
+/// What a cleanup policy of `delete` does to what was read of the consent changelog.
+fn forget_consent(shop: &Shop<'_>) {
+    let mut plans = shop.topic_plans(&PURPOSES);
+    let consent = plans.iter_mut().find(|it| it.name.ends_with("consent-changelog"));
+    let consent = consent.expect("consent's plan");
+    consent.config.retain(|(key, _)| *key != "cleanup.policy");
+    consent.config.push(("cleanup.policy", "compact,delete".to_owned()));
+    shop.kafka.configure(consent);
+    shop.kafka.delete_records(&consent.name, &shop.kafka.ends(&consent.name));
+    assert!(shop.committed("consent-changelog").is_empty());
+}
+
 fn plan(partitions: i32) -> Plan {
     Plan { partitions, ..Plan::of_lookers("rotation-1", 1) }
 }

@@ -11,6 +11,7 @@ mod model_vectors;
 mod plans;
 mod reach;
 mod realize;
+mod rotation;
 mod rulebooks;
 mod seen;
 mod verified;

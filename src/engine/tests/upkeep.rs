@@ -212,6 +212,43 @@ fn a_purpose_that_only_time_will_allow_moves_to_the_active_key_too() {
     assert_eq!(assignments(&end(&mut partition, 0, 1)), 1);
 }
 
+/// Found by the simulator (seed 22441): held back at each batch, since no timer has a raw id.
+#[test]
+fn a_live_key_whose_owner_nobody_names_ends_and_begins_anew_with_a_click() {
+    let long = RULES.replace("within: 1h", "within: 30d");
+    let (mut partition, _) = with_a_live_key(&setup_of(&long, &keyset(1)));
+    partition.set_keys(setup_of(&long, &keyset(2))).unwrap();
+    let now = START + Span(LEASE.0 / 2);
+    partition.begin(now, true);
+    partition.timers();
+    end(&mut partition, 2, 1);
+    partition.confirm();
+    assert!(partition.has_deferred(), "due, and nobody says whose it is");
+    for is_undone in [true, false] {
+        partition.begin(now, true);
+        partition.timers();
+        partition.end_old_keys();
+        let output = end(&mut partition, 2, 1);
+        assert_eq!(
+            (assignments(&output), reasons(&output)),
+            (0, vec![TombstoneReason::KeyRetired])
+        );
+        if is_undone {
+            partition.rollback();
+            assert!(partition.has_live(b"anna") && partition.has_old_keys());
+        } else {
+            partition.confirm();
+        }
+    }
+    assert!(!partition.has_old_keys() && !partition.has_deferred() && !partition.has_live(b"anna"));
+    for (offset, written) in [(2, 0), (3, 1)] {
+        partition.begin(now, true);
+        look(&mut partition, offset, now);
+        assert_eq!(assignments(&end(&mut partition, offset + 1, 1)), written, "from nothing");
+        partition.confirm();
+    }
+}
+
 #[test]
 fn an_opt_out_during_a_rotation_removes_the_old_key() {
     let (mut partition, _) = with_a_live_key(&setup_of(RULES, &keyset(1)));

@@ -52,8 +52,8 @@ impl<'a> Inputs<'a> {
         })
     }
 
-    /// INV-8: every input that was not taken by compaction before anyone read it has one outcome, in
-    /// the order of the offsets; nothing else has any.
+    /// INV-8: every input has one outcome, in the order of the offsets; nothing else has any. Only consent
+    /// that a later record of its key superseded may have gone before anyone read it.
     pub fn check_accounted(
         &self,
         partition: i32,
@@ -86,15 +86,23 @@ impl<'a> Inputs<'a> {
         all("click", decided(InputKind::Click), clicks);
         let consent = self.consent.iter().map(|(&offset, (stored, reading))| {
             let is_heartbeat = matches!(reading, ConsentReading::Heartbeat { .. });
-            let was_gone = stored.removed.is_some_and(|at| was_gone(parts, offset, at));
+            let was_gone = stored.removed.is_some_and(|at| {
+                self.was_superseded(offset, stored, at) && was_gone(parts, offset, at)
+            });
             (offset, is_heartbeat || was_gone)
         });
         let consent = consent.collect();
         all("consent", decided(InputKind::Consent), consent);
     }
+
+    /// Did a later record of its key lie there when it was taken?
+    fn was_superseded(&self, offset: i64, stored: &Stored, removed: u64) -> bool {
+        let mut later = self.consent.range(offset + 1..).map(|(_, (later, _))| *later);
+        later.any(|it| it.record.key == stored.record.key && it.order < removed)
+    }
 }
 
-/// Had compaction taken it before what covers it was committed?
+/// Had it been taken before what covers it was committed?
 fn was_gone(parts: &[Part<'_>], offset: i64, removed: u64) -> bool {
     let covers =
         |part: &&Part<'_>| (part.batch.consent_from..part.batch.consent_to).contains(&offset);

@@ -7,14 +7,14 @@ use super::Findings;
 use super::inputs::Inputs;
 use super::parts::Part;
 use crate::domain::invariants::{self, Invariant};
-use crate::domain::outcome::InputKind;
+use crate::domain::outcome::{InputKind, TombstoneReason};
 use crate::domain::rules::Rulebook;
 use crate::domain::segment::SegmentAssignment;
 use crate::domain::time::Span;
 use crate::engine::input::{ClickInput, ConsentInput};
 use crate::sim::faults::Fault;
 use crate::sim::log::Topic;
-use crate::sim::model::{Entry, Model, What};
+use crate::sim::model::{Change, Entry, Model, What};
 use crate::sim::stage::{PURPOSES, Stage};
 use crate::sim::world::World;
 use seen::{Eye, Live};
@@ -58,6 +58,7 @@ pub fn check(
             let detail = format!("sequence {}: {detail}", batch.sequence);
             return findings.add(Invariant::Consent, partition, detail);
         }
+        check_moved(world, partition, part, &model, &seen, findings);
         check_live(world, partition, part, stage, &eye, &model, findings);
     }
     check_end(world, partition, stage, &eye, findings);
@@ -127,6 +128,44 @@ fn ordered(mut entries: Vec<Entry>) -> Vec<Entry> {
     entries
 }
 
+/// A rotation moves whom the changelog names: an old key goes alone only where nothing is to be live, or
+/// where no record that was read names its subject any more.
+fn check_moved(
+    world: &World<'_>,
+    partition: i32,
+    part: &Part<'_>,
+    model: &Model<'_>,
+    seen: &seen::Seen,
+    findings: &mut Findings,
+) {
+    let is_live_anew = |subject: &str, place: usize| {
+        let of_it = seen.entries.iter().filter(|it| it.subject.as_deref() == Some(subject));
+        of_it.flat_map(|it| &it.effects).any(|effect| effect.0 == place && effect.1.is_ok())
+    };
+    let is_retired = |change: &Change| matches!(change, Err((TombstoneReason::KeyRetired, _)));
+    for entry in &seen.entries {
+        let Some(subject) = &entry.subject else { continue };
+        for (place, _) in entry.effects.iter().filter(|it| is_retired(&it.1)) {
+            if !is_live_anew(subject, *place)
+                && model.live(subject, *place).is_some()
+                && is_named(world, partition, part, subject)
+            {
+                let detail = format!("a key was not moved at sequence {}", part.batch.sequence);
+                findings.add(Invariant::Alive, partition, detail);
+            }
+        }
+    }
+}
+
+/// Did the changelog hold a record of the subject when the transaction was written, and was it read?
+fn is_named(world: &World<'_>, partition: i32, part: &Part<'_>, subject: &str) -> bool {
+    let log = &world.broker.log;
+    let at = part.records.first().map_or(0, |first| first.stored.order);
+    let read = log.get(Topic::Consent, partition).iter().take(part.batch.consent_to as usize);
+    read.filter(|it| log.is_committed(it) && it.removed.is_none_or(|removed| removed > at))
+        .any(|it| it.record.key.as_deref() == Some(subject.as_bytes()) && it.record.value.is_some())
+}
+
 /// After each transaction: nothing is live that the gate withholds, nothing outlives its lease. What
 /// only a new rulebook withholds may be live until the sweep comes to it; `check_end` asks whether
 /// it came.
@@ -168,16 +207,6 @@ fn rulebook_of<'s>(stage: &'s Stage, assignment: &SegmentAssignment) -> &'s Rule
     all.find(|it| it.version == assignment.rulebook).unwrap_or(&stage.rulebooks[0].0)
 }
 
-/// Does the changelog still hold the raw id, which the sweep needs? Not where compaction took an
-/// erasure before Assent read it: `delete.retention` was shorter than it was away.
-fn is_named(world: &World<'_>, partition: i32, subject: &str) -> bool {
-    let log = &world.broker.log;
-    log.get(Topic::Consent, partition)
-        .iter()
-        .filter(|it| log.is_visible(it))
-        .any(|it| it.record.key.as_deref() == Some(subject.as_bytes()) && it.record.value.is_some())
-}
-
 /// At rest: nothing live is past its end, of an earlier rulebook, or under a key that is no longer
 /// emitted.
 fn check_end(world: &World<'_>, partition: i32, stage: &Stage, eye: &Eye, findings: &mut Findings) {
@@ -193,7 +222,7 @@ fn check_end(world: &World<'_>, partition: i32, stage: &Stage, eye: &Eye, findin
         if live.assignment.rulebook != *rulebook {
             findings.add(Invariant::OptOut, partition, "a live key of an earlier rulebook");
         }
-        if eye.version_of(pseudonym) != Some(active) && is_named(world, partition, live.subject) {
+        if eye.version_of(pseudonym) != Some(active) {
             findings.add(Invariant::Alive, partition, "a live key that a rotation left behind");
         }
     }

@@ -298,7 +298,7 @@ impl Instance {
                     && task.gate_open(&around.terms.bounds, now)
                     && !task.engine.has_deferred()
                     && !task.engine.is_outdated()
-                    && task.ids().is_empty()
+                    && !task.moves_keys()
                     && task.engine.next_due().is_none_or(|due| due > now.wall)
                     && is_covered(task, around.broker)
             })

@@ -137,7 +137,7 @@ impl Instance {
             self.keys = around.terms.keys;
             self.setup = Arc::new(self.setup.with_keys(Arc::clone(&around.stage.keys[self.keys])));
             for task in self.tasks.values_mut() {
-                if let Err(refusal) = task.engine.set_keys(Arc::clone(&self.setup)) {
+                if let Err(refusal) = task.set_keys(Arc::clone(&self.setup)) {
                     around.witness.stops.push(refusal.to_string());
                 }
             }
@@ -150,6 +150,7 @@ impl Instance {
 
     /// Reads the changelog again, for the raw ids that state and audit don't hold.
     fn sweep(&mut self, around: &Around<'_>) {
+        let now = self.moment(around);
         for (&partition, task) in self.tasks.iter_mut().filter(|it| it.1.engine.has_old_keys()) {
             let log = &around.broker.log;
             let (offsets, _) = log.fetch(Topic::Consent, partition, 0, usize::MAX);
@@ -159,6 +160,7 @@ impl Instance {
                     task.hold_id(key);
                 }
             }
+            task.complete_ids(now);
         }
     }
 }
