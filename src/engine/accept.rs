@@ -57,6 +57,12 @@ pub struct Doubt {
     pub signals_lost_at: Option<Timestamp>,
 }
 
+/// Whom a loss puts in doubt and who is not withheld yet, in the order of their tokens.
+pub struct Doubted {
+    doubt: Doubt,
+    left: Vec<StateToken>,
+}
+
 impl Partition {
     /// The clock of a batch that would begin now.
     pub fn clock_at(&self, wall: Timestamp) -> Timestamp {
@@ -91,23 +97,28 @@ impl Partition {
                 && self.mandate.places().iter().any(is_sold))
     }
 
-    /// Withholds so many of the subjects in doubt: of consent all, until a record of theirs is read
-    /// again; of signals what sells or shares, as if one had come. `None`: none is left.
-    pub fn withhold_doubted(&mut self, wall: Timestamp, doubt: Doubt) -> Option<BatchOutput> {
-        let mut tokens: Vec<StateToken> = self
-            .subjects
-            .iter()
-            .filter(|(_, resting)| self.is_doubted(&resting.unpack(), doubt))
-            .map(|(token, _)| token)
-            .collect();
-        if tokens.is_empty() {
+    /// Whom [`Self::withhold_doubted`] is to withhold.
+    pub fn doubted(&self, doubt: Doubt) -> Doubted {
+        let subjects = self.subjects.iter().map(|(token, resting)| (token, resting.unpack()));
+        let doubted = subjects.filter(|(_, subject)| self.is_doubted(subject, doubt));
+        let mut left: Vec<StateToken> = doubted.map(|(token, _)| token).collect();
+        left.sort_unstable();
+        Doubted { doubt, left }
+    }
+
+    /// Withholds the next of them: of consent all, until a record of theirs is read again; of signals what
+    /// sells or shares, as if one had come. `None`: none is left.
+    pub fn withhold_doubted(
+        &mut self,
+        wall: Timestamp,
+        doubted: &mut Doubted,
+    ) -> Option<BatchOutput> {
+        if doubted.left.is_empty() {
             return None;
         }
-        tokens.sort_unstable();
-        tokens.truncate(DOUBTED_PER_BATCH_MAX);
         self.begin(wall, false);
-        for token in tokens {
-            self.withhold_of(token, doubt);
+        for token in doubted.left.drain(..doubted.left.len().min(DOUBTED_PER_BATCH_MAX)) {
+            self.withhold_of(token, doubted.doubt);
         }
         Some(self.finish(Coverage {
             click_to: self.ledger.next_click,

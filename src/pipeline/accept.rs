@@ -156,7 +156,8 @@ impl Recovery {
             Held::Remains(salvage, keys) => self.begin_anew(partition, losses, *salvage, &keys)?,
         };
         let doubt = self.doubt(losses, &engine);
-        while let Some(output) = engine.withhold_doubted(self.now(), doubt) {
+        let mut doubted = engine.doubted(doubt);
+        while let Some(output) = engine.withhold_doubted(self.now(), &mut doubted) {
             self.alone.write(&self.shared, partition, &output)?;
             engine.confirm();
         }

@@ -51,9 +51,11 @@ fn live(partition: &Partition) -> Vec<&str> {
 /// The loss goes on record; `doubt`: after what is in doubt was withheld.
 fn accept(partition: &mut Partition, doubt: Option<Doubt>) -> Vec<BatchOutput> {
     let mut outputs = Vec::new();
-    while let Some(output) = doubt.and_then(|doubt| partition.withhold_doubted(LOST_AT, doubt)) {
-        partition.confirm();
-        outputs.push(output);
+    if let Some(mut doubted) = doubt.map(|doubt| partition.doubted(doubt)) {
+        while let Some(output) = partition.withhold_doubted(LOST_AT, &mut doubted) {
+            partition.confirm();
+            outputs.push(output);
+        }
     }
     let accepted = Accepted {
         resume: Resume { next_click: 2, next_consent: 1 },
