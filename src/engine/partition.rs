@@ -263,6 +263,16 @@ impl Partition {
         self.subjects.iter().any(|(_, it)| self.mandate.has_old_pseudonym(&it.unpack()))
     }
 
+    /// Is anything of this subject under a key that is no longer emitted?
+    pub fn has_old_keys_of(&self, subject_id: &[u8]) -> bool {
+        let keys = &self.mandate.setup.keys;
+        if keys.has_one_version() {
+            return false;
+        }
+        let subject = self.subjects.get(keys.state_token(subject_id));
+        subject.is_some_and(|subject| self.mandate.has_old_pseudonym(subject))
+    }
+
     /// Partition counts of the segment topics that this partition ever wrote to, by purpose.
     pub fn segment_partitions(&self) -> &BTreeMap<String, i32> {
         &self.ledger.segment_partitions

@@ -425,6 +425,10 @@ impl Task {
             self.waiting -= usize::from(consent.waits());
             self.consent_bytes -= consent.size;
             self.barrier.applied(consent.arrival);
+            // A closed gate held its key back, and the changelog may be read already.
+            if !cut.gate_open && self.engine.has_old_keys_of(consent.key()) {
+                self.ids.push_back(consent.key().into());
+            }
         }
         self.committed = Offsets { click: cut.coverage.click_to, consent: cut.coverage.consent_to };
         self.committed_at = now.uptime;

@@ -168,3 +168,15 @@ fn another_rotation_waits_for_the_changelog_to_be_read_again() {
     assert_eq!(effects(&output).0, 1);
     assert!(task.engine.has_live(b"ben") && !task.engine.has_live(b"ann"));
 }
+
+/// Found by the simulator (seed 28161): the record named Ben while the gate was closed, and was forgotten.
+#[test]
+fn whom_a_record_names_while_the_gate_is_closed_moves_when_it_opens() {
+    let mut task = rotated();
+    task.complete_ids(at(2));
+    grant(&mut task, 2, "ben", 2);
+    assert_eq!(turn(&mut task, at(100)).map(|it| effects(&it)), Some((0, vec![])), "it is closed");
+    ask(&mut task, 101, 3);
+    assert!(turn(&mut task, at(101)).is_some());
+    assert!(task.engine.has_live(b"ben") && !task.engine.has_live(b"ann"));
+}
