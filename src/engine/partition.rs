@@ -270,7 +270,7 @@ impl Partition {
             return false;
         }
         let subject = self.subjects.get(keys.state_token(subject_id));
-        subject.is_some_and(|subject| self.mandate.has_old_pseudonym(subject))
+        subject.is_some_and(|resting| self.mandate.has_old_pseudonym(&resting.unpack()))
     }
 
     /// Partition counts of the segment topics that this partition ever wrote to, by purpose.
