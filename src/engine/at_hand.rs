@@ -13,6 +13,9 @@ use super::stats::Counted;
 use super::subject::{StateToken, Subject};
 use super::subjects::{Resting, Subjects, bucket_of};
 
+/// Room for so many is kept between two batches: some 300 bytes each.
+const KEPT_MAX: usize = 16_384;
+
 #[derive(Default)]
 pub struct AtHand {
     places: HashMap<StateToken, usize, FixedState>,
@@ -84,11 +87,7 @@ impl AtHand {
         self.get(token).is_some_and(|handled| handled.is_open)
     }
 
-    /// Whom the batch may have changed, in the order of their first touch.
-    pub fn open(&self) -> impl Iterator<Item = &Handled> {
-        self.handled.iter().filter(|handled| handled.is_open)
-    }
-
+    /// Whom the batch may have changed, in the order in which it met them.
     pub fn open_mut(&mut self) -> impl Iterator<Item = &mut Handled> {
         self.handled.iter_mut().filter(|handled| handled.is_open)
     }
@@ -97,6 +96,13 @@ impl AtHand {
     pub fn drain(&mut self) -> impl Iterator<Item = Handled> {
         self.places.clear();
         self.handled.drain(..).filter(|handled| handled.is_open)
+    }
+
+    /// Gives back what memory only an uncommonly large batch needed.
+    pub fn shrink(&mut self) {
+        if self.handled.capacity() > KEPT_MAX {
+            *self = Self::default();
+        }
     }
 }
 
@@ -151,10 +157,87 @@ impl<'a> After<'a> {
     ) -> impl Iterator<Item = (StateToken, Option<&'a [u8]>)> {
         tokens.iter().map(move |&token| match self.at_hand.get(token).map(|it| &it.left) {
             Some(Left::Packed(packed)) => (token, Some(&**packed)),
-            Some(Left::Nothing) | None => (token, None),
-            Some(Left::AsItWas) => {
+            Some(Left::Nothing) => (token, None),
+            Some(Left::AsItWas) | None => {
                 (token, self.subjects.get(token).map(|resting| &*resting.packed))
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::time::Timestamp;
+
+    /// Of one bucket.
+    fn token(number: u128) -> StateToken {
+        7 << 120 | number
+    }
+
+    fn subject(erased_at: i64) -> Subject {
+        let mut subject = Subject::default();
+        subject.consent.erased_at = Some(Timestamp(erased_at));
+        subject
+    }
+
+    fn packed(erased_at: i64) -> Box<[u8]> {
+        Resting::of(&subject(erased_at)).packed
+    }
+
+    fn resting(numbers: &[u128]) -> Subjects {
+        let mut subjects = Subjects::default();
+        for &number in numbers {
+            subjects.insert(token(number), Resting::of(&subject(number as i64)));
+        }
+        subjects
+    }
+
+    /// What a batch made of them, by number.
+    fn batch(subjects: &Subjects, made: Vec<(u128, Left)>) -> (AtHand, Vec<StateToken>) {
+        let mut at_hand = AtHand::default();
+        let mut changed = Vec::new();
+        for (number, left) in made {
+            let place = at_hand.take_or_blank(subjects, token(number));
+            if left != Left::AsItWas {
+                changed.push(token(number));
+            }
+            at_hand[place].left = left;
+        }
+        changed.sort_unstable();
+        (at_hand, changed)
+    }
+
+    #[test]
+    fn a_bucket_holds_whom_a_batch_left_alone_changed_and_brought_and_not_whom_it_removed() {
+        let subjects = resting(&[9, 1, 5, 3]);
+        let made = vec![
+            (5, Left::Packed(packed(50))),
+            (3, Left::Nothing),
+            (4, Left::Packed(packed(4))),
+            (1, Left::AsItWas),
+        ];
+        let (at_hand, changed) = batch(&subjects, made);
+        let after = After { subjects: &subjects, at_hand: &at_hand, changed: &changed };
+        let expected = [(1, packed(1)), (4, packed(4)), (5, packed(50)), (9, packed(9))];
+        let found: Vec<_> = after.bucket(7).into_iter().map(|(t, p)| (t, p.into())).collect();
+        assert_eq!(found, expected.map(|(number, packed)| (token(number), packed)));
+        assert!(after.bucket(6).is_empty() && after.bucket_is_empty(6));
+        assert!(!after.bucket_is_empty(7));
+        let delta: Vec<_> = after.changed().map(|(t, left)| (t, left.is_some())).collect();
+        assert_eq!(delta, [(token(3), false), (token(4), true), (token(5), true)]);
+    }
+
+    #[test]
+    fn a_bucket_is_empty_once_everybody_in_it_is_gone_and_not_with_a_first_one() {
+        let subjects = resting(&[1, 2]);
+        let (at_hand, changed) = batch(&subjects, vec![(1, Left::Nothing), (2, Left::Nothing)]);
+        let after = After { subjects: &subjects, at_hand: &at_hand, changed: &changed };
+        assert!(after.bucket_is_empty(7) && after.bucket(7).is_empty());
+        let nobody = Subjects::default();
+        let (at_hand, changed) = batch(&nobody, vec![(1, Left::Packed(packed(1)))]);
+        let after = After { subjects: &nobody, at_hand: &at_hand, changed: &changed };
+        assert!(!after.bucket_is_empty(7));
+        assert_eq!(after.bucket(7).len(), 1);
     }
 }

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::subject::Subject;
-use super::window::Counters;
 use crate::domain::binary::{Malformed, Reader};
 use crate::domain::merge::{NameId, PurposeNames};
 use crate::domain::rules::{self, Purpose, Rulebook};
@@ -46,15 +45,16 @@ impl Layout {
         if !reader.is_empty() {
             return Err(Malformed("subject"));
         }
-        for state in &mut subject.purposes {
+        subject.purposes.retain_mut(|state| {
             let mapping = self.purposes.get(&state.name);
             let counters = std::mem::take(&mut state.counters);
             if let Some((moves, slots)) = mapping.and_then(|mapping| mapping.moved.as_ref()) {
                 state.counters = counters.remap(moves, *slots);
-            } else {
-                state.counters = Counters::default();
+                return true;
             }
-        }
+            // Of a purpose that is gone only what is live is left, until it has its tombstone (INV-11).
+            state.live.is_some()
+        });
         Ok(subject)
     }
 }

@@ -3,7 +3,7 @@
 //! In-memory state must be undone when a transaction aborts, or exactly-once is broken although
 //! Kafka is right: `rollback` leaves what `begin` found (INV-5, INV-10).
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
 
 use super::at_hand::{After, AtHand, Handled, Left};
@@ -18,7 +18,7 @@ use super::subject::{StateToken, Subject};
 use super::subjects::{BUCKETS, Resting, Subjects};
 use super::timers::Timers;
 use super::undo::Undo;
-use super::work::Work;
+use super::work::{Paper, Work};
 use crate::domain::merge::{NameId, PurposeNames};
 use crate::domain::partitioner::Partitioner;
 use crate::domain::pseudonym::{KeyRing, Pseudonym};
@@ -83,19 +83,22 @@ pub struct Partition {
     pub(super) ledger: Ledger,
     /// The clock of the last batch that was written: the state's own upkeep counts from there.
     pub(super) written_at: Timestamp,
-    /// As of the last committed batch.
+    /// As of the last committed batch, but for when the timers have them.
     pub(super) subjects: Subjects,
     pub(super) at_hand: AtHand,
     pub(super) chunks: BucketChunks,
     pub(super) timers: Timers,
     /// Hints, like the timers: whose assignment a closed gate held back.
     pub(super) deferred: HashSet<StateToken>,
+    /// Whom a rotation's sweep can't name: some may have moved since they were listed.
+    pub(super) unnamed: VecDeque<StateToken>,
     /// Whose live keys rest on an earlier rulebook.
     pub(super) outdated: BTreeSet<StateToken>,
     pub(super) stats: Stats,
     /// The batch at hand; none between batches.
     pub(super) work: Option<Box<Work>>,
     pub(super) undo: Option<Box<Undo>>,
+    pub(super) paper: Paper,
 }
 
 impl Partition {
@@ -168,7 +171,8 @@ impl Partition {
             chunks: self.chunks.clone(),
             fresh: self.fresh,
         }));
-        let mut work = Work::new(now, gate_open, self.mandate.places().len());
+        let paper = std::mem::take(&mut self.paper);
+        let mut work = Work::new(now, gate_open, self.mandate.places().len(), paper);
         work.signals_lost_at =
             self.ledger.signals_lost_at.filter(|&lost_at| now < lost_at + Span::MONTHS_24);
         self.work = Some(Box::new(work));
@@ -182,8 +186,9 @@ impl Partition {
         for handled in at_hand.drain() {
             self.put_back(handled);
         }
+        at_hand.shrink();
         self.at_hand = at_hand;
-        self.work = None;
+        self.paper = self.work.take().map(|work| work.clear()).unwrap_or_default();
     }
 
     fn put_back(&mut self, handled: Handled) {
@@ -224,12 +229,13 @@ impl Partition {
             }
             self.timers.reinstate(token, &agenda);
         }
+        self.at_hand.shrink();
         self.ledger = undo.ledger;
         self.written_at = undo.written_at;
         self.names.truncate(undo.names);
         self.chunks = undo.chunks;
         self.fresh = undo.fresh;
-        self.work = None;
+        self.paper = self.work.take().map(|work| work.clear()).unwrap_or_default();
     }
 
     /// When time alone, or what a new rulebook left to do, next asks for a batch.
@@ -247,6 +253,7 @@ impl Partition {
         restore::check_keys(&self.ledger, &setup)?;
         restore::note(&mut self.ledger, &setup);
         self.mandate.setup = setup;
+        self.unnamed.clear();
         Ok(())
     }
 
@@ -258,9 +265,9 @@ impl Partition {
         all.flat_map(|(_, packed)| packed.iter().copied()).collect()
     }
 
-    /// Is any subject's pseudonym under a key that is no longer emitted? Looks at every subject.
+    /// Is any subject's pseudonym under a key that is no longer emitted?
     pub fn has_old_keys(&self) -> bool {
-        self.subjects.iter().any(|(_, it)| self.mandate.has_old_pseudonym(&it.unpack()))
+        self.stats.has_pseudonyms_but(self.mandate.setup.keys.active())
     }
 
     /// Is anything of this subject under a key that is no longer emitted?

@@ -1,7 +1,7 @@
 //! A partition's state, read back from assent-state: records in the order of their offsets, a later
 //! one wins. A recovered state equals one that never crashed (INV-10).
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
@@ -18,6 +18,7 @@ use super::store::BucketChunks;
 use super::subject::{StateToken, Subject};
 use super::subjects::{BUCKETS, Resting, Subjects, bucket_of};
 use super::timers::Timers;
+use super::work::Paper;
 use crate::domain::audit::{Sha256Hash, chain};
 use crate::domain::binary::{Malformed, Reader};
 use crate::domain::merge::{NameId, PurposeNames};
@@ -228,10 +229,12 @@ impl Restore {
             chunks: self.chunks,
             timers: Timers::default(),
             deferred: HashSet::new(),
+            unnamed: VecDeque::new(),
             outdated: BTreeSet::new(),
             stats,
             work: None,
             undo: None,
+            paper: Paper::default(),
         };
         partition.take_in(self.buckets, &layouts).map_err(|e| damaged(e.to_string()))?;
         let (found, counted) = (partition.subjects.len(), partition.ledger.subjects);

@@ -201,6 +201,8 @@ impl Reviser<'_> {
                 self.remove_live(&mut state, index, TombstoneReason::KeyRetired, version);
             }
         }
+        // What nobody judges has no live key.
+        subject.purposes.retain(|it| it.pseudonym.version() == active || it.live.is_some());
     }
 
     fn assign(

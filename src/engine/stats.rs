@@ -14,6 +14,8 @@ pub struct Stats {
     pub live_keys: BTreeMap<(NameId, u8), i64>,
     /// By purpose name and the segment's bit, of the rulebook that runs.
     pub members: BTreeMap<(NameId, u8), i64>,
+    /// Purposes of subjects, live or not, by the key version of their pseudonym.
+    pub pseudonyms: BTreeMap<u8, i64>,
     /// Memory that the subjects take; the map's spare room not counted.
     pub bytes: i64,
 }
@@ -23,6 +25,10 @@ pub struct Stats {
 pub struct Counted {
     kind: SubjectKind,
     live: Vec<LiveKey>,
+    /// The key version of the first pseudonym; of the others, where it is another, too.
+    key_version: u8,
+    of_that_version: i64,
+    of_others: Vec<u8>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,7 +84,15 @@ impl Counted {
                 edition: live.edition,
             })
         });
-        Self { kind: SubjectKind::of(subject), live: live.collect() }
+        let mut versions = subject.purposes.iter().map(|state| state.pseudonym.version());
+        let key_version = versions.clone().next().unwrap_or_default();
+        Self {
+            kind: SubjectKind::of(subject),
+            live: live.collect(),
+            key_version,
+            of_that_version: versions.clone().filter(|it| *it == key_version).count() as i64,
+            of_others: versions.by_ref().filter(|it| *it != key_version).collect(),
+        }
     }
 }
 
@@ -86,9 +100,18 @@ impl Stats {
     /// A subject became another. Most clicks change nothing that is counted here.
     pub fn replace(&mut self, before: Option<&Counted>, after: Option<&Counted>, edition: Edition) {
         if before != after {
-            before.into_iter().for_each(|before| self.shift(before, edition, -1));
-            after.into_iter().for_each(|after| self.shift(after, edition, 1));
+            if let Some(before) = before {
+                self.shift(before, edition, -1);
+            }
+            if let Some(after) = after {
+                self.shift(after, edition, 1);
+            }
         }
+    }
+
+    /// Is any pseudonym under another key version than this one?
+    pub fn has_pseudonyms_but(&self, active: u8) -> bool {
+        self.pseudonyms.iter().any(|(&version, &count)| version != active && count > 0)
     }
 
     /// The purposes that have live keys.
@@ -105,6 +128,10 @@ impl Stats {
 
     fn shift(&mut self, counted: &Counted, edition: Edition, by: i64) {
         *self.subjects.entry(counted.kind).or_default() += by;
+        *self.pseudonyms.entry(counted.key_version).or_default() += by * counted.of_that_version;
+        for &version in &counted.of_others {
+            *self.pseudonyms.entry(version).or_default() += by;
+        }
         for key in &counted.live {
             *self.live_keys.entry((key.purpose, key.key_version)).or_default() += by;
             let mut rest = if key.edition == edition { key.segments } else { 0 };

@@ -24,6 +24,9 @@ pub const EVENT_TIME_AHEAD_MAX: Span = Span(5 * Span::MINUTE.0);
 /// Most subjects whose timers one batch settles: bounds the transaction; the rest follow at once.
 pub const TIMERS_PER_BATCH_MAX: usize = 10_000;
 
+/// What was held back comes after everything whose time has come: a grant's end does not wait for it.
+const HELD_BACK: Timestamp = Timestamp::MAX;
+
 /// Most subjects that one batch of a sweep revises: at two live keys each, some 4,000 records.
 pub const UPKEEP_PER_BATCH_MAX: usize = 1_000;
 
@@ -190,11 +193,13 @@ impl Partition {
                     && !self.at_hand.is_open(*token)
             };
             let held_back = self.deferred.iter().copied().filter(waits);
-            due.extend(held_back.map(|token| (Timestamp::MIN, token)));
+            due.extend(held_back.map(|token| (HELD_BACK, token)));
         }
         due.sort_unstable();
-        for (_, token) in due.split_off(due.len().min(TIMERS_PER_BATCH_MAX)) {
-            if let Some(resting) = self.subjects.get(token) {
+        for (at, token) in due.split_off(due.len().min(TIMERS_PER_BATCH_MAX)) {
+            if at != HELD_BACK
+                && let Some(resting) = self.subjects.get(token)
+            {
                 self.timers.reinstate(token, &resting.agenda);
             }
         }

@@ -4,7 +4,7 @@
 use super::partition::Partition;
 use super::revise::{Occasion, Reviser};
 use super::step::UPKEEP_PER_BATCH_MAX;
-use super::subject::StateToken;
+use super::subject::{StateToken, Subject};
 use super::subjects::Resting;
 use crate::domain::outcome::{InputKind, Outcome};
 
@@ -13,18 +13,35 @@ impl Partition {
     /// [`Self::change_key`] was told of everybody in the changelog. The next record or click of such a
     /// subject begins under the active key, from nothing.
     pub fn end_old_keys(&mut self) {
-        let is_left = |(token, resting): (StateToken, &Resting)| {
-            let left = match self.at_hand.get(token) {
-                Some(handled) => self.mandate.has_old_pseudonym(&handled.subject),
-                None => self.mandate.has_old_pseudonym(&resting.unpack()),
-            };
-            left.then_some(token)
-        };
-        let mut tokens: Vec<StateToken> = self.subjects.iter().filter_map(is_left).collect();
-        tokens.sort_unstable();
-        tokens.truncate(UPKEEP_PER_BATCH_MAX);
-        for token in tokens {
+        if !self.has_old_keys() {
+            return;
+        }
+        if self.unnamed.is_empty() {
+            self.list_unnamed();
+        }
+        while self.unnamed.front().is_some_and(|&token| !self.is_under_old_key(token)) {
+            self.unnamed.pop_front();
+        }
+        let left = self.unnamed.iter().copied().filter(|&token| self.is_under_old_key(token));
+        for token in left.take(UPKEEP_PER_BATCH_MAX).collect::<Vec<_>>() {
             self.end_old_keys_of(token);
+        }
+    }
+
+    /// Looks at every subject; in the order of their tokens (INV-10).
+    fn list_unnamed(&mut self) {
+        let is_old = |resting: &Resting| self.mandate.has_old_pseudonym(&resting.unpack());
+        let listed = self.subjects.iter().filter(|(_, resting)| is_old(resting));
+        let mut tokens: Vec<StateToken> = listed.map(|(token, _)| token).collect();
+        tokens.sort_unstable();
+        self.unnamed = tokens.into();
+    }
+
+    fn is_under_old_key(&self, token: StateToken) -> bool {
+        let is_old = |subject: &Subject| self.mandate.has_old_pseudonym(subject);
+        match self.at_hand.get(token) {
+            Some(handled) => is_old(&handled.subject),
+            None => self.subjects.get(token).is_some_and(|resting| is_old(&resting.unpack())),
         }
     }
 

@@ -26,6 +26,13 @@ pub struct Work {
     tally: Tally,
 }
 
+/// The memory of a desk's entries, empty: each batch needs about what the last one did.
+#[derive(Default)]
+pub struct Paper {
+    entries: Vec<u8>,
+    marks: Vec<Mark>,
+}
+
 /// Where an entry ends in [`Work::entries`], and what it was of.
 #[derive(Clone, Copy, Debug)]
 pub struct Mark {
@@ -41,14 +48,15 @@ struct Counts {
 }
 
 impl Work {
-    pub fn new(now: Timestamp, gate_open: bool, purposes: usize) -> Self {
+    /// `paper`: of a batch before.
+    pub fn new(now: Timestamp, gate_open: bool, purposes: usize, paper: Paper) -> Self {
         Self {
             now,
             gate_open,
             signals_lost_at: None,
             outputs: Vec::new(),
-            entries: Vec::new(),
-            marks: Vec::new(),
+            entries: paper.entries,
+            marks: paper.marks,
             verdicts: Vec::with_capacity(purposes),
             effects: Vec::new(),
             opt_outs: Vec::new(),
@@ -60,6 +68,14 @@ impl Work {
             },
             tally: Tally::default(),
         }
+    }
+
+    /// The batch is over.
+    pub fn clear(self) -> Paper {
+        let (mut entries, mut marks) = (self.entries, self.marks);
+        entries.clear();
+        marks.clear();
+        Paper { entries, marks }
     }
 
     /// Ends the entry at hand: its verdicts and effects are those gathered since the last one.

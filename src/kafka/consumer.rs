@@ -27,7 +27,7 @@ const QUEUED_KBYTES: &str = "16384";
 /// A broker answers a fetch of clicks once it has so many bytes, or after the 10 ms that a fetch waits: else
 /// a stream that is kept up with costs it thousands of small answers a second. Beside the commit interval
 /// nobody notices; consent is answered at once.
-const CLICKS_AT_ONCE: &str = "131072";
+const FETCH_BYTES_MIN: &str = "131072";
 
 /// A change of the partitions that the group gives this member.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,10 +100,12 @@ impl ClickConsumer {
         let mut client = following(config);
         client
             .set("group.instance.id", instance_id)
-            .set("fetch.min.bytes", CLICKS_AT_ONCE)
             .set("group.protocol", "classic")
             .set("partition.assignment.strategy", "range")
             .set("heartbeat.interval.ms", "3000");
+        if !config.kafka.properties.contains_key("fetch.min.bytes") {
+            client.set("fetch.min.bytes", FETCH_BYTES_MIN);
+        }
         let membership = Membership { noted: Mutex::default(), closing: AtomicBool::new(false) };
         let consumer: BaseConsumer<Membership> = client.create_with_context(membership)?;
         let topic = config.topics.clickstream.clone();

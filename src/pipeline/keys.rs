@@ -15,10 +15,7 @@ use crate::config::read_keyset;
 use crate::domain::pseudonym::KeyRing;
 use crate::kafka::consumer::{Follower, Polled};
 use crate::kafka::probe::Probe;
-use crate::task::Task;
-
-/// Raw ids held of a partition for the batches to come: bounds memory to 512 bytes each.
-const IDS_HELD: usize = 2_000;
+use crate::task::{IDS_HELD, Task};
 
 /// Between two tries to read the changelog again.
 const RETRY: Duration = Duration::from_secs(2);
@@ -87,7 +84,11 @@ impl Sweep {
     /// Hands ids over to the tasks, as many as they hold.
     fn go_on(&self, tasks: &mut BTreeMap<i32, Task>) -> Pace {
         let mut pace = Pace::Waits;
-        while tasks.values().all(|task| task.ids().len() < IDS_HELD) {
+        while self
+            .ends
+            .keys()
+            .all(|it| tasks.get(it).is_none_or(|task| task.ids().len() < IDS_HELD))
+        {
             match self.reader.poll() {
                 Polled::Message(message) => {
                     pace = Pace::Moves;
@@ -134,6 +135,8 @@ impl super::worker::Worker {
             self.sweep = None;
             self.wants_sweep = true;
         }
+        let (bounds, now) = (&self.shared.bounds, self.shared.clock.moment());
+        self.wants_sweep |= self.tasks.values_mut().any(|task| task.take_lack_of_ids(bounds, now));
         if self.wants_sweep && self.shared.clock.instant() >= self.sweep_not_before {
             self.start_sweep();
         }

@@ -7,12 +7,11 @@ use std::collections::VecDeque;
 
 use crate::domain::time::Timestamp;
 
-/// Bytes of one chunk: what a click of the largest usual size fits into, and little beside the 64 MB that
-/// a worker may hold.
+/// Bytes of one chunk: about 1,000 clicks.
 const CHUNK_BYTES: usize = 256 * 1024;
 
-/// Emptied chunks that are kept: the clicks of a common batch, whose memory the next one needs anyway.
-const SPARE_MAX: usize = 8;
+/// Emptied chunks that a partition keeps for the next batch: 1 MiB, beside the 64 MB that a worker may hold.
+const SPARE_MAX: usize = 4;
 
 /// Clicks in the order of their offsets, in chunks: no allocation a click, and no byte is ever moved.
 #[derive(Default)]
@@ -287,5 +286,23 @@ mod tests {
         clicks.push(&click(2, Some(b"key"), Some(b"value")));
         clicks.forget(1);
         assert_eq!(offsets(&clicks)[1], (2, Some(b"key".to_vec()), Some(b"value".to_vec())));
+    }
+
+    #[test]
+    fn a_click_larger_than_a_chunk_is_held_whole_and_its_chunk_is_not_kept() {
+        let large = vec![7; CHUNK_BYTES + 1];
+        let mut clicks = Clicks::default();
+        for offset in 0..3 {
+            clicks.push(&click(offset, Some(b"k"), Some(&large)));
+        }
+        assert_eq!(offsets(&clicks)[2], (2, Some(b"k".to_vec()), Some(large)));
+        clicks.forget(3);
+        assert!(clicks.spare.is_empty());
+        clicks.push(&click(3, None, Some(b"small")));
+        clicks.forget(1);
+        assert_eq!(clicks.spare.len(), 1);
+        clicks.push(&click(4, None, Some(b"again")));
+        assert_eq!((clicks.spare.len(), clicks.size() > 5), (0, true));
+        assert_eq!(offsets(&clicks), [(4, None, Some(b"again".to_vec()))]);
     }
 }

@@ -32,6 +32,9 @@ pub use schemas::Lack;
 /// Consent records in one batch of a partition: a changelog of millions is caught up with in steps.
 pub const CONSENTS_PER_BATCH: usize = 20_000;
 
+/// Raw ids held for a rotation, for the batches to come: bounds memory to 512 bytes each.
+pub const IDS_HELD: usize = 2_000;
+
 /// A timer waits for company no longer than this.
 const TIMER_PATIENCE: Span = Span(250);
 
@@ -90,6 +93,7 @@ pub struct Task {
     ids: VecDeque<Box<[u8]>>,
     /// Uptime at which they were all that the changelog names; until what is left under an old key ended.
     ids_complete_at: Option<Span>,
+    lacks_ids: bool,
     /// Of the consents held, those that may take something away.
     urgent: usize,
     /// Of the consents held, those whose schema is not known yet.
@@ -120,6 +124,7 @@ impl Task {
             consents: VecDeque::new(),
             ids: VecDeque::new(),
             ids_complete_at: None,
+            lacks_ids: false,
             urgent: 0,
             waiting: 0,
             consent_bytes: 0,
@@ -210,6 +215,11 @@ impl Task {
         self.ids_complete_at = Some(now.uptime);
     }
 
+    /// Ids had no room while the gate was closed, and it is open: the changelog is to be read once more.
+    pub fn take_lack_of_ids(&mut self, bounds: &Bounds, now: Moment) -> bool {
+        self.lacks_ids && self.gate_open(bounds, now) && std::mem::take(&mut self.lacks_ids)
+    }
+
     /// Are keys still to be moved, or to be ended, by what was read of the changelog?
     pub fn moves_keys(&self) -> bool {
         !self.ids.is_empty() || self.ids_complete_at.is_some()
@@ -282,7 +292,9 @@ impl Task {
         {
             return 0;
         }
-        let (clicks, _) = self.clicks_ready(bounds, now, self.received.consent, &self.barrier);
+        // Consent that must wait holds up what follows it, as in a cut.
+        let consent_to = if self.consents_wait() { self.applied() } else { self.received.consent };
+        let (clicks, _) = self.clicks_ready(bounds, now, consent_to, &self.barrier);
         clicks.min(self.clicks_max(now))
     }
 
@@ -427,7 +439,11 @@ impl Task {
             self.barrier.applied(consent.arrival);
             // A closed gate held its key back, and the changelog may be read already.
             if !cut.gate_open && self.engine.has_old_keys_of(consent.key()) {
-                self.ids.push_back(consent.key().into());
+                if self.ids.len() < IDS_HELD {
+                    self.ids.push_back(consent.key().into());
+                } else {
+                    (self.ids_complete_at, self.lacks_ids) = (None, true);
+                }
             }
         }
         self.committed = Offsets { click: cut.coverage.click_to, consent: cut.coverage.consent_to };

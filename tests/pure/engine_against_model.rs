@@ -251,6 +251,7 @@ fn counts(partition: &Partition) -> Stats {
     stats.subjects.retain(|_, count| *count != 0);
     stats.live_keys.retain(|_, count| *count != 0);
     stats.members.retain(|_, count| *count != 0);
+    stats.pseudonyms.retain(|_, count| *count != 0);
     stats
 }
 

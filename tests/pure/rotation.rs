@@ -13,6 +13,7 @@ use assent::domain::time::{Moment, Span, Timestamp};
 use assent::engine::output::{BatchOutput, Output};
 use assent::engine::{Restore, Setup};
 use assent::task::barrier::{Arrival, Question};
+use assent::task::clicks::ReceivedClick;
 use assent::task::consent::HeldConsent;
 use assent::task::{Bounds, Offsets, Task, Wish};
 use assent::wire::{ClickReader, ConsentReading, Inbound};
@@ -179,4 +180,25 @@ fn whom_a_record_names_while_the_gate_is_closed_moves_when_it_opens() {
     ask(&mut task, 101, 3);
     assert!(turn(&mut task, at(101)).is_some());
     assert!(task.engine.has_live(b"ben") && !task.engine.has_live(b"ann"));
+}
+
+/// A misrouted record is not covered before its right partition has it: nor is what follows.
+#[test]
+fn clicks_behind_consent_that_must_wait_are_not_ready() {
+    let mut task = rotated();
+    let inbound = Inbound { partition: 0, key: Some(b"cas"), payload: Some(b"-") };
+    let arrival = Arrival { appended: at(2).wall, received: at(2).uptime };
+    task.receive_consent(HeldConsent::new(2, arrival, &inbound, ConsentReading::Forwarded));
+    task.receive_click(&ReceivedClick {
+        offset: 0,
+        timestamp: at(2).wall,
+        key: Some(b"ann"),
+        payload: Some(b"-"),
+    });
+    ask(&mut task, 2, 3);
+    assert_eq!(task.ready(&bounds(), at(2)), 0);
+    assert_eq!(task.cut(&bounds(), at(2), usize::MAX).clicks, 0);
+    task.set_forwarded();
+    assert_eq!(task.ready(&bounds(), at(2)), 1);
+    assert_eq!(task.cut(&bounds(), at(2), usize::MAX).clicks, 1);
 }

@@ -315,3 +315,43 @@ fn a_purpose_that_is_declared_later_knows_what_was_decided_before() {
     let output = end(&mut later, 1, 1);
     assert_eq!(output.tally.verdicts.get(&(0, Verdict::OptedOut)), Some(&1));
 }
+
+/// What a purpose that is gone left behind is judged by nobody, so no key of it moves: it goes with the
+/// purpose, or a rotation would look for its owner for ever.
+#[test]
+fn a_purpose_that_is_gone_leaves_nothing_for_a_rotation_to_move() {
+    let two = RULES.replace(
+        "segments:\n",
+        "  - {id: news, title: News, sale_or_share: false, requires_opt_in: false, retention: 30d}\n\
+         segments:\n  - id: often\n    title: Looked often\n    why: To greet\n    owner: m@shop.example\n    \
+         approach: behavioral\n    purpose: news\n    when: {count: {of: PRODUCT_VIEW, within: 1h, at_least: 9}}\n",
+    );
+    let (partition, first) = with_a_live_key(&setup_of(&two, &keyset(1)));
+    assert_eq!(partition.stats().pseudonyms.values().sum::<i64>(), 2, "news is counted, not live");
+    let mut partition = changed_to(&first, &RULES.replace("\"1\"", "\"2\""));
+    sweep(&mut partition);
+    assert_eq!(partition.stats().pseudonyms.values().sum::<i64>(), 1);
+    partition.set_keys(setup_of(&RULES.replace("\"1\"", "\"2\""), &keyset(2))).unwrap();
+    partition.begin(START + Span(2 * Span::MINUTE.0), true);
+    partition.change_key(b"anna");
+    partition.end_old_keys();
+    let output = end(&mut partition, 2, 1);
+    partition.confirm();
+    assert_eq!((assignments(&output), reasons(&output)), (1, vec![TombstoneReason::KeyRetired]));
+    assert!(!partition.has_old_keys());
+}
+
+#[test]
+fn a_key_is_live_from_its_batch_on_and_until_its_end_is_committed() {
+    let mut partition = fresh(&setup_of(RULES, &keyset(1)));
+    first_batch(&mut partition);
+    assert!(partition.has_live(b"anna"), "with the batch at hand");
+    partition.rollback();
+    assert!(!partition.has_live(b"anna"));
+    first_batch(&mut partition);
+    partition.confirm();
+    denial(&mut partition);
+    assert!(partition.has_live(b"anna"), "it may be undone");
+    partition.confirm();
+    assert!(!partition.has_live(b"anna"));
+}
