@@ -185,7 +185,7 @@ pub(super) const KEYS: &[Declaration] = &[
         key: "pipeline.commit_interval",
         kind: Kind::Duration("1ms", "5s"),
         default: "100ms",
-        meaning: "How long a transaction gathers clicks. One with an opt-out is committed at once.",
+        meaning: "How long a transaction gathers clicks. One with an opt-out is committed at once, one with 60,000 clicks of a worker too.",
     },
     Declaration {
         key: "pipeline.lease",

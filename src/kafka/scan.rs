@@ -61,17 +61,20 @@ impl<'a> Ends<'a> {
 
     /// The first offset that the partition still holds.
     pub fn low(&self, topic: &str, partition: i32) -> Result<i64> {
-        self.ask(|| self.committed.fetch_watermarks(topic, partition, ANSWER)).map(|(low, _)| low)
+        self.ask(topic, || self.committed.fetch_watermarks(topic, partition, ANSWER))
+            .map(|(low, _)| low)
     }
 
     /// One past the last record that is readable: before the first open transaction.
     pub fn committed(&self, topic: &str, partition: i32) -> Result<i64> {
-        self.ask(|| self.committed.fetch_watermarks(topic, partition, ANSWER)).map(|(_, end)| end)
+        self.ask(topic, || self.committed.fetch_watermarks(topic, partition, ANSWER))
+            .map(|(_, end)| end)
     }
 
     /// One past the last record that was written, of open transactions too.
     pub fn written(&self, topic: &str, partition: i32) -> Result<i64> {
-        self.ask(|| self.written.fetch_watermarks(topic, partition, ANSWER)).map(|(_, end)| end)
+        self.ask(topic, || self.written.fetch_watermarks(topic, partition, ANSWER))
+            .map(|(_, end)| end)
     }
 
     /// Waits until everything below `end` is committed or known to be aborted.
@@ -93,7 +96,7 @@ impl<'a> Ends<'a> {
 
     /// The first offset whose record is of this time or later; `None`: there is none.
     pub fn since(&self, topic: &str, partition: i32, time: Timestamp) -> Result<Option<i64>> {
-        let answer = self.ask(|| {
+        let answer = self.ask(topic, || {
             let mut question = TopicPartitionList::new();
             question.add_partition_offset(topic, partition, Offset::Offset(time.0))?;
             self.committed.offsets_for_times(question, ANSWER)
@@ -105,7 +108,7 @@ impl<'a> Ends<'a> {
         })
     }
 
-    fn ask<T>(&self, question: impl Fn() -> KafkaResult<T>) -> Result<T> {
+    fn ask<T>(&self, topic: &str, question: impl Fn() -> KafkaResult<T>) -> Result<T> {
         let started = SystemClock.instant();
         loop {
             for consumer in [&self.committed, &self.written] {
@@ -113,9 +116,22 @@ impl<'a> Ends<'a> {
             }
             match question() {
                 Ok(answer) => return Ok(answer),
-                Err(_) if started.elapsed() < STALL_MAX => std::thread::sleep(ASK_AGAIN),
-                Err(error) => return Err(unreachable_broker(self.config, &error)),
+                Err(_) if started.elapsed() < STALL_MAX => {
+                    self.learn_anew(topic);
+                    std::thread::sleep(ASK_AGAIN);
+                }
+                Err(error) => return Err(unreachable_broker(self.config, topic, &error)),
             }
+        }
+    }
+}
+
+impl Ends<'_> {
+    /// librdkafka takes what it remembers of a topic, "no such partition" too, for the answer.
+    fn learn_anew(&self, topic: &str) {
+        for consumer in [&self.committed, &self.written] {
+            // Where that fails too, the question is asked again all the same.
+            let _ = consumer.fetch_metadata(Some(topic), ANSWER);
         }
     }
 }
@@ -247,9 +263,9 @@ fn record(message: &BorrowedMessage<'_>) -> Record {
     }
 }
 
-fn unreachable_broker(config: &Config, error: &KafkaError) -> Failure {
+fn unreachable_broker(config: &Config, topic: &str, error: &KafkaError) -> Failure {
     Failure::unavailable(format!(
-        "kafka.bootstrap_servers {}: no answer within {} s ({error}); is the broker up, and may this \
+        "kafka.bootstrap_servers {}: no answer about topic {topic} within {} s ({error}); is the broker up, and may this \
          user read and describe the topics (`assent check --print-acls` prints what is needed)?",
         config.kafka.bootstrap_servers,
         STALL_MAX.as_secs(),
