@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::loss::TopicIds;
+use super::subjects::BUCKETS;
 use crate::domain::audit::Sha256Hash;
 use crate::domain::audit::chain::GENESIS;
 use crate::domain::binary::{Malformed, Reader, Write};
@@ -162,7 +163,7 @@ impl Cycle {
     }
 
     fn unpack(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
-        Ok(Self {
+        let cycle = Self {
             next_delta: reader.long()?,
             floor: reader.long()?,
             trim_to: reader.long()?,
@@ -170,7 +171,18 @@ impl Cycle {
             pass_began: Timestamp(reader.long()?),
             bucket: reader.long()?,
             debt: reader.long()?,
-        })
+        };
+        if cycle.is_possible() { Ok(cycle) } else { Err(Malformed("cycle")) }
+    }
+
+    /// Deltas are removed in order, and only those that a pass over all buckets has taken in.
+    fn is_possible(&self) -> bool {
+        /// Far beyond any topic; what is added to it stays in range.
+        const MOST: i64 = i64::MAX / 2;
+        let deltas = [0, self.floor, self.trim_to, self.pass_delta, self.next_delta, MOST];
+        deltas.is_sorted()
+            && (0..BUCKETS as i64).contains(&self.bucket)
+            && (0..=MOST).contains(&self.debt)
     }
 }
 
@@ -194,4 +206,37 @@ fn list<'a, T>(
     mut item: impl FnMut(&mut Reader<'a>) -> Result<T, Malformed>,
 ) -> Result<Vec<T>, Malformed> {
     (0..reader.length()?).map(|_| item(reader)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unpacked(change: impl FnOnce(&mut Cycle)) -> Result<Ledger, Malformed> {
+        let mut ledger = Ledger::fresh();
+        ledger.cycle =
+            Cycle { next_delta: 9, floor: 2, trim_to: 4, pass_delta: 7, ..Cycle::default() };
+        change(&mut ledger.cycle);
+        Ledger::unpack(&ledger.pack(&PurposeNames::default())).map(|(ledger, _)| ledger)
+    }
+
+    /// Found by fuzzing: a bucket that is none, where the next batch looked it up.
+    #[test]
+    fn a_cycle_that_no_batch_can_have_left_is_refused() {
+        assert!(unpacked(|_| ()).is_ok());
+        assert!(unpacked(|cycle| cycle.bucket = BUCKETS as i64 - 1).is_ok());
+        let changes: [fn(&mut Cycle); 8] = [
+            |cycle| cycle.bucket = BUCKETS as i64,
+            |cycle| cycle.bucket = -1,
+            |cycle| cycle.floor = -1,
+            |cycle| cycle.floor = 5,
+            |cycle| cycle.trim_to = 8,
+            |cycle| cycle.pass_delta = 10,
+            |cycle| cycle.next_delta = i64::MAX,
+            |cycle| cycle.debt = -1,
+        ];
+        for (at, change) in changes.into_iter().enumerate() {
+            assert_eq!(unpacked(change).map(drop), Err(Malformed("cycle")), "change {at}");
+        }
+    }
 }
