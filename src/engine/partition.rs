@@ -188,7 +188,7 @@ impl Partition {
         }
         at_hand.shrink();
         self.at_hand = at_hand;
-        self.paper = self.work.take().map(|work| work.clear()).unwrap_or_default();
+        self.clear_desk();
     }
 
     fn put_back(&mut self, handled: Handled) {
@@ -235,6 +235,10 @@ impl Partition {
         self.names.truncate(undo.names);
         self.chunks = undo.chunks;
         self.fresh = undo.fresh;
+        self.clear_desk();
+    }
+
+    fn clear_desk(&mut self) {
         self.paper = self.work.take().map(|work| work.clear()).unwrap_or_default();
     }
 

@@ -84,14 +84,14 @@ impl Counted {
                 edition: live.edition,
             })
         });
-        let mut versions = subject.purposes.iter().map(|state| state.pseudonym.version());
+        let versions = subject.purposes.iter().map(|state| state.pseudonym.version());
         let key_version = versions.clone().next().unwrap_or_default();
         Self {
             kind: SubjectKind::of(subject),
             live: live.collect(),
             key_version,
             of_that_version: versions.clone().filter(|it| *it == key_version).count() as i64,
-            of_others: versions.by_ref().filter(|it| *it != key_version).collect(),
+            of_others: versions.filter(|it| *it != key_version).collect(),
         }
     }
 }

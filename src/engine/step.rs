@@ -333,7 +333,7 @@ struct ClickEffect {
 }
 
 /// What is due of a subject without an input, as an entry of its own where it had an effect.
-pub(super) fn settle(
+fn settle(
     reviser: &mut Reviser<'_>,
     subject: &mut Subject,
     kind: InputKind,

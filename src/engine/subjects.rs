@@ -2,7 +2,8 @@
 //! In 256 shards by the token's first byte: a shard is also a bucket of the state topic, and no single
 //! map grows to a size at which growing is a pause.
 //!
-//! A batch changes nothing of one but the moment for which the timers have it: it works on its own ([`super::at_hand`]) until it is committed.
+//! A batch changes nothing of one but the moment for which the timers have it: it works on its own
+//! ([`super::at_hand`]) until it is committed.
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;

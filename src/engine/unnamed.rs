@@ -2,11 +2,10 @@
 //! changelog does not name. They can't move, since a pseudonym needs the raw id.
 
 use super::partition::Partition;
-use super::revise::{Occasion, Reviser};
+use super::revise::Reviser;
 use super::step::UPKEEP_PER_BATCH_MAX;
 use super::subject::{StateToken, Subject};
 use super::subjects::Resting;
-use crate::domain::outcome::{InputKind, Outcome};
 
 impl Partition {
     /// Ends so many of them: the live key has its tombstone and the counters are gone. For after
@@ -51,11 +50,6 @@ impl Partition {
         let work = self.work.as_deref_mut().expect("a batch was begun");
         let mut reviser = Reviser { mandate: &self.mandate, work };
         reviser.end_old_keys(subject);
-        reviser.revise_all(subject, Occasion { subject_id: None, erased: false });
-        if !work.effects.is_empty() {
-            let (kind, outcome) = (InputKind::Upkeep, Outcome::Revised);
-            let version = subject.consent.version();
-            work.end_entry(kind, None, outcome, subject.audit_token, version);
-        }
+        self.settle_at_hand(place, None);
     }
 }

@@ -124,9 +124,7 @@ impl<'a> Ends<'a> {
             }
         }
     }
-}
 
-impl Ends<'_> {
     /// librdkafka takes what it remembers of a topic, "no such partition" too, for the answer.
     fn learn_anew(&self, topic: &str) {
         for consumer in [&self.committed, &self.written] {
@@ -265,8 +263,8 @@ fn record(message: &BorrowedMessage<'_>) -> Record {
 
 fn unreachable_broker(config: &Config, topic: &str, error: &KafkaError) -> Failure {
     Failure::unavailable(format!(
-        "kafka.bootstrap_servers {}: no answer about topic {topic} within {} s ({error}); is the broker up, and may this \
-         user read and describe the topics (`assent check --print-acls` prints what is needed)?",
+        "kafka.bootstrap_servers {}: no answer about topic {topic} within {} s ({error}); is the broker up, \
+         and may this user read and describe the topics (`assent check --print-acls` prints what is needed)?",
         config.kafka.bootstrap_servers,
         STALL_MAX.as_secs(),
     ))

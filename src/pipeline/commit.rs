@@ -214,7 +214,7 @@ impl Worker {
             batch.parts.insert(partition, Part { cut, output, sequence_before });
         }
         crash_point("after_decide");
-        if batch.parts.values().any(|part| part.cut.ids > 0 || part.cut.ends_old_keys) {
+        if batch.parts.values().any(|part| part.cut.is_of_sweep()) {
             crash_point("during_sweep");
         }
         batch

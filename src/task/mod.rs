@@ -73,6 +73,13 @@ pub struct Cut {
     pub stale: bool,
 }
 
+impl Cut {
+    /// Does it move keys after a rotation, or end them?
+    pub fn is_of_sweep(&self) -> bool {
+        self.ids > 0 || self.ends_old_keys
+    }
+}
+
 /// How soon a partition wants a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Wish {

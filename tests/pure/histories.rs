@@ -1,8 +1,9 @@
 //! A history of one partition: what it is told, owned, and printed so that a person can read it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
-use assent::domain::consent::ConsentRecord;
+use assent::domain::consent::{AgeBand, ConsentRecord, ConsentStatus, Decision};
 use assent::domain::event::Click;
 use assent::domain::outcome::DeadLetterReason;
 use assent::domain::rules::Rulebook;
@@ -22,6 +23,29 @@ segments:
   - {id: grown, title: Grown, why: to test, owner: tests, approach: demographic, purpose: mail,
      when: {age_band: {in: [FROM_18]}}}
 "#;
+
+/// Somebody grown up lets [`GROWN`]'s purpose be.
+pub fn grown_grant(
+    subject: &str,
+    version: i64,
+    since: Timestamp,
+    expires_at: Option<Timestamp>,
+) -> ConsentRecord {
+    let status = ConsentStatus::Granted;
+    let decision = Decision { status, since, expires_at, notice_version: None };
+    ConsentRecord {
+        subject_id: subject.to_owned(),
+        version,
+        recorded_at: since,
+        age_band: AgeBand::From18,
+        decisions: BTreeMap::from([("mail".to_owned(), decision)]),
+        guardian: None,
+        double_opt_in_at: None,
+        opt_out_signal_at: None,
+        source: "cmp".to_owned(),
+        receipt_id: None,
+    }
+}
 
 /// What a partition is told, from its first offset on.
 #[derive(Clone)]

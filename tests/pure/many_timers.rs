@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use assent::domain::consent::{AgeBand, ConsentRecord, ConsentStatus, Decision};
 use assent::domain::outcome::{TombstoneReason, Verdict};
 use assent::domain::partitioner::Partitioner;
 use assent::domain::pseudonym::{KeyRing, Keyset};
@@ -13,7 +12,7 @@ use assent::engine::input::{ConsentBody, ConsentInput, Coverage};
 use assent::engine::output::{BatchOutput, Output};
 use assent::engine::{Partition, Restore, Setup, TIMERS_PER_BATCH_MAX};
 
-use crate::histories::{GROWN, START};
+use crate::histories::{GROWN, START, grown_grant};
 
 /// As many as a batch settles, and a few.
 const SUBJECTS: usize = TIMERS_PER_BATCH_MAX + 5;
@@ -85,24 +84,7 @@ fn grant(partition: &mut Partition, end: Timestamp) -> BatchOutput {
     for at in 0..SUBJECTS {
         let subject_id = format!("subject-{at}");
         let since = Timestamp(START);
-        let decision = Decision {
-            status: ConsentStatus::Granted,
-            since,
-            expires_at: Some(end),
-            notice_version: None,
-        };
-        let record = ConsentRecord {
-            subject_id: subject_id.clone(),
-            version: 1,
-            recorded_at: since,
-            age_band: AgeBand::From18,
-            decisions: BTreeMap::from([("mail".to_owned(), decision)]),
-            guardian: None,
-            double_opt_in_at: None,
-            opt_out_signal_at: None,
-            source: "cmp".to_owned(),
-            receipt_id: None,
-        };
+        let record = grown_grant(&subject_id, 1, since, Some(end));
         partition.consent(&ConsentInput {
             offset: at as i64,
             append_time: since,

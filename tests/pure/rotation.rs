@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use assent::domain::consent::{AgeBand, ConsentRecord, ConsentStatus, Decision};
 use assent::domain::event::ClickFields;
 use assent::domain::outcome::TombstoneReason;
 use assent::domain::partitioner::Partitioner;
@@ -18,7 +17,7 @@ use assent::task::consent::HeldConsent;
 use assent::task::{Bounds, Offsets, Task, Wish};
 use assent::wire::{ClickReader, ConsentReading, Inbound};
 
-use crate::histories::{GROWN, START};
+use crate::histories::{GROWN, START, grown_grant};
 
 fn at(seconds: i64) -> Moment {
     Moment { wall: Timestamp(START + seconds * 1_000), uptime: Span(seconds * 1_000) }
@@ -51,21 +50,7 @@ fn setup(rotations: u8) -> Setup {
 }
 
 fn grant(task: &mut Task, offset: i64, subject: &str, version: i64) {
-    let since = at(-60).wall;
-    let decision =
-        Decision { status: ConsentStatus::Granted, since, expires_at: None, notice_version: None };
-    let record = ConsentRecord {
-        subject_id: subject.to_owned(),
-        version,
-        recorded_at: since,
-        age_band: AgeBand::From18,
-        decisions: BTreeMap::from([("mail".to_owned(), decision)]),
-        guardian: None,
-        double_opt_in_at: None,
-        opt_out_signal_at: None,
-        source: "cmp".to_owned(),
-        receipt_id: None,
-    };
+    let record = grown_grant(subject, version, at(-60).wall, None);
     let inbound = Inbound { partition: 0, key: Some(subject.as_bytes()), payload: Some(b"-") };
     let arrival = Arrival { appended: at(0).wall, received: at(0).uptime };
     let reading = ConsentReading::Record(record.into());

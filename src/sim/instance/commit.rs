@@ -40,7 +40,7 @@ impl Instance {
         self.advance();
         let batch = self.decide(around);
         self.committed_at = around.broker.now;
-        let moves = batch.parts.values().any(|part| part.cut.ids > 0 || part.cut.ends_old_keys);
+        let moves = batch.parts.values().any(|part| part.cut.is_of_sweep());
         if self.crashes_at("after_decide", around)
             || (moves && self.crashes_at("during_sweep", around))
             || batch.parts.is_empty()
