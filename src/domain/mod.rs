@@ -8,6 +8,7 @@ pub mod clock_guard;
 pub mod consent;
 pub mod dead_letter;
 pub mod event;
+pub mod foreign_text;
 pub mod gate;
 pub mod hex;
 pub mod ids;
