@@ -23,7 +23,7 @@
 //! [`domain`] (pure nouns and rules) ← [`wire`] (bytes) ← [`verify`] (a second opinion on what lies in
 //! the topics; pure) and [`engine`] (a partition's state; pure) ←
 //! [`task`] (what a batch of a partition may hold; pure) ← [`sim`] (all of it on a simulated cluster, with
-//! faults; pure) ← [`config`], [`failure`], [`clock`] ← [`registry`] ←
+//! faults; pure) ← [`config`], [`failure`], [`clock`], [`pace`] ← [`registry`] ←
 //! [`kafka`], [`telemetry`], [`http`] ← [`pipeline`] ← [`demo`] ←
 //! [`cli`]. The pure ones build without the feature `service` and know no clock, randomness, I/O,
 //! threads, Kafka or metrics. docs/ARCHITECTURE.md has the map.
@@ -49,6 +49,8 @@ pub mod failure;
 pub mod http;
 #[cfg(feature = "service")]
 pub mod kafka;
+#[cfg(feature = "service")]
+pub mod pace;
 #[cfg(feature = "service")]
 pub mod pipeline;
 #[cfg(feature = "service")]

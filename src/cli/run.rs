@@ -49,7 +49,6 @@ pub(super) fn prepare(config: &Arc<Config>) -> Result<Start> {
     let keyset = read_keyset(&config.keyset)?;
     let purposes: Vec<String> = rulebook.rulebook.purposes.iter().map(|p| p.id.clone()).collect();
     let clock = Arc::new(SystemClock);
-    let (workers, max_sync_lag) = (config.pipeline.workers, config.consent.max_sync_lag);
     Ok(Start {
         config: Arc::clone(config),
         rulebook_yaml: rulebook.yaml.into(),
@@ -57,7 +56,7 @@ pub(super) fn prepare(config: &Arc<Config>) -> Result<Start> {
         keys: Arc::new(KeyRing::new(&keyset, &purposes)),
         registry: registry::client(config)?,
         metrics: Arc::new(Metrics::new()),
-        status: Arc::new(Status::new(workers, max_sync_lag, clock.clone())),
+        status: Arc::new(Status::new(config.pipeline.workers, &config.consent, clock.clone())),
         clock,
         has_topic_ids: true,
     })

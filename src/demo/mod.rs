@@ -42,10 +42,11 @@ pub fn run(options: &Options, interrupted: &AtomicBool) -> Result<()> {
     let (metrics, status) = (Arc::new(Metrics::new()), status(&embedded));
     let listen = embedded.config.http.listen;
     let server = http::serve(listen, Arc::clone(&metrics), Arc::clone(&status))?;
-    let running = start(&embedded, &metrics, status)?;
+    let running = start(&embedded, &metrics, Arc::clone(&status))?;
 
     let screen = Screen::new(started, options.is_json);
-    let mut show = Show::new(&embedded, Arc::clone(&metrics), interrupted, screen, options.rate)?;
+    let mut show =
+        Show::new(&embedded, Arc::clone(&metrics), status, interrupted, screen, options.rate)?;
     show.run(started + options.length, || running.is_finished())?;
     let seen = show.finish();
 
@@ -65,8 +66,7 @@ pub fn run(options: &Options, interrupted: &AtomicBool) -> Result<()> {
 
 fn status(embedded: &Embedded) -> Arc<Status> {
     let config = &embedded.config;
-    let (workers, max_sync_lag) = (config.pipeline.workers, config.consent.max_sync_lag);
-    Arc::new(Status::new(workers, max_sync_lag, Arc::new(SystemClock)))
+    Arc::new(Status::new(config.pipeline.workers, &config.consent, Arc::new(SystemClock)))
 }
 
 fn start(embedded: &Embedded, metrics: &Arc<Metrics>, status: Arc<Status>) -> Result<Running> {

@@ -16,6 +16,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::domain::consent::ConsentRecord;
 use crate::domain::pseudonym::KeyRing;
 use crate::failure::Result;
+use crate::http::Status;
 use crate::kafka::assignments::SegmentTopics;
 use crate::kafka::inputs::InputWriter;
 use crate::kafka::read::{Start, TopicReader};
@@ -40,6 +41,7 @@ const DRAIN: Duration = Duration::from_secs(5);
 pub struct Show<'a> {
     embedded: &'a Embedded,
     metrics: Arc<Metrics>,
+    status: Arc<Status>,
     interrupted: &'a AtomicBool,
     purposes: Vec<String>,
     keys: Arc<KeyRing>,
@@ -81,6 +83,7 @@ impl<'a> Show<'a> {
     pub fn new(
         embedded: &'a Embedded,
         metrics: Arc<Metrics>,
+        status: Arc<Status>,
         interrupted: &'a AtomicBool,
         screen: Screen,
         rate: u64,
@@ -96,6 +99,7 @@ impl<'a> Show<'a> {
             keys: Arc::clone(&embedded.keys),
             embedded,
             metrics,
+            status,
             interrupted,
             purposes,
             segments,
@@ -185,7 +189,7 @@ impl<'a> Show<'a> {
             let Some(news) = self.ledger.apply(change, SystemClock.instant()) else { continue };
             self.tell_news(news)?;
         }
-        self.lag_max = self.lag_max.max(tally::highest(&self.metrics.consent_sync_lag_seconds));
+        self.lag_max = self.lag_max.max(self.status.consent_sync_lag_seconds());
         Ok(())
     }
 
@@ -347,7 +351,7 @@ impl<'a> Show<'a> {
             return Ok(());
         }
         self.told = SystemClock.instant();
-        let lag = tally::highest(&self.metrics.consent_sync_lag_seconds);
+        let lag = self.status.consent_sync_lag_seconds();
         let outcomes = tally::render(&tally::by_label(&self.metrics.outcomes_total, "outcome"));
         self.screen.status(&format!(
             "{} live, consent-sync lag {lag:.1} s; outcomes: {outcomes}",

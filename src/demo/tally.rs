@@ -2,16 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use prometheus::IntCounterVec;
 use prometheus::core::Collector;
-use prometheus::proto::MetricFamily;
-use prometheus::{GaugeVec, IntCounterVec};
 
 /// The sum over all labels.
 pub fn total(counter: &IntCounterVec) -> u64 {
     by(counter, |_| String::new()).values().sum()
 }
 
-/// The sums by one label.
+/// The sums by one label, without those that are 0.
 pub fn by_label(counter: &IntCounterVec, label: &str) -> BTreeMap<String, u64> {
     by(counter, |labels| labels.get(label).cloned().unwrap_or_default())
 }
@@ -28,17 +27,13 @@ fn by(
                 .iter()
                 .map(|label| (label.name().to_owned(), label.value().to_owned()))
                 .collect();
-            *sums.entry(group(&labels)).or_default() += metric.get_counter().get_value() as u64;
+            let value = metric.get_counter().get_value() as u64;
+            if value > 0 {
+                *sums.entry(group(&labels)).or_default() += value;
+            }
         }
     }
     sums
-}
-
-/// The highest sample; 0 where there is none.
-pub fn highest(gauge: &GaugeVec) -> f64 {
-    let families = gauge.collect();
-    let samples = families.iter().flat_map(MetricFamily::get_metric);
-    samples.map(|metric| metric.get_gauge().get_value()).fold(0.0, f64::max)
 }
 
 /// `a 1, b 2`; `none` where there is nothing.
@@ -67,15 +62,5 @@ mod tests {
         assert_eq!(render(&sums), "applied 5, decided 7");
         assert_eq!(total(&metrics.outcomes_total), 12);
         assert_eq!(render(&BTreeMap::new()), "none");
-    }
-
-    #[test]
-    fn the_worst_partition_speaks_for_all() {
-        let metrics = Metrics::new();
-        assert!(highest(&metrics.consent_sync_lag_seconds).abs() < f64::EPSILON);
-        for (partition, lag) in [("0", 0.5), ("1", 2.5)] {
-            metrics.consent_sync_lag_seconds.with_label_values(&[partition]).set(lag);
-        }
-        assert!((highest(&metrics.consent_sync_lag_seconds) - 2.5).abs() < f64::EPSILON);
     }
 }

@@ -21,7 +21,7 @@ mod restore;
 mod revise;
 mod roster;
 mod seal;
-mod stats;
+pub mod stats;
 mod step;
 pub mod store;
 mod subject;

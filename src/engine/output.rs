@@ -101,6 +101,7 @@ pub struct OptOut {
 pub struct Tally {
     pub outcomes: BTreeMap<(InputTopic, Outcome), u64>,
     pub heartbeats: u64,
+    /// Of clicks.
     pub verdicts: BTreeMap<(u16, Verdict), u64>,
     pub assignments: BTreeMap<u16, u64>,
     pub tombstones: BTreeMap<(u16, TombstoneReason), u64>,

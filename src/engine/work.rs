@@ -44,6 +44,7 @@ pub struct Mark {
 /// The counts that every click moves, as arrays.
 struct Counts {
     outcomes: [[u64; Outcome::ALL.len()]; 2],
+    /// Of clicks.
     verdicts: Vec<[u64; Verdict::ALL.len()]>,
 }
 
@@ -87,8 +88,10 @@ impl Work {
         subject: Option<AuditToken>,
         consent_version: Option<i64>,
     ) {
-        for (counts, verdict) in self.counts.verdicts.iter_mut().zip(&self.verdicts) {
-            counts[*verdict as usize] += 1;
+        if input == InputKind::Click {
+            for (counts, verdict) in self.counts.verdicts.iter_mut().zip(&self.verdicts) {
+                counts[*verdict as usize] += 1;
+            }
         }
         if let Some(topic) = topic_of(input) {
             self.counts.outcomes[topic as usize][outcome as usize] += 1;

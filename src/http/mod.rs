@@ -2,8 +2,12 @@
 //!
 //! On a thread of its own, so that a busy or stuck worker can't silence it.
 
+mod connections;
+mod membership;
+mod reason;
 mod server;
 mod status;
 
+pub use reason::Reason;
 pub use server::{Server, serve};
-pub use status::{PartitionStatus, Status};
+pub use status::{PartitionStatus, Status, WAIT_MAX};

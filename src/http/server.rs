@@ -13,6 +13,7 @@ use axum::routing::get;
 use serde_json::json;
 use tokio::sync::oneshot;
 
+use super::connections::{self, Limits};
 use super::status::Status;
 use crate::failure::{Exit, Failure, Result};
 use crate::telemetry::metrics::Metrics;
@@ -43,17 +44,27 @@ impl Drop for Server {
 
 /// Listens before it returns. Fails (78) where the address can't be had.
 pub fn serve(listen: SocketAddr, metrics: Arc<Metrics>, status: Arc<Status>) -> Result<Server> {
+    serve_within(Limits::of(descriptors()), listen, metrics, status)
+}
+
+fn serve_within(
+    limits: Limits,
+    listen: SocketAddr,
+    metrics: Arc<Metrics>,
+    status: Arc<Status>,
+) -> Result<Server> {
     let listener = bind(listen)?;
     let address = listener.local_addr().map_err(|error| unusable(listen, &error))?;
+    // With time: what waits for a client, or for a free descriptor, waits no longer than it may.
     let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
+        .enable_all()
         .build()
         .map_err(|error| unusable(listen, &error))?;
     let (stop, stopped) = oneshot::channel::<()>();
     let routes = routes(metrics, status);
     let thread = std::thread::Builder::new()
         .name("http".into())
-        .spawn(move || runtime.block_on(run(listener, routes, stopped)))
+        .spawn(move || runtime.block_on(run(listener, routes, limits, stopped)))
         .map_err(|error| Failure::failed(format!("http: can't start its thread: {error}")))?;
     tracing::info!(http.listen = %address, "serving metrics and health");
     Ok(Server { address, stop: Some(stop), thread: Some(thread) })
@@ -75,14 +86,36 @@ fn unusable(listen: SocketAddr, error: &std::io::Error) -> Failure {
     )
 }
 
-async fn run(listener: TcpListener, routes: Router, stopped: oneshot::Receiver<()>) {
+/// How many descriptors this process may have.
+#[cfg(target_os = "linux")]
+fn descriptors() -> Option<u64> {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).current
+}
+
+#[cfg(not(target_os = "linux"))]
+fn descriptors() -> Option<u64> {
+    None
+}
+
+/// Until it is stopped: metrics and health outlast whatever a connection does.
+async fn run(
+    listener: TcpListener,
+    routes: Router,
+    limits: Limits,
+    mut stopped: oneshot::Receiver<()>,
+) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
-        Ok(listener) => listener,
+        Ok(listener) => Arc::new(listener),
         Err(error) => return tracing::error!(%error, "http: not serving"),
     };
-    let serving = tokio::spawn(async move { axum::serve(listener, routes).await });
-    let _ = stopped.await;
-    serving.abort();
+    loop {
+        let accepting = connections::accept(Arc::clone(&listener), routes.clone(), limits);
+        let mut accepting = tokio::spawn(accepting);
+        tokio::select! {
+            _ = &mut stopped => return accepting.abort(),
+            ended = &mut accepting => tracing::error!(?ended, "http: a defect of assent; serving again"),
+        }
+    }
 }
 
 #[derive(Clone)]
@@ -101,6 +134,7 @@ fn routes(metrics: Arc<Metrics>, status: Arc<Status>) -> Router {
 }
 
 async fn metrics_page(State(shared): State<Shared>) -> Response {
+    shared.status.publish(&shared.metrics);
     ([(CONTENT_TYPE, "text/plain; version=0.0.4")], shared.metrics.render()).into_response()
 }
 
@@ -123,76 +157,4 @@ fn code(good: bool) -> StatusCode {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::{Read, Write};
-    use std::net::TcpStream;
-    use std::time::Duration;
-
-    use super::*;
-    use crate::clock::ManualClock;
-    use crate::domain::time::Timestamp;
-    use crate::http::PartitionStatus;
-
-    fn ask(address: SocketAddr, path: &str) -> (u16, String) {
-        let mut stream = TcpStream::connect(address).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        (head[9..12].parse().unwrap(), body.to_owned())
-    }
-
-    fn started() -> (Server, Arc<Status>, Arc<ManualClock>) {
-        let clock = Arc::new(ManualClock::at(Timestamp(0)));
-        let status = Arc::new(Status::new(1, Duration::from_mins(1), clock.clone()));
-        let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        (serve(any, Arc::new(Metrics::new()), status.clone()).unwrap(), status, clock)
-    }
-
-    #[test]
-    fn answers_over_a_real_socket() {
-        let (server, status, clock) = started();
-        let address = server.address();
-        let (code, body) = ask(address, "/metrics");
-        assert_eq!(code, 200);
-        assert!(body.contains("assent_build_info{"), "{body}");
-        assert_eq!(ask(address, "/livez").0, 200);
-        assert_eq!(ask(address, "/readyz"), (503, r#"{"ready":false,"partitions":[]}"#.into()));
-        assert!(ask(address, "/version").1.contains(VERSION));
-        assert_eq!(ask(address, "/else").0, 404);
-
-        status.set_joined();
-        status.set_partition(
-            7,
-            PartitionStatus {
-                restored: true,
-                consent_sync_lag_seconds: 0.5,
-                gate_open: true,
-                held_back: false,
-                ahead: None,
-            },
-        );
-        let body = r#"{"ready":true,"partitions":[{"partition":7,"restored":true,"consent_sync_lag_seconds":0.5,"gate_open":true}]}"#;
-        assert_eq!(ask(address, "/readyz"), (200, body.into()));
-
-        clock.advance(Duration::from_secs(31));
-        assert_eq!(ask(address, "/livez"), (503, r#"{"live":false}"#.into()));
-    }
-
-    #[test]
-    fn a_taken_port_is_one_message_and_a_dropped_server_frees_it() {
-        let (server, status, _) = started();
-        let address = server.address();
-        let metrics = Arc::new(Metrics::new());
-        let Err(failure) = serve(address, metrics.clone(), status.clone()) else {
-            panic!("two servers on one port");
-        };
-        assert_eq!(failure.exit, Exit::Config);
-        assert!(
-            failure.message.starts_with("http.listen: can't listen on 127.0.0.1:"),
-            "{failure}"
-        );
-        drop(server);
-        serve(address, metrics, status).unwrap();
-    }
-}
+mod tests;

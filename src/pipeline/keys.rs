@@ -48,6 +48,7 @@ pub fn look(shared: &Shared) {
     }
     tracing::info!(active = keys.active(), "the keyset changed");
     shared.metrics.key_version.set(i64::from(keys.active()));
+    shared.metrics.keys_at_zero(&setup.rulebook, &keys);
     shared.replace_setup(Arc::new(setup.with_keys(Arc::new(keys))));
 }
 

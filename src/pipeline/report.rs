@@ -6,13 +6,16 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
+use std::time::Duration;
+
 use super::Shared;
+use super::gate_log::GateLog;
 use crate::domain::time::{Moment, Span, Timestamp};
 use crate::engine::output::{BatchOutput, InputTopic};
-use crate::http::PartitionStatus;
-use crate::task::Task;
+use crate::http::{PartitionStatus, Reason, WAIT_MAX};
 use crate::task::barrier::Question;
 use crate::task::batch::{Batch, Part};
+use crate::task::{Closed, Task};
 use crate::wire::ConsentReading;
 
 /// How often the gauges and the status are brought up to date.
@@ -21,7 +24,6 @@ pub const REPORT_EVERY: Span = Span(200);
 /// A sample of a summed gauge.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Sum {
-    Assigned,
     OptOutsPending,
     StateBytes,
     Subjects(&'static str),
@@ -34,31 +36,43 @@ enum Sum {
 pub struct Report {
     sums: BTreeMap<Sum, i64>,
     worker: usize,
+    gates: GateLog,
+    /// What was said of partitions that were lost stands until the group gives an answer.
+    is_frozen: bool,
     /// Uptime.
     pub reported_at: Option<Span>,
 }
 
 impl Report {
     pub fn of(worker: usize) -> Self {
-        Self { worker, ..Self::default() }
+        Self { worker, gates: GateLog::of(worker), ..Self::default() }
     }
 
     /// Brings gauges and status up to date.
     pub fn refresh(
         &mut self,
         shared: &Shared,
-        tasks: &BTreeMap<i32, Task>,
+        tasks: &mut BTreeMap<i32, Task>,
         now: Moment,
         may_decide: bool,
     ) {
         self.reported_at = Some(now.uptime);
+        if self.is_frozen {
+            return;
+        }
         let mut sums: BTreeMap<Sum, i64> = self.sums.keys().map(|sum| (sum.clone(), 0)).collect();
         let mut oldest: Option<Timestamp> = None;
-        for task in tasks.values() {
-            report_partition(shared, task, now, may_decide);
+        for task in tasks.values_mut() {
+            task.note_waiting(now);
+            let status = status_of(shared, task, now, may_decide);
+            self.gates.note(task.partition, &status);
+            shared.status.set_partition(self.worker, task.partition, status);
+            note_last_records(shared, task);
             add_task(&mut sums, shared, task);
             oldest = oldest.into_iter().chain(task.opt_outs_pending().1).min();
         }
+        self.gates.tell();
+        self.report_silences(shared, tasks, now);
         let oldest = shared.oldest_opt_outs.of_all(self.worker, oldest);
         let seconds = oldest.map_or(0.0, |at| at.0 as f64 / 1_000.0);
         shared.metrics.opt_out_oldest_pending_timestamp_seconds.set(seconds);
@@ -68,18 +82,50 @@ impl Report {
         }
     }
 
-    /// These partitions are no longer this worker's.
-    pub fn forget(&mut self, shared: &Shared, partitions: Vec<i32>) {
-        let metrics = &shared.metrics;
-        for partition in partitions {
-            shared.status.remove_partition(partition);
-            let label = partition.to_string();
-            let _ = metrics.consent_sync_lag_seconds.remove_label_values(&[&label]);
-            let _ = metrics.consent_synced_timestamp_seconds.remove_label_values(&[&label]);
-            let _ = metrics.consent_gate_open.remove_label_values(&[&label]);
-            let _ = metrics.audit_sequence.remove_label_values(&[&label]);
+    /// How long each configured source has said nothing, in the partition where that is longest.
+    fn report_silences(&mut self, shared: &Shared, tasks: &BTreeMap<i32, Task>, now: Moment) {
+        if tasks.is_empty() {
+            return;
         }
-        self.refresh(shared, &BTreeMap::new(), shared.clock.moment(), true);
+        let mut seconds = BTreeMap::new();
+        for (source, config) in &shared.config.consent.sources {
+            let silence = |task: &Task| task.silence_of(source, now).0 as f64 / 1_000.0;
+            let longest = tasks.values().map(silence).fold(0.0, f64::max);
+            let bound = config.max_silence.as_secs_f64();
+            let silent = tasks.values().filter(|task| silence(task) > bound).map(|it| it.partition);
+            self.gates.tell_silence(source, config, longest, silent.collect());
+            seconds.insert(source.clone(), longest);
+        }
+        shared.status.set_silences(self.worker, seconds);
+    }
+
+    /// The group answered with these partitions, or none: what was said of others is past.
+    pub fn begin(&mut self, shared: &Shared, partitions: &[i32]) {
+        shared.status.set_joined(self.worker, partitions);
+        self.clear(shared);
+        if !partitions.is_empty() {
+            let sources = shared.config.consent.sources.keys();
+            let never = sources.map(|source| (source.clone(), 0.0)).collect();
+            shared.status.set_silences(self.worker, never);
+        }
+    }
+
+    /// The partitions were given back.
+    pub fn forget(&mut self, shared: &Shared) {
+        shared.status.set_given_back(self.worker);
+        self.clear(shared);
+    }
+
+    /// The partitions were lost, and nobody may have them: what was said of them stands, and grows old.
+    pub fn freeze(&mut self, shared: &Shared) {
+        shared.status.set_lost(self.worker);
+        self.is_frozen = true;
+    }
+
+    fn clear(&mut self, shared: &Shared) {
+        self.is_frozen = false;
+        self.gates = GateLog::of(self.worker);
+        self.refresh(shared, &mut BTreeMap::new(), shared.clock.moment(), true);
     }
 }
 
@@ -99,40 +145,59 @@ impl OldestOptOuts {
     }
 }
 
-fn report_partition(shared: &Shared, task: &Task, now: Moment, may_decide: bool) {
-    let label = task.partition.to_string();
-    let lag = task.barrier.lag(now).0 as f64 / 1_000.0;
+fn status_of(shared: &Shared, task: &Task, now: Moment, may_decide: bool) -> PartitionStatus {
+    let waits = Duration::from_millis(task.waits(now).0.max(0) as u64);
     let gate_open = may_decide && !task.is_held_back() && task.gate_open(&shared.bounds, now);
-    let metrics = &shared.metrics;
-    metrics.consent_sync_lag_seconds.with_label_values(&[&label]).set(lag);
-    metrics
-        .consent_synced_timestamp_seconds
-        .with_label_values(&[&label])
-        .set(task.barrier.synced(now).0 as f64 / 1_000.0);
-    metrics.consent_gate_open.with_label_values(&[&label]).set(i64::from(gate_open));
-    if let Some(positions) = task.engine.positions() {
-        metrics.audit_sequence.with_label_values(&[&label]).set(positions.next_sequence - 1);
-    }
-    for (source, at) in task.engine.last_signs() {
-        let gauge = metrics
-            .consent_source_last_record_timestamp_seconds
-            .with_label_values(&[source_label(shared, source)]);
-        gauge.set(gauge.get().max(at.0 as f64 / 1_000.0));
-    }
-    let status = PartitionStatus {
+    PartitionStatus {
         restored: true,
-        consent_sync_lag_seconds: lag,
+        consent_sync_lag_seconds: task.barrier.lag(now).0 as f64 / 1_000.0,
+        synced: task.barrier.synced(now),
         gate_open,
+        reasons: reasons(shared, task, now, may_decide, waits),
+        waits,
+        audit_sequence: task.committed_sequence(),
         held_back: task.is_held_back(),
         ahead: task.ahead(),
-    };
-    shared.status.set_partition(task.partition, status);
+    }
+}
+
+/// All that keeps clicks of a partition from being allowed, or from being committed.
+fn reasons(
+    shared: &Shared,
+    task: &Task,
+    now: Moment,
+    may_decide: bool,
+    waits: Duration,
+) -> Vec<Reason> {
+    let closed = task.closed_by(&shared.bounds, now).map(|closed| match closed {
+        Closed::Behind => Reason::Stale,
+        Closed::Unreached => Reason::Restoring,
+        Closed::Ahead => Reason::Clock,
+        Closed::Silent(source) => Reason::Source(source.to_owned()),
+    });
+    let mut reasons: Vec<Reason> = closed.collect();
+    reasons.extend((!may_decide).then_some(Reason::Clock));
+    let is_stuck = task.is_held_back() || waits > WAIT_MAX;
+    reasons.extend(is_stuck.then_some(Reason::NotCommitting));
+    reasons
+}
+
+fn note_last_records(shared: &Shared, task: &Task) {
+    for (source, at) in task.engine.last_signs() {
+        if shared.config.consent.sources.contains_key(source) {
+            let labels = [source.as_str()];
+            let gauge = shared
+                .metrics
+                .consent_source_last_record_timestamp_seconds
+                .with_label_values(&labels);
+            gauge.set(gauge.get().max(at.0 as f64 / 1_000.0));
+        }
+    }
 }
 
 fn add_task(sums: &mut BTreeMap<Sum, i64>, shared: &Shared, task: &Task) {
     let stats = task.engine.stats();
     let mut count = |sum, by| *sums.entry(sum).or_default() += by;
-    count(Sum::Assigned, 1);
     count(Sum::OptOutsPending, task.opt_outs_pending().0 as i64);
     count(Sum::StateBytes, stats.bytes);
     for (kind, &number) in &stats.subjects {
@@ -157,7 +222,6 @@ fn add_task(sums: &mut BTreeMap<Sum, i64>, shared: &Shared, task: &Task) {
 fn add(shared: &Shared, sum: &Sum, by: i64) {
     let metrics = &shared.metrics;
     match sum {
-        Sum::Assigned => metrics.assigned_partitions.add(by),
         Sum::OptOutsPending => metrics.opt_outs_pending.add(by),
         Sum::StateBytes => metrics.state_bytes.add(by),
         Sum::Subjects(consent) => metrics.subjects.with_label_values(&[*consent]).add(by),

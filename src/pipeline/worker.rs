@@ -21,7 +21,6 @@ use super::transaction::Transactor;
 use crate::domain::time::Moment;
 use crate::engine::commit::Event;
 use crate::failure::{Failure, Result};
-use crate::http::PartitionStatus;
 use crate::kafka::consumer::{ClickConsumer, Follower, Rebalance};
 use crate::kafka::probe::Probe;
 use crate::pipeline::crash::crash_point;
@@ -41,6 +40,15 @@ const RETRY: Duration = Duration::from_millis(500);
 
 /// Between two looks at whether a person brought what is missing.
 const WAIT: Duration = Duration::from_secs(2);
+
+/// How a worker parts with its partitions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Parting {
+    /// In good order: others have them at once.
+    GivenBack,
+    /// Without having given them back: others may have them, or nobody.
+    Lost,
+}
 
 pub struct Worker {
     pub(super) shared: Arc<Shared>,
@@ -129,7 +137,7 @@ impl Worker {
             self.give_back()?;
         }
         // Also at a stop: a static member's partitions would wait for the end of its session.
-        self.surrender();
+        self.surrender(Parting::GivenBack);
         tracing::info!(worker = self.number, "leaving the group");
         self.clicks.leave(std::thread::sleep);
         ended
@@ -164,7 +172,7 @@ impl Worker {
         let now = self.shared.clock.moment();
         if self.report.reported_at.is_none_or(|at| now.uptime - at >= REPORT_EVERY) {
             let may_decide = self.may_decide(now);
-            self.report.refresh(&self.shared, &self.tasks, now, may_decide);
+            self.report.refresh(&self.shared, &mut self.tasks, now, may_decide);
             self.transactor.serve();
         }
     }
@@ -181,11 +189,13 @@ impl Worker {
         match change {
             Rebalance::Assigned(partitions) => self.take_up(&partitions),
             Rebalance::Revoked { lost } => {
-                if !lost {
+                if lost {
+                    self.surrender(Parting::Lost);
+                } else {
                     crash_point("during_revoke");
                     self.give_back()?;
+                    self.surrender(Parting::GivenBack);
                 }
-                self.surrender();
                 self.unassign();
                 Ok(())
             }
@@ -195,26 +205,15 @@ impl Worker {
     /// The group gave these partitions: restore them, and go on where they stopped.
     fn take_up(&mut self, partitions: &[i32]) -> Result<()> {
         self.shared.metrics.rebalances_total.inc();
-        self.surrender();
+        self.let_go();
         self.group = self.clicks.group_metadata();
         if self.clicks.is_lost() || self.clicks.accept().is_err() {
             return self.rejoin();
         }
         tracing::info!(worker = self.number, ?partitions, "partitions assigned");
-        self.shared.status.set_joined();
+        self.report.begin(&self.shared, partitions);
         let assigned_at = self.shared.clock.instant();
         self.assigned = partitions.to_vec();
-        for &partition in partitions {
-            let lag = 0.0;
-            let status = PartitionStatus {
-                restored: false,
-                consent_sync_lag_seconds: lag,
-                gate_open: false,
-                held_back: false,
-                ahead: None,
-            };
-            self.shared.status.set_partition(partition, status);
-        }
         if partitions.is_empty() {
             return Ok(());
         }
@@ -305,8 +304,32 @@ impl Worker {
         }
     }
 
-    /// Keeps nothing of any partition; what is open is aborted.
-    pub(super) fn surrender(&mut self) {
+    /// Keeps nothing of any partition, and says how that came.
+    pub(super) fn surrender(&mut self, parting: Parting) {
+        let partitions = self.let_go();
+        let worker = self.number;
+        match parting {
+            Parting::GivenBack => {
+                if !partitions.is_empty() {
+                    tracing::info!(worker, ?partitions, "partitions given back");
+                }
+                self.report.forget(&self.shared);
+            }
+            Parting::Lost => {
+                if !partitions.is_empty() {
+                    tracing::warn!(
+                        worker,
+                        ?partitions,
+                        "partitions lost; not ready until the group gives an answer"
+                    );
+                }
+                self.report.freeze(&self.shared);
+            }
+        }
+    }
+
+    /// Drops all partitions, and returns which they were; what is open is aborted.
+    fn let_go(&mut self) -> Vec<i32> {
         if let Some(batch) = self.in_hand.take() {
             self.drive(Event::Lost, &batch, None);
         }
@@ -314,9 +337,8 @@ impl Worker {
         self.resume_all();
         self.met_in_commit = None;
         self.tasks.clear();
-        let gone = std::mem::take(&mut self.assigned);
-        self.report.forget(&self.shared, gone);
         self.group = None;
+        std::mem::take(&mut self.assigned)
     }
 
     fn unassign(&mut self) {
@@ -329,7 +351,7 @@ impl Worker {
 
     /// The member is nobody any more: a new one takes its place, under the same static name.
     pub(super) fn rejoin(&mut self) -> Result<()> {
-        self.surrender();
+        self.surrender(Parting::Lost);
         self.unassign();
         tracing::warn!(worker = self.number, "joining the group again");
         std::thread::sleep(RETRY);

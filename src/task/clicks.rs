@@ -87,10 +87,14 @@ impl Clicks {
         self.received
     }
 
+    /// Clicks forgotten since the assignment: they are committed.
+    pub fn forgotten(&self) -> u64 {
+        self.received - self.len as u64
+    }
+
     /// How many of the held are among the first `received` of the assignment.
     pub fn held_of(&self, received: u64) -> usize {
-        let forgotten = self.received - self.len as u64;
-        (received.saturating_sub(forgotten) as usize).min(self.len)
+        (received.saturating_sub(self.forgotten()) as usize).min(self.len)
     }
 
     /// One past the offset of the first `count`; `None`: of none.

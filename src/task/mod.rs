@@ -10,14 +10,15 @@ pub mod batch;
 pub mod clicks;
 pub mod consent;
 pub mod crash;
+mod gate;
 mod held_back;
 mod schemas;
 mod silence;
+mod waiting;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use crate::domain::clock_guard::AHEAD_MAX;
 use crate::domain::time::{Moment, Span, Timestamp};
 use crate::engine::input::{ClickInput, Coverage};
 use crate::engine::output::BatchOutput;
@@ -26,8 +27,10 @@ use crate::wire::{ClickReader, Inbound, KnownSchemas, Unread};
 use barrier::{Arrival, Barrier, Question};
 use clicks::{Clicks, ReceivedClick};
 use consent::HeldConsent;
+pub use gate::Closed;
 use held_back::HeldBack;
 pub use schemas::Lack;
+use waiting::Waiting;
 
 /// Consent records in one batch of a partition: a changelog of millions is caught up with in steps.
 pub const CONSENTS_PER_BATCH: usize = 20_000;
@@ -108,6 +111,7 @@ pub struct Task {
     consent_bytes: usize,
     received: Offsets,
     committed: Offsets,
+    committed_sequence: Option<i64>,
     /// Uptime.
     committed_at: Span,
     /// Of each configured source, its last sign, and when it was noticed here.
@@ -118,10 +122,12 @@ pub struct Task {
     ahead: Option<Span>,
     /// Of the schema registry, as of the last look: what a batch is cut and decided with.
     known: Arc<KnownSchemas>,
+    waiting_since: Waiting,
 }
 
 impl Task {
     pub fn new(partition: i32, engine: Partition, start: Offsets, now: Moment) -> Self {
+        let committed_sequence = engine.positions().map(|it| it.next_sequence - 1);
         let mut task = Self {
             partition,
             engine,
@@ -137,11 +143,13 @@ impl Task {
             consent_bytes: 0,
             received: start,
             committed: start,
+            committed_sequence,
             committed_at: now.uptime,
             signs: BTreeMap::new(),
             held_back: None,
             ahead: None,
             known: Arc::default(),
+            waiting_since: Waiting::default(),
         };
         task.notice_signs(now);
         task
@@ -186,6 +194,11 @@ impl Task {
             |known: i64, position: Option<&i64>| position.map_or(known, |&p| p.max(known));
         self.received.click = further(self.received.click, click);
         self.received.consent = further(self.received.consent, consent);
+    }
+
+    /// Of the last audit batch that was committed; `None`: there is none.
+    pub fn committed_sequence(&self) -> Option<i64> {
+        self.committed_sequence
     }
 
     /// Where the consumers go on.
@@ -267,30 +280,6 @@ impl Task {
     /// Do clicks wait that no question covers yet?
     pub fn wants_question(&self) -> bool {
         !self.clicks.is_empty() && !self.barrier.will_cover(self.clicks.received())
-    }
-
-    /// Is this partition's gate open, were it asked now?
-    pub fn gate_open(&self, bounds: &Bounds, now: Moment) -> bool {
-        self.barrier.was_reached()
-            && self.barrier.lag(now) <= bounds.max_sync_lag
-            && !self.is_closed(bounds, now)
-    }
-
-    fn is_closed(&self, bounds: &Bounds, now: Moment) -> bool {
-        self.ahead.is_some()
-            || silence::closes_gate(&bounds.closing_sources, &self.signs, self.assigned, now)
-    }
-
-    /// What a right clock shows now at the latest. A batch is never decided before the last one, so one
-    /// that a wrong clock decided in the future would date all that is allowed after it.
-    pub fn note_clock(&mut self, latest: Timestamp) {
-        let ahead = self.engine.latched() - latest;
-        self.ahead = (ahead > AHEAD_MAX).then_some(ahead);
-    }
-
-    /// How far the state's own time is ahead of the clocks, where that closes the gate.
-    pub fn ahead(&self) -> Option<Span> {
-        self.ahead
     }
 
     /// How many clicks a batch could decide now.
@@ -391,7 +380,8 @@ impl Task {
         } else {
             self.clicks.end_of(clicks).unwrap_or(self.committed.click)
         };
-        let gate_open = ahead.was_reached() && !stale && !self.is_closed(bounds, now);
+        let is_closed = self.closed_anyway(bounds, now).next().is_some();
+        let gate_open = ahead.was_reached() && !stale && !is_closed;
         let ids = if gate_open { self.ids.len().min(UPKEEP_PER_BATCH_MAX) } else { 0 };
         Cut {
             clicks,
@@ -454,7 +444,9 @@ impl Task {
             }
         }
         self.committed = Offsets { click: cut.coverage.click_to, consent: cut.coverage.consent_to };
+        self.committed_sequence = self.engine.positions().map(|it| it.next_sequence - 1);
         self.committed_at = now.uptime;
+        self.waiting_since.committed();
         self.held_back = self.held_back.and_then(|held_back| held_back.confirmed(cut.clicks));
         self.notice_signs(now);
     }

@@ -5,18 +5,24 @@ use std::collections::BTreeMap;
 use super::barrier::Arrival;
 use crate::domain::time::{Moment, Span};
 
-/// Does a source that closes the gate say nothing here for longer than it may? Where it never said
-/// anything, the silence counts from the assignment (design, section 3).
-pub fn closes_gate(
-    longest: &BTreeMap<String, Span>,
-    last_signs: &BTreeMap<String, Arrival>,
+/// How long a source has said nothing here. Where it never said anything, the silence counts from the
+/// assignment (design, section 3).
+pub fn silence_of(sign: Option<&Arrival>, assigned: Moment, now: Moment) -> Span {
+    let never = now.uptime - assigned.uptime;
+    sign.map_or(never, |sign| sign.age(now)).max(Span(0))
+}
+
+/// The sources that close the gate: each says nothing here for longer than it may.
+pub fn closers<'a>(
+    longest: &'a BTreeMap<String, Span>,
+    last_signs: &'a BTreeMap<String, Arrival>,
     assigned: Moment,
     now: Moment,
-) -> bool {
-    longest.iter().any(|(id, &longest)| {
-        let never = now.uptime - assigned.uptime;
-        last_signs.get(id).map_or(never, |sign| sign.age(now)) > longest
-    })
+) -> impl Iterator<Item = &'a str> {
+    longest
+        .iter()
+        .filter(move |(id, longest)| silence_of(last_signs.get(*id), assigned, now) > **longest)
+        .map(|(id, _)| id.as_str())
 }
 
 #[cfg(test)]
@@ -33,12 +39,14 @@ mod tests {
         let sign = |at| Arrival { appended: Timestamp(at), received: Span(at) };
         let signs = last_sign.map(|at| ("cmp".to_owned(), sign(at)));
         let moment = |ms, ahead| Moment { wall: Timestamp(ms + ahead), uptime: Span(ms) };
-        closes_gate(
+        closers(
             &BTreeMap::from([(source.to_owned(), Span(10_000))]),
             &signs.into_iter().collect(),
             moment(100_000, 0),
             moment(now, ahead),
         )
+        .next()
+        .is_some()
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! The catalog of metrics: each is declared once, with its labels and what to do about it.
 //!
 //! Names and labels are the contract's (design, section 9). `docs/metrics.md` is made from this
-//! file. What several workers share (a gauge without `partition`) is a sum: add and subtract.
+//! file. What several workers share (a gauge without `partition`) is a sum: add and subtract. What an
+//! instance knows before anything happens stands at 0 from the start ([`Known`]).
+
+mod zero;
 
 use std::fmt::Write as _;
 
@@ -11,7 +14,7 @@ use prometheus::{
     IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
-use crate::domain::invariants::Invariant;
+pub use zero::Known;
 
 /// Seconds, for what should take milliseconds: barriers, transactions, opt-outs.
 const FAST: &[f64] = &[
@@ -21,6 +24,30 @@ const FAST: &[f64] = &[
 /// Seconds, for what may have waited elsewhere first: a queue of the shop's, an outage, a night.
 const LONG: &[f64] =
     &[0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3_600.0, 86_400.0];
+
+/// Seconds, for what the law counts in days: 15 business days are 21 calendar days, and more over
+/// holidays.
+const LEGAL: &[f64] = &[
+    0.01,
+    0.1,
+    0.5,
+    1.0,
+    5.0,
+    30.0,
+    60.0,
+    300.0,
+    900.0,
+    3_600.0,
+    21_600.0,
+    86_400.0,
+    259_200.0,
+    604_800.0,
+    864_000.0,
+    1_296_000.0,
+    1_814_400.0,
+    2_160_000.0,
+    2_592_000.0,
+];
 
 /// One metric as declared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,19 +136,27 @@ macro_rules! catalog {
 
 catalog! {
     consent_sync_lag_seconds: GaugeVec["partition"] =
-        "How far behind the applied consent is. Alert well below consent.max_sync_lag: past it, clicks are decided CONSENT_STALE. Look for an open transaction on the consent changelog, a slow broker, or a worker that restarts.";
+        "How far behind the applied consent is; counted from the assignment until consent is caught up with for the first time, and growing on for a partition that was lost, until this instance is in the group again. Alert well below consent.max_sync_lag: past it, clicks are decided CONSENT_STALE. Look for an open transaction on the consent changelog, a slow broker, or a worker that restarts.";
     consent_synced_timestamp_seconds: GaugeVec["partition"] =
         "Up to which moment consent is known to be applied (epoch seconds). Use it where the lag itself could be stale: time() minus this.";
     consent_gate_open: IntGaugeVec["partition"] =
-        "1 while clicks may be allowed, 0 while consent sync is past its bound or not yet reached. 0 for minutes: treat as an outage of segmentation, and see the lag of the partition.";
+        "1 while clicks may be allowed, 0 while consent sync is past its bound or not yet reached. 0 for minutes: treat as an outage of segmentation, and see assent_gate_closed_reason.";
+    gate_closed_reason: IntGaugeVec["partition", "reason"] =
+        "1 for each reason why clicks of a partition are not allowed or it is not ready, else 0: restoring, unreadable_batch, clock, stale (consent sync is past its bound), source:<id> (a source with on_silence: close is silent), not_committing (something has waited for 30 s to be committed, or broke an invariant). /readyz names the first of them.";
     consent_source_last_record_timestamp_seconds: GaugeVec["source"] =
-        "Append time of the latest record or heartbeat of a consent source (epoch seconds). Old while people visit: ask the source's owner whether opt-outs still arrive.";
+        "Append time of the latest record or heartbeat of a configured consent source (epoch seconds), 0 where none was ever seen. Old while people visit: ask the source's owner whether opt-outs still arrive.";
+    consent_source_silence_seconds: GaugeVec["source"] =
+        "How long a configured consent source has said nothing, neither a record nor a heartbeat, in the partition where that is longest; of a source never heard, since the assignment. Alert where it is above assent_consent_source_silence_bound_seconds: opt-outs may not arrive.";
+    consent_source_silence_bound_seconds: GaugeVec["source"] =
+        "How long a configured consent source may say nothing (consent.sources.<id>.max_silence). Beyond, a source with on_silence: close shuts the gate of the partition.";
     opt_outs_pending: IntGauge[] =
         "Opt-outs read whose tombstones are not committed. Should return to 0 within a second; growing: transactions fail, see assent_transactions_total.";
     opt_out_oldest_pending_timestamp_seconds: Gauge[] =
         "Append time of the oldest opt-out that is not committed (epoch seconds), 0 where there is none. Page when it is older than a minute.";
     assigned_partitions: IntGauge[] =
-        "Partitions this instance owns. The sum over instances must be the topic's count; less: an instance is missing or can't join.";
+        "Partitions this instance owns, restored or not. The sum over instances must be the topic's count; less: an instance is missing or can't join.";
+    group_member: IntGauge[] =
+        "1 while every worker of this instance is in the consumer group, be it with no partition; 0 before the group's first answer, after a loss, and where a rebalance takes over 30 s. 0 for a minute: the brokers don't answer, or the group is not to be joined.";
     subjects: IntGaugeVec["consent"] =
         "Subjects in the state, by what is held of them: record, unreadable, signal_only, erased. Any unreadable: their producer writes faulty or contradicting consent.";
     segment_members: IntGaugeVec["purpose", "segment"] =
@@ -138,13 +173,15 @@ catalog! {
         "The active pseudonym key. Instances that differ for longer than a rollout: a keyset file is stale.";
     build_info: IntGaugeVec["version", "revision"] =
         "Always 1. Which build runs; more than one value outside a rollout: an instance was forgotten.";
+    rulebook_info: IntGaugeVec["version", "sha256"] =
+        "Always 1. Which rulebook decides: its version and the SHA-256 of its file. More than one value outside a rollout: an instance was forgotten.";
 
     records_consumed_total: IntCounterVec["topic"] =
         "Input records consumed and committed. Flat while the topic grows: see assent_consent_gate_open and /livez.";
     outcomes_total: IntCounterVec["topic", "outcome"] =
         "What became of each input record; the sum is assent_records_consumed_total (INV-8). Watch unreadable, dead_lettered and too_late.";
     verdicts_total: IntCounterVec["purpose", "verdict"] =
-        "The gate's answers to clicks. A rise of consent_stale: consent sync; of consent_unreadable: a faulty consent producer.";
+        "The gate's answers to clicks decided, one for each purpose; consent and timers are not in it. A rise of consent_stale: consent sync; of consent_unreadable: a faulty consent producer.";
     assignments_total: IntCounterVec["purpose"] =
         "Segment assignments committed, renewals included. 0 with live keys for half a lease: nothing is renewed, and the keys end.";
     tombstones_total: IntCounterVec["purpose", "reason"] =
@@ -156,11 +193,11 @@ catalog! {
     clicks_without_gpc_total: IntCounter[] =
         "Clicks whose collector did not look for Sec-GPC. Above 0: an opt-out preference signal may go unseen; fix that collector.";
     barrier_timeouts_total: IntCounter[] =
-        "Barriers that were not reached within the bound. Look for an open transaction on the consent changelog, or a broker that doesn't answer.";
+        "Batches with clicks that were decided CONSENT_STALE, since no barrier was reached within the bound. Look for an open transaction on the consent changelog, or a broker that doesn't answer.";
     transactions_total: IntCounterVec["result"] =
-        "Transactions by result: committed, aborted, unclear. Repeated aborted or unclear: the brokers or the network; inputs are decided again, nothing is lost.";
+        "Transactions by result: committed, aborted, unclear. An unclear one is counted again, once the log has said which of the two it was. Repeated aborted or unclear: the brokers or the network; inputs are decided again, nothing is lost.";
     rebalances_total: IntCounter[] =
-        "Changes of the partitions this instance owns. Several an hour without a rollout: session time-outs, see CPU and network.";
+        "Answers of the group to a worker of this instance, with or without partitions. Several an hour without a rollout: session time-outs, see CPU and network.";
     invariant_violations_total: IntCounterVec["invariant"] =
         "Invariants found broken while deciding: a defect of Assent, page. inv-1, inv-4, inv-7 and inv-13: the subject lost what was live, in the same transaction. inv-2, inv-8 and inv-9: the batch was not committed, the partition decides nothing and tries again every 10 s. The log says which partition; keep it, and report it.";
 
@@ -168,27 +205,23 @@ catalog! {
         "From asking the broker for the end of consent to having applied up to there. High: raise fetch capacity, or look for open transactions.";
     opt_out_propagation_seconds: Histogram[] in FAST =
         "From the append of a consent record to the commit of the tombstones it caused. p99 over a second: act before people notice.";
-    opt_out_handling_seconds: Histogram[] in LONG =
-        "From recorded_at, when a person decided, to the same commit. High while propagation is low: the delay is before Kafka, in the intake.";
+    opt_out_handling_seconds: Histogram[] in LEGAL =
+        "From recorded_at, when a person decided, to the same commit; the buckets reach past 15 business days (21 calendar days). High while propagation is low: the delay is before Kafka, in the intake.";
     click_latency_seconds: Histogram[] in LONG =
         "From a click record's timestamp to the commit of its decision. Growing: add instances, up to the partition count.";
     transaction_duration_seconds: Histogram[] in FAST =
         "Begin to end of a transaction. Near 10 s the broker aborts it: look at the brokers' request latency.";
     restore_duration_seconds: Histogram[] in LONG =
-        "From the assignment of a partition to its first decision. Long: the state is large or the broker slow; it sets how long a restart is felt.";
-    consent_source_delay_seconds: HistogramVec["source"] in LONG =
+        "From the assignment of partitions until their state is restored. Long: the state is large or the broker slow; it sets how long a restart is felt.";
+    consent_source_delay_seconds: HistogramVec["source"] in LEGAL =
         "From recorded_at to the append of a consent record, by source. High: that source queues opt-outs; tell its owner.";
 }
 
 impl Metrics {
-    /// The catalog's metrics at zero, and the build's own line.
+    /// The catalog's metrics, and the build's own line.
     pub fn new() -> Self {
         let metrics = Self::registered().expect("the catalog declares each metric once, legally");
         metrics.build_info.with_label_values(&[super::VERSION, super::REVISION]).set(1);
-        for invariant in Invariant::ALL {
-            // At 0 from the start: a counter that appears with its first violation has no rate.
-            metrics.invariant_violations_total.with_label_values(&[&invariant.label()]);
-        }
         metrics
     }
 

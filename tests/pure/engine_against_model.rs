@@ -355,11 +355,11 @@ fn compare_counts(at: usize, batch: &Batch, expected: &[Entry], output: &BatchOu
             }
             InputKind::Click => {
                 *outcomes.entry((InputTopic::Clickstream, entry.outcome)).or_default() += 1;
+                for (purpose, verdict) in entry.verdicts.iter().enumerate() {
+                    *verdicts.entry((purpose as u16, *verdict)).or_default() += 1;
+                }
             }
             InputKind::Timer | InputKind::Upkeep => {}
-        }
-        for (purpose, verdict) in entry.verdicts.iter().enumerate() {
-            *verdicts.entry((purpose as u16, *verdict)).or_default() += 1;
         }
         for (purpose, change) in &entry.effects {
             match change {

@@ -14,6 +14,7 @@ const ORDER: &[&str] = &[
     "sim",
     "failure",
     "clock",
+    "pace",
     "config",
     "registry",
     "kafka",

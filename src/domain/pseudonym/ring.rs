@@ -122,6 +122,12 @@ impl KeyRing {
         self.versions.iter().any(|(known, _)| *known == version)
     }
 
+    /// The versions under which a key can be live: active or retiring.
+    pub fn live_versions(&self) -> impl Iterator<Item = u8> {
+        let live = self.versions.iter().filter(|(_, status)| *status != Status::Retired);
+        live.map(|(version, _)| *version)
+    }
+
     /// Was there never another version? Then no token is under an old one.
     pub fn has_one_version(&self) -> bool {
         self.versions.len() == 1

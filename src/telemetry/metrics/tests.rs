@@ -1,16 +1,23 @@
 //! The catalog against the contract's list (design, section 9) and against its document.
 
+use std::collections::BTreeMap;
+
 use super::*;
+use crate::domain::pseudonym::{KeyRing, Keyset};
 
 /// Section 9's metrics, written out by hand; and `assent_clock_ahead_seconds`, which it does not list.
 const CONTRACT: &[(&str, &str)] = &[
     ("assent_consent_sync_lag_seconds", "partition"),
     ("assent_consent_synced_timestamp_seconds", "partition"),
     ("assent_consent_gate_open", "partition"),
+    ("assent_gate_closed_reason", "partition,reason"),
     ("assent_consent_source_last_record_timestamp_seconds", "source"),
+    ("assent_consent_source_silence_seconds", "source"),
+    ("assent_consent_source_silence_bound_seconds", "source"),
     ("assent_opt_outs_pending", ""),
     ("assent_opt_out_oldest_pending_timestamp_seconds", ""),
     ("assent_assigned_partitions", ""),
+    ("assent_group_member", ""),
     ("assent_subjects", "consent"),
     ("assent_segment_members", "purpose,segment"),
     ("assent_live_keys", "purpose,key_version"),
@@ -19,6 +26,7 @@ const CONTRACT: &[(&str, &str)] = &[
     ("assent_audit_sequence", "partition"),
     ("assent_key_version", ""),
     ("assent_build_info", "version,revision"),
+    ("assent_rulebook_info", "version,sha256"),
     ("assent_records_consumed_total", "topic"),
     ("assent_outcomes_total", "topic,outcome"),
     ("assent_verdicts_total", "purpose,verdict"),
@@ -69,6 +77,68 @@ fn the_text_says_what_was_counted() {
         assert!(text.contains(line), "{line} is missing in:\n{text}");
     }
     assert!(text.contains("assent_build_info{revision="));
+}
+
+/// Every counter and every gauge whose labels a shop knows beforehand; those of partitions come with
+/// the assignment.
+#[test]
+fn what_is_known_beforehand_stands_at_zero() {
+    let yaml = "consent: {sources: {cmp: {max_silence: 15m}}}";
+    let text = at_zero(yaml);
+    let reason = "reason=\"opted_out\"";
+    for line in [
+        "assent_records_consumed_total{topic=\"clickstream\"} 0",
+        "assent_outcomes_total{outcome=\"too_late\",topic=\"clickstream\"} 0",
+        "assent_outcomes_total{outcome=\"heartbeat\",topic=\"consent-changelog\"} 0",
+        "assent_verdicts_total{purpose=\"personalized-offers\",verdict=\"consent_stale\"} 0",
+        "assent_assignments_total{purpose=\"partner-advertising\"} 0",
+        &format!("assent_tombstones_total{{purpose=\"partner-advertising\",{reason}}} 0"),
+        "assent_records_produced_total{topic=\"segments.personalized-offers\"} 0",
+        "assent_dead_letters_total{reason=\"wrong_key\",topic=\"consent-changelog\"} 0",
+        "assent_dead_letters_total{reason=\"event_time_ahead\",topic=\"clickstream\"} 0",
+        "assent_transactions_total{result=\"unclear\"} 0",
+        "assent_invariant_violations_total{invariant=\"inv-4\"} 0",
+        "assent_subjects{consent=\"unreadable\"} 0",
+        "assent_live_keys{key_version=\"1\",purpose=\"personalized-offers\"} 0",
+        "assent_segment_members{purpose=\"personalized-offers\",segment=\"preschool-explorers\"} 0",
+        "assent_consent_source_last_record_timestamp_seconds{source=\"cmp\"} 0",
+        "assent_consent_source_silence_seconds{source=\"cmp\"} 0",
+        "assent_consent_source_silence_bound_seconds{source=\"cmp\"} 900",
+        "assent_consent_source_delay_seconds_count{source=\"cmp\"} 0",
+        "assent_consent_source_delay_seconds_count{source=\"other\"} 0",
+    ] {
+        assert!(text.lines().any(|it| it == line), "{line} is missing in:\n{text}");
+    }
+    assert!(text.contains("assent_rulebook_info{sha256=\""), "{text}");
+    let of_partitions =
+        ["consent_sync_lag", "consent_synced", "consent_gate", "gate_closed", "audit"];
+    for Declaration { name, .. } in CATALOG {
+        let comes_later = of_partitions.iter().any(|it| name.contains(it));
+        assert_ne!(text.contains(&format!("# TYPE {name} ")), comes_later, "{name}");
+    }
+}
+
+fn at_zero(yaml: &str) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("assent.yaml");
+    std::fs::write(&file, yaml).unwrap();
+    let config = crate::config::load(Some(&file), &BTreeMap::new()).unwrap();
+    let shipped = include_bytes!("../../../rules/children-retail.yaml");
+    let rulebook = crate::domain::rules::compile(shipped).unwrap();
+    let purposes: Vec<String> = rulebook.purposes.iter().map(|it| it.id.clone()).collect();
+    let keys = KeyRing::new(&Keyset::first([7; 32]), &purposes);
+    let metrics = Metrics::new();
+    metrics.stand_at_zero(&Known { config: &config, rulebook: &rulebook, keys: &keys });
+    metrics.render()
+}
+
+#[test]
+fn the_law_counts_in_days_and_its_buckets_reach_there() {
+    let text = Metrics::new().render();
+    for days in [1, 7, 15, 21, 30] {
+        let bucket = format!("handling_seconds_bucket{{le=\"{}\"}} 0", days * 86_400);
+        assert!(text.contains(&bucket), "{bucket}: {text}");
+    }
 }
 
 #[test]
