@@ -8,7 +8,7 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::{Globals, stdout};
-use crate::config::{Config, create_keyset, read_keyset, replace_keyset};
+use crate::config::{Config, KeysetChange, create_keyset, read_keyset};
 use crate::domain::hex::hex;
 use crate::domain::pseudonym::{KeyRing, Keyset, Pseudonym};
 use crate::failure::{Failure, Result};
@@ -51,7 +51,8 @@ struct NewArgs {
 ///
 /// A running assent notices within 10 s and moves every live key: the new assignment and the old
 /// key's tombstone in one transaction. Give the changed file to every instance; when no live key is
-/// left under the old version, retire it.
+/// left under the old version, retire it. The file keeps its owner and permissions, a link to it
+/// stays; a secret that Kubernetes mounts is changed where it comes from.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  assent keys rotate")]
 struct RotateArgs {}
@@ -101,12 +102,12 @@ fn new_secret() -> Result<Zeroizing<[u8; 32]>> {
 
 fn rotate(globals: &Globals) -> Result<()> {
     let path = globals.load_config()?.keyset;
-    let mut keyset = read_keyset(&path)?;
+    let (change, mut keyset) = KeysetChange::begin(&path)?;
     let retiring = keyset.active();
     let version = keyset
         .rotate(*new_secret()?)
         .map_err(|error| Failure::config(format!("{}: {error}", path.display())))?;
-    replace_keyset(&path, &keyset)?;
+    change.finish(&keyset)?;
     if globals.json {
         return stdout::json(&json!({ "file": path, "version": version, "retiring": retiring }));
     }
@@ -116,7 +117,7 @@ fn rotate(globals: &Globals) -> Result<()> {
 
 fn retire(version: u8, globals: &Globals) -> Result<()> {
     let config = globals.load_config()?;
-    let mut keyset = read_keyset(&config.keyset)?;
+    let (change, mut keyset) = KeysetChange::begin(&config.keyset)?;
     keyset
         .retire(version)
         .map_err(|error| Failure::config(format!("{}: {error}", config.keyset.display())))?;
@@ -127,7 +128,7 @@ fn retire(version: u8, globals: &Globals) -> Result<()> {
              wait until a running assent has moved them (assent_live_keys)"
         )));
     }
-    replace_keyset(&config.keyset, &keyset)?;
+    change.finish(&keyset)?;
     if globals.json {
         return stdout::json(&json!({ "file": config.keyset, "version": version }));
     }

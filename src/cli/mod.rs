@@ -15,6 +15,7 @@ mod run;
 mod segments;
 mod sim;
 mod state;
+mod stderr;
 pub mod stdout;
 mod topics;
 mod verify;
@@ -149,7 +150,7 @@ pub fn main(
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure { exit, message }) => {
-            eprintln!("assent: {message}");
+            stderr::line(&format!("assent: {message}"));
             ExitCode::from(exit as u8)
         }
     }

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use keys::documentation;
-pub use keyset::{create_keyset, read_keyset, replace_keyset};
+pub use keyset::{KeysetChange, create_keyset, read_keyset};
 pub use registry::{Credentials, SchemaRegistry};
 pub use rulebook::{RulebookFile, RulebookRefusal, load_rulebook, read_rulebook};
 

@@ -144,6 +144,12 @@ fn unknown_keys_are_refused_by_name_and_place() {
 fn what_is_not_a_mapping_of_words_is_refused() {
     refused("kafka: [a]", &[], "assent.yaml:1:8: a list");
     refused("kafka: {group_id: a, group_id: b}", &[], "kafka.group_id stands here twice");
+    refused("kafka: {group_id: a}\nkafka: {partitioner: crc32}", &[], "kafka stands here twice");
+    refused("kafka:\nkafka: {}", &[], "kafka stands here twice");
+    let twice = "consent: {sources: {cmp: {on_silence: close}, cmp: {max_silence: 1m}}}";
+    refused(twice, &[], "consent.sources.cmp stands here twice");
+    let twice = "kafka: {properties: {client.id: a, client: {id: b}}}";
+    refused(twice, &[], "kafka.properties.client.id stands here twice");
     refused("kafka: {group_id: 'a", &[], "not YAML");
     refused("hello", &[], "expected sections");
     refused("a: 1\n---\nb: 2", &[], "a second YAML document");

@@ -41,8 +41,9 @@ pub(super) fn flatten(text: &str) -> Result<Vec<(String, Entry)>, Fault> {
 /// A mapping that has not ended. `key`: it waits for its value.
 struct Open {
     prefix: String,
+    /// Its keys so far.
+    names: Vec<String>,
     key: Option<String>,
-    is_empty: bool,
     at: Marker,
 }
 
@@ -77,11 +78,15 @@ impl Tree {
                 Some(_) => Err(Fault::at(at, "expected sections such as `kafka:`")),
             };
         };
-        open.is_empty = false;
         match (open.key.take(), text) {
             (Some(key), text) => self.add(key, text, at),
             (None, Some(name)) => {
-                open.key = Some(format!("{}{name}", open.prefix));
+                let key = format!("{}{name}", open.prefix);
+                if open.names.contains(&name) {
+                    return Err(twice(&key, at));
+                }
+                open.names.push(name);
+                open.key = Some(key);
                 Ok(())
             }
             (None, None) => Err(Fault::at(at, "an empty key")),
@@ -94,12 +99,13 @@ impl Tree {
             Some(Some(key)) => format!("{key}."),
             Some(None) => return Err(Fault::at(at, "a key is a single word")),
         };
-        self.open.push(Open { prefix, key: None, is_empty: true, at });
+        self.open.push(Open { prefix, names: Vec::new(), key: None, at });
         Ok(())
     }
 
     fn end(&mut self) {
-        if let Some(Open { prefix, is_empty: true, at, .. }) = self.open.pop()
+        if let Some(Open { prefix, names, at, .. }) = self.open.pop()
+            && names.is_empty()
             && let Some(section) = prefix.strip_suffix('.')
         {
             self.entries.push((section.to_owned(), entry(None, at)));
@@ -108,11 +114,15 @@ impl Tree {
 
     fn add(&mut self, key: String, text: Option<String>, at: Marker) -> Result<(), Fault> {
         if self.entries.iter().any(|(other, _)| *other == key) {
-            return Err(Fault::at(at, format!("{key} stands here twice; remove one")));
+            return Err(twice(&key, at));
         }
         self.entries.push((key, entry(text, at)));
         Ok(())
     }
+}
+
+fn twice(key: &str, at: Marker) -> Fault {
+    Fault::at(at, format!("{key} stands here twice; remove one"))
 }
 
 fn entry(text: Option<String>, at: Marker) -> Entry {

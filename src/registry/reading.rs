@@ -69,7 +69,7 @@ impl Reading {
                     if !(self.waits_for_ever && failure.exit == Exit::Unavailable) {
                         return Err(failure);
                     }
-                    eprintln!("warning: {failure}");
+                    tracing::warn!("{failure}");
                 }
                 Err(Refusal::Schema(why)) => break Registered::Unusable(why),
             }

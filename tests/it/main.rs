@@ -23,6 +23,7 @@ mod examples;
 mod faults;
 mod flood;
 mod heartbeat;
+mod keys;
 mod misrouted;
 mod moments;
 mod pipeline;

@@ -75,9 +75,14 @@ fn edited_version(path: &Path) -> PathBuf {
 fn other_content_under_one_version_is_said_to_be_refused() {
     let folder = tempfile::tempdir().expect("temp dir");
     let other = edited(&folder, "other.yaml", "retention: 30d", "retention: 31d");
-    let said = rules(&["diff", SHIPPED, text(&other)]).ok().stdout;
-    assert!(said.contains("REFUSED") && said.contains("a version of its own"), "{said}");
-    assert_eq!(rules(&["diff", SHIPPED, text(&other), "--json"]).ok().json()["refused"], true);
+    let refused = rules(&["diff", SHIPPED, text(&other)]);
+    assert_eq!(refused.code, Some(65), "{refused:?}");
+    assert!(refused.stdout.contains("REFUSED"), "{refused:?}");
+    assert!(refused.stdout.contains("31 d"), "what differs is shown: {refused:?}");
+    assert!(refused.stderr.contains("other.yaml"), "{refused:?}");
+    assert!(refused.stderr.contains("give it a version of its own"), "{refused:?}");
+    let refused = rules(&["diff", SHIPPED, text(&other), "--json"]);
+    assert_eq!((refused.code, &refused.json()["refused"]), (Some(65), &true.into()));
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! `assent consent put`: a whole consent record, from flags or from a file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 
 use super::super::replay::{Kind, Line, LineParser};
+use super::super::stderr;
 use super::history::History;
 use super::{check_subject, declared_purposes, when, write};
 use crate::clock::{Clock, SystemClock};
@@ -89,6 +90,7 @@ enum Band {
 
 pub fn run(args: &Args, config: &Config, is_json: bool) -> Result<()> {
     let subject = check_subject(&args.subject)?;
+    args.refuse_a_purpose_twice()?;
     let record = match &args.json_file {
         Some(file) => from_file(file, subject)?,
         None => args.record(config, subject)?,
@@ -98,6 +100,18 @@ pub fn run(args: &Args, config: &Config, is_json: bool) -> Result<()> {
 }
 
 impl Args {
+    /// Of two decisions nobody can tell which is meant.
+    fn refuse_a_purpose_twice(&self) -> Result<()> {
+        let mut named = BTreeSet::new();
+        match self.decisions.iter().find(|(purpose, _)| !named.insert(purpose)) {
+            None => Ok(()),
+            Some((purpose, _)) => Err(Failure::new(
+                Exit::Usage,
+                format!("--purpose {purpose}: is there twice; give one decision for it"),
+            )),
+        }
+    }
+
     fn record(&self, config: &Config, subject: &str) -> Result<ConsentRecord> {
         let version = match self.version {
             Some(version) => version,
@@ -158,7 +172,10 @@ fn from_file(path: &Path, subject: &str) -> Result<ConsentRecord> {
 /// often is a slip.
 fn warn_of_unknown_purposes(record: &ConsentRecord, purposes: &[String]) {
     for purpose in record.decisions.keys().filter(|purpose| !purposes.contains(purpose)) {
-        eprintln!("warning: purpose {purpose} is not in the rulebook ({})", purposes.join(", "));
+        stderr::warning(&format!(
+            "purpose {purpose} is not in the rulebook ({})",
+            purposes.join(", ")
+        ));
     }
 }
 

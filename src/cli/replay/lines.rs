@@ -3,18 +3,25 @@
 //! Knows no Kafka. A fault names file, line and what is wrong, never an identifier (INV-6).
 
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 use clap::ValueEnum;
 use serde_json::Value;
 
+use super::json::{self, Fault, Place};
 use super::schema::Schema;
 use crate::domain::consent::ConsentRecord;
 use crate::domain::event::ClickEvent;
 use crate::domain::ids::{ID_BYTES_MAX, RESERVED_PREFIX, is_valid_id};
 use crate::domain::time::Timestamp;
 use crate::failure::{Exit, Failure, Result};
+
+/// Four times what a broker takes of one record.
+const LINE_BYTES_MAX: u64 = 4 << 20;
+
+/// Some editors write it at the start of a file, and `cat` then carries it into the middle.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// What a line holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -68,32 +75,88 @@ impl LineParser {
         let (mut bytes, mut buffer) = (0, Vec::new());
         for number in 1u64.. {
             buffer.clear();
-            let length = input.read_until(b'\n', &mut buffer).map_err(unreadable)?;
+            let mut line = input.by_ref().take(LINE_BYTES_MAX);
+            let length = line.read_until(b'\n', &mut buffer).map_err(unreadable)? as u64;
             if length == 0 {
                 break;
             }
-            bytes += length as u64;
-            if buffer.iter().all(u8::is_ascii_whitespace) {
-                continue;
-            }
-            let line = self.parse(&buffer).map_err(|fault| {
+            bytes += length;
+            let refuse = |fault: String| {
                 Failure::new(Exit::Data, format!("{}:{number}: {fault}", path.display()))
-            })?;
-            each(line)?;
+            };
+            if length == LINE_BYTES_MAX {
+                return Err(refuse(format!("the line is over {} MiB", LINE_BYTES_MAX >> 20)));
+            }
+            let text = without_mark(&buffer);
+            if !text.iter().all(u8::is_ascii_whitespace) {
+                each(self.parse_line(text, path).map_err(refuse)?)?;
+            }
         }
         Ok(bytes)
     }
 
-    /// One line. The error says what is wrong with it.
+    /// As [`Self::parse`], for one of many: what is not JSON lines is told as what it is.
+    fn parse_line(&self, text: &[u8], path: &Path) -> std::result::Result<Line, String> {
+        let file = path.display();
+        match json::parse(text) {
+            Ok(Value::Array(_)) | Err(Fault::Unfinished) if begins(text, b'[') => Err(format!(
+                "is a JSON array; every record has a line of its own: `jq -c '.[]' {file}` writes \
+                 them so"
+            )),
+            Err(Fault::Unfinished) if begins(text, b'{') => Err(format!(
+                "the object does not end on this line; every record has a line of its own: `jq -c . \
+                 {file}` writes them so"
+            )),
+            Err(Fault::Trailing(Place { column, .. })) => Err(format!(
+                "more than one JSON value is on this line (column {column}); every record has a line \
+                 of its own: `jq -c . {file}` writes them so"
+            )),
+            read => self.take(read),
+        }
+    }
+
+    /// One record, over as many lines as it likes. The error says what is wrong with it.
     pub fn parse(&self, text: &[u8]) -> std::result::Result<Line, String> {
-        let mut value: Value = serde_json::from_slice(text)
-            .map_err(|error| format!("is not JSON (column {})", error.column()))?;
+        self.take(json::parse(without_mark(text)))
+    }
+
+    fn take(&self, read: std::result::Result<Value, Fault>) -> std::result::Result<Line, String> {
+        let mut value = read.map_err(|fault| self.describe(fault))?;
         match self.kind.or_else(|| guess(&value)) {
             Some(Kind::Clicks) => self.parse_click(&mut value),
             Some(Kind::Consent) => self.parse_consent(&mut value),
             None => Err("is neither a click (occurred_at) nor a consent record (recorded_at); \
                          --kind says which is meant"
                 .to_owned()),
+        }
+    }
+
+    /// Names fields of the schemas and no other: those may be identifiers.
+    fn describe(&self, fault: Fault) -> String {
+        match fault {
+            Fault::NotUtf8 => "is not UTF-8 text; save the file as UTF-8".to_owned(),
+            Fault::Unfinished => "is not JSON: it ends before its value does".to_owned(),
+            Fault::Trailing(place) => format!("holds more than one record ({})", text_of(place)),
+            Fault::Syntax(place) => format!("is not JSON ({})", text_of(place)),
+            Fault::Twice(path, place) => {
+                let what = self.name(&path);
+                format!("{what} is there twice ({}); leave one", text_of(place))
+            }
+        }
+    }
+
+    fn name(&self, path: &[String]) -> String {
+        let is_known = |name: &String| self.click.has_name(name) || self.consent.has_name(name);
+        match path {
+            [.., purpose] if path.len() == 2 && path[0] == "decisions" && !is_known(purpose) => {
+                "a purpose in decisions".to_owned()
+            }
+            [.., last] if is_known(last) => {
+                let shown =
+                    |name: &String| if is_known(name) { name.clone() } else { "*".to_owned() };
+                path.iter().map(shown).collect::<Vec<_>>().join(".")
+            }
+            _ => "a field that the schema lacks".to_owned(),
         }
     }
 
@@ -110,6 +173,21 @@ impl LineParser {
         let record: ConsentRecord = typed(value)?;
         check_id("subject_id", &record.subject_id)?;
         Ok(Line::Consent(Box::new(record)))
+    }
+}
+
+fn without_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text)
+}
+
+fn begins(text: &[u8], byte: u8) -> bool {
+    text.trim_ascii_start().first() == Some(&byte)
+}
+
+fn text_of(Place { line, column }: Place) -> String {
+    match line {
+        1 => format!("column {column}"),
+        line => format!("its line {line}, column {column}"),
     }
 }
 
@@ -158,7 +236,8 @@ mod tests {
     #[test]
     fn a_faulty_line_is_told_what_is_wrong() {
         for (kind, text, expected) in [
-            (None, "{", "is not JSON (column 1)"),
+            (None, "{", "is not JSON: it ends before"),
+            (None, "{]", "is not JSON (column 2)"),
             (None, "[]", "is neither a click"),
             (Some(Kind::Clicks), "[]", "the line must be an object"),
             (Some(Kind::Consent), CLICK, "the line has a field that the schema lacks"),
@@ -169,6 +248,90 @@ mod tests {
             let fault = LineParser::new(kind).parse(text.as_bytes()).err().unwrap();
             assert!(fault.starts_with(expected), "{text}: {fault}");
         }
+    }
+
+    /// The message for a file of this text, after the file's name.
+    fn refused(text: &[u8]) -> String {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(text).unwrap();
+        let failure = LineParser::new(None).each(file.path(), |_| Ok(())).unwrap_err();
+        assert_eq!(failure.exit, Exit::Data);
+        let name = file.path().display().to_string();
+        failure.message.strip_prefix(&name).expect("the file's name").replace(&name, "FILE")
+    }
+
+    #[test]
+    fn what_is_there_twice_is_refused_and_no_identifier_is_quoted() {
+        let decisions = |inner: &str| CONSENT.replace("{}", &format!("{{{inner}}}"));
+        let denied = r#"{"status":"DENIED","since":1}"#;
+        let granted = r#"{"status":"GRANTED","since":1}"#;
+        for (text, expected) in [
+            (
+                CONSENT.replace("{\"sub", "{\"version\":9,\"sub"),
+                ":1: version is there twice (column ",
+            ),
+            (
+                decisions(&format!(r#""secret":{denied},"secret":{granted}"#)),
+                ":1: a purpose in decisions is there twice (column ",
+            ),
+            (
+                decisions(r#""secret":{"status":"DENIED","since":1,"status":"GRANTED"}"#),
+                ":1: decisions.*.status is there twice (column ",
+            ),
+            (
+                CLICK.replace("{\"eve", "{\"gpc\":true,\"gpc\":false,\"eve"),
+                ":1: gpc is there twice",
+            ),
+            (
+                CLICK.replace('{', "{\"secret\":1,\"secret\":2,"),
+                ":1: a field that the schema lacks is there",
+            ),
+        ] {
+            let fault = refused(text.as_bytes());
+            assert!(fault.starts_with(expected), "{fault}");
+            assert!(!fault.contains("secret"), "{fault}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_json_lines_is_told_as_what_it_is() {
+        let pretty = CONSENT.replace(',', ",\n  ");
+        for (text, expected) in [
+            (
+                pretty.clone(),
+                ":1: the object does not end on this line; every record has a line of its \
+                              own: `jq -c . FILE`",
+            ),
+            (pretty.replace('\n', "\r\n"), ":1: the object does not end on this line"),
+            (
+                format!("[{CONSENT}]"),
+                ":1: is a JSON array; every record has a line of its own: `jq -c \
+                                      '.[]' FILE`",
+            ),
+            (format!("\u{feff}[\n  {CONSENT},\n  {CONSENT}\n]"), ":1: is a JSON array"),
+            (format!("{CONSENT}{CLICK}"), ":1: more than one JSON value is on this line (column "),
+            (format!("{CONSENT}\r{CLICK}\r"), ":1: more than one JSON value is on this line"),
+        ] {
+            let fault = refused(text.as_bytes());
+            assert!(fault.starts_with(expected), "{fault}");
+        }
+        let utf_16: Vec<u8> = CONSENT.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        assert!(refused(&[&[0xff, 0xfe][..], &utf_16].concat()).starts_with(":1: is not UTF-8"));
+        assert!(refused(&vec![b' '; 5 << 20]).starts_with(":1: the line is over 4 MiB"));
+    }
+
+    #[test]
+    fn byte_order_marks_windows_line_ends_and_empty_lines_are_no_fault() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        let mark = '\u{feff}';
+        write!(file, "{mark}{CLICK}\r\n\r\n \t\n{mark}{CONSENT}\r\n{mark}\r\n{CLICK}").unwrap();
+        let mut kinds = Vec::new();
+        let read = LineParser::new(None).each(file.path(), |line| {
+            kinds.push(line.kind());
+            Ok(())
+        });
+        assert_eq!(read, Ok(file.path().metadata().unwrap().len()));
+        assert_eq!(kinds, [Kind::Clicks, Kind::Consent, Kind::Clicks]);
     }
 
     #[test]

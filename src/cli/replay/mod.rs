@@ -3,6 +3,7 @@
 //! The files are read twice: first to check every line and find the newest time, then to send. So
 //! nothing is sent from files of which a line is faulty.
 
+mod json;
 mod lines;
 mod schema;
 mod shift;

@@ -24,10 +24,28 @@ impl Schema {
         Self(serde_json::from_str(text).expect("the schemas are compiled in and tested"))
     }
 
+    /// Has the schema a field of this name, at any depth?
+    pub fn has_name(&self, name: &str) -> bool {
+        has_name(&self.0, name)
+    }
+
     /// Does the value conform? Times in RFC 3339 become epoch milliseconds on the way. A field that
     /// is absent must have a default, its own or its enum's, which is the strictest reading.
     pub fn conform(&self, value: &mut Value) -> Result<(), String> {
         conform(&self.0, value, "")
+    }
+}
+
+fn has_name(schema: &Value, name: &str) -> bool {
+    match schema {
+        Value::Array(branches) => branches.iter().any(|branch| has_name(branch, name)),
+        Value::Object(named) => {
+            let fields = named.get("fields").and_then(Value::as_array);
+            fields.into_iter().flatten().any(|field| field["name"] == name)
+                || ["type", "values"].iter().any(|inner| has_name(&schema[inner], name))
+                || fields.into_iter().flatten().any(|field| has_name(&field["type"], name))
+        }
+        _ => false,
     }
 }
 

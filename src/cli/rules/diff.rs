@@ -7,12 +7,13 @@ use serde_json::json;
 use super::super::{Globals, stdout};
 use crate::domain::rules::Rulebook;
 use crate::domain::rules::diff::{Admission, Change, admission, changes};
-use crate::failure::Result;
+use crate::failure::{Exit, Failure, Result};
 
 /// Say in plain words what a new rulebook changes, and what that does to live keys
 ///
-/// Purposes and segments that are added, removed, stricter, looser or otherwise changed. Exit code 0
-/// with and without differences; 65 where a rulebook is faulty.
+/// Purposes and segments that are added, removed, stricter, looser or otherwise changed. Exit code 0:
+/// the new one can follow, with or without differences; 65: it can't, since it has the old one's
+/// version and other content, or one of the two is faulty.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example:\n  assent rules diff rules/children-retail.yaml next.yaml\n  assent \
@@ -30,15 +31,29 @@ pub fn run(args: &Args, globals: &Globals) -> Result<()> {
     let (old, new) = (super::read(old_path)?, super::read(new_path)?);
     let (admission, changes) = (admission(&old, &new), changes(&old, &new));
     if globals.json {
-        return stdout::json(&json!({
+        stdout::json(&json!({
             "old": named(old_path, &old),
             "new": named(new_path, &new),
             "identical": admission == Admission::Same,
             "refused": admission == Admission::SameVersion,
             "changes": changes,
-        }));
+        }))?;
+    } else {
+        stdout::line(&text((old_path, &old), (new_path, &new), admission, &changes))?;
     }
-    stdout::line(&text((old_path, &old), (new_path, &new), admission, &changes))
+    match admission {
+        Admission::Same | Admission::NewVersion => Ok(()),
+        Admission::SameVersion => Err(Failure::new(Exit::Data, refusal(new_path, &new.version))),
+    }
+}
+
+fn refusal(new: &Path, version: &str) -> String {
+    format!(
+        "{}: refused: it has the version {version:?} of the old one and other content; give it a \
+         version of its own, for example `rulebook: {:?}`",
+        new.display(),
+        format!("{version}-2"),
+    )
 }
 
 fn named(path: &Path, rulebook: &Rulebook) -> serde_json::Value {
@@ -74,17 +89,20 @@ fn conclusion(version: &str, admission: Admission, changes: usize) -> Vec<String
             counted,
             format!(
                 "REFUSED: both say rulebook {version:?} with other content, and a state that knows \
-                 one refuses the other. Give the new one a version of its own."
+                 one refuses the other."
             ),
         ],
         Admission::NewVersion => vec![
             counted,
-            "Every other live key stays, keeps its counters, and is written again under the new \
-             version."
-                .to_owned(),
-            "The new version must be one that never decided before: one that the state has left is \
-             refused."
-                .to_owned(),
+            format!(
+                "Every {}live key stays, keeps its counters, and is written again under the new \
+                 version.",
+                if changes > 0 { "other " } else { "" }
+            ),
+            format!(
+                "Has {version:?} ever decided before? Then give the new rulebook another version: one \
+                 that the state has left is refused."
+            ),
         ],
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::super::{progress, stdout};
+use super::super::{progress, stderr, stdout};
 use super::{chosen, render};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
@@ -50,7 +50,7 @@ pub fn run(args: &Args, config: &Config, declared: &[String], is_json: bool) -> 
         }
     }
     if live.unreadable > 0 {
-        eprintln!("warning: {} values of the segment topics can't be read", live.unreadable);
+        stderr::warning(&format!("{} values of the segment topics can't be read", live.unreadable));
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::super::stdout;
+use super::super::{stderr, stdout};
 use super::{chosen, render};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
@@ -43,7 +43,7 @@ pub fn run(args: &Args, config: &Config, declared: &[String], is_json: bool) -> 
             }
             Change::Removed(removal) if is_json => stdout::json(&to_json(&removal, now))?,
             Change::Removed(removal) => stdout::line(&render_removal(&removal, now))?,
-            Change::Unreadable(why) => eprintln!("warning: a value can't be read: {why}"),
+            Change::Unreadable(why) => stderr::warning(&format!("a value can't be read: {why}")),
         }
     }
 }

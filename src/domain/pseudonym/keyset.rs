@@ -88,7 +88,7 @@ impl fmt::Display for KeysetError {
             Self::Malformed { line, column, is_json: true } => write!(
                 f,
                 "line {line}, column {column}: expected {{\"keys\": [..]}}, each key with exactly \
-                 \"version\" (1 to 255), \"status\" (active, retiring or retired) and \"secret\" \
+                 one \"version\" (1 to 255), \"status\" (active, retiring or retired) and \"secret\" \
                  (base64 of 32 bytes)"
             ),
             Self::NoKeys => f.write_str("holds no key; make one with `assent keys new`"),
@@ -166,8 +166,10 @@ impl Keyset {
         Ok(())
     }
 
-    /// Reads a keyset file's text. Strict: an unknown field is refused.
+    /// Reads a keyset file's text. Strict: an unknown field is refused, and one that is there twice. A
+    /// byte order mark is passed over.
     pub fn parse(json: &str) -> Result<Self, KeysetError> {
+        let json = json.strip_prefix('\u{feff}').unwrap_or(json);
         let file: KeysetFile = serde_json::from_str(json).map_err(|error| malformed(&error))?;
         let mut keys = BTreeMap::new();
         for entry in &file.keys {

@@ -176,6 +176,12 @@ fn a_keyset_is_refused_for_what_is_wrong_with_it() {
 }
 
 #[test]
+fn a_byte_order_mark_is_passed_over() {
+    let text = format!("\u{feff}{}\r\n", file(&[(1, "active", ONES)]));
+    assert_eq!(Keyset::parse(&text).ok().map(|keyset| keyset.active()), Some(1));
+}
+
+#[test]
 fn a_malformed_keyset_is_named_by_its_place_and_never_quoted() {
     for (json, is_json) in [
         ("{\"keys\":", false),
@@ -186,6 +192,9 @@ fn a_malformed_keyset_is_named_by_its_place_and_never_quoted() {
         (r#"{"keys":[{"version":1,"status":"active"}]}"#, true),
         (r#"{"keys":[{"version":1,"status":"active","secret":null}]}"#, true),
         (r#"{"keys":[{"version":1,"status":"active","secret":"TOPSECRET"}]}"#, true),
+        (r#"{"keys":[{"version":1,"version":2,"status":"active","secret":"TOPSECRET"}]}"#, true),
+        (r#"{"keys":[{"version":1,"status":"retiring","secret":"","status":"active"}]}"#, true),
+        (r#"{"keys":[],"keys":[{"version":1,"status":"active","secret":"TOPSECRET"}]}"#, true),
     ] {
         let error = refused(json);
         let shown = format!("{error} {error:?}");

@@ -1,0 +1,12 @@
+//! What is said beside the result: warnings, and why a command failed.
+
+use std::io::Write;
+
+/// Writes one line. Where nobody reads stderr any more (`2>&1 | head`), there is nobody to tell.
+pub fn line(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+pub fn warning(text: &str) {
+    line(&format!("warning: {text}"));
+}
