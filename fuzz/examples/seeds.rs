@@ -38,6 +38,7 @@ fn main() {
             }
             _ => put(folder, "audit", 100 + at, &value),
         }
+        put_schema(folder, at, case["schema"].as_str().expect("a name"), &value);
     }
     for (at, batch) in list(&vectors["audit_chain"]["batches"]).iter().enumerate() {
         let body = unhex(&batch["body_hex"]);
@@ -54,6 +55,19 @@ fn main() {
     put(folder, "rulebook", 1, include_bytes!("../../examples/ecom/rulebook.yaml"));
     put(folder, "rulebook", 2, include_bytes!("../../benches/rules.yaml"));
     put(folder, "state", 0, &state(&vectors));
+}
+
+/// A schema of the contract on one line, and a datum of it.
+fn put_schema(folder: &Path, at: usize, name: &str, value: &[u8]) {
+    let is_it = |schema: &SchemaName| schema.json().contains(&format!("\"{}\"", camel(name)));
+    let schema = SchemaName::ALL.into_iter().find(is_it).expect("a schema of the contract");
+    let text: Value = serde_json::from_str(schema.json()).expect("JSON");
+    put(folder, "schema", at, &[text.to_string().as_bytes(), b"\n", &value[10..]].concat());
+}
+
+fn camel(name: &str) -> String {
+    let word = |word: &str| format!("{}{}", word[..1].to_uppercase(), &word[1..]);
+    name.split('_').map(word).collect()
 }
 
 /// All that a partition wrote which decided the vectors' consent record and some clicks.

@@ -33,6 +33,17 @@ pub trait Write {
         self.put_fixed(&[u8::from(value)]);
     }
 
+    /// A union `["null", "string"]`.
+    fn put_optional_string(&mut self, value: Option<&str>) {
+        match value {
+            None => self.put_long(0),
+            Some(value) => {
+                self.put_long(1);
+                self.put_string(value);
+            }
+        }
+    }
+
     /// A union `["null", "long"]`.
     fn put_optional_long(&mut self, value: Option<i64>) {
         match value {
@@ -128,6 +139,13 @@ impl<'a> Reader<'a> {
 
     pub fn string(&mut self) -> Result<&'a str, Malformed> {
         std::str::from_utf8(self.bytes()?).map_err(|_| Malformed("string"))
+    }
+
+    /// A `fixed` whose size is known only when it is read.
+    pub fn take(&mut self, size: usize) -> Result<&'a [u8], Malformed> {
+        let (taken, rest) = self.rest.split_at_checked(size).ok_or(Malformed("end"))?;
+        self.rest = rest;
+        Ok(taken)
     }
 
     pub fn fixed<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {

@@ -17,11 +17,10 @@ impl Worker {
         let share = click_intake::share(self.tasks.len());
         for (&partition, task) in &mut self.tasks {
             task.know(&self.known, &self.shared.consent_reader);
-            let lack = task.lack();
-            if let Some(lack) = &lack {
-                self.shared.lookup.want(lack);
+            if let Some(lack) = task.lack() {
+                self.shared.lookup.want(&lack);
             }
-            let waits = lack.is_some_and(|lack| !lack.clicks.is_empty());
+            let waits = task.first_click_waits();
             let is_paused = self.paused.contains(&partition);
             if waits && !is_paused && task.clicks.size() >= share {
                 if succeeds(partition, &self.clicks.pause(partition)) {

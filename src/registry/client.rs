@@ -10,9 +10,11 @@ use serde_json::{Value, json};
 use ureq::tls::{PemItem, RootCerts, TlsConfig, TlsProvider, parse_pem};
 use zeroize::Zeroizing;
 
-use crate::config::{Credentials, SchemaRegistry};
+use super::subjects::schema_of;
+use crate::config::{Credentials, SchemaRegistry, Topics};
+use crate::domain::foreign_text::shown;
 use crate::failure::{Failure, Result};
-use crate::wire::Registered;
+use crate::wire::{Registered, SchemaName};
 
 /// A registry answers in milliseconds; in 5 s it is out of reach.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
@@ -21,6 +23,9 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(3);
 /// A schema's text is a few kilobytes. Sixteen times the largest of the contract's, and few enough
 /// that 256 of them are 64 MiB.
 const ANSWER_BYTES_MAX: u64 = 256 * 1024;
+
+/// The subjects of one id: a schema that thousands of topics share is still known for what it is.
+const PLACES_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 const MEDIA_TYPE: &str = "application/vnd.schemaregistry.v1+json";
 
@@ -54,11 +59,12 @@ pub struct Client {
     agent: ureq::Agent,
     url: String,
     authorization: Option<Zeroizing<String>>,
+    topics: Topics,
 }
 
 impl Client {
     /// Opens nothing yet. Fails (78) where the certificates can't be read.
-    pub fn new(config: &SchemaRegistry) -> Result<Self> {
+    pub fn new(config: &SchemaRegistry, topics: &Topics) -> Result<Self> {
         let tls = TlsConfig::builder().provider(TlsProvider::NativeTls).root_certs(roots(config)?);
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
@@ -75,6 +81,7 @@ impl Client {
             agent: agent.into(),
             url: config.url.clone(),
             authorization: config.credentials.as_ref().map(basic),
+            topics: topics.clone(),
         })
     }
 
@@ -82,8 +89,13 @@ impl Client {
         &self.url
     }
 
-    /// What an id names.
+    /// What an id names. Its text is asked for only where it is registered under a subject of ours: what
+    /// others register is never parsed.
     pub fn schema(&self, id: u32) -> Answered<Registered> {
+        let Some(under) = self.places(id)? else { return Ok(Registered::Absent) };
+        if under.is_empty() {
+            return Ok(Registered::Elsewhere);
+        }
         let Some(answer) = self.get(&format!("schemas/ids/{id}"))? else {
             return Ok(Registered::Absent);
         };
@@ -96,10 +108,24 @@ impl Client {
                     .to_owned(),
             ),
             // Whatever somebody registered, the look-ups go on.
-            Some(text) => std::panic::catch_unwind(|| Registered::avro(text))
+            Some(text) => std::panic::catch_unwind(|| Registered::avro(text, &under))
                 .unwrap_or_else(|_| Registered::Unusable("its parser failed".to_owned())),
             None => return Err(Trouble::Broken("it sent no schema".to_owned())),
         })
+    }
+
+    /// Of which of the contract's schemas the values are under whose subjects an id is registered, if only
+    /// in a version that was deleted since: what was written with it is still in the topic. `None`: there
+    /// is no such id.
+    fn places(&self, id: u32) -> Answered<Option<Vec<SchemaName>>> {
+        let path = format!("schemas/ids/{id}/versions?deleted=true");
+        let Some(answer) = self.get_up_to(PLACES_BYTES_MAX, &path)? else { return Ok(None) };
+        let places = answer.as_array().ok_or_else(no_places)?.iter().map(|place| {
+            let subject = place["subject"].as_str().ok_or_else(no_places)?;
+            Ok(schema_of(&self.topics, subject))
+        });
+        let places: Answered<Vec<_>> = places.collect();
+        Ok(Some(places?.into_iter().flatten().collect()))
     }
 
     /// Does it answer at all, and us?
@@ -135,31 +161,38 @@ impl Client {
     }
 
     fn get(&self, path: &str) -> Answered<Option<Value>> {
+        self.get_up_to(ANSWER_BYTES_MAX, path)
+    }
+
+    fn get_up_to(&self, bytes_max: u64, path: &str) -> Answered<Option<Value>> {
         let request = self.agent.get(format!("{}/{path}", self.url));
-        self.answer(match &self.authorization {
+        let sent = match &self.authorization {
             Some(basic) => request.header("authorization", basic.as_str()).call(),
             None => request.call(),
-        })
+        };
+        self.answer(sent, bytes_max)
     }
 
     fn post(&self, path: &str, schema: &str) -> Answered<Option<Value>> {
         let request = self.agent.post(format!("{}/{path}", self.url));
         let request = request.header("content-type", MEDIA_TYPE);
         let body = json!({ "schema": schema }).to_string();
-        self.answer(match &self.authorization {
+        let sent = match &self.authorization {
             Some(basic) => request.header("authorization", basic.as_str()).send(&body),
             None => request.send(&body),
-        })
+        };
+        self.answer(sent, ANSWER_BYTES_MAX)
     }
 
     /// `None`: it has no such thing.
     fn answer(
         &self,
         sent: std::result::Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+        bytes_max: u64,
     ) -> Answered<Option<Value>> {
         let mut response = sent.map_err(|error| self.transport(&error))?;
         let status = response.status().as_u16();
-        let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_string();
+        let body = response.body_mut().with_config().limit(bytes_max).read_to_string();
         let body = body.map_err(|error| self.transport(&error))?;
         judge(status, serde_json::from_str(&body).ok())
     }
@@ -171,12 +204,12 @@ impl Client {
                  schema_registry.ca_file (or the system) trusts, and made for this host?"
             )),
             ureq::Error::BodyExceedsLimit(_) => {
-                Trouble::Broken(format!("its answer is over {ANSWER_BYTES_MAX} bytes"))
+                Trouble::Broken("its answer is longer than any should be".to_owned())
             }
             ureq::Error::BadUri(_) | ureq::Error::Http(_) => {
                 Trouble::Refused(format!("{} is no address of a registry", self.url))
             }
-            error => Trouble::Unreachable(error.to_string()),
+            error => Trouble::Unreachable(shown(&error.to_string())),
         }
     }
 }
@@ -185,7 +218,7 @@ impl Client {
 /// path's or a proxy's, and says nothing of an id.
 fn judge(status: u16, body: Option<Value>) -> Answered<Option<Value>> {
     let code = body.as_ref().and_then(|body| body["error_code"].as_i64());
-    let said = body.as_ref().and_then(|body| body["message"].as_str()).map(plain);
+    let said = body.as_ref().and_then(|body| body["message"].as_str()).map(shown);
     let said = said.map_or_else(|| format!("it answered {status}"), |s| format!("{status}: {s}"));
     match (status, body) {
         (200..=299, Some(body)) => Ok(Some(body)),
@@ -209,11 +242,8 @@ fn judge(status: u16, body: Option<Value>) -> Answered<Option<Value>> {
     }
 }
 
-/// A registry's words on one line, and not too many of them.
-fn plain(text: &str) -> String {
-    const CHARACTERS_MAX: usize = 300;
-    let printable = text.chars().map(|c| if c.is_control() { ' ' } else { c });
-    printable.take(CHARACTERS_MAX).collect()
+fn no_places() -> Trouble {
+    Trouble::Broken("it sent no subjects and versions".to_owned())
 }
 
 fn id(answer: &Value) -> Answered<u32> {
@@ -252,30 +282,4 @@ fn roots(config: &SchemaRegistry) -> Result<RootCerts> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_apis_own_404_says_that_something_is_not_there() {
-        let own = json!({"error_code": 40_403, "message": "Schema not found"});
-        assert_eq!(judge(404, Some(own)), Ok(None));
-        let generic = json!({"error_code": 404, "message": "HTTP 404 Not Found"});
-        for other in [Some(generic), Some(json!({})), None] {
-            assert!(matches!(judge(404, other), Err(Trouble::Refused(_))));
-        }
-    }
-
-    #[test]
-    fn what_may_pass_by_itself_is_told_from_what_a_person_must_change() {
-        for status in [401, 403, 301] {
-            assert!(matches!(judge(status, None), Err(Trouble::Refused(_))), "{status}");
-        }
-        for status in [500, 502, 503, 429, 409] {
-            assert!(matches!(judge(status, None), Err(Trouble::Broken(_))), "{status}");
-        }
-        assert!(matches!(judge(200, None), Err(Trouble::Broken(_))));
-        let incompatible = json!({"error_code": 409, "message": "no\nway"});
-        let conflict = Trouble::Conflict("409: no way".to_owned());
-        assert_eq!(judge(409, Some(incompatible)), Err(conflict));
-    }
-}
+mod tests;

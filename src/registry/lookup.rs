@@ -63,10 +63,10 @@ impl Lookup {
                 wanted.order.push_back(id);
             }
         }
-        if let Some(UnknownId(id)) = lack.consent
-            && wanted.all.insert(id)
-        {
-            wanted.order.push_front(id);
+        for &UnknownId(id) in &lack.consent {
+            if wanted.all.insert(id) {
+                wanted.order.push_front(id);
+            }
         }
         self.more.notify_one();
     }
@@ -79,14 +79,15 @@ impl Lookup {
         *self.known.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(known);
     }
 
-    /// The next id, when there is one within a nap.
-    fn next(&self) -> Option<u32> {
+    /// The next id that may be asked for, when there is one within a nap.
+    fn next(&self, may_ask: impl Fn(u32) -> bool) -> Option<u32> {
+        let first = |wanted: &Wanted| wanted.order.iter().copied().find(|&id| may_ask(id));
         let wanted = self.wanted();
         let (wanted, _) = self
             .more
-            .wait_timeout_while(wanted, NAP, |wanted| wanted.order.is_empty())
+            .wait_timeout_while(wanted, NAP, |wanted| first(wanted).is_none())
             .unwrap_or_else(PoisonError::into_inner);
-        wanted.order.front().copied()
+        first(&wanted)
     }
 
     /// It is answered. Returns whether others are wanted.
@@ -98,12 +99,20 @@ impl Lookup {
     }
 
     /// The others go first: one id that fails keeps none from being answered.
-    fn put_last(&self) {
+    fn put_last(&self, id: u32) {
         let mut wanted = self.wanted();
-        if let Some(id) = wanted.order.pop_front() {
-            wanted.order.push_back(id);
-        }
+        wanted.order.retain(|&other| other != id);
+        wanted.order.push_back(id);
     }
+}
+
+/// How it went with an id.
+enum Answer {
+    /// It is known, or asked for no more.
+    Settled,
+    /// It is not there, which is not believed yet.
+    Doubted,
+    Failed,
 }
 
 /// Answers what is wanted until `is_over`.
@@ -112,17 +121,19 @@ pub fn follow(client: &Client, lookup: &Lookup, clock: &dyn Clock, is_over: impl
     let mut published_at = clock.instant();
     let mut retried_at = clock.instant();
     while !is_over() {
-        let next = lookup.next();
-        let answered = next.map(|id| answer(client, &mut memory, clock, id));
-        let more = match (next, answered) {
-            (Some(id), Some(true)) => lookup.settled(id),
-            (Some(_), _) => {
-                lookup.put_last();
-                std::thread::sleep(NAP);
-                false
+        let now = clock.instant();
+        let next = lookup.next(|id| memory.may_ask(id, now));
+        let mut more = false;
+        if let Some(id) = next {
+            match answer(client, &mut memory, clock, id) {
+                Answer::Settled => more = lookup.settled(id),
+                Answer::Doubted => lookup.put_last(id),
+                Answer::Failed => {
+                    lookup.put_last(id);
+                    std::thread::sleep(NAP);
+                }
             }
-            (None, _) => false,
-        };
+        }
         if clock.instant() - retried_at >= RETRY_EVERY
             && let Some(id) = memory.next_unanswered()
         {
@@ -141,31 +152,36 @@ pub fn follow(client: &Client, lookup: &Lookup, clock: &dyn Clock, is_over: impl
 }
 
 /// Has this id an answer now?
-fn answer(client: &Client, memory: &mut Memory, clock: &dyn Clock, id: u32) -> bool {
+fn answer(client: &Client, memory: &mut Memory, clock: &dyn Clock, id: u32) -> Answer {
     if memory.knows(id) {
-        return true;
+        return Answer::Settled;
     }
     if memory.is_flooded() {
-        memory.forget_failure(id);
-        return true;
+        memory.forget(id);
+        return Answer::Settled;
     }
     ask(client, memory, clock, id)
 }
 
-fn ask(client: &Client, memory: &mut Memory, clock: &dyn Clock, id: u32) -> bool {
+fn ask(client: &Client, memory: &mut Memory, clock: &dyn Clock, id: u32) -> Answer {
     let asked_at = clock.instant();
     match client.schema(id) {
         Ok(registered) => {
             note_answer(memory, clock.instant());
+            let is_there = !matches!(registered, Registered::Absent | Registered::Elsewhere);
+            if !is_there && memory.doubts(id, asked_at) {
+                return Answer::Doubted;
+            }
             note(id, &registered);
             memory.learn(id, registered, clock.instant());
-            true
+            Answer::Settled
         }
-        Err(trouble) => fails(client, memory, clock, id, asked_at, &trouble),
+        Err(trouble) if fails(client, memory, clock, id, asked_at, &trouble) => Answer::Settled,
+        Err(_) => Answer::Failed,
     }
 }
 
-/// No answer for this id: is it the registry, or the id alone?
+/// No answer for this id: is it the registry, or the id alone? True: nobody waits for it any more.
 fn fails(
     client: &Client,
     memory: &mut Memory,

@@ -1,8 +1,9 @@
 //! What the look-ups remember, within bounds: whoever writes random ids costs no more than this.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
+use super::PATIENCE;
 use crate::wire::{KnownSchemas, Registered};
 
 /// Schemas that read as one of the contract's: as many as a topic has versions, many times over.
@@ -31,6 +32,9 @@ const REFILL_MS: u64 = 1_000;
 
 const _: () = assert!(PASSING_MAX as u64 > (BURST + PER_MINUTE) as u64);
 
+/// Between the first two questions for an id that is not there; between the later ones it doubles.
+const DOUBT: Duration = Duration::from_secs(1);
+
 /// The registry's silence after which consent waits no more (design, section 10); and how long ids may
 /// fail while others are answered: all together, not each.
 pub const SILENCE: Duration = Duration::from_secs(30);
@@ -50,7 +54,15 @@ pub struct Memory {
     unanswered: VecDeque<u32>,
     /// When the first question of them was put, of all that fail without a time when none did.
     failing_since: Option<Instant>,
+    /// Ids that are not there, which is not believed yet: each was paid for with its first question, so
+    /// there are no more of them than questions.
+    doubted: BTreeMap<u32, Doubt>,
     changed: bool,
+}
+
+struct Doubt {
+    since: Instant,
+    ask_again_at: Instant,
 }
 
 impl Memory {
@@ -65,6 +77,7 @@ impl Memory {
             failing: BTreeSet::new(),
             unanswered: VecDeque::new(),
             failing_since: None,
+            doubted: BTreeMap::new(),
             changed: false,
         }
     }
@@ -93,15 +106,41 @@ impl Memory {
         self.allowance = (self.allowance + more).min(u64::from(BURST) * 1_000);
     }
 
+    fn pay(&mut self) {
+        self.allowance = self.allowance.saturating_sub(1_000);
+    }
+
+    /// The registry does not have this id where it should be: is that to be asked once more, since one of
+    /// its replicas may lag? One question of the allowance, the first time.
+    pub fn doubts(&mut self, id: u32, asked_at: Instant) -> bool {
+        self.forget_failure(id);
+        let first = Doubt { since: asked_at, ask_again_at: asked_at + DOUBT };
+        let Some(doubt) = self.doubted.get_mut(&id) else {
+            self.doubted.insert(id, first);
+            self.pay();
+            return true;
+        };
+        let elapsed = asked_at.saturating_duration_since(doubt.since);
+        doubt.ask_again_at = (asked_at + elapsed.max(DOUBT)).min(doubt.since + PATIENCE);
+        elapsed < PATIENCE
+    }
+
+    /// Not before a doubted id's time has come.
+    pub fn may_ask(&self, id: u32, now: Instant) -> bool {
+        self.is_flooded() || self.doubted.get(&id).is_none_or(|doubt| doubt.ask_again_at <= now)
+    }
+
     /// The registry said this of the id: one question of the allowance.
     pub fn learn(&mut self, id: u32, registered: Registered, now: Instant) {
-        self.forget_failure(id);
+        if self.doubted.remove(&id).is_none() {
+            self.pay();
+        }
+        self.forget(id);
         if matches!(registered, Registered::Avro(_)) {
             self.kept.push_back(id);
         } else {
             self.passing.push_back((now, id));
         }
-        self.allowance = self.allowance.saturating_sub(1_000);
         self.known.learn(id, registered);
         if self.kept.len() > KEPT_MAX
             && let Some(oldest) = self.kept.pop_front()
@@ -126,6 +165,9 @@ impl Memory {
             self.known.forget(id);
             self.changed = true;
         }
+        // Whoever waited for it is gone.
+        let is_wanted = |doubt: &Doubt| now.saturating_duration_since(doubt.since) < PATIENCE * 4;
+        self.doubted.retain(|_, doubt| is_wanted(doubt));
         self.refill(now);
         let least = if self.is_flooded() { u64::from(ROOM) * 1_000 } else { 1_000 };
         let flooded = self.allowance < least;
@@ -172,7 +214,7 @@ impl Memory {
         }
         self.unanswered.push_back(id);
         self.known.learn(id, Registered::Unanswered);
-        self.allowance = self.allowance.saturating_sub(1_000);
+        self.pay();
         self.changed = true;
         if self.unanswered.len() > UNANSWERED_MAX
             && let Some(oldest) = self.unanswered.pop_front()
@@ -190,8 +232,14 @@ impl Memory {
         Some(id)
     }
 
-    /// It is answered, or nobody asks for it any more.
-    pub fn forget_failure(&mut self, id: u32) {
+    /// Nobody asks for it any more.
+    pub fn forget(&mut self, id: u32) {
+        self.doubted.remove(&id);
+        self.forget_failure(id);
+    }
+
+    /// It is answered.
+    fn forget_failure(&mut self, id: u32) {
         self.failing.remove(&id);
         self.unanswered.retain(|&other| other != id);
         if self.failing.is_empty() {
@@ -207,7 +255,7 @@ mod tests {
     use crate::wire::SchemaName;
 
     fn own() -> Registered {
-        Registered::avro(SchemaName::ClickEvent.json())
+        Registered::avro(SchemaName::ClickEvent.json(), &[SchemaName::ClickEvent])
     }
 
     #[test]
@@ -221,7 +269,15 @@ mod tests {
             memory.pass(now);
             if !memory.is_flooded() {
                 asked += 1;
-                memory.learn(id, Registered::Absent, now);
+                assert!(memory.doubts(id, now));
+            }
+            if id % 1_000 == 0 {
+                let ids: Vec<u32> = memory.doubted.keys().copied().collect();
+                let due = ids.into_iter().filter(|&id| memory.doubted[&id].since + PATIENCE <= now);
+                due.collect::<Vec<_>>().into_iter().for_each(|id| {
+                    assert!(!memory.doubts(id, now));
+                    memory.learn(id, Registered::Absent, now);
+                });
             }
         }
         let allowed = (BURST + PER_MINUTE) as usize;
@@ -256,6 +312,41 @@ mod tests {
         assert!(memory.knows(2));
         memory.pass(start + PASSING_FOR);
         assert!(memory.knows(1) && !memory.knows(2));
+    }
+
+    #[test]
+    fn an_id_that_is_not_there_is_asked_for_until_half_a_minute_is_over() {
+        let start = SystemClock.instant();
+        let mut memory = Memory::new(start);
+        let (mut asked, mut now) = (Vec::new(), start);
+        loop {
+            if memory.may_ask(7, now) {
+                asked.push((now - start).as_secs());
+                if !memory.doubts(7, now) {
+                    break;
+                }
+            }
+            now += Duration::from_millis(100);
+        }
+        assert_eq!(asked, [0, 1, 2, 4, 8, 16, 30]);
+        memory.learn(7, Registered::Absent, now);
+        assert!(memory.knows(7));
+        let spent = u64::from(BURST) * 1_000 - memory.allowance;
+        assert_eq!(spent, 1_000, "seven questions are one of the allowance");
+    }
+
+    #[test]
+    fn an_id_that_comes_late_is_known_at_once_and_doubts_are_each_ids_own() {
+        let start = SystemClock.instant();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut memory = Memory::new(start);
+        assert!(memory.doubts(1, at(0)) && memory.doubts(2, at(20)));
+        assert!(!memory.may_ask(1, at(0)) && memory.may_ask(3, at(0)));
+        memory.learn(1, own(), at(2));
+        assert!(memory.knows(1));
+        assert!(memory.doubts(2, at(31)) && !memory.doubts(2, at(50)));
+        memory.pass(at(20) + PATIENCE * 4);
+        assert!(memory.doubted.is_empty(), "of an id that nobody wants any more nothing is kept");
     }
 
     #[test]

@@ -20,6 +20,10 @@ pub use lookup::Lookup;
 pub use reading::Reading;
 pub use subjects::{Framings, Standing, Subject, inputs, outputs, reach, register};
 
+/// How long an id that the registry does not have, or not under the topic's own subject, is asked for
+/// before that is believed (design, section 10): one of its replicas may lag.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
 /// How long a registry may take to answer at all (design, section 8); as for a broker.
 pub const REACHED_WITHIN: Duration = Duration::from_secs(30);
 
@@ -28,7 +32,8 @@ const RETRY: Duration = Duration::from_millis(500);
 
 /// A client of the configured registry; `None`: there is none. Opens nothing.
 pub fn client(config: &Config) -> Result<Option<Client>> {
-    config.schema_registry.as_ref().map(Client::new).transpose()
+    let client = |registry| Client::new(registry, &config.topics);
+    config.schema_registry.as_ref().map(client).transpose()
 }
 
 /// Asks until there is an answer, a refusal, or the time is over (69).

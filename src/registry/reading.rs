@@ -1,9 +1,10 @@
 //! Reading for commands: an id that is not known is asked for, and the command waits meanwhile.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::client::Client;
-use super::{Refusal, client, patiently};
+use super::{PATIENCE, Refusal, client, patiently};
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::domain::intake::Rejection;
@@ -13,19 +14,24 @@ use crate::wire::{KnownSchemas, Registered, UnknownId, Unread};
 /// Ids remembered; a topic's readers meet a handful.
 const KNOWN_MAX: usize = 10_000;
 
+/// Between two questions for an id that is not there.
+const DOUBT: Duration = Duration::from_secs(1);
+
 /// Of one command. Nothing is asked before an id is met.
 pub struct Reading {
     client: Option<Client>,
     known: Arc<KnownSchemas>,
     /// For a command that runs until it is interrupted.
     waits_for_ever: bool,
+    /// For how long the command still doubts that an id is not there: of all such ids together.
+    patience: Duration,
 }
 
 impl Reading {
     pub fn open(config: &Config) -> Result<Self> {
         let client = client(config)?;
         let known = if client.is_some() { KnownSchemas::empty() } else { KnownSchemas::none() };
-        Ok(Self { client, known: Arc::new(known), waits_for_ever: false })
+        Ok(Self { client, known: Arc::new(known), waits_for_ever: false, patience: PATIENCE })
     }
 
     /// With the registry out of reach it says so and goes on asking.
@@ -64,6 +70,10 @@ impl Reading {
         };
         let registered = loop {
             match patiently(client, &SystemClock, || client.schema(id)) {
+                Ok(Registered::Absent | Registered::Elsewhere) if !self.patience.is_zero() => {
+                    self.patience = self.patience.saturating_sub(DOUBT);
+                    std::thread::sleep(DOUBT);
+                }
                 Ok(registered) => break registered,
                 Err(Refusal::Everything(failure)) => {
                     if !(self.waits_for_ever && failure.exit == Exit::Unavailable) {

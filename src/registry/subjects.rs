@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::client::{Client, Trouble};
 use super::{Refusal, out_of_reach, patiently, refused};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Topics};
 use crate::failure::{Failure, Result};
 use crate::wire::{Framing, Registered, SchemaName};
 
@@ -49,6 +49,21 @@ pub fn inputs(config: &Config) -> [Subject; 2] {
         Subject::new(&config.topics.clickstream, SchemaName::ClickEvent),
         Subject::new(&config.topics.consent, SchemaName::ConsentRecord),
     ]
+}
+
+/// Of which of the contract's schemas the values are that a subject is about; `None`: it is of none of
+/// Assent's topics.
+pub(super) fn schema_of(topics: &Topics, subject: &str) -> Option<SchemaName> {
+    let topic = subject.strip_suffix("-value")?;
+    let names = [
+        (&topics.clickstream, SchemaName::ClickEvent),
+        (&topics.consent, SchemaName::ConsentRecord),
+        (&topics.contextual, SchemaName::ContextualSegment),
+        (&topics.audit, SchemaName::AuditBatch),
+        (&topics.dead_letters, SchemaName::DeadLetter),
+    ];
+    let named = names.into_iter().find(|(name, _)| *name == topic).map(|(_, schema)| schema);
+    named.or_else(|| topics.purpose_of(topic).map(|_| SchemaName::SegmentAssignment))
 }
 
 /// What stands before the values of each topic.
@@ -147,7 +162,7 @@ impl Standing {
                 Err(why) => Self::Contradicts(format!("id {id}: {why}")),
             },
             Registered::Unusable(why) => Self::Contradicts(format!("id {id}: {why}")),
-            Registered::Absent | Registered::Unanswered => Self::Free,
+            Registered::Absent | Registered::Elsewhere | Registered::Unanswered => Self::Free,
         })
     }
 }

@@ -16,7 +16,7 @@ mod schemas;
 mod silence;
 mod waiting;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::domain::time::{Moment, Span, Timestamp};
@@ -123,6 +123,8 @@ pub struct Task {
     /// Of the schema registry, as of the last look: what a batch is cut and decided with.
     known: Arc<KnownSchemas>,
     waiting_since: Waiting,
+    /// Ids of clicks held that it does not say yet; of the first few.
+    unknown: BTreeSet<u32>,
 }
 
 impl Task {
@@ -150,6 +152,7 @@ impl Task {
             ahead: None,
             known: Arc::default(),
             waiting_since: Waiting::default(),
+            unknown: BTreeSet::new(),
         };
         task.notice_signs(now);
         task
@@ -170,6 +173,7 @@ impl Task {
         if click.offset < self.received.click {
             return; // fetched for an assignment before this one
         }
+        self.notice_id(click.payload);
         self.clicks.push(click);
         self.received.click = click.offset + 1;
     }

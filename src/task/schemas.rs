@@ -4,21 +4,25 @@
 //! A batch is cut and decided with one snapshot of what is known, so what the cut lets through can be
 //! read. Nobody here asks the registry: the task says what it lacks.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Task;
 use super::consent::HeldConsent;
 use crate::wire::{ConsentReader, KnownSchemas, UnknownId};
 
-/// Of the clicks from the first that waits on, those whose ids are asked for at once: a look-up takes
-/// milliseconds, and the next batch is cut a commit's interval later.
+/// Most ids of a partition that are asked for at one time, of its clicks and of its consent each.
+const IDS_MAX: usize = 256;
+
+/// Of the clicks from the first that waits on, those whose ids are looked at again, where more came than
+/// [`IDS_MAX`].
 const LOOK_AHEAD: usize = 256;
 
-/// What of a partition waits for the schema registry.
+/// What of a partition waits for the schema registry. All of it is asked for at once, as it comes: an id
+/// that the registry does not have is asked for during half a minute, and whoever writes one after the
+/// other holds a partition up that long, not that long for each.
 pub struct Lack {
-    /// Of the first consent record that waits.
-    pub consent: Option<UnknownId>,
-    /// Of the first clicks, in their order.
+    pub consent: Vec<UnknownId>,
     pub clicks: Vec<UnknownId>,
 }
 
@@ -29,6 +33,8 @@ impl Task {
             return;
         }
         self.known = Arc::clone(known);
+        let is_refused = known.is_flooded();
+        self.unknown.retain(|&id| !is_refused && !known.knows(id));
         if self.waiting == 0 {
             return;
         }
@@ -40,25 +46,38 @@ impl Task {
         }
     }
 
-    /// What consent and clicks wait for first, to be asked of the registry; `None`: for nothing.
+    /// A click came: its id is asked for before its turn comes.
+    pub(super) fn notice_id(&mut self, payload: Option<&[u8]>) {
+        if self.unknown.len() < IDS_MAX
+            && let Some(UnknownId(id)) = payload.and_then(|payload| self.known.lacks(payload))
+        {
+            self.unknown.insert(id);
+        }
+    }
+
+    /// What consent and clicks wait for, to be asked of the registry; `None`: for nothing.
     pub fn lack(&self) -> Option<Lack> {
-        let consent = match self.waiting {
-            0 => None,
-            _ => self.consents.iter().find_map(HeldConsent::unknown_id),
-        };
-        let clicks = if self.first_click_waits() { self.lack_of_clicks() } else { Vec::new() };
-        (consent.is_some() || !clicks.is_empty()).then_some(Lack { consent, clicks })
+        let (consent, clicks) = (self.lack_of_consent(), self.lack_of_clicks());
+        (!consent.is_empty() || !clicks.is_empty()).then_some(Lack { consent, clicks })
+    }
+
+    fn lack_of_consent(&self) -> Vec<UnknownId> {
+        if self.waiting == 0 {
+            return Vec::new();
+        }
+        let ids = self.consents.iter().filter_map(HeldConsent::unknown_id);
+        distinct(ids.map(|UnknownId(id)| id).take(IDS_MAX))
     }
 
     fn lack_of_clicks(&self) -> Vec<UnknownId> {
-        let first = self.clicks.first(self.clicks.len().min(LOOK_AHEAD));
-        let mut ids: Vec<UnknownId> =
-            first.filter_map(|click| self.known.lacks(click.payload?)).collect();
-        ids.dedup();
-        ids
+        let first = if self.first_click_waits() { LOOK_AHEAD } else { 0 };
+        let first = self.clicks.first(first);
+        let first = first.filter_map(|click| self.known.lacks(click.payload?));
+        distinct(first.map(|UnknownId(id)| id).chain(self.unknown.iter().copied()))
     }
 
-    pub(super) fn first_click_waits(&self) -> bool {
+    /// Nor can what follows it be decided.
+    pub fn first_click_waits(&self) -> bool {
         self.known.has_registry()
             && !self.clicks.is_empty()
             && self.clicks.first(1).any(|click| {
@@ -75,4 +94,8 @@ impl Task {
         let first = self.clicks.first(count).position(|click| click.payload.is_some_and(waits));
         first.unwrap_or(count)
     }
+}
+
+fn distinct(ids: impl Iterator<Item = u32>) -> Vec<UnknownId> {
+    ids.collect::<BTreeSet<u32>>().into_iter().map(UnknownId).collect()
 }

@@ -1,21 +1,18 @@
 //! A record of the clickstream to a [`Click`], borrowed from its bytes, without an allocation
 //! but for a GPP string's few section ids.
 //!
-//! Reads by projection: only the fields that the gate or a live rule reads (INV-11). The reasons
+//! Hands on only the fields that the gate or a live rule reads (INV-11). The reasons
 //! come in section 10's order; `EVENT_TIME_AHEAD` and too late need a clock and are the engine's.
 
 mod direct;
 
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
-
-use serde_avro_fast::Schema;
-
 use super::Inbound;
-use super::datum::{self, Skipped};
+use super::avro::{self, Bounds, Plan, Undecodable, Value};
 use super::framing::{WriterSchemas, frame};
 use super::gpp;
 use super::known::{KnownSchemas, Unread};
 use super::schema::SchemaName;
+use crate::domain::binary::Write as _;
 use crate::domain::event::{Click, ClickEvent, ClickFields, EventKind};
 use crate::domain::ids::is_valid_id;
 use crate::domain::intake::Rejection;
@@ -52,20 +49,20 @@ impl ClickReader {
         let payload = inbound
             .payload
             .ok_or_else(|| Rejection::new(DeadLetterReason::NullValue, "a click needs a value"))?;
-        let (schema, body) = self.schemas.resolve(payload, known)?;
-        let click = self.decode(schema, body)?;
+        let (plan, body) = self.schemas.resolve(payload, known)?;
+        let click = self.decode(plan, body)?;
         check_ids(&click)?;
         self.check_place(inbound, &click)?;
         Ok(click)
     }
 
-    fn decode<'a>(&self, schema: &Schema, body: &'a [u8]) -> Result<Click<'a>, Rejection> {
-        if std::ptr::eq(schema, SchemaName::ClickEvent.schema())
+    fn decode<'a>(&self, plan: &Plan, body: &'a [u8]) -> Result<Click<'a>, Rejection> {
+        if std::ptr::eq(plan, SchemaName::ClickEvent.plan())
             && let Some(click) = direct::read(body, self.fields)
         {
             return Ok(click);
         }
-        decode_by_schema(schema, body, self.fields)
+        decode_by_plan(plan, body, self.fields)
     }
 
     fn check_place(&self, inbound: &Inbound<'_>, click: &Click<'_>) -> Result<(), Rejection> {
@@ -91,12 +88,13 @@ impl ClickReader {
 }
 
 /// Reads what any writer's schema wrote.
-pub(super) fn decode_by_schema<'a>(
-    schema: &Schema,
+fn decode_by_plan<'a>(
+    plan: &Plan,
     body: &'a [u8],
     fields: ClickFields,
 ) -> Result<Click<'a>, Rejection> {
-    datum::decode(schema, body, ClickSeed(fields)).map_err(|_| {
+    let value = avro::decode(plan, body, Bounds::INPUT);
+    value.and_then(|value| from_value(value, fields)).map_err(|_| {
         Rejection::new(
             DeadLetterReason::Undecodable,
             "the value is not one ClickEvent, whole and with nothing after it",
@@ -125,119 +123,73 @@ pub fn encode_click(click: &ClickEvent) -> Vec<u8> {
 
 /// A click's value without what stands before it.
 pub fn click_body(click: &ClickEvent) -> Vec<u8> {
-    datum::encode(SchemaName::ClickEvent, click)
+    let mut body = Vec::new();
+    body.put_string(&click.event_id);
+    body.put_optional_string(click.subject_id.as_deref());
+    body.put_string(&click.session_id);
+    body.put_long(click.occurred_at.0);
+    body.put_long(click.kind as i64);
+    body.put_optional_string(click.category.as_deref());
+    body.put_optional_string(click.product_id.as_deref());
+    body.put_optional_string(click.product_age_range.as_deref());
+    body.put_optional_long(click.value_cents);
+    body.put_optional_string(click.region.as_deref());
+    body.put_long(click.gpc.is_some().into());
+    if let Some(gpc) = click.gpc {
+        body.put_bool(gpc);
+    }
+    body.put_optional_string(click.gpp.as_deref());
+    body
 }
 
-/// Decodes the fields that are read and skips the rest.
-#[derive(Clone, Copy)]
-struct ClickSeed(ClickFields);
-
-impl<'de> DeserializeSeed<'de> for ClickSeed {
-    type Value = Click<'de>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Click<'de>, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for ClickSeed {
-    type Value = Click<'de>;
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("a ClickEvent")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Click<'de>, A::Error> {
-        let Self(fields) = self;
-        let mut click = Click::default();
-        let (mut session_id, mut occurred_at, mut gpp) = (None, None, None);
-        while let Some(field) = map.next_key_seed(FieldSeed)? {
-            match field {
-                Field::SubjectId => click.subject_id = map.next_value()?,
-                Field::SessionId => session_id = Some(map.next_value::<&str>()?),
-                Field::OccurredAt => occurred_at = Some(map.next_value::<i64>()?),
-                Field::Gpc => click.gpc = map.next_value()?,
-                Field::Gpp => gpp = map.next_value::<Option<&str>>()?,
-                Field::Kind if fields.kind => click.kind = map.next_value_seed(KindSeed)?,
-                Field::Category if fields.category => click.category = map.next_value()?,
-                Field::ProductId if fields.product_id => click.product_id = map.next_value()?,
-                Field::ProductAgeRange if fields.product_age_range => {
-                    click.product_age_range = map.next_value()?;
-                }
-                Field::ValueCents if fields.value_cents => click.value_cents = map.next_value()?,
-                Field::Region if fields.region => click.region = map.next_value()?,
-                _ => {
-                    map.next_value::<Skipped>()?;
-                }
-            }
-        }
-        click.session_id = session_id.ok_or_else(|| Error::missing_field("session_id"))?;
-        let occurred_at = occurred_at.ok_or_else(|| Error::missing_field("occurred_at"))?;
-        click.occurred_at = Timestamp(occurred_at);
-        click.opt_out_signal = click.gpc == Some(true) || gpp.is_some_and(gpp::says_opted_out);
-        Ok(click)
-    }
-}
-
-enum Field {
-    SubjectId,
-    SessionId,
-    OccurredAt,
-    Kind,
-    Category,
-    ProductId,
-    ProductAgeRange,
-    ValueCents,
-    Region,
-    Gpc,
-    Gpp,
-    /// `event_id`, and what a newer schema may add.
-    Unread,
-}
-
-struct FieldSeed;
-
-impl<'de> DeserializeSeed<'de> for FieldSeed {
-    type Value = Field;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Field, D::Error> {
-        deserializer.deserialize_identifier(self)
-    }
-}
-
-impl Visitor<'_> for FieldSeed {
-    type Value = Field;
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("a field's name")
-    }
-
-    fn visit_str<E: Error>(self, name: &str) -> Result<Field, E> {
-        Ok(match name {
-            "subject_id" => Field::SubjectId,
-            "session_id" => Field::SessionId,
-            "occurred_at" => Field::OccurredAt,
-            "kind" => Field::Kind,
-            "category" => Field::Category,
-            "product_id" => Field::ProductId,
-            "product_age_range" => Field::ProductAgeRange,
-            "value_cents" => Field::ValueCents,
-            "region" => Field::Region,
-            "gpc" => Field::Gpc,
-            "gpp" => Field::Gpp,
-            _ => Field::Unread,
-        })
-    }
-}
-
-struct KindSeed;
-
-impl<'de> DeserializeSeed<'de> for KindSeed {
-    type Value = EventKind;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<EventKind, D::Error> {
-        datum::symbol(deserializer)
-    }
+/// What a writer's schema wrote. Every field is checked, read or not, so that whether a click can be
+/// decoded does not depend on the rules.
+///
+/// A branch of the writer's that ours has not is an error (Avro's), but in `gpc` and `gpp`: there the
+/// visitor said something that we can't read, and it counts as an opt-out.
+fn from_value(value: Value<'_>, fields: ClickFields) -> Result<Click<'_>, Undecodable> {
+    let [
+        event_id,
+        subject_id,
+        session_id,
+        occurred_at,
+        kind,
+        category,
+        product_id,
+        product_age_range,
+        value_cents,
+        region,
+        gpc,
+        gpp,
+    ] = value.fields()?;
+    event_id.text()?;
+    let kind = EventKind::from_symbol(kind.symbol()?).ok_or(Undecodable)?;
+    let category = category.optional(Value::text)?;
+    let product_id = product_id.optional(Value::text)?;
+    let product_age_range = product_age_range.optional(Value::text)?;
+    let value_cents = value_cents.optional(Value::long)?;
+    let region = region.optional(Value::text)?;
+    let gpc = match gpc {
+        Value::Foreign => Some(true),
+        gpc => gpc.optional(Value::boolean)?,
+    };
+    let says_opted_out = match gpp {
+        Value::Foreign => true,
+        gpp => gpp.optional(Value::text)?.is_some_and(gpp::says_opted_out),
+    };
+    Ok(Click {
+        subject_id: subject_id.optional(Value::text)?,
+        session_id: session_id.text()?,
+        occurred_at: Timestamp(occurred_at.long()?),
+        kind: if fields.kind { kind } else { EventKind::default() },
+        category: category.filter(|_| fields.category),
+        product_id: product_id.filter(|_| fields.product_id),
+        product_age_range: product_age_range.filter(|_| fields.product_age_range),
+        value_cents: value_cents.filter(|_| fields.value_cents),
+        region: region.filter(|_| fields.region),
+        gpc,
+        opt_out_signal: gpc == Some(true) || says_opted_out,
+    })
 }
 
 #[cfg(test)]

@@ -4,16 +4,15 @@
 //! (INV-3). The order of the questions is section 10's and section 3's; see [`ConsentReader::read`].
 
 use std::collections::BTreeMap;
-use std::fmt;
 
-use serde::Deserialize;
-use serde::de::{Deserializer, Error, MapAccess, Visitor};
+use serde::Deserialize as _;
 
 use super::Inbound;
-use super::datum;
+use super::avro::{self, Bounds, Plan, Undecodable, Value};
 use super::framing::{WriterSchemas, frame};
 use super::known::{KnownSchemas, UnknownId, Unread, out_of_reach};
 use super::schema::SchemaName;
+use crate::domain::binary::Write as _;
 use crate::domain::consent::{AgeBand, ConsentRecord, ConsentStatus, Decision, Guardian};
 use crate::domain::ids::{HEARTBEAT_PREFIX, ID_BYTES_MAX, RESERVED_PREFIX};
 use crate::domain::intake::{ConsentBody, Rejection};
@@ -131,17 +130,14 @@ impl ConsentReader {
         payload: &[u8],
         known: &KnownSchemas,
     ) -> Result<ConsentRecord, Unread> {
-        let (schema, body) = self.schemas.resolve(payload, known)?;
-        let seed = std::marker::PhantomData::<ConsentDatum>;
-        let record: ConsentRecord = datum::decode(schema, body, seed)
-            .map_err(|_| {
-                Rejection::new(
-                    DeadLetterReason::Undecodable,
-                    "the value is not one ConsentRecord, whole and with nothing after it, of at \
-                     most 256 decisions, each purpose once",
-                )
-            })?
-            .into();
+        let (plan, body) = self.schemas.resolve(payload, known)?;
+        let record = decode(plan, body).map_err(|_| {
+            Rejection::new(
+                DeadLetterReason::Undecodable,
+                "the value is not one ConsentRecord, whole and with nothing after it, of at most \
+                 256 decisions, each purpose once",
+            )
+        })?;
         if record.subject_id.as_bytes() == key {
             Ok(record)
         } else {
@@ -169,6 +165,10 @@ fn dead(reason: DeadLetterReason, detail: &str) -> ConsentReading {
     ConsentReading::DeadLettered(Rejection::new(reason, detail))
 }
 
+fn decode(plan: &Plan, body: &[u8]) -> Result<ConsentRecord, Undecodable> {
+    from_value(avro::decode(plan, body, Bounds::INPUT)?)
+}
+
 /// A consent record's value in single-object encoding.
 pub fn encode_consent(record: &ConsentRecord) -> Vec<u8> {
     frame(SchemaName::ConsentRecord, &consent_body(record))
@@ -176,124 +176,120 @@ pub fn encode_consent(record: &ConsentRecord) -> Vec<u8> {
 
 /// A consent record's value without what stands before it.
 pub fn consent_body(record: &ConsentRecord) -> Vec<u8> {
-    datum::encode(SchemaName::ConsentRecord, record)
+    let mut body = Vec::new();
+    body.put_string(&record.subject_id);
+    body.put_long(record.version);
+    body.put_long(record.recorded_at.0);
+    body.put_long(record.age_band as i64);
+    put_decisions(&mut body, &record.decisions);
+    put_guardian(&mut body, record.guardian.as_ref());
+    body.put_optional_long(record.double_opt_in_at.map(|at| at.0));
+    body.put_optional_long(record.opt_out_signal_at.map(|at| at.0));
+    body.put_string(&record.source);
+    body.put_optional_string(record.receipt_id.as_deref());
+    body
 }
 
-/// `assent.v1.ConsentRecord` as Avro resolves it: unlike the domain's, it takes fields and symbols
-/// that this version does not know.
-#[derive(Deserialize)]
-struct ConsentDatum {
-    subject_id: String,
-    version: i64,
-    recorded_at: Timestamp,
-    #[serde(default, deserialize_with = "datum::symbol")]
-    age_band: AgeBand,
-    #[serde(deserialize_with = "distinct")]
-    decisions: BTreeMap<String, Decision>,
-    #[serde(default)]
-    guardian: Option<GuardianDatum>,
-    #[serde(default)]
-    double_opt_in_at: Option<Timestamp>,
-    #[serde(default)]
-    opt_out_signal_at: Option<Timestamp>,
-    #[serde(default = "unknown")]
-    source: String,
-    #[serde(default)]
-    receipt_id: Option<String>,
+/// A map, in one block.
+fn put_decisions(body: &mut Vec<u8>, decisions: &BTreeMap<String, Decision>) {
+    if !decisions.is_empty() {
+        body.put_long(decisions.len() as i64);
+    }
+    for (purpose, decision) in decisions {
+        body.put_string(purpose);
+        body.put_long(decision.status as i64);
+        body.put_long(decision.since.0);
+        body.put_optional_long(decision.expires_at.map(|at| at.0));
+        body.put_optional_string(decision.notice_version.as_deref());
+    }
+    body.put_long(0);
 }
 
-#[derive(Deserialize)]
-struct DecisionDatum {
-    #[serde(deserialize_with = "datum::symbol")]
-    status: ConsentStatus,
-    since: Timestamp,
-    #[serde(default)]
-    expires_at: Option<Timestamp>,
-    #[serde(default)]
-    notice_version: Option<String>,
+fn put_guardian(body: &mut Vec<u8>, guardian: Option<&Guardian>) {
+    body.put_long(guardian.is_some().into());
+    if let Some(guardian) = guardian {
+        body.put_long(guardian.verified_at.0);
+        body.put_optional_string(guardian.method.as_deref());
+        body.put_bool(guardian.coppa_consent);
+        body.put_bool(guardian.coppa_disclosure);
+        body.put_bool(guardian.ccpa_authorization);
+    }
 }
 
-#[derive(Deserialize)]
-#[allow(clippy::struct_excessive_bools)] // as the schema
-struct GuardianDatum {
-    verified_at: Timestamp,
-    #[serde(default)]
-    method: Option<String>,
-    #[serde(default)]
-    coppa_consent: bool,
-    #[serde(default)]
-    coppa_disclosure: bool,
-    #[serde(default)]
-    ccpa_authorization: bool,
-}
-
-fn unknown() -> String {
-    "unknown".to_owned()
+/// What a writer's schema wrote. A branch of the writer's that ours has not is an error (Avro's), in
+/// whatever field: nothing rests on consent of which a part can't be read.
+fn from_value(value: Value<'_>) -> Result<ConsentRecord, Undecodable> {
+    let [
+        subject_id,
+        version,
+        recorded_at,
+        age_band,
+        decisions,
+        guardian,
+        double_opt_in_at,
+        opt_out_signal_at,
+        source,
+        receipt_id,
+    ] = value.fields()?;
+    Ok(ConsentRecord {
+        subject_id: owned(&subject_id)?,
+        version: version.long()?,
+        recorded_at: time(&recorded_at)?,
+        age_band: AgeBand::deserialize(age_band)?,
+        decisions: distinct(decisions)?,
+        guardian: nullable(guardian, guardian_from)?,
+        double_opt_in_at: double_opt_in_at.optional(time)?,
+        opt_out_signal_at: opt_out_signal_at.optional(time)?,
+        source: owned(&source)?,
+        receipt_id: receipt_id.optional(owned)?,
+    })
 }
 
 /// A map that names a purpose twice says two things of it: refused.
-fn distinct<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<BTreeMap<String, Decision>, D::Error> {
-    struct Decisions;
-
-    impl<'de> Visitor<'de> for Decisions {
-        type Value = BTreeMap<String, Decision>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("decisions by purpose")
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-            let mut decisions = BTreeMap::new();
-            while let Some((purpose, decision)) = map.next_entry::<String, DecisionDatum>()? {
-                if decisions.insert(purpose, decision.into()).is_some() {
-                    return Err(Error::custom("a purpose is there twice"));
-                }
-            }
-            Ok(decisions)
+fn distinct(value: Value<'_>) -> Result<BTreeMap<String, Decision>, Undecodable> {
+    let Value::Map(entries) = value else { return Err(Undecodable) };
+    let mut decisions = BTreeMap::new();
+    for (purpose, decision) in entries {
+        if decisions.insert(purpose.to_owned(), decision_from(decision)?).is_some() {
+            return Err(Undecodable);
         }
     }
-
-    deserializer.deserialize_map(Decisions)
+    Ok(decisions)
 }
 
-impl From<ConsentDatum> for ConsentRecord {
-    fn from(datum: ConsentDatum) -> Self {
-        Self {
-            subject_id: datum.subject_id,
-            version: datum.version,
-            recorded_at: datum.recorded_at,
-            age_band: datum.age_band,
-            decisions: datum.decisions,
-            guardian: datum.guardian.map(Into::into),
-            double_opt_in_at: datum.double_opt_in_at,
-            opt_out_signal_at: datum.opt_out_signal_at,
-            source: datum.source,
-            receipt_id: datum.receipt_id,
-        }
-    }
+fn decision_from(value: Value<'_>) -> Result<Decision, Undecodable> {
+    let [status, since, expires_at, notice_version] = value.fields()?;
+    Ok(Decision {
+        status: ConsentStatus::deserialize(status)?,
+        since: time(&since)?,
+        expires_at: expires_at.optional(time)?,
+        notice_version: notice_version.optional(owned)?,
+    })
 }
 
-impl From<DecisionDatum> for Decision {
-    fn from(datum: DecisionDatum) -> Self {
-        Self {
-            status: datum.status,
-            since: datum.since,
-            expires_at: datum.expires_at,
-            notice_version: datum.notice_version,
-        }
-    }
+fn guardian_from(value: Value<'_>) -> Result<Guardian, Undecodable> {
+    let [verified_at, method, coppa_consent, coppa_disclosure, ccpa_authorization] =
+        value.fields()?;
+    Ok(Guardian {
+        verified_at: time(&verified_at)?,
+        method: method.optional(owned)?,
+        coppa_consent: coppa_consent.boolean()?,
+        coppa_disclosure: coppa_disclosure.boolean()?,
+        ccpa_authorization: ccpa_authorization.boolean()?,
+    })
 }
 
-impl From<GuardianDatum> for Guardian {
-    fn from(datum: GuardianDatum) -> Self {
-        Self {
-            verified_at: datum.verified_at,
-            method: datum.method,
-            coppa_consent: datum.coppa_consent,
-            coppa_disclosure: datum.coppa_disclosure,
-            ccpa_authorization: datum.ccpa_authorization,
-        }
-    }
+fn nullable<'a, T>(
+    value: Value<'a>,
+    some: impl FnOnce(Value<'a>) -> Result<T, Undecodable>,
+) -> Result<Option<T>, Undecodable> {
+    if let Value::Null = value { Ok(None) } else { some(value).map(Some) }
+}
+
+fn time(value: &Value<'_>) -> Result<Timestamp, Undecodable> {
+    value.long().map(Timestamp)
+}
+
+fn owned(value: &Value<'_>) -> Result<String, Undecodable> {
+    value.text().map(str::to_owned)
 }

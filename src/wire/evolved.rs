@@ -3,26 +3,22 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::marker::PhantomData;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, Visitor};
-use serde_avro_fast::Schema;
 
-use super::datum::{self, Undecodable};
+use super::avro::{self, Bounds, Plan, Undecodable};
 use crate::domain::audit::{AuditBatch, AuditEntry, Change, Effect};
 use crate::domain::dead_letter::DeadLetter;
 use crate::domain::outcome::{DeadLetterReason, InputKind, Outcome, Verdict};
 use crate::domain::time::Timestamp;
 
-pub fn audit_batch(schema: &Schema, body: &[u8]) -> Result<AuditBatch, Undecodable> {
-    // An item that is kept takes a byte at least.
-    let seed = PhantomData::<BatchDatum>;
-    datum::decode_up_to(body.len(), schema, body, seed)?.try_into()
+pub fn audit_batch(plan: &Plan, body: &[u8]) -> Result<AuditBatch, Undecodable> {
+    BatchDatum::deserialize(avro::decode(plan, body, Bounds::of_output(body))?)?.try_into()
 }
 
-pub fn dead_letter(schema: &Schema, body: &[u8]) -> Result<DeadLetter, Undecodable> {
-    let letter = datum::decode(schema, body, PhantomData::<LetterDatum>)?;
+pub fn dead_letter(plan: &Plan, body: &[u8]) -> Result<DeadLetter, Undecodable> {
+    let letter = LetterDatum::deserialize(avro::decode(plan, body, Bounds::INPUT)?)?;
     Ok(DeadLetter {
         reason: letter.reason,
         topic: letter.topic,

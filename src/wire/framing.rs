@@ -7,8 +7,7 @@
 //!
 //! A reader accepts both (design, section 3). Without a schema registry no Confluent id is known.
 
-use serde_avro_fast::Schema;
-
+use super::avro::Plan;
 use super::known::{KnownSchemas, Unread};
 use super::schema::SchemaName;
 use crate::domain::intake::Rejection;
@@ -99,18 +98,18 @@ impl WriterSchemas {
         Self { name }
     }
 
-    /// The schema a value was written with, and its body. The contract's own, under whatever id, is
-    /// always the one and same static schema.
+    /// How a value is read, and its body. Of the contract's own schema, under whatever id, it is always
+    /// the one and same static plan.
     pub fn resolve<'v, 'k>(
         &self,
         value: &'v [u8],
         known: &'k KnownSchemas,
-    ) -> Result<(&'k Schema, &'v [u8]), Unread> {
+    ) -> Result<(&'k Plan, &'v [u8]), Unread> {
         match Framed::split(value) {
             Framed::SingleObject { fingerprint, body }
                 if fingerprint == self.name.fingerprint() =>
             {
-                Ok((self.name.schema(), body))
+                Ok((self.name.plan(), body))
             }
             Framed::SingleObject { .. } => Err(Unread::Rejected(Rejection::new(
                 DeadLetterReason::UnknownSchema,

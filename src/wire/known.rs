@@ -1,11 +1,12 @@
 //! What is known of a schema registry's ids, as of a moment: a snapshot that the readers resolve
 //! Confluent's framing from. Pure: who asks the registry stands outside, and makes the next one.
 
-use hashbrown::HashMap;
-use serde_avro_fast::Schema;
+use std::sync::Arc;
 
+use hashbrown::HashMap;
+
+use super::avro::{Plan, Schema};
 use super::framing::Framed;
-use super::resolution;
 use super::schema::SchemaName;
 use crate::domain::intake::Rejection;
 use crate::domain::outcome::DeadLetterReason;
@@ -46,40 +47,36 @@ impl From<Rejection> for Unread {
 /// What the registry said of an id.
 pub enum Registered {
     Avro(Box<AvroSchema>),
-    /// It knows the id, but what it names can't be read: not Avro, or not well-formed.
+    /// It knows the id, but what it names can't be read: not Avro, not well-formed, or over a bound.
     Unusable(String),
+    /// It knows the id, and under no subject of Assent's topics.
+    Elsewhere,
     /// It does not know the id.
     Absent,
     /// It answers others, and for this one fails.
     Unanswered,
 }
 
-/// A writer's schema, and how it reads as each of the contract's.
-pub struct AvroSchema {
-    schema: Schema,
-    uses: [Use; SchemaName::ALL.len()],
-}
+/// A writer's schema: how it reads as each of the contract's.
+pub struct AvroSchema([Use; SchemaName::ALL.len()]);
 
 enum Use {
     /// It is the contract's own, whatever its id: the fast ways are open.
     Own,
-    Resolves,
+    Resolves(Plan),
     No(String),
-}
-
-/// What is wrong with a schema that is meant to be one of the contract's, by its name.
-fn nearest(json: &serde_json::Value, uses: &[Use]) -> String {
-    let meant = SchemaName::ALL.iter().zip(uses).find_map(|(name, found)| match found {
-        Use::No(why) if json["name"] == format!("{name:?}") => Some(format!("{name:?}: {why}")),
-        _ => None,
-    });
-    meant.unwrap_or_else(|| "it is none of assent's records".to_owned())
+    /// It is not registered under a subject whose values are of this one.
+    Elsewhere,
 }
 
 impl Registered {
-    /// From the registry's text. A schema that reads as none of the contract's is not kept.
-    pub fn avro(text: &str) -> Self {
-        match AvroSchema::parse(text) {
+    /// From the registry's text, registered under subjects whose values are `under` these of the
+    /// contract. A schema that reads as none of them is not kept.
+    pub fn avro(text: &str, under: &[SchemaName]) -> Self {
+        if under.is_empty() {
+            return Self::Elsewhere;
+        }
+        match AvroSchema::parse(text, under) {
             Ok(schema) => Self::Avro(Box::new(schema)),
             Err(why) => Self::Unusable(why),
         }
@@ -87,41 +84,57 @@ impl Registered {
 }
 
 impl AvroSchema {
-    fn parse(text: &str) -> Result<Self, String> {
-        let schema: Schema = text.parse().map_err(|_| "it is no valid Avro schema".to_owned())?;
-        let json = serde_json::from_str(text).map_err(|_| "it is not JSON".to_owned())?;
-        let uses: [Use; SchemaName::ALL.len()] =
-            SchemaName::ALL.map(|name| match resolution::check(&json, name) {
-                Err(why) => Use::No(why),
-                Ok(()) if schema.rabin_fingerprint() == name.fingerprint() => Use::Own,
-                Ok(()) => Use::Resolves,
-            });
-        if uses.iter().all(|one| matches!(one, Use::No(_))) {
-            return Err(nearest(&json, &uses));
+    fn parse(text: &str, under: &[SchemaName]) -> Result<Self, String> {
+        let schema = Arc::new(Schema::parse(text)?);
+        let uses = SchemaName::ALL.map(|name| {
+            if under.contains(&name) { Use::of(&schema, name) } else { Use::Elsewhere }
+        });
+        if uses.iter().any(|one| matches!(one, Use::Own | Use::Resolves(_))) {
+            return Ok(Self(uses));
         }
-        Ok(Self { schema, uses })
+        Err(nearest(&schema, &uses))
     }
 
     /// Why it can't be read as this one, if so.
     pub fn reads_as(&self, name: SchemaName) -> Result<(), &str> {
-        self.reading(name).map(drop)
-    }
-
-    /// The schema to decode with.
-    fn reading(&self, name: SchemaName) -> Result<&Schema, &str> {
-        match &self.uses[name as usize] {
-            Use::Own => Ok(name.schema()),
-            Use::Resolves => Ok(&self.schema),
+        match &self.0[name as usize] {
+            Use::Own | Use::Resolves(_) => Ok(()),
             Use::No(why) => Err(why),
+            Use::Elsewhere => Err(ELSEWHERE),
         }
     }
+}
+
+impl Use {
+    fn of(schema: &Arc<Schema>, name: SchemaName) -> Self {
+        match Plan::resolve(schema, name.schema()) {
+            Err(why) => Self::No(why),
+            Ok(_) if schema.fingerprint() == name.fingerprint() => Self::Own,
+            Ok(plan) => Self::Resolves(plan),
+        }
+    }
+}
+
+const ELSEWHERE: &str = "the schema id is not registered under the topic's own subject";
+
+/// What is wrong with a schema that is meant to be one of the contract's, by its name.
+fn nearest(schema: &Schema, uses: &[Use]) -> String {
+    let meant = |name: &SchemaName| schema.name() == Some(&format!("{name:?}"));
+    let mut found = SchemaName::ALL.iter().zip(uses).filter_map(|(name, found)| match found {
+        Use::No(why) => Some((name, why)),
+        _ => None,
+    });
+    found.find(|(name, _)| meant(name)).map_or_else(
+        || "it is none of assent's records".to_owned(),
+        |(name, why)| format!("{name:?}: {why}"),
+    )
 }
 
 /// The ids that are known, or that there is no registry to know any.
 #[derive(Clone, Default)]
 pub struct KnownSchemas {
     has_registry: bool,
-    by_id: HashMap<u32, std::sync::Arc<Registered>, foldhash::fast::RandomState>,
+    by_id: HashMap<u32, Arc<Registered>, foldhash::fast::RandomState>,
     /// The registry has not answered for so long that consent no longer waits for it.
     is_given_up: bool,
     /// So many ids came that no more is asked for now: what is not known is refused.
@@ -140,7 +153,7 @@ impl KnownSchemas {
     }
 
     pub fn learn(&mut self, id: u32, registered: Registered) {
-        self.by_id.insert(id, std::sync::Arc::new(registered));
+        self.by_id.insert(id, Arc::new(registered));
     }
 
     pub fn forget(&mut self, id: u32) {
@@ -192,8 +205,8 @@ impl KnownSchemas {
         self.is_flooded
     }
 
-    /// The schema that an id names, to be read as the contract's `name`.
-    pub(super) fn reading(&self, id: u32, name: SchemaName) -> Result<&Schema, Unread> {
+    /// How what an id's schema wrote is read as the contract's `name`.
+    pub(super) fn reading(&self, id: u32, name: SchemaName) -> Result<&Plan, Unread> {
         // An id that nobody registered is four bytes of whatever somebody wrote: it is not repeated.
         let unknown = |detail: &str| {
             Err(Unread::Rejected(Rejection::new(DeadLetterReason::UnknownSchema, detail)))
@@ -218,8 +231,14 @@ impl KnownSchemas {
             Unread::Rejected(Rejection::new(DeadLetterReason::Undecodable, detail))
         };
         match &**registered {
-            Registered::Avro(schema) => schema.reading(name).map_err(undecodable),
+            Registered::Avro(schema) => match &schema.0[name as usize] {
+                Use::Own => Ok(name.plan()),
+                Use::Resolves(plan) => Ok(plan),
+                Use::No(why) => Err(undecodable(why)),
+                Use::Elsewhere => unknown(ELSEWHERE),
+            },
             Registered::Unusable(why) => Err(undecodable(why)),
+            Registered::Elsewhere => unknown(ELSEWHERE),
             Registered::Absent => absent(),
             Registered::Unanswered => unknown("the schema registry fails to answer for the id"),
         }

@@ -3,15 +3,14 @@
 //! Knows the domain's nouns, and neither Kafka nor the engine. Whatever bytes come, a reader
 //! answers with an input or the reason why it is none, which never repeats a byte of the payload.
 
+mod avro;
 mod click;
 mod consent;
-mod datum;
 mod evolved;
 pub mod framing;
 pub mod gpp;
 mod known;
 mod output;
-pub mod resolution;
 pub mod schema;
 
 pub use click::{ClickReader, click_body, encode_click};

@@ -2,12 +2,9 @@
 //!
 //! They never panic and take no more memory than a small multiple of the value's own.
 
-use std::marker::PhantomData;
-
 use serde::de::DeserializeOwned;
-use serde_avro_fast::Schema;
 
-use super::datum;
+use super::avro::{self, Bounds, Plan};
 use super::evolved;
 use super::framing::{Framed, WriterSchemas};
 use super::known::{KnownSchemas, Unread};
@@ -33,8 +30,8 @@ pub fn decode_contextual(value: &[u8], known: &KnownSchemas) -> Result<Contextua
 pub fn decode_dead_letter(value: &[u8], known: &KnownSchemas) -> Result<DeadLetter, Unread> {
     match body_of(SchemaName::DeadLetter, value, known)? {
         Body::Own(body) => DeadLetter::decode(body).map_err(malformed),
-        Body::Others(schema, body) => {
-            evolved::dead_letter(schema, body).map_err(|_| not_one(SchemaName::DeadLetter))
+        Body::Others(plan, body) => {
+            evolved::dead_letter(plan, body).map_err(|_| not_one(SchemaName::DeadLetter))
         }
     }
 }
@@ -43,8 +40,8 @@ pub fn decode_dead_letter(value: &[u8], known: &KnownSchemas) -> Result<DeadLett
 pub fn decode_audit_batch(value: &[u8], known: &KnownSchemas) -> Result<AuditBatch, Unread> {
     match body_of(SchemaName::AuditBatch, value, known)? {
         Body::Own(body) => AuditBatch::decode(body).map_err(malformed),
-        Body::Others(schema, body) => {
-            evolved::audit_batch(schema, body).map_err(|_| not_one(SchemaName::AuditBatch))
+        Body::Others(plan, body) => {
+            evolved::audit_batch(plan, body).map_err(|_| not_one(SchemaName::AuditBatch))
         }
     }
 }
@@ -59,8 +56,9 @@ fn decode<T: DeserializeOwned>(
     value: &[u8],
     known: &KnownSchemas,
 ) -> Result<T, Unread> {
-    let (schema, body) = WriterSchemas::of(name).resolve(value, known)?;
-    datum::decode(schema, body, PhantomData).map_err(|_| not_one(name))
+    let (plan, body) = WriterSchemas::of(name).resolve(value, known)?;
+    let value = avro::decode(plan, body, Bounds::INPUT);
+    value.and_then(T::deserialize).map_err(|_| not_one(name))
 }
 
 /// A body of a schema that only Assent writes.
@@ -68,7 +66,7 @@ enum Body<'v, 'k> {
     /// In this version: the domain reads it, byte for byte.
     Own(&'v [u8]),
     /// In an older or newer one, which resolves.
-    Others(&'k Schema, &'v [u8]),
+    Others(&'k Plan, &'v [u8]),
 }
 
 fn body_of<'v, 'k>(
@@ -76,9 +74,9 @@ fn body_of<'v, 'k>(
     value: &'v [u8],
     known: &'k KnownSchemas,
 ) -> Result<Body<'v, 'k>, Unread> {
-    let (schema, body) = WriterSchemas::of(name).resolve(value, known)?;
-    let is_own = std::ptr::eq(schema, name.schema());
-    Ok(if is_own { Body::Own(body) } else { Body::Others(schema, body) })
+    let (plan, body) = WriterSchemas::of(name).resolve(value, known)?;
+    let is_own = std::ptr::eq(plan, name.plan());
+    Ok(if is_own { Body::Own(body) } else { Body::Others(plan, body) })
 }
 
 fn not_one(name: SchemaName) -> Unread {

@@ -1,8 +1,8 @@
 //! The schemas in schemas/, parsed once, and their CRC-64-AVRO fingerprints.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
-use serde_avro_fast::Schema;
+use super::avro::{Plan, Schema};
 
 /// A schema of the contract, namespace `assent.v1`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,8 +15,15 @@ pub enum SchemaName {
     AuditBatch,
 }
 
-static SCHEMAS: LazyLock<[Schema; 6]> = LazyLock::new(|| {
-    SchemaName::ALL.map(|name| name.json().parse().expect("the schemas in schemas/ are valid"))
+static SCHEMAS: LazyLock<[Arc<Schema>; SchemaName::ALL.len()]> = LazyLock::new(|| {
+    let parse = |name: SchemaName| Schema::parse(name.json());
+    SchemaName::ALL.map(|name| Arc::new(parse(name).expect("the schemas in schemas/ are valid")))
+});
+
+/// Of each as itself.
+static PLANS: LazyLock<[Plan; SchemaName::ALL.len()]> = LazyLock::new(|| {
+    let plan = |name: SchemaName| Plan::resolve(name.schema(), name.schema());
+    SchemaName::ALL.map(|name| plan(name).expect("a schema reads as itself"))
 });
 
 impl SchemaName {
@@ -41,12 +48,17 @@ impl SchemaName {
         }
     }
 
-    pub fn schema(self) -> &'static Schema {
+    pub(super) fn schema(self) -> &'static Arc<Schema> {
         &SCHEMAS[self as usize]
+    }
+
+    /// Of what was written with this very schema.
+    pub(super) fn plan(self) -> &'static Plan {
+        &PLANS[self as usize]
     }
 
     /// Of the Parsing Canonical Form, little-endian, as it stands on the wire.
     pub fn fingerprint(self) -> &'static [u8; 8] {
-        self.schema().rabin_fingerprint()
+        self.schema().fingerprint()
     }
 }

@@ -4,6 +4,7 @@
 //! `privacy.rs` sends the same inputs, and looks for what they hold.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use assent::domain::partitioner::Partitioner;
 use serde_json::{Value, json};
@@ -119,8 +120,12 @@ fn assert_forwarded(shop: &Shop<'_>, subject: &str) {
 
 /// Waits until what the inputs hold by now has its outcome.
 pub fn await_decided(shop: &Shop<'_>, service: &Service) {
+    await_decided_within(WITHIN, shop, service);
+}
+
+pub fn await_decided_within(within: Duration, shop: &Shop<'_>, service: &Service) {
     let inputs = |topic| shop.committed(topic).len() as u64;
-    wait_until(WITHIN, "every input decided", || {
+    wait_until(within, "every input decided", || {
         let decided = service.metrics().count("assent_outcomes_total", &[]);
         (decided == inputs("clickstream") + inputs("consent-changelog")).then_some(())
     });

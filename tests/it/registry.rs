@@ -2,11 +2,12 @@
 //! others wrote with other schemas is read, and an id that nobody registered is a dead letter.
 
 mod access;
+mod doubt;
 mod outage;
 
 use serde_json::{Value, json};
 
-use crate::bad_input::await_decided;
+use crate::bad_input::{await_decided, await_decided_within};
 use crate::contract::{PURPOSES, WITHIN, keys, plan};
 use crate::support::{
     Message, Plan, Registry, Service, Shop, confluent, consent, pseudonym, schema_text, view,
@@ -61,11 +62,11 @@ fn all_that_is_written_is_registered_framed_and_read_back() {
     let clicks = with(view("ann"), json!({"kind": "PURCHASE"}));
     kafka.produce([click(&shop, click_id, &schema_text("click_event"), &clicks)]);
     kafka.produce([shop.click(&view("ann"))]); // the other framing goes on
+    wait_until(WITHIN, "an assignment", || assigned(&shop, "ann"));
     let unknown =
         confluent(shop.click(&view("ann")), 999_999, &schema_text("click_event"), &clicks);
     kafka.produce([unknown]);
-    wait_until(WITHIN, "an assignment", || assigned(&shop, "ann"));
-    await_decided(&shop, &service);
+    await_decided_within(doubt::PATIENCE + WITHIN, &shop, &service);
 
     for topic in ["segments.offers", "segmentation-audit", "segmentation-dead-letters"] {
         let records = shop.committed(topic);
@@ -107,14 +108,13 @@ fn older_and_newer_writers_are_read_and_what_does_not_resolve_is_said() {
     let shop = Shop::open_with(kafka, &registered(registry));
     let service = Service::start(&shop, "a");
     service.await_ready();
-    // Subjects of their own: how a shop names them is the shop's affair.
     let other = |name: &str, schema: &str| registry.register(&shop.topic(name), schema);
 
     let older_consent = changed("consent_record", |fields| {
         fields.retain(|field| field["name"] != "receipt_id" && field["name"] != "source");
     });
     let newer_consent = changed("consent_record", |fields| {
-        fields.insert(0, json!({"name": "channel", "type": "string"}));
+        fields.insert(0, json!({"name": "channel", "type": "string", "default": "web"}));
         fields.push(json!({"name": "score", "type": ["null", "double"], "default": null}));
     });
     let old = with(consent("old", 1, "GRANTED", &PURPOSES), json!({}));
@@ -124,14 +124,14 @@ fn older_and_newer_writers_are_read_and_what_does_not_resolve_is_said() {
     let new =
         with(consent("new", 1, "GRANTED", &PURPOSES), json!({"channel": "web", "score": 0.5}));
     kafka.produce([
-        consents(&shop, other("older-consent", &older_consent), &older_consent, &old.into()),
-        consents(&shop, other("newer-consent", &newer_consent), &newer_consent, &new),
+        consents(&shop, other("consent-changelog", &older_consent), &older_consent, &old.into()),
+        consents(&shop, other("consent-changelog", &newer_consent), &newer_consent, &new),
     ]);
 
     let older_click = changed("click_event", |fields| fields.truncate(8));
     let newer_click = changed("click_event", |fields| {
         fields.reverse();
-        fields.push(json!({"name": "referrer", "type": "string"}));
+        fields.push(json!({"name": "referrer", "type": "string", "default": "none"}));
     });
     let mut old = view("old").as_object().unwrap().clone();
     for gone in ["value_cents", "region", "gpc", "gpp"] {
@@ -139,8 +139,8 @@ fn older_and_newer_writers_are_read_and_what_does_not_resolve_is_said() {
     }
     let new = with(view("new"), json!({"referrer": "search", "gpc": true}));
     let sent = kafka.produce([
-        click(&shop, other("older-click", &older_click), &older_click, &old.into()),
-        click(&shop, other("newer-click", &newer_click), &newer_click, &new),
+        click(&shop, other("clickstream", &older_click), &older_click, &old.into()),
+        click(&shop, other("clickstream", &newer_click), &newer_click, &new),
     ]);
     wait_until(WITHIN, "the older writer's subject is assigned", || assigned(&shop, "old"));
     wait_until(WITHIN, "the newer writer's subject is assigned", || assigned(&shop, "new"));
@@ -158,7 +158,7 @@ fn older_and_newer_writers_are_read_and_what_does_not_resolve_is_said() {
 fn refuse_what_does_not_resolve(shop: &Shop<'_>, registry: &Registry, service: &Service) {
     let other = |name: &str, schema: &str| registry.register(&shop.topic(name), schema);
     let lacking = changed("click_event", |fields| fields.retain(|f| f["name"] != "session_id"));
-    let lacking_id = other("lacking", &lacking);
+    let lacking_id = other("clickstream", &lacking);
     let micros = changed("consent_record", |fields| {
         let time = fields.iter_mut().find(|field| field["name"] == "recorded_at").unwrap();
         time["type"] = json!({"type": "long", "logicalType": "timestamp-micros"});
@@ -166,7 +166,7 @@ fn refuse_what_does_not_resolve(shop: &Shop<'_>, registry: &Registry, service: &
     let in_micros = consent("old", 2, "GRANTED", &PURPOSES);
     shop.kafka.produce([
         click(shop, lacking_id, &lacking, &view("old")),
-        consents(shop, other("micros", &micros), &micros, &in_micros),
+        consents(shop, other("consent-changelog", &micros), &micros, &in_micros),
     ]);
     await_decided(shop, service);
     let letters = shop.committed("segmentation-dead-letters");
@@ -203,7 +203,7 @@ fn who_writes_random_ids_holds_nothing_up_for_long() {
     assert_eq!(metrics.count("assent_dead_letters_total", &letters), u64::from(IDS));
     let log = registry.log();
     let asked =
-        (first..first + IDS).filter(|id| log.contains(&format!("/schemas/ids/{id}\""))).count();
+        (first..first + IDS).filter(|id| log.contains(&format!("/schemas/ids/{id}/"))).count();
     assert!((150..1_000).contains(&asked), "{asked} look-ups");
     service.stop();
     shop.run(&["verify"]).ok();

@@ -221,7 +221,7 @@ fn consent_that_waits_for_its_schema_is_counted_until_it_is_read() {
         let arrival = Arrival { appended: at(1).wall, received: at(1).uptime };
         task.receive_consent(HeldConsent::new(offset, arrival, &inbound, reading));
     }
-    assert_eq!(task.lack().expect("both wait").consent, Some(UnknownId(7)));
+    assert_eq!(task.lack().expect("both wait").consent, [UnknownId(7)]);
     assert_eq!(task.cut(&bounds(), at(2), 0).consents, 0);
     Arc::make_mut(&mut known).learn(7, Registered::Absent);
     task.know(&known, &reader);

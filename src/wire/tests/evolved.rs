@@ -38,7 +38,7 @@ fn rewritten(name: SchemaName, body: &[u8], writer: &Value) -> Vec<u8> {
 
 fn knowing(writer: &Value) -> KnownSchemas {
     let mut known = KnownSchemas::empty();
-    known.learn(ID, Registered::avro(&writer.to_string()));
+    known.learn(ID, Registered::avro(&writer.to_string(), &SchemaName::ALL));
     known
 }
 

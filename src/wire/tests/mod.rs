@@ -5,8 +5,10 @@ mod clicks;
 mod consents;
 mod evolved;
 mod hostile;
+mod oracle;
 mod outputs;
 mod registered;
+mod variants;
 mod vectors;
 
 use apache_avro::writer::datum::GenericDatumWriter;

@@ -51,11 +51,11 @@ fn reason(value: &[u8], known: &KnownSchemas) -> DeadLetterReason {
 fn the_contracts_own_schema_is_its_static_one_under_any_id() {
     let compact: Value = serde_json::from_str(SchemaName::ClickEvent.json()).unwrap();
     for text in [SchemaName::ClickEvent.json(), &compact.to_string()] {
-        let known = knowing(Registered::avro(text));
+        let known = knowing(Registered::avro(text, &[SchemaName::ClickEvent]));
         let schemas = framing::WriterSchemas::of(SchemaName::ClickEvent);
         let value = framed(ID);
-        let (schema, body) = schemas.resolve(&value, &known).unwrap();
-        assert!(std::ptr::eq(schema, SchemaName::ClickEvent.schema()), "the fast way is open");
+        let (plan, body) = schemas.resolve(&value, &known).unwrap();
+        assert!(std::ptr::eq(plan, SchemaName::ClickEvent.plan()), "the fast way is open");
         assert_eq!(body, click_body(&click()));
     }
 }
@@ -75,7 +75,7 @@ fn a_writers_own_schema_is_resolved() {
     let writer = GenericDatumWriter::builder(&avro).build().unwrap();
     let value = Framing::Confluent(ID).frame(&writer.write_value_to_vec(value).unwrap());
 
-    let known = knowing(Registered::avro(&schema.to_string()));
+    let known = knowing(Registered::avro(&schema.to_string(), &[SchemaName::ClickEvent]));
     let read = click_reader().read_with(&inbound("subject-1", Some(&value)), &known);
     let read = read.map_err(Unread::into_rejection).unwrap();
     assert_eq!((read.session_id, read.kind), ("session-1", EventKind::Purchase));
@@ -97,15 +97,56 @@ fn an_unknown_id_waits_unless_it_can_be_none_or_nobody_is_asked() {
     assert_eq!(reason(&framed(ID), &KnownSchemas::none()), DeadLetterReason::UnknownSchema);
 }
 
+fn under_ours(text: &str) -> Registered {
+    Registered::avro(text, &[SchemaName::ClickEvent])
+}
+
+#[test]
+fn a_schema_counts_only_under_the_topics_own_subject() {
+    let click = SchemaName::ClickEvent.json();
+    for elsewhere in SchemaName::ALL.into_iter().filter(|&name| name != SchemaName::ClickEvent) {
+        let both = knowing(Registered::avro(click, &[elsewhere, SchemaName::ClickEvent]));
+        let inbound = inbound("subject-1", None);
+        let value = framed(ID);
+        assert!(
+            click_reader().read_with(&Inbound { payload: Some(&value), ..inbound }, &both).is_ok()
+        );
+    }
+    let elsewhere = knowing(Registered::avro(click, &[SchemaName::ConsentRecord]));
+    assert!(matches!(unread(&framed(ID), &elsewhere), Unread::Rejected(_)));
+    let Unread::Rejected(rejection) = unread(&framed(ID), &knowing(Registered::Elsewhere)) else {
+        panic!("is rejected")
+    };
+    assert_eq!(rejection.detail, "the schema id is not registered under the topic's own subject");
+}
+
+#[test]
+fn no_text_of_a_stranger_is_longer_than_its_bound_in_a_dead_letter() {
+    let mut schema: Value = serde_json::from_str(SchemaName::ClickEvent.json()).unwrap();
+    for name in ["N".repeat(500), "N".repeat(230_000), "N\u{1b}[2J".to_owned()] {
+        schema["name"] = json!(name);
+        let Unread::Rejected(rejection) =
+            unread(&framed(ID), &knowing(under_ours(&schema.to_string())))
+        else {
+            panic!("is rejected")
+        };
+        assert_eq!(rejection.reason, DeadLetterReason::Undecodable);
+        assert!(rejection.detail.chars().count() < 300, "{}", rejection.detail);
+        assert!(!rejection.detail.chars().any(char::is_control));
+    }
+}
+
 #[test]
 fn what_the_registry_said_of_an_id_is_the_reason() {
     for (registered, expect) in [
         (Registered::Absent, DeadLetterReason::UnknownSchema),
         (Registered::Unanswered, DeadLetterReason::UnknownSchema),
         (Registered::Unusable("it is no Avro schema".to_owned()), DeadLetterReason::Undecodable),
-        (Registered::avro("{\"type\": \"nope\"}"), DeadLetterReason::Undecodable),
-        (Registered::avro("\"string\""), DeadLetterReason::Undecodable),
-        (Registered::avro(SchemaName::DeadLetter.json()), DeadLetterReason::Undecodable),
+        (under_ours("{\"type\": \"nope\"}"), DeadLetterReason::Undecodable),
+        (under_ours("\"string\""), DeadLetterReason::Undecodable),
+        (under_ours(SchemaName::DeadLetter.json()), DeadLetterReason::Undecodable),
+        (Registered::Elsewhere, DeadLetterReason::UnknownSchema),
+        (Registered::avro(SchemaName::ClickEvent.json(), &[]), DeadLetterReason::UnknownSchema),
     ] {
         assert_eq!(reason(&framed(ID), &knowing(registered)), expect);
     }
@@ -125,6 +166,9 @@ fn consent_waits_until_the_registry_is_given_up() {
     known.set_given_up(true);
     let ConsentReading::Unreadable(rejection) = read(&known) else { panic!("is unreadable") };
     assert_eq!(rejection.reason, DeadLetterReason::UnknownSchema);
-    known.learn(ID, Registered::avro(SchemaName::ConsentRecord.json()));
+    known.learn(
+        ID,
+        Registered::avro(SchemaName::ConsentRecord.json(), &[SchemaName::ConsentRecord]),
+    );
     assert!(matches!(read(&known), ConsentReading::Record(_)));
 }

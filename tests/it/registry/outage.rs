@@ -26,8 +26,10 @@ struct Producers<'s, 'k> {
 
 impl<'s, 'k> Producers<'s, 'k> {
     fn register(shop: &'s Shop<'k>, registry: &Registry) -> Self {
-        let more =
-            |name| changed(name, |fields| fields.push(json!({"name": "more", "type": "string"})));
+        let more = |name| {
+            let more = json!({"name": "more", "type": "string", "default": "no"});
+            changed(name, |fields| fields.push(more))
+        };
         let id =
             |topic: &str, schema: String| (registry.register(&shop.topic(topic), &schema), schema);
         Self {
@@ -37,8 +39,8 @@ impl<'s, 'k> Producers<'s, 'k> {
                 id("consent-changelog", schema_text("consent_record")),
             ],
             newer: [
-                id("newer-click", more("click_event")),
-                id("newer-consent", more("consent_record")),
+                id("clickstream", more("click_event")),
+                id("consent-changelog", more("consent_record")),
             ],
         }
     }
