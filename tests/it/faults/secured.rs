@@ -125,6 +125,6 @@ fn start(folder: &Path) -> Result<(std::path::PathBuf, Kafka), LeftOut> {
         "super.users=User:ANONYMOUS",
     ];
     let listeners = ["SECURE=SASL_SSL"];
-    let plan = BrokerPlan { settings: &settings, listeners: &listeners, joins: None };
+    let plan = BrokerPlan { settings: &settings, listeners: &listeners, ..BrokerPlan::default() };
     Kafka::start_as(plan).map(|kafka| (python, kafka))
 }

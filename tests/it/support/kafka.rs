@@ -40,11 +40,15 @@ pub struct BrokerPlan<'a> {
     pub listeners: &'a [&'a str],
     /// The broker whose cluster it is the second one of.
     pub joins: Option<&'a Kafka>,
+    /// A cluster of so many; 0: a broker alone.
+    pub nodes: usize,
 }
 
 pub struct Kafka {
     bootstrap: String,
-    directory: PathBuf,
+    pub(super) directory: PathBuf,
+    /// Of the topics that are made here.
+    pub replication: i32,
     /// Its stdin keeps the broker.
     holder: Mutex<Child>,
     pub(super) producer: OnceLock<Producer>,
@@ -65,10 +69,15 @@ impl Kafka {
         let directory =
             tempfile::Builder::new().prefix("assent-kafka-").tempdir().expect("temp dir").keep();
         let mut command = script("hold", &directory);
-        command.args(["--port", "0"]).args(plan.settings.iter().flat_map(|s| ["--set", s]));
+        command.args(plan.settings.iter().flat_map(|s| ["--set", s]));
         command.args(plan.listeners.iter().flat_map(|it| ["--listener", it]));
         if let Some(first) = plan.joins {
             command.arg("--join").arg(&first.directory);
+        }
+        if plan.nodes > 0 {
+            command.args(["--nodes", &plan.nodes.to_string()]);
+        } else {
+            command.args(["--port", "0"]);
         }
         let started =
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
@@ -86,12 +95,13 @@ impl Kafka {
         Ok(Self {
             bootstrap: bootstrap.trim().to_owned(),
             directory,
+            replication: if plan.nodes >= 3 { 3 } else { 1 },
             holder: Mutex::new(holder),
             producer: OnceLock::new(),
         })
     }
 
-    /// `host:port` for `bootstrap.servers`.
+    /// `host:port` for `bootstrap.servers`, of each node.
     pub fn bootstrap(&self) -> &str {
         &self.bootstrap
     }
@@ -138,9 +148,7 @@ impl Kafka {
     }
 
     fn run(&self, verb: &str) {
-        let done = script(verb, &self.directory).stdin(Stdio::null()).output().expect("python3");
-        let said = String::from_utf8_lossy(&done.stderr);
-        assert!(done.status.success(), "scripts/kafka {verb}: {said}");
+        run(verb, &self.directory);
     }
 }
 
@@ -150,6 +158,12 @@ impl Drop for Kafka {
         drop(holder.stdin.take());
         let _ = holder.wait();
     }
+}
+
+pub(super) fn run(verb: &str, directory: &Path) {
+    let done = script(verb, directory).stdin(Stdio::null()).output().expect("python3");
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "scripts/kafka {verb}: {said}");
 }
 
 fn script(verb: &str, directory: &Path) -> Command {

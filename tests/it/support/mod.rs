@@ -6,6 +6,7 @@
 #![allow(dead_code, unused_macros, unused_imports)] // a tool box: which tools are in use changes with the tests
 
 mod avro;
+mod cluster;
 mod inputs;
 mod kafka;
 mod process;
@@ -20,6 +21,7 @@ use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 pub use avro::{datum, decode, encode, read_datum, schema_text, unhex};
+pub use cluster::Node;
 pub use inputs::{consent, view, with};
 pub use kafka::{BrokerPlan, Kafka, LeftOut};
 pub use process::{Assent, Finished, Signal, signal};
@@ -43,6 +45,19 @@ macro_rules! kafka_or_skip {
 macro_rules! own_kafka_or_skip {
     () => {
         match $crate::support::Kafka::start() {
+            Ok(kafka) => kafka,
+            Err(why) => return $crate::support::leave_out(&why),
+        }
+    };
+}
+
+/// As [`own_kafka_or_skip`], but three brokers.
+macro_rules! three_or_skip {
+    () => {
+        three_or_skip!(start_three)
+    };
+    ($start:ident) => {
+        match $crate::support::Kafka::$start() {
             Ok(kafka) => kafka,
             Err(why) => return $crate::support::leave_out(&why),
         }

@@ -219,7 +219,8 @@ impl Kafka {
         let topics: Vec<NewTopic<'_>> = plans
             .iter()
             .map(|plan| {
-                let topic = NewTopic::new(&plan.name, plan.partitions, TopicReplication::Fixed(1));
+                let replication = TopicReplication::Fixed(self.replication);
+                let topic = NewTopic::new(&plan.name, plan.partitions, replication);
                 plan.config.iter().fold(topic, |topic, (key, value)| topic.set(key, value))
             })
             .collect();
