@@ -25,12 +25,14 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 use crate::config::{self, Config};
 use crate::failure::{Exit, Failure, Result};
+use crate::kafka::handle::await_closed;
 use crate::telemetry::logging::{self, LogFormat};
 
 /// Joins clicks with consent on Kafka, and keeps segments in which nobody is who has not agreed.
@@ -134,6 +136,9 @@ fn declared_purposes(config: &Config) -> Result<Vec<String>> {
     Ok(rulebook.purposes.into_iter().map(|purpose| purpose.id).collect())
 }
 
+/// Clients that are let go of close by themselves, and are waited for no longer than this.
+const CLOSED_WITHIN: Duration = Duration::from_secs(1);
+
 /// Runs the command line, and prints what failed as one message.
 pub fn main(
     arguments: impl IntoIterator<Item = OsString>,
@@ -147,6 +152,7 @@ pub fn main(
     let globals = Globals { config, json, log_format, variables };
     let level = globals.variables.get("RUST_LOG").map(String::as_str).or(line.command.level());
     let result = logging::init(log_format, level).and_then(|()| line.command.execute(&globals));
+    await_closed(CLOSED_WITHIN);
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure { exit, message }) => {

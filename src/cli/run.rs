@@ -21,7 +21,7 @@ use crate::telemetry::metrics::Metrics;
 
 /// A drain that takes longer is cut off: the process ends within 10 s of the signal (design,
 /// section 8), and what was not committed is decided again by whoever has the partitions next.
-const DRAINED_WITHIN: Duration = Duration::from_secs(9);
+const DRAINED_WITHIN: Duration = Duration::from_millis(8_500);
 
 /// How often the end of the workers is looked at.
 const LOOK: Duration = Duration::from_millis(50);
@@ -77,10 +77,15 @@ async fn serve(start: Start) -> Result<()> {
     }
     let running =
         starting.await.map_err(|error| Failure::failed(format!("can't start: {error}")))??;
-    if signals.come_before(|| running.is_finished()).await {
-        drain(&running).await;
+    if signals.come_before(|| running.is_ending()).await {
+        tracing::info!("told to end: committing what is in hand, then leaving the group");
+        running.stop();
     }
-    running.wait()
+    if is_drained(&running).await {
+        return running.wait();
+    }
+    tracing::warn!("not drained in time; what was not committed is decided again later");
+    running.give_up()
 }
 
 /// SIGTERM and SIGINT.
@@ -115,16 +120,12 @@ impl Signals {
     }
 }
 
-async fn drain(running: &Running) {
-    tracing::info!("told to end: committing what is in hand, then leaving the group");
-    running.stop();
+/// Have all workers ended in time?
+async fn is_drained(running: &Running) -> bool {
     let ended = async {
         while !running.is_finished() {
             sleep(LOOK).await;
         }
     };
-    if timeout(DRAINED_WITHIN, ended).await.is_err() {
-        tracing::warn!("not drained in time; what was not committed is decided again later");
-        std::process::exit(0);
-    }
+    timeout(DRAINED_WITHIN, ended).await.is_ok()
 }

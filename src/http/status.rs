@@ -123,6 +123,11 @@ impl Status {
         }
     }
 
+    /// When each worker ticked last, in milliseconds since the start.
+    pub fn ticks(&self) -> Vec<u64> {
+        self.ticks.iter().map(|tick| tick.load(Ordering::Relaxed)).collect()
+    }
+
     /// The consumer group gave this worker these partitions, or none; what it lost before is forgotten.
     pub fn set_joined(&self, worker: usize, partitions: &[i32]) {
         lock(&self.membership).joined(worker);

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::RDKafkaErrorCode;
-use tokio::runtime::Runtime;
 
+use super::calls::{Call, Calls};
 use super::client::client_config;
+use super::handle::Handle;
 use super::topic_plan::TopicPlan;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -33,8 +34,8 @@ pub struct Cluster {
 }
 
 pub struct Admin {
-    client: AdminClient<DefaultClientContext>,
-    runtime: Runtime,
+    client: Handle<AdminClient<DefaultClientContext>>,
+    calls: Calls,
     servers: String,
 }
 
@@ -44,18 +45,14 @@ impl Admin {
         let client = client_config(config)
             .create()
             .map_err(|error| Failure::config(format!("kafka.properties: {error}")))?;
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .build()
-            .map_err(|error| Failure::failed(format!("admin: {error}")))?;
-        Ok(Self { client, runtime, servers: config.kafka.bootstrap_servers.clone() })
+        let servers = config.kafka.bootstrap_servers.clone();
+        Ok(Self { client: Handle::new(client), calls: Calls::default(), servers })
     }
 
     /// Fails (69) where no broker answers within 10 s.
     pub fn cluster(&self) -> Result<Cluster> {
         let metadata = self
-            .client
-            .inner()
-            .fetch_metadata(None, REACH)
+            .call(REACH, |client| client.inner().fetch_metadata(None, REACH))
             .map_err(|error| self.unreachable(&error))?;
         let topics = metadata
             .topics()
@@ -91,13 +88,14 @@ impl Admin {
         if topics.is_empty() {
             return Ok(BTreeMap::new());
         }
-        let resources: Vec<_> =
-            topics.iter().map(|topic| ResourceSpecifier::Topic(topic)).collect();
-        let options = AdminOptions::new().request_timeout(Some(OPERATION));
-        let answers = self
-            .runtime
-            .block_on(self.client.describe_configs(&resources, &options))
-            .map_err(|error| self.refused("describing topics", &error))?;
+        let names: Vec<String> = topics.iter().map(|topic| (*topic).to_owned()).collect();
+        let described = self.call(OPERATION, move |client| {
+            let resources: Vec<_> =
+                names.iter().map(|topic| ResourceSpecifier::Topic(topic)).collect();
+            let options = AdminOptions::new().request_timeout(Some(OPERATION));
+            block_on(client.describe_configs(&resources, &options))
+        });
+        let answers = described.map_err(|error| self.refused("describing topics", &error))?;
         Ok(topics
             .iter()
             .zip(answers)
@@ -111,20 +109,22 @@ impl Admin {
 
     /// Makes one topic. `Ok(false)`: somebody else was faster.
     pub fn create(&self, plan: &TopicPlan, partitions: i32, replication: i32) -> Result<bool> {
-        let settings: Vec<(&str, String)> =
+        let settings: Vec<(&'static str, String)> =
             plan.settings.iter().map(|(&name, setting)| (name, setting.value())).collect();
-        let replicas = TopicReplication::Fixed(replication);
-        let mut topic = NewTopic::new(&plan.name, partitions, replicas)
-            .set("min.insync.replicas", if replication >= 3 { "2" } else { "1" });
-        for (name, value) in &settings {
-            topic = topic.set(name, value);
-        }
-        let options =
-            AdminOptions::new().request_timeout(Some(OPERATION)).operation_timeout(Some(OPERATION));
-        let answers = self
-            .runtime
-            .block_on(self.client.create_topics([&topic], &options))
-            .map_err(|error| self.refused("making topics", &error))?;
+        let name = plan.name.clone();
+        let created = self.call(2 * OPERATION, move |client| {
+            let replicas = TopicReplication::Fixed(replication);
+            let mut topic = NewTopic::new(&name, partitions, replicas)
+                .set("min.insync.replicas", if replication >= 3 { "2" } else { "1" });
+            for (name, value) in &settings {
+                topic = topic.set(name, value);
+            }
+            let options = AdminOptions::new()
+                .request_timeout(Some(OPERATION))
+                .operation_timeout(Some(OPERATION));
+            block_on(client.create_topics([&topic], &options))
+        });
+        let answers = created.map_err(|error| self.refused("making topics", &error))?;
         match answers.into_iter().next() {
             Some(Ok(_)) => Ok(true),
             Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(false),
@@ -133,6 +133,16 @@ impl Admin {
             ))),
             None => Err(Failure::failed(format!("topic {}: the broker gave no answer", plan.name))),
         }
+    }
+
+    fn call<T: Send + 'static>(
+        &self,
+        within: Duration,
+        work: impl FnOnce(&AdminClient<DefaultClientContext>) -> KafkaResult<T> + Send + 'static,
+    ) -> KafkaResult<T> {
+        let client = self.client.clone();
+        let answer = self.calls.make(Call::Admin, within, move || work(&client));
+        answer.unwrap_or(Err(KafkaError::AdminOp(RDKafkaErrorCode::OperationTimedOut)))
     }
 
     fn unreachable(&self, error: &KafkaError) -> Failure {
@@ -153,4 +163,11 @@ impl Admin {
             _ => Failure::failed(format!("{what}: the broker refused: {error}")),
         }
     }
+}
+
+/// rdkafka's own thread completes these.
+fn block_on<T>(answer: impl Future<Output = KafkaResult<T>>) -> KafkaResult<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let runtime = runtime.map_err(|error| KafkaError::AdminOpCreation(error.to_string()))?;
+    runtime.block_on(answer)
 }

@@ -11,7 +11,7 @@ use rdkafka::message::Message;
 
 use super::consumer::{Follower, Polled};
 use super::probe::Probe;
-use super::restore::Interrupted;
+use super::restore::{Interrupted, Patience};
 use crate::config::Config;
 use crate::domain::audit::chain;
 use crate::engine::loss::AuditHead;
@@ -71,6 +71,7 @@ fn read_tails(
 ) -> Result<(), Interrupted> {
     let follower = Follower::new(config, "audit", &config.topics.audit)?;
     follower.fetch_from(from)?;
+    let mut patience = Patience::begin();
     loop {
         if !wanted() {
             return Err(Interrupted::Unwanted);
@@ -98,6 +99,7 @@ fn read_tails(
         if from.keys().all(|partition| positions.get(partition) >= ends.get(partition)) {
             return Ok(());
         }
+        patience.look(&positions)?;
         std::thread::sleep(PAUSE);
     }
 }

@@ -19,6 +19,7 @@ use rdkafka::types::RDKafkaRespErr;
 
 use super::client::committed_reader_config;
 use super::context::{self, Logged};
+use super::handle::{Handle, await_closed};
 use crate::config::Config;
 
 /// What one consumer holds back at most in prefetched records, in KiB (trap 14).
@@ -28,6 +29,9 @@ const QUEUED_KBYTES: &str = "16384";
 /// a stream that is kept up with costs it thousands of small answers a second. Beside the commit interval
 /// nobody notices; consent is answered at once.
 const FETCH_BYTES_MIN: &str = "131072";
+
+/// How long a member that leaves waits for its client to have said so.
+const CLOSED_WITHIN: Duration = Duration::from_secs(2);
 
 /// A change of the partitions that the group gives this member.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,9 +92,19 @@ impl ConsumerContext for Membership {
     }
 }
 
+/// A member's client. It gives up its partitions before it is closed, since nobody answers a rebalance then.
+struct Member(BaseConsumer<Membership>);
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.0.context().closing.store(true, Ordering::Relaxed);
+        let _ = self.0.unassign();
+    }
+}
+
 /// The click consumer of a worker.
 pub struct ClickConsumer {
-    consumer: BaseConsumer<Membership>,
+    member: Handle<Member>,
     topic: String,
 }
 
@@ -110,53 +124,57 @@ impl ClickConsumer {
         let consumer: BaseConsumer<Membership> = client.create_with_context(membership)?;
         let topic = config.topics.clickstream.clone();
         consumer.subscribe(&[&topic])?;
-        Ok(Self { consumer, topic })
+        Ok(Self { member: Handle::new(Member(consumer)), topic })
+    }
+
+    fn consumer(&self) -> &BaseConsumer<Membership> {
+        &self.member.0
     }
 
     /// Never blocks.
     pub fn poll(&self) -> Polled<'_> {
-        polled(self.consumer.poll(Duration::ZERO))
+        polled(self.consumer().poll(Duration::ZERO))
     }
 
     /// What the group decided since the last call.
     pub fn rebalance(&self) -> Option<Rebalance> {
-        self.consumer.context().noted.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+        self.consumer().context().noted.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
     }
 
     /// Has the group decided something that was not taken up yet, or taken the partitions away?
     pub fn is_disturbed(&self) -> bool {
-        let noted = self.consumer.context().noted.lock().unwrap_or_else(PoisonError::into_inner);
-        !noted.is_empty() || self.consumer.assignment_lost()
+        let noted = self.consumer().context().noted.lock().unwrap_or_else(PoisonError::into_inner);
+        !noted.is_empty() || self.consumer().assignment_lost()
     }
 
     /// Others may have the partitions already.
     pub fn is_lost(&self) -> bool {
-        self.consumer.assignment_lost()
+        self.consumer().assignment_lost()
     }
 
     /// Who this member is, in this generation: what fences a zombie. `None`: it is nobody.
     pub fn group_metadata(&self) -> Option<ConsumerGroupMetadata> {
-        self.consumer.group_metadata()
+        self.consumer().group_metadata()
     }
 
     /// Accepts an assignment without fetching from it yet.
     pub fn accept(&self) -> KafkaResult<()> {
-        self.consumer.assign(&TopicPartitionList::new())
+        self.consumer().assign(&TopicPartitionList::new())
     }
 
     /// Fetches from these offsets on.
     pub fn fetch_from(&self, offsets: &BTreeMap<i32, i64>) -> KafkaResult<()> {
-        self.consumer.assign(&list(&self.topic, offsets)?)
+        self.consumer().assign(&list(&self.topic, offsets)?)
     }
 
     /// Fetches nothing more of a partition. What was fetched and not polled comes again afterwards.
     pub fn pause(&self, partition: i32) -> KafkaResult<()> {
-        self.consumer.pause(&self.only(partition))
+        self.consumer().pause(&self.only(partition))
     }
 
     /// Goes on after what was polled last.
     pub fn resume(&self, partition: i32) -> KafkaResult<()> {
-        self.consumer.resume(&self.only(partition))
+        self.consumer().resume(&self.only(partition))
     }
 
     fn only(&self, partition: i32) -> TopicPartitionList {
@@ -167,78 +185,42 @@ impl ClickConsumer {
 
     /// Gives the partitions back.
     pub fn unassign(&self) -> KafkaResult<()> {
-        self.consumer.unassign()
-    }
-
-    /// The group's offsets and metadata of these partitions; waits for those of open transactions.
-    pub fn committed(
-        &self,
-        partitions: &[i32],
-        timeout: Duration,
-    ) -> KafkaResult<BTreeMap<i32, Committed>> {
-        let mut asked = TopicPartitionList::new();
-        for &partition in partitions {
-            asked.add_partition(&self.topic, partition);
-        }
-        let answer = self.consumer.committed_offsets(asked, timeout)?;
-        let mut committed = BTreeMap::new();
-        for element in answer.elements() {
-            element.error()?;
-            if let Offset::Offset(offset) = element.offset() {
-                let metadata = element.metadata().to_owned();
-                committed.insert(element.partition(), Committed { offset, metadata });
-            }
-        }
-        Ok(committed)
+        self.consumer().unassign()
     }
 
     /// The next offset of each partition: beyond what was polled, control records included.
     pub fn positions(&self) -> KafkaResult<BTreeMap<i32, i64>> {
-        positions(&self.consumer)
+        positions(self.consumer())
     }
 
-    /// Leaves the group, so that others have the partitions at once. Blocks for a second at most.
+    /// Leaves the group, so that others have the partitions at once. Blocks for 3 s at most.
     pub fn leave(self, sleep: impl Fn(Duration)) {
-        self.consumer.unsubscribe();
+        self.consumer().unsubscribe();
         for _ in 0..100 {
             self.poll();
             // An assignment that nobody took up waits to be answered, too.
             if self.rebalance().is_some() {
-                let _ = self.consumer.unassign();
+                let _ = self.consumer().unassign();
                 // The request to leave goes out once the assignment is gone.
                 sleep(Duration::from_millis(100));
-                return;
+                break;
             }
             sleep(Duration::from_millis(10));
         }
+        drop(self);
+        await_closed(CLOSED_WITHIN);
     }
-}
-
-impl Drop for ClickConsumer {
-    fn drop(&mut self) {
-        self.consumer.context().closing.store(true, Ordering::Relaxed);
-        let _ = self.consumer.unassign();
-    }
-}
-
-/// What the group has for a partition.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Committed {
-    /// The next click.
-    pub offset: i64,
-    /// The audit sequence that was written with it, as decimal text.
-    pub metadata: String,
 }
 
 /// A consumer that is told what to read: consent, or the state.
 pub struct Follower {
-    consumer: BaseConsumer<Logged>,
+    consumer: Handle<BaseConsumer<Logged>>,
     topic: String,
 }
 
 impl Follower {
     pub fn new(config: &Config, role: &'static str, topic: &str) -> KafkaResult<Self> {
-        let consumer = following(config).create_with_context(Logged(role))?;
+        let consumer = Handle::new(following(config).create_with_context(Logged(role))?);
         Ok(Self { consumer, topic: topic.to_owned() })
     }
 

@@ -3,10 +3,13 @@
 pub mod admin;
 pub mod assignments;
 pub mod audit_heads;
+pub mod calls;
 pub mod client;
 pub mod consumer;
 mod context;
 pub mod forwarder;
+pub mod group_offsets;
+pub mod handle;
 pub mod heartbeat;
 pub mod inputs;
 pub mod probe;

@@ -1,43 +1,88 @@
-//! Asks the broker where partitions begin and end, on a client that never fetches.
+//! Asks the broker where partitions begin and end, and what it knows of topics and groups, on a client that
+//! never fetches.
 //!
 //! A question on a fetching client would wait behind its long poll (trap 4); one that reads
 //! committed records would be told the last stable offset, which an open transaction holds back,
-//! and INV-2 would rest on less than was written.
+//! and INV-2 would rest on less than was written. No question takes longer than it may: a client that does
+//! not come back is left behind, and another one asks from then on.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::groups::GroupInfo;
 use rdkafka::metadata::Metadata;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use super::calls::{Call, Calls};
 use super::client::reader_config;
 use super::context::Logged;
+use super::handle::Handle;
 use super::topic_ids::topic_ids;
 use crate::config::{Config, Topics};
 use crate::engine::loss::TopicIds;
 
+/// Whose end of a partition is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isolation {
+    /// The last stable offset: before the first open transaction.
+    Committed,
+    /// The high watermark: one past the last record, of open transactions too.
+    Uncommitted,
+}
+
+type Client = Handle<BaseConsumer<Logged>>;
+
 pub struct Probe {
-    consumer: BaseConsumer<Logged>,
+    config: ClientConfig,
+    role: &'static str,
+    client: RefCell<Client>,
+    calls: Calls,
+    /// Told before each question.
+    pulse: Box<dyn Fn() + Send>,
 }
 
 impl Probe {
     pub fn new(config: &Config) -> KafkaResult<Self> {
-        let mut client = reader_config(config);
-        client.set("isolation.level", "read_uncommitted").set("allow.auto.create.topics", "false");
-        Ok(Self { consumer: client.create_with_context(Logged("probe"))? })
+        Self::with(config, "probe", Isolation::Uncommitted)
     }
 
-    /// The high watermarks: one past the last record, of open transactions too.
+    pub fn with(config: &Config, role: &'static str, isolation: Isolation) -> KafkaResult<Self> {
+        let mut config = reader_config(config);
+        let level = match isolation {
+            Isolation::Committed => "read_committed",
+            Isolation::Uncommitted => "read_uncommitted",
+        };
+        config.set("isolation.level", level).set("allow.auto.create.topics", "false");
+        let client = RefCell::new(make(&config, role)?);
+        Ok(Self { config, role, client, calls: Calls::default(), pulse: Box::new(|| {}) })
+    }
+
+    /// `pulse` is told before each question: several in a row take several times as long as one.
+    pub fn on_question(self, pulse: impl Fn() + Send + 'static) -> Self {
+        Self { pulse: Box::new(pulse), ..self }
+    }
+
+    /// librdkafka can keep what it learned of a broker that was going down, "no leader", for as long
+    /// as its metadata lives: 15 minutes. A new client asks anew.
+    pub fn renew(&self) {
+        match make(&self.config, self.role) {
+            Ok(client) => drop(self.client.replace(client)),
+            Err(error) => tracing::warn!(%error, "can't make a client"),
+        }
+    }
+
+    /// Where partitions end.
     pub fn ends(
         &self,
         topic: &str,
         partitions: &[i32],
         timeout: Duration,
     ) -> KafkaResult<BTreeMap<i32, i64>> {
-        self.ask(topic, partitions, Offset::End, timeout)
+        self.offsets(topic, partitions, Offset::End, timeout)
     }
 
     /// The low watermarks: the first offset that a topic still holds.
@@ -47,21 +92,37 @@ impl Probe {
         partitions: &[i32],
         timeout: Duration,
     ) -> KafkaResult<BTreeMap<i32, i64>> {
-        self.ask(topic, partitions, Offset::Beginning, timeout)
+        self.offsets(topic, partitions, Offset::Beginning, timeout)
+    }
+
+    /// The first offset of a partition whose record is of this time (epoch ms) or later; absent: there is
+    /// none.
+    pub fn since(
+        &self,
+        topic: &str,
+        partition: i32,
+        time: i64,
+        timeout: Duration,
+    ) -> KafkaResult<BTreeMap<i32, i64>> {
+        self.offsets(topic, &[partition], Offset::Offset(time), timeout)
     }
 
     /// What is known of one topic, or of all.
     pub fn metadata(&self, topic: Option<&str>, timeout: Duration) -> KafkaResult<Metadata> {
-        self.serve();
-        self.consumer.fetch_metadata(topic, timeout)
+        let topic = topic.map(str::to_owned);
+        self.ask(Call::Metadata, timeout, move |client| {
+            client.fetch_metadata(topic.as_deref(), timeout)
+        })
     }
 
     /// The cluster's ids of the two inputs. A cluster that has none, or does not say, leaves them
     /// unknown; one that does not answer is an error.
     pub fn input_ids(&self, topics: &Topics, timeout: Duration) -> KafkaResult<TopicIds> {
-        self.serve();
-        let names = [topics.clickstream.as_str(), topics.consent.as_str()];
-        let ids = match topic_ids(self.consumer.client(), &names, timeout) {
+        let names = [topics.clickstream.clone(), topics.consent.clone()];
+        let answer = self.ask(Call::TopicIds, timeout, move |client| {
+            topic_ids(client.client(), &names.each_ref().map(String::as_str), timeout)
+        });
+        let ids = match answer {
             Err(KafkaError::AdminOp(
                 RDKafkaErrorCode::UnsupportedFeature | RDKafkaErrorCode::UnsupportedVersion,
             )) => return Ok(TopicIds::default()),
@@ -73,42 +134,70 @@ impl Probe {
 
     /// Who is in the group now: each member's client and host.
     pub fn members(&self, group: &str, timeout: Duration) -> KafkaResult<Vec<String>> {
-        self.serve();
-        let groups = self.consumer.client().fetch_group_list(Some(group), timeout)?;
-        let members = groups.groups().iter().flat_map(GroupInfo::members);
-        Ok(members.map(|member| format!("{} at {}", member.id(), member.client_host())).collect())
+        let group = group.to_owned();
+        self.ask(Call::Members, timeout, move |client| {
+            let groups = client.client().fetch_group_list(Some(&group), timeout)?;
+            let members = groups.groups().iter().flat_map(GroupInfo::members);
+            Ok(members
+                .map(|member| format!("{} at {}", member.id(), member.client_host()))
+                .collect())
+        })
     }
 
-    fn ask(
+    fn offsets(
         &self,
         topic: &str,
         partitions: &[i32],
         which: Offset,
         timeout: Duration,
     ) -> KafkaResult<BTreeMap<i32, i64>> {
-        self.serve();
+        if partitions.is_empty() {
+            return Ok(BTreeMap::new());
+        }
         let mut question = TopicPartitionList::with_capacity(partitions.len());
         for &partition in partitions {
             question.add_partition_offset(topic, partition, which)?;
         }
-        if partitions.is_empty() {
-            return Ok(BTreeMap::new());
-        }
-        let answer = self.consumer.offsets_for_times(question, timeout)?;
-        let mut offsets = BTreeMap::new();
-        for element in answer.elements() {
-            element.error()?;
-            if let Offset::Offset(offset) = element.offset() {
-                offsets.insert(element.partition(), offset);
+        self.ask(Call::Offsets, timeout, move |client| {
+            let answer = client.offsets_for_times(question, timeout)?;
+            let mut offsets = BTreeMap::new();
+            for element in answer.elements() {
+                element.error()?;
+                if let Offset::Offset(offset) = element.offset() {
+                    offsets.insert(element.partition(), offset);
+                }
             }
-        }
-        Ok(offsets)
+            Ok(offsets)
+        })
     }
 
-    /// Lets librdkafka say what it has to log: a poll takes up one thing.
-    fn serve(&self) {
-        for _ in 0..16 {
-            self.consumer.poll(Duration::ZERO);
-        }
+    /// One question. A client that does not come back with an answer, be it an error, is replaced.
+    fn ask<T: Send + 'static>(
+        &self,
+        call: Call,
+        timeout: Duration,
+        question: impl FnOnce(&BaseConsumer<Logged>) -> KafkaResult<T> + Send + 'static,
+    ) -> KafkaResult<T> {
+        (self.pulse)();
+        let client = self.client.borrow().clone();
+        let answer = self.calls.make(call, timeout, move || {
+            serve(&client);
+            question(&client)
+        });
+        answer.unwrap_or_else(|_| {
+            self.renew();
+            Err(KafkaError::MetadataFetch(RDKafkaErrorCode::OperationTimedOut))
+        })
+    }
+}
+
+fn make(config: &ClientConfig, role: &'static str) -> KafkaResult<Client> {
+    config.create_with_context(Logged(role)).map(Handle::new)
+}
+
+/// Lets librdkafka say what it has to log: a poll takes up one thing.
+fn serve(client: &BaseConsumer<Logged>) {
+    for _ in 0..16 {
+        client.poll(Duration::ZERO);
     }
 }

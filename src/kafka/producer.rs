@@ -1,6 +1,10 @@
 //! The transactional producer of a worker, and what its errors mean for the commit protocol.
+//!
+//! Records are handed over on the worker's thread. Whatever waits for a broker is a call that can be left
+//! behind; the producer with it, since the fault is then [`Fault::Replace`].
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::ConsumerGroupMetadata;
@@ -9,9 +13,11 @@ use rdkafka::message::OwnedHeaders;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, PurgeConfig};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use super::calls::{Call, Calls, LeftBehind};
 use super::client::client_config;
 use super::context::Logged;
-use crate::clock::Clock;
+use super::handle::Handle;
+use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::engine::commit::Fault;
 use crate::engine::output::BatchOutput;
@@ -25,6 +31,12 @@ const DELIVERY_LOOK: Duration = Duration::from_micros(200);
 
 /// What an abort is given where waiting for deliveries took all its time.
 const LEAST_TO_ABORT: Duration = Duration::from_millis(200);
+
+/// A transaction begins in the client alone.
+const BEGUN_WITHIN: Duration = Duration::from_secs(1);
+
+/// Something to do while a broker's answer is on its way; was there anything?
+pub type Meanwhile<'a> = Option<&'a dyn Fn() -> bool>;
 
 /// One record to write.
 pub struct Record<'a> {
@@ -51,7 +63,8 @@ impl GroupOffset {
 }
 
 pub struct TransactionalProducer {
-    producer: BaseProducer<Logged>,
+    producer: Handle<BaseProducer<Logged>>,
+    calls: Calls,
 }
 
 impl TransactionalProducer {
@@ -68,12 +81,13 @@ impl TransactionalProducer {
             .set("acks", "all")
             .set("delivery.report.only.error", "true")
             .set("linger.ms", "1");
-        Ok(Self { producer: client.create_with_context(Logged("producer"))? })
+        let producer = Handle::new(client.create_with_context(Logged("producer"))?);
+        Ok(Self { producer, calls: Calls::default() })
     }
 
     /// Fences every predecessor with this transactional.id and settles what it left open.
     pub fn init(&self, timeout: Duration) -> Result<(), Fault> {
-        judged("init", self.producer.init_transactions(timeout))
+        self.call(Call::Init, timeout, None, move |producer| producer.init_transactions(timeout))
     }
 
     /// Between transactions: lets librdkafka log, and renew what it authenticates with.
@@ -81,8 +95,9 @@ impl TransactionalProducer {
         self.producer.poll(Duration::ZERO);
     }
 
+    /// No broker hears of it yet.
     pub fn begin(&self) -> Result<(), Fault> {
-        judged("begin", self.producer.begin_transaction())
+        self.call(Call::Begin, BEGUN_WITHIN, None, BaseProducer::begin_transaction)
     }
 
     /// Hands a record over. Waits where librdkafka's queue is full, until `deadline`.
@@ -100,13 +115,13 @@ impl TransactionalProducer {
                 Ok(()) => return Ok(()),
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
                     if clock.instant() >= deadline {
-                        return Err(Fault::Abortable);
+                        return Err(not_delivered());
                     }
                     pending = back;
                     self.producer.poll(Duration::ZERO);
                     std::thread::sleep(DELIVERY_LOOK);
                 }
-                Err((error, _)) => return judged("produce", Err(error)),
+                Err((error, _)) => return Err(judged("produce", &error)),
             }
         }
     }
@@ -122,7 +137,7 @@ impl TransactionalProducer {
         self.producer.poll(Duration::ZERO);
         while self.producer.in_flight_count() > 0 {
             if clock.instant() >= deadline {
-                return Err(Fault::Abortable);
+                return Err(not_delivered());
             }
             pass_time();
             self.producer.poll(Duration::ZERO);
@@ -135,37 +150,58 @@ impl TransactionalProducer {
         &self,
         topic: &str,
         offsets: &BTreeMap<i32, GroupOffset>,
-        group: &ConsumerGroupMetadata,
+        group: &Arc<ConsumerGroupMetadata>,
         timeout: Duration,
+        meanwhile: Meanwhile<'_>,
     ) -> Result<(), Fault> {
-        let list = offset_list(topic, offsets);
-        let sent =
-            list.and_then(|list| self.producer.send_offsets_to_transaction(&list, group, timeout));
-        judged("send offsets", sent)
+        let (list, group) = (offset_list(topic, offsets), Arc::clone(group));
+        self.call(Call::SendOffsets, timeout, meanwhile, move |producer| {
+            producer.send_offsets_to_transaction(&list?, &group, timeout)
+        })
     }
 
-    pub fn commit(&self, timeout: Duration) -> Result<(), Fault> {
-        judged("commit", self.producer.commit_transaction(timeout))
+    pub fn commit(&self, timeout: Duration, meanwhile: Meanwhile<'_>) -> Result<(), Fault> {
+        self.call(Call::Commit, timeout, meanwhile, move |producer| {
+            producer.commit_transaction(timeout)
+        })
     }
 
-    /// Aborts. librdkafka waits inside for what is in flight, but leaves it to its caller to take
-    /// the reports of what it throws away, so both are done before.
-    pub fn abort(&self, clock: &dyn Clock, timeout: Duration) -> Result<(), Fault> {
-        let deadline = clock.instant() + timeout;
-        loop {
-            self.producer.purge(PurgeConfig::default().queue());
-            self.producer.poll(Duration::ZERO);
-            if self.producer.in_flight_count() == 0 {
-                break;
-            }
-            if clock.instant() >= deadline {
-                return Err(Fault::Replace);
-            }
-            std::thread::sleep(DELIVERY_LOOK);
+    pub fn abort(&self, timeout: Duration) -> Result<(), Fault> {
+        self.call(Call::Abort, timeout, None, move |producer| abort(producer, timeout))
+    }
+
+    fn call(
+        &self,
+        call: Call,
+        timeout: Duration,
+        meanwhile: Meanwhile<'_>,
+        work: impl FnOnce(&BaseProducer<Logged>) -> KafkaResult<()> + Send + 'static,
+    ) -> Result<(), Fault> {
+        let producer = self.producer.clone();
+        match self.calls.make_beside(call, timeout, meanwhile, move || work(&producer)) {
+            Ok(result) => result.map_err(|error| judged(call.label(), &error)),
+            Err(LeftBehind) => Err(Fault::Replace),
         }
-        let rest = deadline.saturating_duration_since(clock.instant()).max(LEAST_TO_ABORT);
-        judged("abort", self.producer.abort_transaction(rest))
     }
+}
+
+/// librdkafka waits inside for what is in flight, but leaves it to its caller to take the reports of what it
+/// throws away, so both are done before.
+fn abort(producer: &BaseProducer<Logged>, timeout: Duration) -> KafkaResult<()> {
+    let deadline = SystemClock.instant() + timeout;
+    loop {
+        producer.purge(PurgeConfig::default().queue());
+        producer.poll(Duration::ZERO);
+        if producer.in_flight_count() == 0 {
+            break;
+        }
+        if SystemClock.instant() >= deadline {
+            return Err(KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut));
+        }
+        std::thread::sleep(DELIVERY_LOOK);
+    }
+    let rest = deadline.saturating_duration_since(SystemClock.instant()).max(LEAST_TO_ABORT);
+    producer.abort_transaction(rest)
 }
 
 fn offset_list(
@@ -181,12 +217,17 @@ fn offset_list(
     Ok(list)
 }
 
-fn judged(call: &'static str, result: KafkaResult<()>) -> Result<(), Fault> {
-    result.map_err(|error| {
-        let fault = judge(&error);
-        tracing::warn!(call, %error, ?fault, "a transaction met an error");
-        fault
-    })
+/// The client may go on asking a leader or a coordinator of before for as long as it lives: another one asks
+/// anew.
+fn not_delivered() -> Fault {
+    tracing::warn!("no broker took the records of a transaction in time");
+    Fault::Replace
+}
+
+fn judged(call: &'static str, error: &KafkaError) -> Fault {
+    let fault = judge(error);
+    tracing::warn!(call, %error, ?fault, "a transaction met an error");
+    fault
 }
 
 /// What follows from an error. What is not known to be harmless is unclear.

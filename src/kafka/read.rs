@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rdkafka::Message;
-use rdkafka::client::{Client, ClientContext};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::BorrowedMessage;
@@ -15,6 +14,8 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::client::committed_reader_config;
+use super::handle::Handle;
+use super::probe::{Isolation, Probe};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::failure::{Failure, Result};
@@ -54,7 +55,7 @@ struct Range {
 
 /// Reads chosen partitions.
 pub struct TopicReader {
-    consumer: BaseConsumer,
+    consumer: Handle<BaseConsumer>,
     ranges: BTreeMap<(String, i32), Range>,
     /// Of the last topic, which is the only one for [`TopicReader::key_partition`].
     partition_count: i32,
@@ -63,23 +64,25 @@ pub struct TopicReader {
 impl TopicReader {
     /// All partitions of these topics.
     pub fn topics(config: &Config, topics: &[String], start: Start) -> Result<Self> {
-        let consumer = consumer(config)?;
-        let (mut partitions, mut count) = (Vec::new(), 0);
+        let (probe, consumer) = (probe(config)?, consumer(config)?);
+        let (mut partitions, mut count) = (BTreeMap::new(), 0);
         for topic in topics {
-            count = partition_count(consumer.client(), config, topic)?;
-            partitions.extend((0..count).map(|partition| (topic.clone(), partition)));
+            count = partition_count(&probe, config, topic)?;
+            partitions.insert(topic.clone(), (0..count).collect());
         }
-        let ranges = assign(&consumer, config, partitions, start)?;
+        let ranges = ranges(&probe, config, &partitions, start)?;
+        assign(&consumer, &ranges)?;
         Ok(Self { consumer, ranges, partition_count: count })
     }
 
     /// The one partition that records with this key are in.
     pub fn key_partition(config: &Config, topic: &str, key: &[u8]) -> Result<Self> {
-        let consumer = consumer(config)?;
-        let count = partition_count(consumer.client(), config, topic)?;
+        let (probe, consumer) = (probe(config)?, consumer(config)?);
+        let count = partition_count(&probe, config, topic)?;
         let partition = config.kafka.partitioner.partition(key, count);
-        let partitions = vec![(topic.to_owned(), partition)];
-        let ranges = assign(&consumer, config, partitions, Start::Beginning)?;
+        let partitions = BTreeMap::from([(topic.to_owned(), vec![partition])]);
+        let ranges = ranges(&probe, config, &partitions, Start::Beginning)?;
+        assign(&consumer, &ranges)?;
         Ok(Self { consumer, ranges, partition_count: count })
     }
 
@@ -163,42 +166,56 @@ impl TopicReader {
     }
 }
 
-/// Assigns the partitions, without a group, and notes what there is to read.
-fn assign(
-    consumer: &BaseConsumer,
+/// What there is to read.
+fn ranges(
+    probe: &Probe,
     config: &Config,
-    partitions: Vec<(String, i32)>,
+    partitions: &BTreeMap<String, Vec<i32>>,
     start: Start,
 ) -> Result<BTreeMap<(String, i32), Range>> {
     let mut ranges = BTreeMap::new();
-    let mut assignment = TopicPartitionList::new();
-    for (topic, partition) in partitions {
-        let (low, end) = patiently(|| consumer.fetch_watermarks(&topic, partition, REACH_TIMEOUT))
-            .map_err(|error| unreachable_broker(config, &error))?;
-        let from = if start == Start::Beginning { low } else { end };
-        assignment
-            .add_partition_offset(&topic, partition, Offset::Offset(from))
-            .map_err(|error| read_failed(&error))?;
-        ranges.insert((topic, partition), Range { low: from, end });
+    for (topic, partitions) in partitions {
+        let unreachable = |error: KafkaError| unreachable_broker(config, &error);
+        let ends =
+            patiently(|| probe.ends(topic, partitions, REACH_TIMEOUT)).map_err(unreachable)?;
+        let lows =
+            patiently(|| probe.starts(topic, partitions, REACH_TIMEOUT)).map_err(unreachable)?;
+        for (partition, end) in ends {
+            let low = lows.get(&partition).copied().unwrap_or(end);
+            let from = if start == Start::Beginning { low } else { end };
+            ranges.insert((topic.clone(), partition), Range { low: from, end });
+        }
     }
-    consumer.assign(&assignment).map_err(|error| read_failed(&error))?;
     Ok(ranges)
 }
 
-fn consumer(config: &Config) -> Result<BaseConsumer> {
+/// Without a group.
+fn assign(consumer: &BaseConsumer, ranges: &BTreeMap<(String, i32), Range>) -> Result<()> {
+    let mut assignment = TopicPartitionList::new();
+    for ((topic, partition), range) in ranges {
+        assignment
+            .add_partition_offset(topic, *partition, Offset::Offset(range.low))
+            .map_err(|error| read_failed(&error))?;
+    }
+    consumer.assign(&assignment).map_err(|error| read_failed(&error))
+}
+
+fn consumer(config: &Config) -> Result<Handle<BaseConsumer>> {
     committed_reader_config(config)
         .set("auto.offset.reset", "earliest")
         .create()
+        .map(Handle::new)
+        .map_err(|error| Failure::config(format!("kafka.properties: {error}")))
+}
+
+fn probe(config: &Config) -> Result<Probe> {
+    Probe::with(config, "reader", Isolation::Committed)
         .map_err(|error| Failure::config(format!("kafka.properties: {error}")))
 }
 
 /// How many partitions a topic has. A topic that isn't there is a failure that says what to do.
-pub fn partition_count<C: ClientContext>(
-    client: &Client<C>,
-    config: &Config,
-    topic: &str,
-) -> Result<i32> {
-    let metadata = patiently(|| client.fetch_metadata(Some(topic), REACH_TIMEOUT))
+pub fn partition_count(probe: &Probe, config: &Config, topic: &str) -> Result<i32> {
+    let metadata = patiently(|| probe.metadata(Some(topic), REACH_TIMEOUT))
         .map_err(|error| unreachable_broker(config, &error))?;
     let found = metadata.topics().iter().find(|found| found.name() == topic);
     match found {

@@ -3,13 +3,15 @@
 //! Until the next-fetch offset reaches the high watermark: the last stable offset can be behind
 //! while a predecessor's transaction is not settled yet (design, section 7).
 
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 
 use super::consumer::{Follower, Polled};
 use super::probe::Probe;
+use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 
 const ASKED_FOR: Duration = Duration::from_secs(10);
@@ -19,6 +21,34 @@ const PAUSE: Duration = Duration::from_millis(2);
 
 /// Records between two looks at what the caller wants.
 const BURST: usize = 1_000;
+
+/// A reader that comes no further for so long is given up, and another one is made: three times what an open
+/// transaction may hold it back.
+const STALL_MAX: Duration = Duration::from_secs(30);
+
+/// Notices where a reader comes no further.
+pub struct Patience {
+    at: BTreeMap<i32, i64>,
+    moved: Instant,
+}
+
+impl Patience {
+    pub fn begin() -> Self {
+        Self { at: BTreeMap::new(), moved: SystemClock.instant() }
+    }
+
+    /// The reader's positions by now. Fails where it has stood still for too long.
+    pub fn look(&mut self, positions: &BTreeMap<i32, i64>) -> Result<(), KafkaError> {
+        let now = SystemClock.instant();
+        if self.at != *positions {
+            (self.at, self.moved) = (positions.clone(), now);
+        }
+        if now.saturating_duration_since(self.moved) > STALL_MAX {
+            return Err(KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut));
+        }
+        Ok(())
+    }
+}
 
 /// Why the state could not be read to its end.
 #[derive(Debug)]
@@ -49,6 +79,7 @@ pub fn read_state(
     let starts = probe.starts(topic, partitions, ASKED_FOR)?;
     let follower = Follower::new(config, "state", topic)?;
     follower.fetch_from(&starts)?;
+    let mut patience = Patience::begin();
     loop {
         if !wanted() {
             return Err(Interrupted::Unwanted);
@@ -61,6 +92,7 @@ pub fn read_state(
         if ends.iter().all(|(partition, end)| reached(partition, end)) {
             return Ok(());
         }
+        patience.look(&positions)?;
         if !progressed {
             std::thread::sleep(PAUSE);
         }
@@ -79,7 +111,7 @@ fn read_burst(
             Polled::Nothing => return Ok(read > 0),
             Polled::OutOfRange => {
                 return Err(Interrupted::Again(KafkaError::MessageConsumption(
-                    rdkafka::error::RDKafkaErrorCode::AutoOffsetReset,
+                    RDKafkaErrorCode::AutoOffsetReset,
                 )));
             }
             Polled::Fatal(error) => return Err(Interrupted::Again(error)),

@@ -9,6 +9,8 @@ use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::client::reader_config;
+use super::handle::Handle;
+use super::probe::{Isolation, Probe};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::ids::RESERVED_PREFIX;
@@ -33,14 +35,16 @@ pub struct Sample {
 /// Reads the tail of every partition of `topic`, which has `count` of them.
 pub fn sample_keys(config: &Config, topic: &str, count: i32, clock: &dyn Clock) -> Result<Sample> {
     let failed = |error: KafkaError| Failure::failed(format!("reading {topic}: {error}"));
-    let consumer: BaseConsumer = reader_config(config)
+    let probe = Probe::with(config, "sample", Isolation::Committed).map_err(failed)?;
+    let consumer: Handle<BaseConsumer> = reader_config(config)
         .set("isolation.level", "read_committed")
         .set("enable.auto.commit", "false")
         .set("group.id", &config.kafka.group_id)
         .set("fetch.wait.max.ms", "10")
         .create()
+        .map(Handle::new)
         .map_err(failed)?;
-    let ends = seek_to_tail(&consumer, topic, count).map_err(failed)?;
+    let ends = seek_to_tail(&probe, &consumer, topic, count).map_err(failed)?;
     let mut sample = Sample::default();
     let deadline = clock.instant() + PATIENCE;
     while clock.instant() < deadline && !reached(&consumer, &ends).map_err(failed)? {
@@ -60,14 +64,17 @@ pub fn sample_keys(config: &Config, topic: &str, count: i32, clock: &dyn Clock) 
 
 /// The offsets at which a partition has been read; empty partitions are left out.
 fn seek_to_tail(
+    probe: &Probe,
     consumer: &BaseConsumer,
     topic: &str,
     count: i32,
 ) -> std::result::Result<Vec<(i32, i64)>, KafkaError> {
     let mut assignment = TopicPartitionList::new();
     let mut ends = Vec::new();
-    for partition in 0..count {
-        let (low, high) = consumer.fetch_watermarks(topic, partition, ANSWER)?;
+    let partitions: Vec<i32> = (0..count).collect();
+    let lows = probe.starts(topic, &partitions, ANSWER)?;
+    for (partition, high) in probe.ends(topic, &partitions, ANSWER)? {
+        let low = lows.get(&partition).copied().unwrap_or(high);
         if low < high {
             let from = low.max(high - PER_PARTITION);
             assignment.add_partition_offset(topic, partition, Offset::Offset(from))?;

@@ -3,17 +3,19 @@
 //! Joins no group, commits nothing, writes nothing. The ends are asked for apart from the reading, so
 //! that a caller can choose the order in which it asks: that is what makes a cut consistent.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
 
-use super::client::{committed_reader_config, reader_config};
+use super::client::committed_reader_config;
 use super::context::Logged;
+use super::handle::Handle;
+use super::probe::{Isolation, Probe};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::domain::time::Timestamp;
@@ -42,39 +44,33 @@ const QUEUED_KBYTES: &str = "16384";
 /// Asks where partitions begin and end.
 pub struct Ends<'a> {
     config: &'a Config,
-    committed: BaseConsumer<Logged>,
-    written: BaseConsumer<Logged>,
+    committed: Probe,
+    written: Probe,
 }
 
 impl<'a> Ends<'a> {
     pub fn new(config: &'a Config) -> Result<Self> {
-        let client = |isolation: &str| -> Result<BaseConsumer<Logged>> {
-            reader_config(config)
-                .set("isolation.level", isolation)
-                .set("allow.auto.create.topics", "false")
-                .create_with_context(Logged("verify"))
+        let probe = |isolation| {
+            Probe::with(config, "verify", isolation)
                 .map_err(|error| Failure::config(format!("kafka.properties: {error}")))
         };
-        let (committed, written) = (client("read_committed")?, client("read_uncommitted")?);
+        let (committed, written) = (probe(Isolation::Committed)?, probe(Isolation::Uncommitted)?);
         Ok(Self { config, committed, written })
     }
 
     /// The first offset that the partition still holds.
     pub fn low(&self, topic: &str, partition: i32) -> Result<i64> {
-        self.ask(topic, || self.committed.fetch_watermarks(topic, partition, ANSWER))
-            .map(|(low, _)| low)
+        self.ask(topic, || one(partition, &self.committed.starts(topic, &[partition], ANSWER)?))
     }
 
     /// One past the last record that is readable: before the first open transaction.
     pub fn committed(&self, topic: &str, partition: i32) -> Result<i64> {
-        self.ask(topic, || self.committed.fetch_watermarks(topic, partition, ANSWER))
-            .map(|(_, end)| end)
+        self.ask(topic, || one(partition, &self.committed.ends(topic, &[partition], ANSWER)?))
     }
 
     /// One past the last record that was written, of open transactions too.
     pub fn written(&self, topic: &str, partition: i32) -> Result<i64> {
-        self.ask(topic, || self.written.fetch_watermarks(topic, partition, ANSWER))
-            .map(|(_, end)| end)
+        self.ask(topic, || one(partition, &self.written.ends(topic, &[partition], ANSWER)?))
     }
 
     /// Waits until everything below `end` is committed or known to be aborted.
@@ -96,24 +92,13 @@ impl<'a> Ends<'a> {
 
     /// The first offset whose record is of this time or later; `None`: there is none.
     pub fn since(&self, topic: &str, partition: i32, time: Timestamp) -> Result<Option<i64>> {
-        let answer = self.ask(topic, || {
-            let mut question = TopicPartitionList::new();
-            question.add_partition_offset(topic, partition, Offset::Offset(time.0))?;
-            self.committed.offsets_for_times(question, ANSWER)
-        })?;
-        let offset = answer.elements().first().map(TopicPartitionListElem::offset);
-        Ok(match offset {
-            Some(Offset::Offset(offset)) => Some(offset),
-            _ => None,
-        })
+        let found = self.ask(topic, || self.committed.since(topic, partition, time.0, ANSWER))?;
+        Ok(found.get(&partition).copied())
     }
 
     fn ask<T>(&self, topic: &str, question: impl Fn() -> KafkaResult<T>) -> Result<T> {
         let started = SystemClock.instant();
         loop {
-            for consumer in [&self.committed, &self.written] {
-                consumer.poll(Duration::ZERO); // lets librdkafka say what it has to log
-            }
             match question() {
                 Ok(answer) => return Ok(answer),
                 Err(_) if started.elapsed() < STALL_MAX => {
@@ -127,16 +112,21 @@ impl<'a> Ends<'a> {
 
     /// librdkafka takes what it remembers of a topic, "no such partition" too, for the answer.
     fn learn_anew(&self, topic: &str) {
-        for consumer in [&self.committed, &self.written] {
+        for probe in [&self.committed, &self.written] {
             // Where that fails too, the question is asked again all the same.
-            let _ = consumer.fetch_metadata(Some(topic), ANSWER);
+            let _ = probe.metadata(Some(topic), ANSWER);
         }
     }
 }
 
+fn one(partition: i32, answer: &BTreeMap<i32, i64>) -> KafkaResult<i64> {
+    let unknown = KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownPartition);
+    answer.get(&partition).copied().ok_or(unknown)
+}
+
 /// Reads one partition.
 pub struct Scan {
-    consumer: BaseConsumer<Logged>,
+    consumer: Handle<BaseConsumer<Logged>>,
     topic: String,
     partition: i32,
     /// Where the reading ends.
@@ -154,12 +144,13 @@ impl Scan {
     /// From `from`, or from the first offset that the partition still holds where that is later.
     pub fn open(config: &Config, topic: &str, partition: i32, from: i64, to: i64) -> Result<Self> {
         let failed = |error: KafkaError| read_failed(topic, partition, &error);
-        let consumer: BaseConsumer<Logged> = committed_reader_config(config)
+        let consumer: Handle<BaseConsumer<Logged>> = committed_reader_config(config)
             // librdkafka assigns nothing without one; only a subscription would join it.
             .set("group.id", format!("{}-verify", config.kafka.group_id))
             .set("auto.offset.reset", "earliest")
             .set("queued.max.messages.kbytes", QUEUED_KBYTES)
             .create_with_context(Logged("verify"))
+            .map(Handle::new)
             .map_err(failed)?;
         let mut assignment = TopicPartitionList::new();
         assignment.add_partition_offset(topic, partition, Offset::Offset(from)).map_err(failed)?;

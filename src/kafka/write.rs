@@ -15,6 +15,8 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::client::client_config;
+use super::handle::Handle;
+use super::probe::Probe;
 use super::read::partition_count;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
@@ -82,7 +84,7 @@ impl ProducerContext for Deliveries {
 
 /// A producer for commands. Nothing is sure before [`Writer::flush`] said so.
 pub struct Writer {
-    producer: BaseProducer<Deliveries>,
+    producer: Handle<BaseProducer<Deliveries>>,
     partitioner: Partitioner,
     partitions: BTreeMap<String, i32>,
     /// Since the last look at what was acknowledged.
@@ -92,6 +94,7 @@ pub struct Writer {
 impl Writer {
     /// Reaches the broker and learns the topics' partition counts.
     pub fn open(config: &Config, topics: &[&str]) -> Result<Self> {
+        let refused = |error: KafkaError| Failure::config(format!("kafka.properties: {error}"));
         let producer: BaseProducer<Deliveries> = client_config(config)
             .set("acks", "all")
             .set("enable.idempotence", "true")
@@ -100,14 +103,15 @@ impl Writer {
             .set("allow.auto.create.topics", "false")
             .set("delivery.timeout.ms", DELIVERY_TIMEOUT.as_millis().to_string())
             .create_with_context(Deliveries::default())
-            .map_err(|error| Failure::config(format!("kafka.properties: {error}")))?;
+            .map_err(refused)?;
+        let probe = Probe::new(config).map_err(refused)?;
         let mut partitions = BTreeMap::new();
         for topic in topics {
-            let count = partition_count(producer.client(), config, topic)?;
+            let count = partition_count(&probe, config, topic)?;
             partitions.insert((*topic).to_owned(), count);
         }
         Ok(Self {
-            producer,
+            producer: Handle::new(producer),
             partitioner: config.kafka.partitioner,
             partitions,
             queued: Cell::new(0),

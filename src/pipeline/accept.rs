@@ -62,9 +62,7 @@ impl Recovery {
         let unregistered = Framings::unregistered(&subjects);
         let shared = share(start, counts, &purposes, &unregistered);
         let alone = Alone::join(&shared, &probe, all.len())?;
-        let clicks = &alone.clicks;
-        let survey =
-            again(&shared, || Survey::take(&shared, clicks, &probe, &all, || alone.is_so()))?;
+        let survey = again(&shared, || Survey::take(&shared, &probe, &all, || alone.is_so()))?;
         let states = again(&shared, || gather(&config, &probe, &all, true, || alone.is_so()))?;
         let (lost, orphans) = (BTreeMap::new(), Orphans::default());
         let mut recovery = Self { shared, alone, survey, lost, orphans, subjects };

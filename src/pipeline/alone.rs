@@ -2,6 +2,7 @@
 //! somebody else joins.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::consumer::ConsumerGroupMetadata;
@@ -30,8 +31,8 @@ const RETRY: Duration = Duration::from_millis(500);
 const CALL: Duration = Duration::from_secs(8);
 
 pub struct Alone {
-    pub clicks: ClickConsumer,
-    group: ConsumerGroupMetadata,
+    clicks: ClickConsumer,
+    group: Arc<ConsumerGroupMetadata>,
     name: String,
     producer: Option<TransactionalProducer>,
 }
@@ -60,7 +61,7 @@ impl Alone {
                 None => std::thread::sleep(PAUSE),
             }
         }
-        let group = clicks.group_metadata().ok_or_else(not_alone)?;
+        let group = clicks.group_metadata().map(Arc::new).ok_or_else(not_alone)?;
         clicks.accept().map_err(|_| not_alone())?;
         Ok(Self { clicks, group, name, producer: None })
     }
@@ -98,8 +99,8 @@ impl Alone {
         producer.drain(clock, deadline, &|| std::thread::sleep(PAUSE)).map_err(interrupted)?;
         let offsets = BTreeMap::from([(partition, GroupOffset::of(output))]);
         let topic = &shared.config.topics.clickstream;
-        producer.send_offsets(topic, &offsets, &self.group, CALL).map_err(interrupted)?;
-        producer.commit(CALL).map_err(interrupted)?;
+        producer.send_offsets(topic, &offsets, &self.group, CALL, None).map_err(interrupted)?;
+        producer.commit(CALL, None).map_err(interrupted)?;
         crash_point("after_commit");
         Ok(())
     }

@@ -12,7 +12,6 @@ use crate::domain::time::Moment;
 use crate::engine::Partition;
 use crate::engine::loss::{self, Losses, View};
 use crate::failure::Failure;
-use crate::kafka::consumer::ClickConsumer;
 use crate::kafka::probe::Probe;
 use crate::kafka::restore::Interrupted;
 use crate::kafka::topics;
@@ -49,7 +48,6 @@ impl From<Interrupted> for Trouble {
 /// this transactional.id is open any more.
 pub fn take_up(
     shared: &Shared,
-    clicks: &ClickConsumer,
     probe: &Probe,
     partitions: &[i32],
     mut wanted: impl FnMut() -> bool,
@@ -57,7 +55,7 @@ pub fn take_up(
     if let Some(change) = topics::find_change(probe, &shared.config, &shared.counts) {
         return Err(Trouble::Stop(change));
     }
-    let survey = Survey::take(shared, clicks, probe, partitions, &mut wanted)?;
+    let survey = Survey::take(shared, probe, partitions, &mut wanted)?;
     let gathered = gather(&shared.config, probe, partitions, false, wanted)?;
     let now = shared.clock.moment();
     let (mut tasks, mut lost) = (BTreeMap::new(), BTreeMap::new());

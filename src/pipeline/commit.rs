@@ -15,7 +15,7 @@ use super::worker::Worker;
 use crate::domain::time::Moment;
 use crate::engine::commit::{Ending, Event, Fault};
 use crate::failure::Result;
-use crate::kafka::consumer::ClickConsumer;
+use crate::kafka::group_offsets::committed;
 use crate::kafka::probe::Probe;
 use crate::task::barrier::Question;
 use crate::task::batch::{Batch, Found, Part};
@@ -70,6 +70,7 @@ impl Worker {
                 report::count_barrier_wait(&self.shared, &question, now);
             }
         }
+        self.look_after_consent();
         asked || settled
     }
 
@@ -97,18 +98,9 @@ impl Worker {
         }
         self.unanswered = self.unanswered.saturating_add(1);
         if self.unanswered.is_multiple_of(PROBE_PATIENCE) {
-            self.renew_probe();
+            self.probe.renew();
         }
         false
-    }
-
-    /// librdkafka can keep what it learned of a broker that was going down, "no leader", for as long
-    /// as its metadata lives: 15 minutes. A new client asks anew.
-    pub(super) fn renew_probe(&mut self) {
-        match Probe::new(&self.shared.config) {
-            Ok(probe) => self.probe = probe,
-            Err(error) => tracing::warn!(%error, "can't make a client"),
-        }
     }
 
     fn ask_about(&mut self, partitions: &[i32], timeout: Duration) -> bool {
@@ -285,7 +277,7 @@ impl Worker {
                 shared,
                 worker: self.number,
                 group: self.group.as_ref(),
-                read_back: &|batch| landed(shared, clicks, probe, batch),
+                read_back: &|batch| landed(shared, probe, batch),
                 meanwhile: if deadline.is_none() { &receive } else { &|| false },
                 deadline,
             },
@@ -308,14 +300,9 @@ fn take_in(intake: &mut ClickIntake<'_>, met: &mut Option<Ended>) -> bool {
 
 /// Did the batch land? The group's metadata is the sequence that was committed with the offsets;
 /// a group without any is asked through the state instead.
-fn landed(
-    shared: &Shared,
-    clicks: &ClickConsumer,
-    probe: &Probe,
-    batch: &Batch,
-) -> std::result::Result<bool, Fault> {
+fn landed(shared: &Shared, probe: &Probe, batch: &Batch) -> std::result::Result<bool, Fault> {
     let partitions: Vec<i32> = batch.parts.keys().copied().collect();
-    let committed = clicks.committed(&partitions, READ_BACK).map_err(|error| {
+    let committed = committed(&shared.config, &partitions, READ_BACK).map_err(|error| {
         tracing::warn!(%error, "can't read back yet");
         Fault::Replace
     })?;

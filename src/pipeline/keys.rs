@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::error::KafkaResult;
 use rdkafka::message::Message;
@@ -19,6 +19,9 @@ use crate::task::{IDS_HELD, Task};
 
 /// Between two tries to read the changelog again.
 const RETRY: Duration = Duration::from_secs(2);
+
+/// A reader that brings nothing for so long, although there is room and more to read, is given up.
+const STALL_MAX: Duration = Duration::from_secs(30);
 
 /// How long the broker may take to say what the changelog holds.
 const ASKED_FOR: Duration = Duration::from_secs(5);
@@ -58,6 +61,8 @@ pub struct Sweep {
     /// Where it begins, and where it ends: records beyond were decided under the new keys.
     starts: BTreeMap<i32, i64>,
     ends: BTreeMap<i32, i64>,
+    /// When it brought something, or had no room.
+    moved: Instant,
 }
 
 /// How a sweep goes.
@@ -79,11 +84,11 @@ impl Sweep {
         let ends = probe.ends(topic, partitions, ASKED_FOR)?;
         let reader = Follower::new(&shared.config, "keys", topic)?;
         reader.fetch_from(&starts)?;
-        Ok(Self { reader, starts, ends })
+        Ok(Self { reader, starts, ends, moved: shared.clock.instant() })
     }
 
     /// Hands ids over to the tasks, as many as they hold.
-    fn go_on(&self, tasks: &mut BTreeMap<i32, Task>) -> Pace {
+    fn go_on(&mut self, tasks: &mut BTreeMap<i32, Task>, now: Instant) -> Pace {
         let mut pace = Pace::Waits;
         while self
             .ends
@@ -101,10 +106,15 @@ impl Sweep {
                     }
                 }
                 Polled::Nothing if pace == Pace::Waits && self.is_over() => return Pace::Done,
-                Polled::Nothing => return pace,
+                Polled::Nothing if pace == Pace::Waits => {
+                    let stands = now.saturating_duration_since(self.moved) > STALL_MAX;
+                    return if stands { Pace::Broken } else { Pace::Waits };
+                }
+                Polled::Nothing => break,
                 Polled::OutOfRange | Polled::Fatal(_) => return Pace::Broken,
             }
         }
+        self.moved = now;
         pace
     }
 
@@ -141,8 +151,8 @@ impl super::worker::Worker {
         if self.wants_sweep && self.shared.clock.instant() >= self.sweep_not_before {
             self.start_sweep();
         }
-        let Some(sweep) = self.sweep.take() else { return false };
-        let pace = sweep.go_on(&mut self.tasks);
+        let Some(mut sweep) = self.sweep.take() else { return false };
+        let pace = sweep.go_on(&mut self.tasks, self.shared.clock.instant());
         match pace {
             Pace::Moves | Pace::Waits => self.sweep = Some(sweep),
             Pace::Done => {

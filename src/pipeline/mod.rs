@@ -20,10 +20,12 @@ mod publish;
 mod receive;
 mod report;
 mod schemas;
+mod standstill;
 mod stop;
 mod survey;
 mod transaction;
 mod watch;
+mod watchdog;
 mod worker;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -41,6 +43,7 @@ use crate::engine::Setup;
 use crate::engine::loss::TopicIds;
 use crate::failure::{Failure, Result};
 use crate::http::Status;
+use crate::kafka::calls::Call;
 use crate::kafka::probe::Probe;
 use crate::kafka::topics::{self, Counts};
 use crate::registry::client::Client;
@@ -147,12 +150,13 @@ pub fn start(start: Start) -> Result<Running> {
     let counts = topics::check(&probe, config, &purposes, &*start.clock)?;
     start.metrics.key_version.set(i64::from(start.keys.active()));
     let (rulebook, keys) = (&*start.rulebook, &*start.keys);
-    start.metrics.stand_at_zero(&Known { config, rulebook, keys });
+    start.metrics.stand_at_zero(&Known { config, rulebook, keys, calls: Call::LABELS });
     let config = Arc::clone(config);
     let subjects = registry::outputs(&config, &purposes);
     let framings = Framings::settle(start.registry.as_ref(), &subjects, &*start.clock)?;
     let shared = Arc::new(share(start, counts, &purposes, &framings));
     beside(&shared, "watch", move |shared| watch::run(shared, &probe))?;
+    beside(&shared, "watchdog", watchdog::run)?;
     if shared.registry.is_some() {
         beside(&shared, "schemas", Shared::look_up_schemas)?;
     }
@@ -241,6 +245,16 @@ impl Running {
     /// Asks the workers to commit, leave the group and end.
     pub fn stop(&self) {
         self.shared.stop.ask();
+    }
+
+    /// Does the run end, for whatever reason?
+    pub fn is_ending(&self) -> bool {
+        self.shared.is_stopping() || self.is_finished()
+    }
+
+    /// What ends the run, where workers don't.
+    pub fn give_up(&self) -> Result<()> {
+        self.shared.stop.take_failure().map_or(Ok(()), Err)
     }
 
     /// Have all workers ended?

@@ -108,12 +108,12 @@ impl Worker {
         let mut failed = false;
         let config = &self.shared.config;
         for (&partition, task) in &mut self.tasks {
-            let misrouted: Vec<Misrouted<'_>> = task
+            let misrouted: Vec<Misrouted> = task
                 .misrouted()
                 .map(|held| Misrouted {
                     partition: self.shared.consent_partition(held.key()),
-                    key: held.key(),
-                    payload: held.payload(),
+                    key: held.key().to_vec(),
+                    payload: held.payload().map(<[u8]>::to_vec),
                     source: format!("{}/{partition}/{}", config.topics.consent, held.offset),
                 })
                 .collect();
@@ -122,7 +122,8 @@ impl Worker {
             }
             let count = misrouted.len();
             tracing::warn!(partition, count, "consent lies on a wrong partition; sending it on");
-            match forwarder::forward(config, &misrouted, self.forward_for) {
+            self.shared.status.tick(self.number);
+            match forwarder::forward(config, misrouted, self.forward_for) {
                 Ok(true) => {
                     task.set_forwarded();
                     continue;

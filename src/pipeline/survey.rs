@@ -14,7 +14,7 @@ use crate::domain::binary::Malformed;
 use crate::engine::loss::{AuditHead, GroupMark, Losses, Range, TopicIds, View};
 use crate::engine::{Partition, Refusal, Restore, Salvage};
 use crate::failure::{Exit, Failure};
-use crate::kafka::consumer::ClickConsumer;
+use crate::kafka::group_offsets::{Committed, committed};
 use crate::kafka::probe::Probe;
 use crate::kafka::{audit_heads, restore};
 
@@ -112,14 +112,13 @@ impl Survey {
     /// The group's offsets are asked for first: that waits for what a predecessor left pending.
     pub fn take(
         shared: &Shared,
-        clicks: &ClickConsumer,
         probe: &Probe,
         partitions: &[i32],
         wanted: impl FnMut() -> bool,
     ) -> Result<Self, Trouble> {
         let topics = &shared.config.topics;
-        let committed = clicks.committed(partitions, ASKED_FOR)?.into_iter();
-        let mark = |(partition, of): (i32, crate::kafka::consumer::Committed)| {
+        let committed = committed(&shared.config, partitions, ASKED_FOR)?.into_iter();
+        let mark = |(partition, of): (i32, Committed)| {
             (partition, GroupMark { offset: of.offset, metadata: of.metadata })
         };
         Ok(Self {

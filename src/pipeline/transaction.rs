@@ -3,6 +3,7 @@
 //! Every step is one call with a time-out of its own; what went wrong comes back as an event, and
 //! the protocol says what follows.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::ConsumerGroupMetadata;
@@ -22,7 +23,7 @@ const SEND_OFFSETS: Duration = Duration::from_secs(5);
 const COMMIT: Duration = Duration::from_secs(8);
 const ABORT: Duration = Duration::from_secs(4);
 
-/// How often a wait looks whether it is over: well below a round trip.
+/// How often the wait for deliveries looks whether it is over: well below a round trip.
 const LOOK: Duration = Duration::from_micros(200);
 
 /// What a transaction needs beside its producer.
@@ -30,7 +31,7 @@ pub struct Surroundings<'a> {
     pub shared: &'a Shared,
     pub worker: usize,
     /// As captured at assignment: this fences a zombie. `None`: no commit.
-    pub group: Option<&'a ConsumerGroupMetadata>,
+    pub group: Option<&'a Arc<ConsumerGroupMetadata>>,
     /// Did the batch land? Asked of a settled log, after an unclear answer.
     pub read_back: &'a dyn Fn(&Batch) -> Result<bool, Fault>,
     /// Something to do while a broker's answer is on its way; was there anything?
@@ -42,17 +43,6 @@ pub struct Surroundings<'a> {
 impl Surroundings<'_> {
     fn now(&self) -> Instant {
         self.shared.clock.instant()
-    }
-
-    /// Waits for a broker on a thread beside this one, which does something else meanwhile.
-    fn beside<T: Send>(&self, call: impl FnOnce() -> T + Send) -> T {
-        std::thread::scope(|scope| {
-            let waiting = scope.spawn(call);
-            while !waiting.is_finished() {
-                self.pass_time();
-            }
-            waiting.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        })
     }
 
     fn pass_time(&self) {
@@ -111,7 +101,10 @@ impl Transactor {
             }
             let event = match self.perform(action, batch, around) {
                 Ok(event) => event,
-                Err(fault) => Event::Failed(fault),
+                Err(fault) => {
+                    self.let_go(fault);
+                    Event::Failed(fault)
+                }
             };
             count(action, event, around.shared);
             action = self.protocol.on(event);
@@ -136,11 +129,10 @@ impl Transactor {
             Action::Produce => self.produce(batch, around)?,
             Action::SendOffsets => self.send_offsets(batch, around)?,
             Action::Commit => {
-                let (producer, timeout) = (self.producer()?, around.at_most(COMMIT));
-                around.beside(|| producer.commit(timeout))?;
+                self.producer()?.commit(around.at_most(COMMIT), Some(around.meanwhile))?;
             }
             Action::Abort => {
-                self.producer()?.abort(around.shared.clock.as_ref(), around.at_most(ABORT))?;
+                self.producer()?.abort(around.at_most(ABORT))?;
             }
             Action::ReadBack => {
                 let landed = (around.read_back)(batch)?;
@@ -190,8 +182,16 @@ impl Transactor {
             |(&partition, part): (&i32, &Part)| (partition, GroupOffset::of(&part.output));
         let offsets = batch.parts.iter().map(offset_of).collect();
         let topic = &around.shared.config.topics.clickstream;
-        let (producer, timeout) = (self.producer()?, around.at_most(SEND_OFFSETS));
-        around.beside(|| producer.send_offsets(topic, &offsets, group, timeout))
+        let timeout = around.at_most(SEND_OFFSETS);
+        self.producer()?.send_offsets(topic, &offsets, group, timeout, Some(around.meanwhile))
+    }
+
+    /// A producer that is to be replaced may hang in a call that was left behind: nothing more is asked of
+    /// it.
+    fn let_go(&mut self, fault: Fault) {
+        if fault == Fault::Replace {
+            self.producer = None;
+        }
     }
 
     fn producer(&self) -> Result<&TransactionalProducer, Fault> {

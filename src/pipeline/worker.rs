@@ -17,6 +17,7 @@ use super::keys::Sweep;
 use super::receive::Ended;
 use super::receive::FORWARD;
 use super::report::{REPORT_EVERY, Report};
+use super::standstill::Standstill;
 use super::transaction::Transactor;
 use crate::domain::time::Moment;
 use crate::engine::commit::Event;
@@ -57,10 +58,11 @@ pub struct Worker {
     name: String,
     pub(super) clicks: ClickConsumer,
     pub(super) consent: Follower,
+    pub(super) standstill: Standstill,
     pub(super) probe: Probe,
     pub(super) transactor: Transactor,
     /// As captured at assignment.
-    pub(super) group: Option<ConsumerGroupMetadata>,
+    pub(super) group: Option<Arc<ConsumerGroupMetadata>>,
     pub(super) tasks: BTreeMap<i32, Task>,
     /// What the group gave, from then until it is surrendered: restored or not.
     assigned: Vec<i32>,
@@ -100,10 +102,13 @@ impl Worker {
         let config = &shared.config;
         let made = |error: KafkaError| Failure::config(format!("kafka.properties: {error}"));
         let now = shared.clock.instant();
+        let status = Arc::clone(&shared.status);
+        let probe = Probe::new(config).map_err(made)?.on_question(move || status.tick(number));
         Ok(Self {
             clicks: ClickConsumer::join(config, &name).map_err(made)?,
             consent: Follower::new(config, "consent", &config.topics.consent).map_err(made)?,
-            probe: Probe::new(config).map_err(made)?,
+            standstill: Standstill::default(),
+            probe,
             transactor: Transactor::new(name.clone(), now),
             number,
             name,
@@ -206,7 +211,7 @@ impl Worker {
     fn take_up(&mut self, partitions: &[i32]) -> Result<()> {
         self.shared.metrics.rebalances_total.inc();
         self.let_go();
-        self.group = self.clicks.group_metadata();
+        self.group = self.clicks.group_metadata().map(Arc::new);
         if self.clicks.is_lost() || self.clicks.accept().is_err() {
             return self.rejoin();
         }
@@ -233,7 +238,7 @@ impl Worker {
                 }
                 Err(Trouble::Again(error)) => {
                     tracing::warn!(worker = self.number, %error, "can't restore yet");
-                    self.renew_probe();
+                    self.probe.renew();
                     std::thread::sleep(RETRY);
                 }
             }
@@ -251,7 +256,7 @@ impl Worker {
     fn restore(&mut self, partitions: &[i32]) -> std::result::Result<BTreeMap<i32, Task>, Trouble> {
         self.initialize_producer()?;
         let (shared, number, clicks) = (&self.shared, self.number, &self.clicks);
-        assignment::take_up(shared, clicks, &self.probe, partitions, || {
+        assignment::take_up(shared, &self.probe, partitions, || {
             still_wanted(shared, number, clicks)
         })
     }

@@ -165,6 +165,10 @@ catalog! {
         "Pseudonyms whose last committed value is not null. A retiring key version must fall to 0 before it is retired.";
     clock_ahead_seconds: Gauge[] =
         "How far the wall clock is ahead of the monotonic clock and the broker's append times, where that is over 5 minutes and nothing is decided; else 0. Above 0: set the clock right; /readyz says more.";
+    clients_left_behind: IntGauge[] =
+        "Clients of Kafka that were left behind, since a call to them or their close did not come back yet. Each holds threads and memory: at 32 the process ends with exit code 1, to be started anew.";
+    worker_overdue_seconds: IntGauge[] =
+        "How long the turn of a worker has taken, where that is over 15 s, more than its calls allow; else 0. Above 0: nothing of its partitions is decided. /livez says 503 from 30 s on; after 300 s the process ends with exit code 1.";
     state_bytes: IntGauge[] =
         "Memory that the state of the owned partitions takes. Near the limit of the host: add an instance.";
     audit_sequence: IntGaugeVec["partition"] =
@@ -196,6 +200,8 @@ catalog! {
         "Batches with clicks that were decided CONSENT_STALE, since no barrier was reached within the bound. Look for an open transaction on the consent changelog, or a broker that doesn't answer.";
     transactions_total: IntCounterVec["result"] =
         "Transactions by result: committed, aborted, unclear. An unclear one is counted again, once the log has said which of the two it was. Repeated aborted or unclear: the brokers or the network; inputs are decided again, nothing is lost.";
+    calls_left_behind_total: IntCounterVec["call"] =
+        "Calls to the Kafka client that did not come back in their time and were left behind with their client, by call. Some while brokers restart: another client goes on, nothing is lost. Steadily more: a broker or a name server takes connections and does not answer.";
     rebalances_total: IntCounter[] =
         "Answers of the group to a worker of this instance, with or without partitions. Several an hour without a rollout: session time-outs, see CPU and network.";
     invariant_violations_total: IntCounterVec["invariant"] =

@@ -14,6 +14,8 @@ pub struct Known<'a> {
     pub config: &'a Config,
     pub rulebook: &'a Rulebook,
     pub keys: &'a KeyRing,
+    /// Label `call` of assent_calls_left_behind_total.
+    pub calls: &'a [&'a str],
 }
 
 /// What becomes of a click.
@@ -63,6 +65,9 @@ impl Metrics {
         self.sources_at_zero(known.config);
         for kind in SubjectKind::ALL {
             self.subjects.with_label_values(&[kind.label()]);
+        }
+        for call in known.calls {
+            self.calls_left_behind_total.with_label_values(&[*call]);
         }
         for result in RESULTS {
             self.transactions_total.with_label_values(&[result]);
