@@ -1,7 +1,8 @@
 //! The simulated cluster: the log, the coordinators of transactions (version 1) and of the group.
 //!
 //! Transactions V1 have the hazard that the commit protocol must outlive: an `EndTxn` that arrives
-//! late ends whatever transaction of that producer and epoch is open by then.
+//! late ends whatever transaction of that producer and epoch is open by then. Offsets that arrive late are
+//! added to it, and a late initialization fences whoever was initialized in between.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -40,22 +41,32 @@ struct Transaction {
     offsets: BTreeMap<i32, Committed>,
 }
 
+/// What a producer asks of a coordinator.
+pub enum Request {
+    Init,
+    SendOffsets(BTreeMap<i32, Committed>, Ticket),
+    /// EndTxn.
+    End {
+        commit: bool,
+    },
+}
+
 /// A request that is still on its way.
 struct Late {
     due: Timestamp,
     name: u8,
     epoch: u32,
-    commit: bool,
-    /// What it was meant to end; `None`: nothing was open.
+    request: Request,
+    /// What it was meant for; `None`: nothing was open.
     transaction: Option<usize>,
 }
 
-/// What became of `EndTxn` requests that came late.
+/// What became of requests that came late, but for initializations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LateEnds {
-    /// They ended the transaction that they were meant for.
+pub struct LateRequests {
+    /// They reached the transaction that they were meant for.
     pub own: u64,
-    /// They ended another one: what the protocol must never let happen.
+    /// They reached another one: what the protocol must never let happen.
     pub other: u64,
     /// Nothing was open, and the last transaction had ended the way that they asked for.
     pub idle: u64,
@@ -69,7 +80,7 @@ pub struct Broker {
     producers: BTreeMap<u8, Producer>,
     committed: BTreeMap<i32, Committed>,
     late: Vec<Late>,
-    pub late_ends: LateEnds,
+    pub late_requests: LateRequests,
     /// Which partitions' offsets each transaction sent, and when it committed.
     pub commits: BTreeMap<usize, BTreeSet<i32>>,
 }
@@ -83,7 +94,7 @@ impl Broker {
             producers: BTreeMap::new(),
             committed: BTreeMap::new(),
             late: Vec::new(),
-            late_ends: LateEnds::default(),
+            late_requests: LateRequests::default(),
             commits: BTreeMap::new(),
         }
     }
@@ -94,16 +105,8 @@ impl Broker {
         self.group.expire(now);
         let (due, later) = std::mem::take(&mut self.late).into_iter().partition(|it| it.due <= now);
         self.late = later;
-        for Late { name, epoch, commit, transaction, .. } in due {
-            let open = self.open_of(name);
-            let ended = self.end(name, epoch, commit);
-            let count = match (ended, open) {
-                (Err(_), _) => &mut self.late_ends.fenced,
-                (Ok(()), None) => &mut self.late_ends.idle,
-                (Ok(()), open) if open == transaction => &mut self.late_ends.own,
-                (Ok(()), Some(_)) => &mut self.late_ends.other,
-            };
-            *count += 1;
+        for late in due {
+            self.arrive(late);
         }
         for producer in self.producers.values_mut() {
             let over = |it: &mut Transaction| now - it.began_at >= TRANSACTION_TIMEOUT;
@@ -112,6 +115,27 @@ impl Broker {
                 producer.epoch += 1;
             }
         }
+    }
+
+    fn arrive(&mut self, Late { name, epoch, request, transaction, .. }: Late) {
+        let open = self.open_of(name);
+        let done = match request {
+            Request::Init => {
+                self.init(name);
+                return;
+            }
+            Request::SendOffsets(offsets, ticket) => {
+                self.send_offsets(name, epoch, offsets, ticket)
+            }
+            Request::End { commit } => self.end(name, epoch, commit),
+        };
+        let count = match (done, open) {
+            (Err(_), _) => &mut self.late_requests.fenced,
+            (Ok(()), None) => &mut self.late_requests.idle,
+            (Ok(()), open) if open == transaction => &mut self.late_requests.own,
+            (Ok(()), Some(_)) => &mut self.late_requests.other,
+        };
+        *count += 1;
     }
 
     /// InitTransactions: what a predecessor left open is aborted, and its epoch is over.
@@ -187,10 +211,10 @@ impl Broker {
         Ok(())
     }
 
-    /// The same, but it arrives later.
-    pub fn end_later(&mut self, name: u8, epoch: u32, commit: bool, delay: Span) {
+    /// A request that arrives so much later.
+    pub fn later(&mut self, name: u8, epoch: u32, request: Request, delay: Span) {
         let (due, transaction) = (self.now + delay, self.open_of(name));
-        self.late.push(Late { due, name, epoch, commit, transaction });
+        self.late.push(Late { due, name, epoch, request, transaction });
     }
 
     /// The transaction that a producer has open.

@@ -28,12 +28,18 @@ faults! {
     LostAnswer = "lost answer",
     /// An `EndTxn` that arrives after its time-out, perhaps into the next transaction.
     LateEnd = "late EndTxn",
+    /// A call that never comes back: it is left behind, and its request arrives late or never.
+    Hang = "call left behind",
     /// The broker refuses in a way that an abort settles.
     Refusal = "abortable refusal",
     /// Some records of a batch arrive, then the broker refuses.
     TornBatch = "torn batch",
     /// No call is answered, no fetch brings anything.
     BrokerAway = "broker away",
+    /// The group's coordinator moves to another broker: until it is there, nobody answers for the group.
+    GroupMoves = "group coordinator moves",
+    /// The same of the coordinator of transactions.
+    TransactionsMove = "transaction coordinator moves",
     /// A process stands still past its session, then goes on.
     Zombie = "zombie",
     /// The group takes its partitions back and hands them out anew.

@@ -23,7 +23,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::domain::time::Span;
 pub use auditor::Finding;
-pub use broker::LateEnds;
+pub use broker::LateRequests;
 pub use faults::{Fault, Met};
 pub use stage::Stage;
 pub use summary::Summary;
@@ -39,7 +39,7 @@ pub struct Run {
     pub committed: u64,
     pub rolled_back: u64,
     pub surrendered: u64,
-    pub late: LateEnds,
+    pub late: LateRequests,
     /// From the end of the last fault on; `None`: it did not come to rest.
     pub rested_in: Option<Span>,
     pub struck: BTreeMap<Fault, u64>,
@@ -61,7 +61,7 @@ pub fn run(seed: u64, stage: &Stage) -> Run {
         committed: world.witness.committed,
         rolled_back: world.witness.rolled_back,
         surrendered: world.witness.surrendered,
-        late: world.broker.late_ends,
+        late: world.broker.late_requests,
         rested_in,
         struck: world.faults.struck,
         crashes: world.faults.crashes,

@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::Run;
 use super::auditor::Finding;
-use super::broker::LateEnds;
+use super::broker::LateRequests;
 use super::faults::{CLOCKS, Fault, Met};
 use crate::domain::time::Span;
 use crate::task::crash::POINTS;
@@ -27,7 +27,7 @@ pub struct Summary {
     pub committed: u64,
     pub rolled_back: u64,
     pub surrendered: u64,
-    pub late: LateEnds,
+    pub late: LateRequests,
     /// The longest rest of the runs in which a fault struck; where a clock's did, it counts as that
     /// clock's alone.
     pub longest_rest: BTreeMap<Fault, Span>,
@@ -132,7 +132,7 @@ impl fmt::Display for Summary {
         writeln!(
             f,
             "{} seeds, {} broken, {} of them by a panic; {} inputs; transactions: {} committed, {} \
-             rolled back, {} surrendered; late EndTxn: {} ended their own transaction, {} another, \
+             rolled back, {} surrendered; late requests: {} reached their own transaction, {} another, \
              {} none, {} were fenced\n",
             self.seeds,
             self.broken,
@@ -146,7 +146,7 @@ impl fmt::Display for Summary {
             self.late.idle,
             self.late.fenced
         )?;
-        write!(f, "{:<25}{:>9}{:>9}", "fault", "struck", "rest in s")?;
+        write!(f, "{:<30}{:>9}{:>9}", "fault", "struck", "rest in s")?;
         for point in POINTS {
             write!(f, "{:>13}", short(point))?;
         }
@@ -156,13 +156,13 @@ impl fmt::Display for Summary {
             let rest = self.longest_rest.get(fault).map_or(0, |rest| rest.0);
             let rest = rest as f64 / 1_000.0;
             let struck = count(self.struck.get(fault));
-            write!(f, "{:<25}{struck:>9}{rest:>9.1}", fault.name())?;
+            write!(f, "{:<30}{struck:>9}{rest:>9.1}", fault.name())?;
             for point in POINTS {
                 write!(f, "{:>13}", count(self.met.get(&(*fault, point))))?;
             }
             writeln!(f)?;
         }
-        write!(f, "{:<43}", "crashes after")?;
+        write!(f, "{:<48}", "crashes after")?;
         for point in POINTS {
             write!(f, "{:>13}", count(self.crashes.get(point)))?;
         }

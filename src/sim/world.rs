@@ -121,7 +121,8 @@ impl<'s> World<'s> {
     /// Time passes, and whoever runs may have a turn.
     fn step(&mut self) {
         let now = self.broker.now + Span(self.random.between(5, 70));
-        if self.faults.is_in_force(Fault::BrokerAway, now) {
+        let is_in_force = |fault| self.faults.is_in_force(fault, now);
+        if is_in_force(Fault::BrokerAway) || is_in_force(Fault::GroupMoves) {
             self.hear_everybody(now);
         }
         self.broker.tick(now);
@@ -186,6 +187,7 @@ impl<'s> World<'s> {
             Fault::LostRequest
             | Fault::LostAnswer
             | Fault::LateEnd
+            | Fault::Hang
             | Fault::Refusal
             | Fault::TornBatch => return self.faults.wait_for_call(fault, crash_at),
             _ => {}
@@ -220,6 +222,14 @@ impl<'s> World<'s> {
         let (random, broker) = (&mut self.random, &mut self.broker);
         match fault {
             Fault::BrokerAway => return Span(random.between(500, 8_000)),
+            Fault::GroupMoves => {
+                // Whoever asked to join on the way has to ask again, and so have all.
+                if random.chance(30) {
+                    broker.group.disturb();
+                }
+                return Span(random.between(300, 6_000));
+            }
+            Fault::TransactionsMove => return Span(random.between(300, 6_000)),
             Fault::StalledConsent => return Span(random.pick(&[1_000, 5_000, 20_000])),
             Fault::SilentSource => return Span(MAX_SILENCE.0 + random.between(2_000, 10_000)),
             Fault::Zombie => {
@@ -251,11 +261,8 @@ impl<'s> World<'s> {
                 }
             }
             Fault::ClockForward | Fault::ClockBack => {
-                let by = Span(random.pick(&[500, 5_000, 45_000, 200_000]));
-                let place = random.index(self.instances.len());
-                let skew = &mut self.instances[place].skew;
-                let moved = if fault == Fault::ClockBack { skew.0 - by.0 } else { skew.0 + by.0 };
-                *skew = Span(moved.clamp(-SKEW_MAX.0, SKEW_MAX.0));
+                let by = random.pick(&[500, 5_000, 45_000, 200_000]);
+                self.move_clock(if fault == Fault::ClockBack { -by } else { by });
             }
             Fault::Leap => self.leap(),
             Fault::KeyRotation => {
@@ -272,10 +279,17 @@ impl<'s> World<'s> {
             Fault::LostRequest
             | Fault::LostAnswer
             | Fault::LateEnd
+            | Fault::Hang
             | Fault::Refusal
             | Fault::TornBatch => {}
         }
         Span(1_000)
+    }
+
+    fn move_clock(&mut self, by: i64) {
+        let place = self.random.index(self.instances.len());
+        let skew = &mut self.instances[place].skew;
+        *skew = Span((skew.0 + by).clamp(-SKEW_MAX.0, SKEW_MAX.0));
     }
 
     /// The new keyset file comes to each process within so many milliseconds.

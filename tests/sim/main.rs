@@ -56,7 +56,7 @@ fn no_seed_breaks_an_invariant() {
         println!("seed {seed}:\n  panicked: {message}");
     }
     assert_eq!(summary.seeds, seeds, "every seed was run");
-    assert_eq!(summary.late.other, 0, "a late EndTxn ended another transaction than its own");
+    assert_eq!(summary.late.other, 0, "a late request reached another transaction than its own");
     assert_eq!(summary.broken, 0, "SIM_SEED=N SIM_SEEDS=1 shows one again");
     if seeds >= SEEDS_FOR_ALL_PAIRS {
         let missed = summary.never_met();

@@ -67,10 +67,10 @@ pub fn audit(world: &World<'_>, unrest: Option<String>, stage: &Stage) -> Vec<Fi
     for (partition, violation) in &world.witness.violations {
         findings.add(violation.invariant, *partition, violation.to_string());
     }
-    let others = world.broker.late_ends.other;
+    let others = world.broker.late_requests.other;
     if others > 0 {
         let detail =
-            format!("late EndTxn ended {others} transactions that they were not meant for");
+            format!("late requests reached {others} transactions that they were not meant for");
         findings.of_run(Invariant::Atomic, detail);
     }
     let came_to_rest = unrest.is_none();

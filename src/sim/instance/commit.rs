@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{Around, Instance, publish};
 use crate::domain::time::Span;
 use crate::engine::commit::{Action, Ending, Event, Fault as Consequence};
-use crate::sim::broker::Refused;
+use crate::sim::broker::{Committed, Refused, Request};
 use crate::sim::faults::Fault;
 use crate::task::Wish;
 use crate::task::batch::{Batch, Found, Part};
@@ -162,9 +162,13 @@ impl Instance {
         let anywhere = around.random.chance(35);
         let strike = around.faults.strike_call(now, |fault| fits(fault, action, anywhere));
         if around.is_away() || strike == Some(Fault::LostRequest) {
-            return Err(self.time_out(action, around));
+            return Err(self.time_out(around));
+        }
+        if around.moves(action) {
+            return Err(self.meet_a_move(action, around));
         }
         match strike {
+            Some(Fault::Hang) => return Err(self.leave_behind(action, around)),
             Some(Fault::Refusal) => return Err(Consequence::Abortable),
             Some(Fault::TornBatch) => {
                 self.produce(around, true)?;
@@ -173,24 +177,55 @@ impl Instance {
             Some(Fault::LateEnd) => {
                 let delay = Span(around.random.between(50, 9_000));
                 let epoch = self.epoch.ok_or(Consequence::Replace)?;
-                around.broker.end_later(self.name, epoch, action == Action::Commit, delay);
-                return Err(self.time_out(action, around));
+                let request = Request::End { commit: action == Action::Commit };
+                around.broker.later(self.name, epoch, request, delay);
+                return Err(self.time_out(around));
             }
             _ => {}
         }
         let event = self.call(action, around)?;
         if strike == Some(Fault::LostAnswer) {
             self.epoch = self.epoch.filter(|_| action != Action::Initialize);
-            return Err(self.time_out(action, around));
+            return Err(self.time_out(around));
         }
         Ok(event)
     }
 
-    /// A call that was not answered in its time. Deliveries that ran out of time can be aborted.
-    fn time_out(&mut self, action: Action, around: &mut Around<'_>) -> Consequence {
+    /// A call that was not answered in its time.
+    fn time_out(&mut self, around: &mut Around<'_>) -> Consequence {
         let took = Span(around.random.between(100, 3_000));
         self.waits_until = around.broker.now + took;
-        if action == Action::Produce { Consequence::Abortable } else { Consequence::Replace }
+        Consequence::Replace
+    }
+
+    /// A coordinator on its way refuses, says nothing, or holds the call up for good.
+    fn meet_a_move(&mut self, action: Action, around: &mut Around<'_>) -> Consequence {
+        match around.random.index(3) {
+            0 => self.leave_behind(action, around),
+            1 if action == Action::SendOffsets => Consequence::Abortable,
+            _ => self.time_out(around),
+        }
+    }
+
+    /// The call never comes back, and its producer is let go of. What it asked for may still arrive, long
+    /// after the next producer has begun.
+    fn leave_behind(&mut self, action: Action, around: &mut Around<'_>) -> Consequence {
+        let request = match action {
+            Action::Initialize => Some(Request::Init),
+            Action::SendOffsets => {
+                self.ticket.map(|ticket| Request::SendOffsets(self.offsets_in_hand(), ticket))
+            }
+            Action::Commit | Action::Abort => {
+                Some(Request::End { commit: action == Action::Commit })
+            }
+            _ => None,
+        };
+        if let Some(request) = request.filter(|_| around.random.chance(60)) {
+            let delay = Span(around.random.between(50, 20_000));
+            around.broker.later(self.name, self.epoch.unwrap_or(0), request, delay);
+        }
+        self.waits_until = around.broker.now + Span(around.random.between(1_000, 8_500));
+        Consequence::Replace
     }
 
     fn call(&mut self, action: Action, around: &mut Around<'_>) -> Result<Event, Consequence> {
@@ -252,11 +287,14 @@ impl Instance {
     fn send_offsets(&self, around: &mut Around<'_>) -> Result<(), Consequence> {
         let epoch = self.epoch.ok_or(Consequence::Replace)?;
         let ticket = self.ticket.ok_or(Consequence::Evicted)?;
-        let Some(batch) = &self.in_hand else { return Ok(()) };
-        let offset = |part: &Part| (part.output.next_click, part.output.next_sequence);
-        let offsets = batch.parts.iter().map(|(&partition, part)| (partition, offset(part)));
-        let sent = around.broker.send_offsets(self.name, epoch, offsets.collect(), ticket);
+        let sent = around.broker.send_offsets(self.name, epoch, self.offsets_in_hand(), ticket);
         sent.map_err(Consequence::from)
+    }
+
+    fn offsets_in_hand(&self) -> BTreeMap<i32, Committed> {
+        let offset = |part: &Part| (part.output.next_click, part.output.next_sequence);
+        let parts = self.in_hand.iter().flat_map(|batch| &batch.parts);
+        parts.map(|(&partition, part)| (partition, offset(part))).collect()
     }
 
     /// Did the batch land? The group is asked, and the state where the group knows nothing.
@@ -297,6 +335,11 @@ fn fits(fault: Fault, action: Action, anywhere: bool) -> bool {
             _ => false,
         },
         Fault::LateEnd => matches!(action, Action::Commit | Action::Abort),
+        Fault::Hang => match action {
+            Action::Initialize => anywhere,
+            Action::SendOffsets | Action::Commit | Action::Abort => true,
+            _ => false,
+        },
         Fault::Refusal => matches!(action, Action::SendOffsets | Action::Commit),
         Fault::TornBatch => action == Action::Produce,
         _ => false,

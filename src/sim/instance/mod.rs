@@ -74,6 +74,23 @@ impl Around<'_> {
     fn is_away(&self) -> bool {
         self.faults.is_in_force(Fault::BrokerAway, self.broker.now)
     }
+
+    /// Does nobody answer for the group?
+    fn is_group_away(&self) -> bool {
+        self.is_away() || self.faults.is_in_force(Fault::GroupMoves, self.broker.now)
+    }
+
+    /// Is the coordinator on its way that this action needs?
+    fn moves(&self, action: Action) -> bool {
+        let group = || self.faults.is_in_force(Fault::GroupMoves, self.broker.now);
+        let transactions = || self.faults.is_in_force(Fault::TransactionsMove, self.broker.now);
+        match action {
+            Action::SendOffsets => group() || transactions(),
+            Action::ReadBack => group(),
+            Action::Initialize | Action::Commit | Action::Abort => transactions(),
+            Action::Begin | Action::Produce | Action::Rest | Action::Conclude(_) => false,
+        }
+    }
 }
 
 pub struct Instance {
@@ -208,7 +225,7 @@ impl Instance {
             self.perform(action, around);
             return;
         }
-        if !around.is_away() {
+        if !around.is_group_away() {
             match self.poll(around) {
                 Told::Nothing => {}
                 Told::Lost => return self.rejoin(around),

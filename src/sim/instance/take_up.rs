@@ -45,7 +45,7 @@ impl Instance {
             return;
         }
         let Some(taking_up) = &mut self.taking_up else { return };
-        if around.faults.is_in_force(crate::sim::faults::Fault::BrokerAway, now) {
+        if around.is_group_away() {
             return;
         }
         if taking_up.committed.is_none() {
