@@ -5,6 +5,7 @@
 //! measured.
 
 mod brokers;
+mod cluster;
 mod crowd;
 mod deleted;
 #[cfg(feature = "crash-points")]
