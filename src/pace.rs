@@ -22,12 +22,23 @@ pub fn may_say(kind: &str) -> Option<u64> {
     PACE.lock().unwrap_or_else(PoisonError::into_inner).may_say(kind, SystemClock.instant())
 }
 
+/// Was a line of a kind that begins so said within the last minute?
+pub fn was_said(beginning: &str) -> bool {
+    let now = SystemClock.instant();
+    PACE.lock().unwrap_or_else(PoisonError::into_inner).was_said(beginning, now)
+}
+
 /// What was said, by kind: when last, and how often it was not said since.
 struct Pace(BTreeMap<String, (Instant, u64)>);
 
 impl Pace {
     const fn new() -> Self {
         Self(BTreeMap::new())
+    }
+
+    fn was_said(&self, beginning: &str, now: Instant) -> bool {
+        let mut of_kind = self.0.iter().filter(|(kind, _)| kind.starts_with(beginning));
+        of_kind.any(|(_, (at, _))| now.saturating_duration_since(*at) < EVERY)
     }
 
     fn may_say(&mut self, kind: &str, now: Instant) -> Option<u64> {
@@ -59,6 +70,7 @@ mod tests {
         let said = [0, 1, 59, 60, 61, 300].map(|second| pace.may_say("away 1", at(second)));
         assert_eq!(said, [Some(0), None, None, Some(2), None, Some(1)]);
         assert_eq!(pace.may_say("away 2", at(300)), Some(0), "another broker is another kind");
+        assert!(pace.was_said("away", at(301)) && !pace.was_said("away", at(360)));
     }
 
     #[test]

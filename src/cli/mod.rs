@@ -156,9 +156,19 @@ pub fn main(
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure { exit, message }) => {
-            stderr::line(&format!("assent: {message}"));
+            print(log_format, exit, &message);
             ExitCode::from(exit as u8)
         }
+    }
+}
+
+/// Once, in the format of the logs: a collector reads a stop as it reads any line.
+fn print(log_format: LogFormat, exit: Exit, message: &str) {
+    match log_format {
+        LogFormat::Json if tracing::enabled!(tracing::Level::ERROR) => {
+            tracing::error!(exit = exit as u8, "{message}");
+        }
+        LogFormat::Json | LogFormat::Text => stderr::line(&format!("assent: {message}")),
     }
 }
 

@@ -18,6 +18,7 @@ use crate::http::{self, Status};
 use crate::pipeline::{self, Running, Start};
 use crate::registry;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::{REVISION, VERSION};
 
 /// A drain that takes longer is cut off: the process ends within 10 s of the signal (design,
 /// section 8), and what was not committed is decided again by whoever has the partitions next.
@@ -38,9 +39,36 @@ pub struct Args {}
 pub fn execute(_: &Args, globals: &Globals) -> Result<()> {
     let config = Arc::new(globals.load_config()?);
     let start = prepare(&config)?;
+    tell_start(&start);
     let metrics = Arc::clone(&start.metrics);
     let _server = http::serve(config.http.listen, metrics, Arc::clone(&start.status))?;
-    runtime()?.block_on(serve(start))
+    runtime()?.block_on(serve(start))?;
+    tracing::info!("ended");
+    Ok(())
+}
+
+/// What runs, with what, and where.
+fn tell_start(start: &Start) {
+    let (config, rulebook) = (&start.config, &start.rulebook);
+    let (kafka, topics) = (&config.kafka, &config.topics);
+    tracing::info!(
+        version = VERSION,
+        revision = REVISION,
+        rulebook = rulebook.version,
+        rulebook_sha256 = rulebook.sha256_hex(),
+        key_version = start.keys.active(),
+        group = kafka.group_id,
+        brokers = kafka.bootstrap_servers,
+        topics.clickstream,
+        topics.consent,
+        topics.segments,
+        topics.contextual,
+        topics.audit,
+        topics.state,
+        topics.dead_letters,
+        workers = config.pipeline.workers,
+        "assent starts"
+    );
 }
 
 /// What a pipeline is started with, checked before any connection is made.

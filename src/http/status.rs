@@ -28,6 +28,9 @@ pub const WAIT_MAX: Duration = Duration::from_secs(30);
 /// question is at most a second old.
 const FRESH: Duration = Duration::from_secs(1);
 
+/// assent_audit_sequence before the first batch, whose sequence is 0.
+const NO_BATCH: i64 = -1;
+
 /// What a worker says of a partition it owns.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PartitionStatus {
@@ -326,9 +329,8 @@ impl Seen {
         let synced = self.synced.0 as f64 / 1_000.0;
         metrics.consent_synced_timestamp_seconds.with_label_values(&labels).set(synced);
         metrics.consent_gate_open.with_label_values(&labels).set(i64::from(self.gate_open));
-        if let Some(sequence) = self.audit_sequence {
-            metrics.audit_sequence.with_label_values(&labels).set(sequence);
-        }
+        let sequence = self.audit_sequence.unwrap_or(NO_BATCH);
+        metrics.audit_sequence.with_label_values(&labels).set(sequence);
         for reason in reasons {
             let holds = self.reasons.contains(reason);
             let labels = [partition, &reason.to_string()];

@@ -1,4 +1,4 @@
-//! librdkafka's own log lines and errors, brought to tracing.
+//! librdkafka's own log lines and errors, brought to tracing: what repeats, at a pace.
 //!
 //! They name brokers, topics and partitions, never a key or a value (INV-6).
 
@@ -8,6 +8,14 @@ use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::KafkaError;
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::ProducerContext;
+
+use crate::pace;
+
+/// Begins the kind of every line about a broker that does not answer.
+pub const AWAY: &str = "broker away";
+
+/// What librdkafka calls its lines about a broker that does not answer.
+const AWAY_FACILITIES: [&str; 4] = ["FAIL", "ERROR", "REQTMOUT", "BRKRFAIL"];
 
 /// A client that says which role it has in what it logs.
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +50,7 @@ pub(super) fn log(client: &str, level: RDKafkaLogLevel, facility: &str, message:
         | RDKafkaLogLevel::Alert
         | RDKafkaLogLevel::Critical
         | RDKafkaLogLevel::Error
-        | RDKafkaLogLevel::Warning => tracing::warn!(client, facility, "{message}"),
+        | RDKafkaLogLevel::Warning => warn(client, facility, message),
         RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => {
             tracing::info!(client, facility, "{message}");
         }
@@ -50,7 +58,54 @@ pub(super) fn log(client: &str, level: RDKafkaLogLevel, facility: &str, message:
     }
 }
 
+/// Each client of the process has its own lines about the same broker, for each try to reach it.
+fn warn(client: &str, facility: &str, message: &str) {
+    let broker = broker_of(message).unwrap_or_default();
+    if AWAY_FACILITIES.contains(&facility) {
+        if let Some(repeated) = pace::may_say(&format!("{AWAY} {broker}")) {
+            tracing::warn!(
+                client,
+                facility,
+                broker,
+                repeated,
+                "a broker is away; trying again: {message}"
+            );
+        }
+    } else if let Some(repeated) = pace::may_say(&format!("librdkafka {facility} {broker}")) {
+        tracing::warn!(client, facility, repeated, "{message}");
+    }
+}
+
+/// The `host:port` that a line is about. librdkafka writes `[thrd:…]: host:port/id: …`, and the same
+/// after a coordinator's name.
+fn broker_of(message: &str) -> Option<&str> {
+    let is_bound = |c: char| c.is_whitespace() || matches!(c, '/' | '[' | ']' | ',' | '(' | ')');
+    let after_thread = message.split_once("]: ").map_or(message, |(_, after)| after);
+    after_thread.split(is_bound).map(|word| word.trim_end_matches(':')).find(|word| {
+        word.rsplit_once(':').is_some_and(|(host, port)| {
+            !host.is_empty() && port.len() <= 5 && port.parse::<u16>().is_ok()
+        })
+    })
+}
+
 /// librdkafka goes on by itself after these; what it can't overcome comes back from a call.
 pub(super) fn error_event(client: &str, error: &KafkaError, reason: &str) {
     tracing::debug!(client, %error, "{reason}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_about_a_broker() {
+        let check = |message, broker| assert_eq!(broker_of(message), broker, "{message}");
+        let refused = "[thrd:127.0.0.1:9092/bootstrap]: 127.0.0.1:9092/bootstrap: Connect to \
+                       ipv4#127.0.0.1:9092 failed: Connection refused (after 0ms in state CONNECT)";
+        check(refused, Some("127.0.0.1:9092"));
+        let coordinator = "[thrd:GroupCoordinator]: GroupCoordinator: kafka-2.shop.example:9093: \
+                           Connect to ipv4#10.0.0.2:9093 failed: Connection refused";
+        check(coordinator, Some("kafka-2.shop.example:9093"));
+        check("[thrd:main]: Coordinator query timed out after 10000ms: 3 tries", None);
+    }
 }

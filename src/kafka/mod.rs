@@ -6,7 +6,7 @@ pub mod audit_heads;
 pub mod calls;
 pub mod client;
 pub mod consumer;
-mod context;
+pub mod context;
 pub mod forwarder;
 pub mod group_offsets;
 pub mod handle;

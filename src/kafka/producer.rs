@@ -21,6 +21,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::engine::commit::Fault;
 use crate::engine::output::BatchOutput;
+use crate::pace;
 
 /// How long the broker keeps the transaction of a producer that fell silent (design, section 7):
 /// for so long every reader of committed records waits behind it.
@@ -220,13 +221,17 @@ fn offset_list(
 /// The client may go on asking a leader or a coordinator of before for as long as it lives: another one asks
 /// anew.
 fn not_delivered() -> Fault {
-    tracing::warn!("no broker took the records of a transaction in time");
+    if let Some(repeated) = pace::may_say("not delivered") {
+        tracing::warn!(repeated, "no broker took the records of a transaction in time");
+    }
     Fault::Replace
 }
 
 fn judged(call: &'static str, error: &KafkaError) -> Fault {
     let fault = judge(error);
-    tracing::warn!(call, %error, ?fault, "a transaction met an error");
+    if let Some(repeated) = pace::may_say(&format!("transaction {call}")) {
+        tracing::warn!(call, %error, ?fault, repeated, "a transaction met an error");
+    }
     fault
 }
 

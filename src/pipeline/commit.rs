@@ -15,8 +15,10 @@ use super::worker::Worker;
 use crate::domain::time::Moment;
 use crate::engine::commit::{Ending, Event, Fault};
 use crate::failure::Result;
+use crate::kafka::context::AWAY;
 use crate::kafka::group_offsets::committed;
 use crate::kafka::probe::Probe;
+use crate::pace;
 use crate::task::barrier::Question;
 use crate::task::batch::{Batch, Found, Part};
 use crate::task::{Task, Wish};
@@ -93,11 +95,23 @@ impl Worker {
         let one_by_one = partitions.iter().filter(|_| !all && partitions.len() > 1);
         let answered = one_by_one.filter(|&&one| self.ask_about(&[one], ASK_ONE_TIMEOUT)).count();
         if all || answered > 0 {
-            self.unanswered = 0;
+            if std::mem::take(&mut self.unanswered) >= PROBE_PATIENCE {
+                tracing::info!(worker = self.number, "the brokers answer again");
+            }
             return true;
         }
         self.unanswered = self.unanswered.saturating_add(1);
         if self.unanswered.is_multiple_of(PROBE_PATIENCE) {
+            // Where librdkafka can't connect, it has said so.
+            if !pace::was_said(AWAY)
+                && let Some(repeated) = pace::may_say("no answer")
+            {
+                tracing::warn!(
+                    worker = self.number,
+                    repeated,
+                    "no broker says where consent ends; consent-sync lag grows until one does"
+                );
+            }
             self.probe.renew();
         }
         false
@@ -303,7 +317,9 @@ fn take_in(intake: &mut ClickIntake<'_>, met: &mut Option<Ended>) -> bool {
 fn landed(shared: &Shared, probe: &Probe, batch: &Batch) -> std::result::Result<bool, Fault> {
     let partitions: Vec<i32> = batch.parts.keys().copied().collect();
     let committed = committed(&shared.config, &partitions, READ_BACK).map_err(|error| {
-        tracing::warn!(%error, "can't read back yet");
+        if let Some(repeated) = pace::may_say("read back") {
+            tracing::warn!(%error, repeated, "can't read back yet");
+        }
         Fault::Replace
     })?;
     let mut found: Found = committed
@@ -334,7 +350,7 @@ fn positions_of_state(
             Ok(engines.into_iter().map(positions).collect())
         }
         Err(Trouble::Stop(failure)) => {
-            tracing::error!("{failure}");
+            tracing::error!("can't read back: {failure}");
             Err(Fault::Evicted)
         }
         Err(Trouble::Again(_) | Trouble::Wait(_) | Trouble::Unwanted) => Err(Fault::Replace),

@@ -15,6 +15,7 @@ use crate::config::read_keyset;
 use crate::domain::pseudonym::KeyRing;
 use crate::kafka::consumer::{Follower, Polled};
 use crate::kafka::probe::Probe;
+use crate::pace;
 use crate::task::{IDS_HELD, Task};
 
 /// Between two tries to read the changelog again.
@@ -31,7 +32,9 @@ pub fn look(shared: &Shared) {
     let keyset = match read_keyset(&shared.config.keyset) {
         Ok(keyset) => keyset,
         Err(failure) => {
-            tracing::warn!("{failure}; the keys read before stay in use");
+            if let Some(repeated) = pace::may_say("keyset unreadable") {
+                tracing::warn!(repeated, "{failure}; the keys read before stay in use");
+            }
             return;
         }
     };
@@ -42,14 +45,18 @@ pub fn look(shared: &Shared) {
         return;
     }
     if !keys.continues(&setup.keys) {
-        tracing::error!(
-            "{}: a key version in use is missing or has another secret; the keys read before stay \
-             in use; restore the file",
-            shared.config.keyset.display()
-        );
+        if let Some(repeated) = pace::may_say("keyset does not go on") {
+            tracing::error!(
+                repeated,
+                "{}: a key version in use is missing or has another secret; the keys read before \
+                 stay in use; restore the file",
+                shared.config.keyset.display()
+            );
+        }
         return;
     }
-    tracing::info!(active = keys.active(), "the keyset changed");
+    let (before, active) = (setup.keys.active(), keys.active());
+    tracing::info!(before, active, "the keyset changed");
     shared.metrics.key_version.set(i64::from(keys.active()));
     shared.metrics.keys_at_zero(&setup.rulebook, &keys);
     shared.replace_setup(Arc::new(setup.with_keys(Arc::new(keys))));
@@ -193,7 +200,9 @@ impl super::worker::Worker {
                 self.wants_sweep = false;
             }
             Err(error) => {
-                tracing::warn!(%error, "can't read consent again yet");
+                if let Some(repeated) = pace::may_say("consent again") {
+                    tracing::warn!(%error, repeated, "can't read consent again yet");
+                }
                 self.put_off_sweep();
             }
         }

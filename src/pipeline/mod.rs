@@ -11,7 +11,7 @@ mod click_intake;
 mod clock_watch;
 mod commit;
 pub mod crash;
-mod gate_log;
+mod edges;
 mod identity;
 mod keys;
 pub mod loss_words;
@@ -231,9 +231,10 @@ fn spawn(shared: &Arc<Shared>, number: usize, name: String) -> Result<JoinHandle
         .name(format!("worker-{number}"))
         .spawn(move || {
             let stop = StopAll::when_ends("worker", &shared.stop);
+            let asked = Arc::clone(&shared.stop);
             let result = Worker::new(shared, number, name).and_then(Worker::run);
             if let Err(failure) = &result {
-                tracing::error!(worker = number, "{failure}");
+                asked.ask_for(failure.clone());
             }
             drop(stop);
             result
@@ -254,7 +255,7 @@ impl Running {
 
     /// What ends the run, where workers don't.
     pub fn give_up(&self) -> Result<()> {
-        self.shared.stop.take_failure().map_or(Ok(()), Err)
+        self.shared.stop.failure().map_or(Ok(()), Err)
     }
 
     /// Have all workers ended?
@@ -269,6 +270,6 @@ impl Running {
             let ended = worker.join().unwrap_or_else(|_| Err(stop::panicked("worker")));
             result = result.and(ended);
         }
-        self.shared.stop.take_failure().map_or(result, Err)
+        self.shared.stop.failure().map_or(result, Err)
     }
 }

@@ -13,6 +13,7 @@ use crate::domain::time::{Span, Timestamp};
 use crate::failure::Result;
 use crate::kafka::consumer::Polled;
 use crate::kafka::forwarder::{self, FORWARDED, Misrouted};
+use crate::pace;
 use crate::task::barrier::Arrival;
 use crate::task::consent::HeldConsent;
 use crate::task::{CONSENTS_PER_BATCH, Task};
@@ -121,15 +122,22 @@ impl Worker {
                 continue;
             }
             let count = misrouted.len();
-            tracing::warn!(partition, count, "consent lies on a wrong partition; sending it on");
+            if let Some(repeated) = pace::may_say("misrouted") {
+                tracing::warn!(
+                    partition,
+                    count,
+                    repeated,
+                    "consent lies on a wrong partition; sending it on"
+                );
+            }
             self.shared.status.tick(self.number);
             match forwarder::forward(config, misrouted, self.forward_for) {
                 Ok(true) => {
                     task.set_forwarded();
                     continue;
                 }
-                Ok(false) => tracing::warn!(partition, "not acknowledged; trying again"),
-                Err(error) => tracing::warn!(partition, %error, "can't send consent on"),
+                Ok(false) => tell_not_sent_on(partition, "not acknowledged"),
+                Err(error) => tell_not_sent_on(partition, &error.to_string()),
             }
             failed = true;
         }
@@ -162,6 +170,12 @@ impl Worker {
             }
             Ok(None) | Err(_) => self.rejoin(),
         }
+    }
+}
+
+fn tell_not_sent_on(partition: i32, error: &str) {
+    if let Some(repeated) = pace::may_say("not sent on") {
+        tracing::warn!(partition, error, repeated, "can't send misrouted consent on; trying again");
     }
 }
 

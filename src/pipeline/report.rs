@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::Shared;
-use super::gate_log::GateLog;
+use super::edges::Edges;
 use crate::domain::time::{Moment, Span, Timestamp};
 use crate::engine::output::{BatchOutput, InputTopic};
 use crate::http::{PartitionStatus, Reason, WAIT_MAX};
@@ -36,7 +36,7 @@ enum Sum {
 pub struct Report {
     sums: BTreeMap<Sum, i64>,
     worker: usize,
-    gates: GateLog,
+    edges: Edges,
     /// What was said of partitions that were lost stands until the group gives an answer.
     is_frozen: bool,
     /// Uptime.
@@ -45,7 +45,7 @@ pub struct Report {
 
 impl Report {
     pub fn of(worker: usize) -> Self {
-        Self { worker, gates: GateLog::of(worker), ..Self::default() }
+        Self { worker, edges: Edges::of(worker), ..Self::default() }
     }
 
     /// Brings gauges and status up to date.
@@ -65,13 +65,14 @@ impl Report {
         for task in tasks.values_mut() {
             task.note_waiting(now);
             let status = status_of(shared, task, now, may_decide);
-            self.gates.note(task.partition, &status);
+            self.edges.note_gate(task.partition, &status);
             shared.status.set_partition(self.worker, task.partition, status);
             note_last_records(shared, task);
             add_task(&mut sums, shared, task);
             oldest = oldest.into_iter().chain(task.opt_outs_pending().1).min();
         }
-        self.gates.tell();
+        self.edges.tell_gates();
+        self.edges.tell_sweeps(tasks);
         self.report_silences(shared, tasks, now);
         let oldest = shared.oldest_opt_outs.of_all(self.worker, oldest);
         let seconds = oldest.map_or(0.0, |at| at.0 as f64 / 1_000.0);
@@ -93,7 +94,7 @@ impl Report {
             let longest = tasks.values().map(silence).fold(0.0, f64::max);
             let bound = config.max_silence.as_secs_f64();
             let silent = tasks.values().filter(|task| silence(task) > bound).map(|it| it.partition);
-            self.gates.tell_silence(source, config, longest, silent.collect());
+            self.edges.tell_silence(source, config, longest, &silent.collect::<Vec<_>>());
             seconds.insert(source.clone(), longest);
         }
         shared.status.set_silences(self.worker, seconds);
@@ -124,7 +125,7 @@ impl Report {
 
     fn clear(&mut self, shared: &Shared) {
         self.is_frozen = false;
-        self.gates = GateLog::of(self.worker);
+        self.edges = Edges::of(self.worker);
         self.refresh(shared, &mut BTreeMap::new(), shared.clock.moment(), true);
     }
 }

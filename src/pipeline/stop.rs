@@ -17,9 +17,10 @@ impl Stop {
         self.is_asked.store(true, Ordering::Relaxed);
     }
 
-    /// Ends the run with this failure, unless another came first.
+    /// Ends the run with this failure, unless another came first. It is printed once, at the end, by
+    /// who prints every failure.
     pub fn ask_for(&self, failure: Failure) {
-        tracing::error!("{failure}");
+        tracing::warn!("can't go on: the run ends, and says why");
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(failure);
         self.ask();
     }
@@ -28,8 +29,9 @@ impl Stop {
         self.is_asked.load(Ordering::Relaxed)
     }
 
-    pub fn take_failure(&self) -> Option<Failure> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+    /// What ends the run, if it is no wish from outside.
+    pub fn failure(&self) -> Option<Failure> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -80,13 +82,13 @@ mod tests {
     fn a_threads_panic_ends_the_run_and_is_its_failure() {
         let stop = ended(|| panic!("on purpose"));
         assert!(stop.is_asked());
-        assert_eq!(stop.take_failure(), Some(panicked("watch")));
+        assert_eq!(stop.failure(), Some(panicked("watch")));
     }
 
     #[test]
     fn a_threads_end_ends_the_run() {
         let stop = ended(|| {});
         assert!(stop.is_asked());
-        assert_eq!(stop.take_failure(), None);
+        assert_eq!(stop.failure(), None);
     }
 }

@@ -24,6 +24,7 @@ use crate::engine::commit::Event;
 use crate::failure::{Failure, Result};
 use crate::kafka::consumer::{ClickConsumer, Follower, Rebalance};
 use crate::kafka::probe::Probe;
+use crate::pace;
 use crate::pipeline::crash::crash_point;
 use crate::task::batch::Batch;
 use crate::task::{Offsets, Task};
@@ -233,11 +234,15 @@ impl Worker {
                 Err(Trouble::Stop(failure)) => return Err(failure),
                 Err(Trouble::Unwanted) => return Ok(()),
                 Err(Trouble::Wait(reason)) => {
-                    tracing::warn!(worker = self.number, "not ready: {reason}");
+                    if let Some(repeated) = pace::may_say("not ready") {
+                        tracing::warn!(worker = self.number, repeated, "not ready: {reason}");
+                    }
                     std::thread::sleep(WAIT);
                 }
                 Err(Trouble::Again(error)) => {
-                    tracing::warn!(worker = self.number, %error, "can't restore yet");
+                    if let Some(repeated) = pace::may_say("restore") {
+                        tracing::warn!(worker = self.number, %error, repeated, "can't restore yet");
+                    }
                     self.probe.renew();
                     std::thread::sleep(RETRY);
                 }
@@ -358,7 +363,9 @@ impl Worker {
     pub(super) fn rejoin(&mut self) -> Result<()> {
         self.surrender(Parting::Lost);
         self.unassign();
-        tracing::warn!(worker = self.number, "joining the group again");
+        if let Some(repeated) = pace::may_say("rejoin") {
+            tracing::warn!(worker = self.number, repeated, "joining the group again");
+        }
         std::thread::sleep(RETRY);
         let made = |error: KafkaError| Failure::config(format!("kafka.properties: {error}"));
         let config = &self.shared.config;

@@ -172,7 +172,7 @@ catalog! {
     state_bytes: IntGauge[] =
         "Memory that the state of the owned partitions takes. Near the limit of the host: add an instance.";
     audit_sequence: IntGaugeVec["partition"] =
-        "Sequence of the last committed audit batch. Standing still while records are consumed: no commits, see assent_transactions_total.";
+        "Sequence of the last committed audit batch, -1 before the first. Standing still while records are consumed: no commits, see assent_transactions_total.";
     key_version: IntGauge[] =
         "The active pseudonym key. Instances that differ for longer than a rollout: a keyset file is stale.";
     build_info: IntGaugeVec["version", "revision"] =

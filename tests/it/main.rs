@@ -26,6 +26,7 @@ mod heartbeat;
 mod keys;
 mod misrouted;
 mod moments;
+mod operator;
 mod pipeline;
 mod preflight;
 mod privacy;

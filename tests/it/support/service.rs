@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::PathBuf;
-use std::process::{Child, ExitStatus};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -32,11 +32,30 @@ impl Service {
 
     /// With environment variables besides, e.g. `ASSENT__PIPELINE__WORKERS`.
     pub fn start_with(shop: &Shop<'_>, instance: &str, environment: &[(&str, &str)]) -> Self {
+        let command = shop.command(&["--log-format", "json", "run"]);
+        Self::start_as(shop, instance, command, environment)
+    }
+
+    /// As a process that may have so many descriptors.
+    pub fn start_with_descriptors(shop: &Shop<'_>, instance: &str, descriptors: u32) -> Self {
+        let assent = shop.command(&["--log-format", "json", "run"]);
+        let mut command = Command::new("sh");
+        let limited = format!("ulimit -n {descriptors} && exec \"$0\" \"$@\"");
+        command.arg("-c").arg(limited).arg(assent.get_program()).args(assent.get_args());
+        command.stdin(Stdio::null()).current_dir(shop.folder());
+        Self::start_as(shop, instance, command, &[])
+    }
+
+    fn start_as(
+        shop: &Shop<'_>,
+        instance: &str,
+        mut command: Command,
+        environment: &[(&str, &str)],
+    ) -> Self {
         let start = shop.starts.fetch_add(1, Ordering::Relaxed);
         let log = shop.folder().join(format!("{instance}-{start}.log"));
         let file = File::create(&log).expect("a log file");
-        let child = shop
-            .command(&["--log-format", "json", "run"])
+        let child = command
             .env("ASSENT__PIPELINE__STATE_DIR", shop.folder().join(format!("state-{instance}")))
             .envs(environment.iter().copied())
             .stdout(file.try_clone().expect("a second handle"))
