@@ -1,17 +1,26 @@
 //! A cluster of several brokers: its nodes, who leads what, and whether all replicas are in sync.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use rdkafka::error::KafkaResult;
 use rdkafka::metadata::{Metadata, MetadataPartition, MetadataTopic};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
 use super::kafka::run;
-use super::{BrokerPlan, Kafka, LeftOut, wait_until};
+use super::{BrokerPlan, Kafka, LeftOut, TopicPlan, wait_until};
 
 /// A replica that was away for a minute has caught up by then, also on a loaded machine.
 const IN_SYNC_WITHIN: Duration = Duration::from_mins(2);
 
 const ANSWERED_WITHIN: Duration = Duration::from_secs(5);
+
+/// Far more than a transaction with a new client takes on brokers that get the time to answer.
+const USABLE_WITHIN: Duration = Duration::from_secs(2);
+
+/// A topic of the tests' own, so many partitions that each broker leads some.
+const TRIED: &str = "tried";
+const TRIED_PARTITIONS: i32 = 12;
 
 /// Leaders go back to the first replica soon after it is in sync.
 const ELECTIONS: [&str; 2] =
@@ -46,12 +55,20 @@ impl Kafka {
     /// Three brokers; each record is on all, and two of them acknowledge it. A leader that comes back leads
     /// nothing for the next minutes, as Kafka has it by default.
     pub fn start_three() -> Result<Self, LeftOut> {
-        Self::start_as(BrokerPlan { nodes: 3, ..BrokerPlan::default() })
+        Self::start_three_with(&[])
     }
 
     /// The same, but leaders that come back lead again soon: changes of leader without a fault.
     pub fn start_three_that_elect() -> Result<Self, LeftOut> {
-        Self::start_as(BrokerPlan { nodes: 3, settings: &ELECTIONS, ..BrokerPlan::default() })
+        Self::start_three_with(&ELECTIONS)
+    }
+
+    fn start_three_with(settings: &[&str]) -> Result<Self, LeftOut> {
+        let plan = BrokerPlan { nodes: 3, settings, ..BrokerPlan::default() };
+        let kafka = Self::start_as(plan)?;
+        let name = TRIED.to_owned();
+        kafka.create_topics(&[TopicPlan { name, partitions: TRIED_PARTITIONS, config: vec![] }]);
+        Ok(kafka)
     }
 
     /// From 1 on.
@@ -99,6 +116,27 @@ impl Kafka {
         self.await_partitions("the first replicas leading", |it| {
             it.isr().len() == it.replicas().len() && it.replicas().first() == Some(&it.leader())
         });
+    }
+
+    /// Waits until a client that has just come commits a transaction over partitions of every broker without
+    /// delay: metadata says that replicas are in sync before a starved machine's brokers answer anything.
+    pub fn await_usable(&self) {
+        wait_until(IN_SYNC_WITHIN, "a transaction of the test's own", || {
+            let began = Instant::now();
+            self.try_transaction().ok().filter(|()| began.elapsed() < USABLE_WITHIN)
+        });
+    }
+
+    fn try_transaction(&self) -> KafkaResult<()> {
+        let producer: BaseProducer =
+            self.client().set("transactional.id", TRIED).create().expect("a producer");
+        producer.init_transactions(ANSWERED_WITHIN)?;
+        producer.begin_transaction()?;
+        for partition in 0..TRIED_PARTITIONS {
+            let record = BaseRecord::to(TRIED).partition(partition).key("").payload("");
+            producer.send(record).map_err(|(error, _)| error)?;
+        }
+        producer.commit_transaction(ANSWERED_WITHIN)
     }
 
     fn await_partitions(&self, what: &str, whole: impl Fn(&MetadataPartition) -> bool) {
