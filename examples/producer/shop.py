@@ -9,21 +9,31 @@
   shop.py heartbeat SOURCE                    a sign of life of a consent source, in every partition
 
 Needs examples/requirements.txt. Kafka: --bootstrap, and --set KEY=VALUE for librdkafka's properties.
-Prints where each record went, as JSON lines. Exit code 1: a record was not acknowledged.
+Prints where each record went, as JSON lines. Exit code 1: a record was not acknowledged; one line on
+stderr says why.
 """
 
 import argparse
 import io
 import json
+import logging
+import os
 import pathlib
 import sys
 import time
 import uuid
 
-import fastavro
-from confluent_kafka import KafkaException, Producer
+REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 
-SCHEMAS = pathlib.Path(__file__).resolve().parents[2] / "schemas"
+try:
+    import fastavro
+    from confluent_kafka import KafkaException, Producer
+except ImportError as error:
+    raise SystemExit(f"shop.py: this Python lacks {error.name}; install what it needs with `python3 -m pip "
+                     f"install -r {REPOSITORY / 'examples/requirements.txt'}`") from None
+
+SCHEMAS = REPOSITORY / "schemas"
+REACHED_WITHIN_SECONDS = 10
 ACKNOWLEDGED_WITHIN_SECONDS = 30
 
 # Assent's names of them, and librdkafka's. To a Java client murmur2 is its default.
@@ -55,7 +65,25 @@ class Shop:
             "acks": "all",
             "enable.idempotence": True,  # a retry neither repeats a record nor overtakes another
             "partitioner": PARTITIONERS[partitioner],  # in both topics, and as Assent's kafka.partitioner
-        })
+        }, logger=quiet())
+        self.topics = self.reach(bootstrap)
+
+    def reach(self, bootstrap):
+        """The topics that the cluster has. Producing asks nothing: it would wait without a word."""
+        for _ in range(REACHED_WITHIN_SECONDS):
+            try:
+                return self.producer.list_topics(timeout=1).topics
+            except KafkaException as error:
+                why = error.args[0].str()
+        sys.exit(f"shop.py: no broker answers at {bootstrap} within {REACHED_WITHIN_SECONDS} s ({why}); "
+                 "is it up, and is --bootstrap right?")
+
+    def partitions(self, topic):
+        found = self.topics.get(topic)
+        if found is None or found.error is not None:
+            sys.exit(f"shop.py: there is no topic {topic}, or it may not be written; `assent topics create` "
+                     "makes the topics")
+        return found.partitions
 
     def click(self, event):
         key = event["subject_id"] or event["session_id"]
@@ -68,20 +96,31 @@ class Shop:
         self.send(self.consent_changelog, subject_id, None)
 
     def heartbeat(self, source):
-        for partition in self.producer.list_topics(self.consent_changelog, 30) \
-                .topics[self.consent_changelog].partitions:
+        for partition in self.partitions(self.consent_changelog):
             self.send(self.consent_changelog, f"__assent_heartbeat_{partition}", None,
                       partition=partition, headers={"source": source})
 
     def send(self, topic, key, value, **where):
+        self.partitions(topic)
         receipts = []
         self.producer.produce(topic, key=key.encode(), value=value,
                               on_delivery=lambda *receipt: receipts.append(receipt), **where)
-        self.producer.flush(ACKNOWLEDGED_WITHIN_SECONDS)
+        until = time.monotonic() + ACKNOWLEDGED_WITHIN_SECONDS
+        while not receipts and time.monotonic() < until:
+            self.producer.poll(0.2)
         error, message = receipts[0] if receipts else ("no acknowledgement in time", None)
         if error:
-            raise SystemExit(f"{topic}: not written: {error}")
+            self.producer.purge()
+            sys.exit(f"shop.py: {topic}: not written: {error}")
         print(json.dumps({"topic": topic, "partition": message.partition(), "offset": message.offset()}))
+
+
+def quiet():
+    """What fails is said once, by `main`; librdkafka's own log would say it again and again."""
+    logger = logging.getLogger("librdkafka")
+    logger.addHandler(logging.NullHandler())
+    logger.propagate = False
+    return logger
 
 
 def click_event(arguments):
@@ -164,10 +203,18 @@ def main():
     try:
         shop = Shop(arguments.bootstrap, arguments.partitioner, topics, arguments.set)
         arguments.run(shop, arguments)
+        sys.stdout.flush()
     except KafkaException as error:
-        sys.exit(f"Kafka: {error.args[0]}")
-    except ValueError as error:
-        sys.exit(f"not a record of the schema: {error}")
+        sys.exit(f"shop.py: Kafka: {error.args[0].str()}")
+    except (TypeError, ValueError) as error:
+        sys.exit(f"shop.py: not a record of the schema: {error}")
+    except BrokenPipeError:  # `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    except OSError as error:
+        sys.exit(f"shop.py: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 if __name__ == "__main__":

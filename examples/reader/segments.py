@@ -11,8 +11,10 @@ a schema registry: --registry URL, and REGISTRY_USER=NAME:PASSWORD in the enviro
 
 import argparse
 import base64
+import concurrent.futures
 import io
 import json
+import logging
 import os
 import pathlib
 import sqlite3
@@ -21,12 +23,19 @@ import time
 import urllib.error
 import urllib.request
 
-import fastavro
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
+REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 
-SCHEMAS = pathlib.Path(__file__).resolve().parents[2] / "schemas"
+try:
+    import fastavro
+    from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+    from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
+except ImportError as error:
+    raise SystemExit(f"segments.py: this Python lacks {error.name}; install what it needs with `python3 -m "
+                     f"pip install -r {REPOSITORY / 'examples/requirements.txt'}`") from None
+
+SCHEMAS = REPOSITORY / "schemas"
 SECOND = 1_000  # every time is in milliseconds since the epoch
+REACHED_WITHIN_SECONDS = 10
 
 # How often the ends of the partitions are asked for, so how often the copy learns that it is current.
 LOOK_EVERY_SECONDS = 1.0
@@ -179,6 +188,7 @@ class Follower:
     def __init__(self, arguments):
         client = {"bootstrap.servers": arguments.bootstrap} | dict(arguments.set)
         self.topic, self.copy = arguments.topic, Copy(arguments.copy)
+        self.parts = partitions(client, self.topic)
         self.decoder = Decoder(SCHEMAS / "segment_assignment.avsc", *arguments.older_schema,
                                registry=arguments.registry and Registry(arguments.registry))
         self.max_lag = delete_retention(client, self.topic) // 2
@@ -188,8 +198,7 @@ class Follower:
             "enable.auto.commit": False,
             "auto.offset.reset": "error",         # a jump would leave out tombstones: see `read`
             "fetch.wait.max.ms": 100,
-        })
-        self.parts = sorted(self.consumer.list_topics(self.topic, 30).topics[self.topic].partitions)
+        }, logger=quiet())
         self.starts = {part: self.copy.start(self.topic, part, self.max_lag) for part in self.parts}
         self.consumer.assign([TopicPartition(self.topic, *start) for start in self.starts.items()])
 
@@ -245,10 +254,36 @@ class Follower:
         self.consumer.incremental_assign([TopicPartition(self.topic, part, self.starts[part])])
 
 
+def quiet():
+    """What fails is said once; librdkafka's own log would say it again and again."""
+    logger = logging.getLogger("librdkafka")
+    logger.addHandler(logging.NullHandler())
+    logger.propagate = False
+    return logger
+
+
+def partitions(client, topic):
+    """Those of the topic; one message where there is no broker, or no such topic."""
+    admin = AdminClient(client, logger=quiet())
+    for _ in range(REACHED_WITHIN_SECONDS):
+        try:
+            found = admin.list_topics(timeout=1).topics.get(topic)
+            break
+        except KafkaException as error:
+            why = error.args[0].str()
+    else:
+        sys.exit(f"segments.py: no broker answers at {client['bootstrap.servers']} within "
+                 f"{REACHED_WITHIN_SECONDS} s ({why}); is it up, and is --bootstrap right?")
+    if found is None or found.error is not None:
+        sys.exit(f"segments.py: there is no topic {topic}, or it may not be read; it is segments.{{purpose}}, "
+                 "and `assent topics create` makes it")
+    return sorted(found.partitions)
+
+
 def delete_retention(client, topic):
     """delete.retention.ms of the topic: how long a tombstone is sure to be there."""
     resource = ConfigResource(ResourceType.TOPIC, topic)
-    admin = AdminClient(client | {"log_level": 3})  # held until the answer is there
+    admin = AdminClient(client, logger=quiet())  # held until the answer is there
     (described,) = admin.describe_configs([resource]).values()
     return int(described.result(30)["delete.retention.ms"].value)
 
@@ -265,12 +300,23 @@ def tell(what):
     print(what, file=sys.stderr, flush=True)
 
 
+def pair(text):
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text}: expected KEY=VALUE")
+    return key, value
+
+
+def web_address(text):
+    if not text.startswith(("http://", "https://")):
+        raise argparse.ArgumentTypeError(f"{text}: expected http://... or https://...")
+    return text
+
+
 def follow(arguments):
     follower = Follower(arguments)
     try:
         follower.run(arguments.once)
-    except KeyboardInterrupt:
-        pass
     finally:
         follower.consumer.close()
 
@@ -292,17 +338,35 @@ def main():
     command.add_argument("--once", action="store_true")
     command.add_argument("--bootstrap", default="localhost:9092")
     command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE",
-                         type=lambda setting: tuple(setting.split("=", 1)))
+                         type=pair)
     command.add_argument("--older-schema", action="append", default=[], type=pathlib.Path, metavar="FILE",
                          help="a schema that values still in the topic were written with")
-    command.add_argument("--registry", metavar="URL", help="as Assent's schema_registry.url")
+    command.add_argument("--registry", metavar="URL", type=web_address, help="as Assent's schema_registry.url")
     command = commands.add_parser("show")
     command.set_defaults(run=show)
     command.add_argument("copy", type=pathlib.Path, metavar="FILE")
     command.add_argument("pseudonym", metavar="PSEUDONYM")
     command.add_argument("--default-segment", default="all-visitors", help="default_segment of the rulebook")
     arguments = parser.parse_args()
-    arguments.run(arguments)
+    try:
+        arguments.run(arguments)
+        sys.stdout.flush()
+    except KeyboardInterrupt:  # how `follow` ends
+        sys.exit(0 if arguments.run is follow else 130)
+    except KafkaException as error:
+        sys.exit(f"segments.py: Kafka: {error.args[0].str()}")
+    except (TimeoutError, concurrent.futures.TimeoutError):
+        sys.exit("segments.py: Kafka: no answer within 30 s; may this user describe the topic's configs?")
+    except sqlite3.Error as error:
+        sys.exit(f"segments.py: {arguments.copy}: {error}; name a copy that `segments.py follow` made, or a "
+                 "new file in a folder that is there")
+    except BrokenPipeError:  # `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    except OSError as error:
+        sys.exit(f"segments.py: {error}")
+    except (ValueError, fastavro.schema.SchemaParseException) as error:
+        sys.exit(f"segments.py: a schema can't be used: {error}")
 
 
 if __name__ == "__main__":

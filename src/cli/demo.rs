@@ -13,12 +13,12 @@ use crate::failure::{Exit, Failure, Result};
 ///
 /// Starts librdkafka's mock cluster in this process, makes up a family shop's clicks and consent,
 /// and runs the real pipeline against it, the same code as `run`. Ends with a summary after --for,
-/// or on Ctrl-C.
+/// or on Ctrl-C. NO_COLOR turns color off.
 ///
-/// The mock is not Kafka: it compacts nothing and keeps 5 MB a partition, then drops the oldest; it
+/// The mock is not Kafka. It compacts nothing, and drops the oldest records past 5 MB a partition. It
 /// does not fence a departed member, stores no offsets that a transaction sends, and shows aborted
-/// records to readers; so one worker, a bounded rate, and no proof of exactly-once. The first
-/// message takes about 3 s. For the rest point `assent run` at Apache Kafka.
+/// records to readers. So the demo has one worker and a bounded rate, and proves nothing about
+/// exactly-once. The first message takes about 3 s. For the rest point `assent run` at Apache Kafka.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  assent demo --for 30s")]
 pub struct Args {
@@ -37,7 +37,8 @@ pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
     let length = when::duration(&args.length)
         .map_err(|why| Failure::new(Exit::Usage, format!("--for: {why}")))?;
     let Args { rate, keep_running, .. } = *args;
-    let options = Options { length, rate, keep_running, is_json: globals.json };
+    let (is_json, is_plain) = (globals.json, globals.is_plain());
+    let options = Options { length, rate, keep_running, is_json, is_plain };
     demo::run(&options, &*interruption()?)
 }
 

@@ -19,9 +19,9 @@ const EVERY_MIN: Duration = Duration::from_secs(1);
 
 /// Write a heartbeat to every partition of the consent changelog
 ///
-/// A null value under `__assent_heartbeat_<partition>`, with the header `source`: assent. It is no
-/// erasure, and vouches for nobody else: a CMP's or preference center's silence is seen by the
-/// heartbeats that they write themselves.
+/// Each is a null value under `__assent_heartbeat_<partition>`, with the header `source`: assent. It is
+/// no erasure, and vouches for nobody else: a CMP or preference center writes heartbeats of its own,
+/// and falls silent where those stop.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  assent heartbeat\n  assent heartbeat --every 1m")]
 pub struct Args {

@@ -4,11 +4,13 @@
 
 mod check;
 mod consent;
+mod dead_letters;
 mod demo;
 mod generate;
 mod heartbeat;
 mod keys;
 mod progress;
+mod ready_file;
 mod replay;
 mod rules;
 mod run;
@@ -19,6 +21,7 @@ mod stderr;
 pub mod stdout;
 mod topics;
 mod verify;
+mod wait_ready;
 mod when;
 
 use std::collections::BTreeMap;
@@ -35,7 +38,7 @@ use crate::failure::{Exit, Failure, Result};
 use crate::kafka::handle::await_closed;
 use crate::telemetry::logging::{self, LogFormat};
 
-/// Joins clicks with consent on Kafka, and keeps segments in which nobody is who has not agreed.
+/// Joins clicks with consent on Kafka, and keeps segments that hold only people who have agreed.
 #[derive(Parser)]
 #[command(name = "assent", version, after_help = EXIT_CODES)]
 struct CommandLine {
@@ -72,6 +75,7 @@ struct Options {
 enum Command {
     Demo(demo::Args),
     Run(run::Args),
+    WaitReady(wait_ready::Args),
     Check(check::Args),
     Topics(topics::Args),
     Rules(rules::Args),
@@ -81,6 +85,7 @@ enum Command {
     Consent(consent::Args),
     Heartbeat(heartbeat::Args),
     Segments(segments::Args),
+    DeadLetters(dead_letters::Args),
     Sim(sim::Args),
     State(state::Args),
     Verify(verify::Args),
@@ -91,6 +96,7 @@ impl Command {
         match self {
             Self::Demo(args) => demo::execute(args, globals),
             Self::Run(args) => run::execute(args, globals),
+            Self::WaitReady(args) => wait_ready::execute(args, globals),
             Self::Check(args) => check::execute(args, globals),
             Self::Topics(args) => topics::execute(args, globals),
             Self::Rules(args) => rules::execute(args, globals),
@@ -100,6 +106,7 @@ impl Command {
             Self::Consent(args) => consent::execute(args, globals),
             Self::Heartbeat(args) => heartbeat::execute(args, globals),
             Self::Segments(args) => segments::execute(args, globals),
+            Self::DeadLetters(args) => dead_letters::execute(args, globals),
             Self::Sim(args) => sim::execute(args, globals),
             Self::State(args) => state::execute(args, globals),
             Self::Verify(args) => verify::execute(args, globals),
@@ -124,6 +131,12 @@ pub struct Globals {
 }
 
 impl Globals {
+    /// Without color: https://no-color.org, and terminals that know none.
+    pub fn is_plain(&self) -> bool {
+        let variable = |name| self.variables.get(name).map_or("", String::as_str);
+        !variable("NO_COLOR").is_empty() || variable("TERM") == "dumb"
+    }
+
     /// Reads and checks the configuration (78).
     pub fn load_config(&self) -> Result<Config> {
         config::load(self.config.as_deref(), &self.variables)
@@ -151,7 +164,8 @@ pub fn main(
     let Options { config, json, log_format } = line.options;
     let globals = Globals { config, json, log_format, variables };
     let level = globals.variables.get("RUST_LOG").map(String::as_str).or(line.command.level());
-    let result = logging::init(log_format, level).and_then(|()| line.command.execute(&globals));
+    let result = logging::init(log_format, level, globals.is_plain())
+        .and_then(|()| line.command.execute(&globals));
     await_closed(CLOSED_WITHIN);
     match result {
         Ok(()) => ExitCode::SUCCESS,

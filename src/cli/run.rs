@@ -1,6 +1,7 @@
 //! `assent run`: the service. Everything is checked before the group is joined; a signal drains.
 
 use std::future::poll_fn;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{sleep, timeout};
 
 use super::Globals;
+use super::ready_file::ReadyFile;
 use crate::clock::SystemClock;
 use crate::config::{Config, load_rulebook, read_keyset};
 use crate::domain::pseudonym::KeyRing;
@@ -27,22 +29,28 @@ const DRAINED_WITHIN: Duration = Duration::from_millis(8_500);
 /// How often the end of the workers is looked at.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Decide clicks, until a signal or for as long as it is not impossible
+/// Run the service: decide clicks until it is told to stop
 ///
-/// Joins the consumer group and keeps segments, tombstones and the audit up to date. SIGTERM and
-/// SIGINT: commits, leaves the group, exits 0 within 10 s. To share the load, start more instances,
+/// Joins the consumer group and keeps segments, tombstones and the audit up to date. On SIGTERM and
+/// SIGINT it commits, leaves the group, and exits 0 within 10 s. docs/stops.md says where it ends by
+/// itself. To share the load, start more instances,
 /// each with its own `pipeline.state_dir`.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  assent run --config /etc/assent/assent.yaml")]
-pub struct Args {}
+pub struct Args {
+    /// A file that is there while /readyz says ready; it holds the address of /readyz and /metrics
+    #[arg(long, value_name = "FILE")]
+    ready_file: Option<PathBuf>,
+}
 
-pub fn execute(_: &Args, globals: &Globals) -> Result<()> {
+pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
     let config = Arc::new(globals.load_config()?);
     let start = prepare(&config)?;
     tell_start(&start);
     let metrics = Arc::clone(&start.metrics);
-    let _server = http::serve(config.http.listen, metrics, Arc::clone(&start.status))?;
-    runtime()?.block_on(serve(start))?;
+    let server = http::serve(config.http.listen, metrics, Arc::clone(&start.status))?;
+    let file = args.ready_file.as_ref().map(|path| ReadyFile::new(path, server.address()));
+    runtime()?.block_on(serve(start, file.transpose()?))?;
     tracing::info!("ended");
     Ok(())
 }
@@ -97,15 +105,24 @@ pub(super) fn runtime() -> Result<Runtime> {
         .map_err(|error| Failure::failed(format!("can't start: {error}")))
 }
 
-async fn serve(start: Start) -> Result<()> {
+async fn serve(start: Start, mut file: Option<ReadyFile>) -> Result<()> {
     let mut signals = Signals::listen()?;
+    let status = Arc::clone(&start.status);
     let starting = tokio::task::spawn_blocking(move || pipeline::start(start));
     if signals.come_before(|| starting.is_finished()).await {
         std::process::exit(0); // nothing was joined, so there is nothing to give back
     }
     let running =
         starting.await.map_err(|error| Failure::failed(format!("can't start: {error}")))??;
-    if signals.come_before(|| running.is_ending()).await {
+    let is_over = || {
+        if let Some(file) = &mut file {
+            file.show(status.readiness().ready);
+        }
+        running.is_ending()
+    };
+    let is_told = signals.come_before(is_over).await;
+    drop(file);
+    if is_told {
         tracing::info!("told to end: committing what is in hand, then leaving the group");
         running.stop();
     }
@@ -134,7 +151,7 @@ impl Signals {
     }
 
     /// Waits for a signal or until `done`; was it a signal?
-    pub async fn come_before(&mut self, done: impl Fn() -> bool) -> bool {
+    pub async fn come_before(&mut self, mut done: impl FnMut() -> bool) -> bool {
         while !done() {
             let either = poll_fn(|context| match self.terminate.poll_recv(context) {
                 Poll::Ready(_) => Poll::Ready(()),

@@ -12,7 +12,7 @@ use crate::failure::Result;
 use crate::pipeline::accept::{Finding, Recovery};
 use crate::pipeline::loss_words::{describe, gives_up};
 
-/// Go on after something was lost that Assent does not skip by itself
+/// Go on after a loss that Assent does not skip by itself
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  assent state accept-loss")]
 pub struct Args {

@@ -2,9 +2,11 @@
 
 use std::io::Write;
 
-/// Writes one line. Where nobody reads stderr any more (`2>&1 | head`), there is nobody to tell.
+use super::stdout::printable;
+
+/// Writes one message. Where nobody reads stderr any more (`2>&1 | head`), there is nobody to tell.
 pub fn line(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{text}");
+    let _ = writeln!(std::io::stderr(), "{}", printable(text));
 }
 
 pub fn warning(text: &str) {

@@ -66,6 +66,11 @@ impl Ledger {
         }
     }
 
+    #[cfg(test)]
+    pub fn with_opt_outs(count: usize) -> Self {
+        Self { opt_outs: vec![Duration::from_millis(20); count], ..Self::default() }
+    }
+
     pub fn is_live(&self, key: &Key) -> bool {
         self.live.contains_key(key)
     }

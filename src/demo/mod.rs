@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::clock::{Clock, SystemClock};
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::http::{self, Status};
 use crate::pipeline::{self, Running};
 use crate::telemetry::metrics::Metrics;
@@ -33,6 +33,8 @@ pub struct Options {
     pub keep_running: bool,
     /// Only the summary, as one object.
     pub is_json: bool,
+    /// Without color, also on a terminal.
+    pub is_plain: bool,
 }
 
 /// Runs until its time is over or `interrupted` is set, and ends with the summary.
@@ -44,24 +46,33 @@ pub fn run(options: &Options, interrupted: &AtomicBool) -> Result<()> {
     let server = http::serve(listen, Arc::clone(&metrics), Arc::clone(&status))?;
     let running = start(&embedded, &metrics, Arc::clone(&status))?;
 
-    let screen = Screen::new(started, options.is_json);
+    let screen = Screen::new(started, options.is_json, options.is_plain, interrupted);
     let mut show =
         Show::new(&embedded, Arc::clone(&metrics), status, interrupted, screen, options.rate)?;
     show.run(started + options.length, || running.is_finished())?;
     let seen = show.finish();
 
     if options.is_json {
-        print(&summary::to_json(&seen, &metrics).to_string())?;
+        print(&summary::to_json(&seen, &metrics).to_string(), interrupted)?;
     } else {
-        print(&summary::render(&seen, &metrics))?;
+        print(&summary::render(&seen, &metrics), interrupted)?;
     }
     if options.keep_running && !running.is_finished() {
-        let address = server.address();
-        eprintln!("metrics      http://{address}/metrics until Ctrl-C");
+        if !options.is_json {
+            let address = server.address();
+            print(&format!("\nmetrics      http://{address}/metrics until Ctrl-C"), interrupted)?;
+        }
         wait(interrupted, &running);
     }
     running.stop();
-    running.wait()
+    running.wait()?;
+    match seen.stories.came_back {
+        0 => Ok(()),
+        number => Err(Failure::failed(format!(
+            "{number} times an assignment came back after an opt-out, which must not happen: please \
+             report it with what is above"
+        ))),
+    }
 }
 
 fn status(embedded: &Embedded) -> Arc<Status> {

@@ -51,7 +51,7 @@ pub struct Show<'a> {
     schemas: Reading,
     workload: Workload,
     ledger: Ledger,
-    screen: Screen,
+    screen: Screen<'a>,
     /// Clicks a second.
     rate: u64,
     sent: Sent,
@@ -60,6 +60,17 @@ pub struct Show<'a> {
     next_story: Instant,
     told: Instant,
     lag_max: f64,
+    told_stories: Stories,
+}
+
+/// How the stories went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stories {
+    pub told: u64,
+    /// What a story waited for, and what did not come in time.
+    pub awaited_in_vain: u64,
+    /// Assignments that came back after an opt-out.
+    pub came_back: u64,
 }
 
 /// What was put into the input topics.
@@ -77,6 +88,7 @@ pub struct Seen {
     pub sent: Sent,
     pub ledger: Ledger,
     pub lag_max: f64,
+    pub stories: Stories,
 }
 
 impl<'a> Show<'a> {
@@ -85,7 +97,7 @@ impl<'a> Show<'a> {
         metrics: Arc<Metrics>,
         status: Arc<Status>,
         interrupted: &'a AtomicBool,
-        screen: Screen,
+        screen: Screen<'a>,
         rate: u64,
     ) -> Result<Self> {
         let purposes = embedded.purposes();
@@ -112,6 +124,7 @@ impl<'a> Show<'a> {
             next_story: now,
             told: now,
             lag_max: 0.0,
+            told_stories: Stories::default(),
         })
     }
 
@@ -123,7 +136,7 @@ impl<'a> Show<'a> {
                 || SystemClock.instant() >= until
                 || pipeline_ended()
         };
-        while !is_over(self) && self.metrics.assigned_partitions.get() < i64::from(PARTITIONS) {
+        while !is_over(self) && self.status.readiness().partitions.len() < PARTITIONS as usize {
             self.read()?;
         }
         self.screen.line(Mark::Story, "the pipeline has its partitions; the shop opens")?;
@@ -139,10 +152,12 @@ impl<'a> Show<'a> {
 
     pub fn finish(self) -> Seen {
         self.screen.finish();
-        Seen { sent: self.sent, ledger: self.ledger, lag_max: self.lag_max }
+        let (sent, lag_max, stories) = (self.sent, self.lag_max, self.told_stories);
+        Seen { sent, ledger: self.ledger, lag_max, stories }
     }
 
     fn introduce(&mut self) -> Result<()> {
+        self.screen.legend()?;
         for record in self.workload.first_records() {
             self.inputs.send_consent(&record)?;
             self.sent.consent += 1;
@@ -263,6 +278,7 @@ impl<'a> Show<'a> {
         };
         let is_done = self.act(&mut story, now)?;
         if is_done && !story.advance(now) {
+            self.told_stories.told += 1;
             self.next_story = now + INTERLUDE;
             return Ok(());
         }
@@ -315,7 +331,13 @@ impl<'a> Show<'a> {
     }
 
     /// Is the person's key live (or gone) by now? Its own line was told as it was read.
-    fn awaited(&self, story: &Story, purpose: &str, live: bool, waited: Duration) -> Result<bool> {
+    fn awaited(
+        &mut self,
+        story: &Story,
+        purpose: &str,
+        live: bool,
+        waited: Duration,
+    ) -> Result<bool> {
         let key = self.key_of(&story.subject, purpose);
         if key.is_some_and(|key| self.ledger.is_live(&key) == live) {
             return Ok(true);
@@ -323,13 +345,14 @@ impl<'a> Show<'a> {
         if waited < PATIENCE {
             return Ok(false);
         }
+        self.told_stories.awaited_in_vain += 1;
         let what = if live { "no assignment" } else { "no tombstone" };
         self.screen.line(Mark::Story, &format!("{what} within {} s", PATIENCE.as_secs()))?;
         Ok(true)
     }
 
     fn stays_gone(
-        &self,
+        &mut self,
         story: &Story,
         purpose: &str,
         waited: Duration,
@@ -337,6 +360,7 @@ impl<'a> Show<'a> {
     ) -> Result<bool> {
         let key = self.key_of(&story.subject, purpose);
         if key.is_some_and(|key| self.ledger.is_live(&key)) {
+            self.told_stories.came_back += 1;
             self.screen.line(Mark::Story, "an assignment came back: this must not happen")?;
             return Ok(true);
         }

@@ -16,6 +16,11 @@ pub fn shown(text: &str) -> String {
     shown_bytes(text.as_bytes())
 }
 
+/// The same without the bound, for what is bounded by itself, such as an id that its owner asks for.
+pub fn whole(text: &str) -> String {
+    text.chars().map(|character| Piece::Character(character).shown()).collect()
+}
+
 /// The same for bytes that are meant to be text, such as a record's key.
 pub fn shown_bytes(bytes: &[u8]) -> String {
     let mut line = Line::default();
@@ -114,6 +119,12 @@ mod tests {
     fn bytes_that_are_no_text_are_shown_as_bytes() {
         assert_eq!(shown_bytes(b"id-\xff\xfe\xc3("), "id-\\xff\\xfe\\xc3(");
         assert_eq!(shown_bytes("é".as_bytes()), "é");
+    }
+
+    #[test]
+    fn a_whole_text_is_escaped_and_not_cut() {
+        let long = "x".repeat(512);
+        assert_eq!(whole(&format!("{long}\u{1b}\u{202e}")), format!("{long}\\u{{1b}}\\u{{202e}}"));
     }
 
     #[test]

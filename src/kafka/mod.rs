@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod assignments;
 pub mod audit_heads;
+pub mod backlog;
 pub mod calls;
 pub mod client;
 pub mod consumer;

@@ -15,12 +15,14 @@ pub enum LogFormat {
     Json,
 }
 
-/// Sets up logging for the whole process; once. `level` is `RUST_LOG`'s text where it is set.
-pub fn init(format: LogFormat, level: Option<&str>) -> Result<()> {
+/// Sets up logging for the whole process; once. `level` is `RUST_LOG`'s text where it is set; `is_plain`:
+/// without color, also on a terminal.
+pub fn init(format: LogFormat, level: Option<&str>, is_plain: bool) -> Result<()> {
     let filter = EnvFilter::try_new(level.unwrap_or("info")).map_err(|error| {
         Failure::new(Exit::Usage, format!("RUST_LOG: {error}; write for example RUST_LOG=info"))
     })?;
-    let subscriber = subscriber(format, filter, std::io::stderr, std::io::stderr().is_terminal());
+    let is_colored = std::io::stderr().is_terminal() && !is_plain;
+    let subscriber = subscriber(format, filter, std::io::stderr, is_colored);
     tracing::subscriber::set_global_default(subscriber)
         .map_err(|error| Failure::failed(format!("logging: {error}")))
 }
@@ -92,7 +94,7 @@ mod tests {
 
     #[test]
     fn a_faulty_level_is_named() {
-        let failure = init(LogFormat::Text, Some("assent=loud=very")).unwrap_err();
+        let failure = init(LogFormat::Text, Some("assent=loud=very"), true).unwrap_err();
         assert_eq!(failure.exit, Exit::Usage);
         assert!(failure.message.starts_with("RUST_LOG: "), "{failure}");
     }

@@ -93,6 +93,11 @@ impl Findings {
         }
     }
 
+    /// How many things could not be checked, of all kinds.
+    pub fn unchecked_count(&self) -> u64 {
+        self.unchecked.values().sum()
+    }
+
     pub fn violations(&self) -> &[Violation] {
         &self.violations
     }

@@ -190,6 +190,11 @@ fn segments_are_listed_got_and_gone_after_a_withdrawal() {
     assert_eq!(list(&shop, &[]), std::slice::from_ref(&got));
     assert_eq!(list(&shop, &["--segment", "preschool-explorers"]), std::slice::from_ref(&got));
     assert!(list(&shop, &["--segment", "cart-waiting"]).is_empty());
+    let others = shop.run(&["segments", "list", "--segment", "cart-waiting"]).ok();
+    assert!(others.stderr.contains("nobody is in this segment; 1 assignments"), "{others:?}");
+    let verified = shop.run(&["verify"]).ok().stdout;
+    let last = verified.lines().last().expect("a line");
+    assert!(last.starts_with("verdict  no violation found in "), "{verified}");
     assert!(list(&shop, &["--limit", "0"]).is_empty());
 
     shop.run(&["consent", "withdraw", SUBJECT]).ok();
@@ -204,12 +209,51 @@ fn segments_are_listed_got_and_gone_after_a_withdrawal() {
 }
 
 #[test]
-fn a_purpose_that_nobody_declared_is_bad_usage() {
+fn what_is_not_there_is_named() {
     let kafka = kafka_or_skip!();
     let shop = Shop::open(kafka);
-    let refused = shop.run(&["segments", "list", "--purpose", "ofers"]);
+    for (arguments, expected) in [
+        (&["--purpose", "ofers"][..], OFFERS),
+        (&["--segment", "preschol"], "preschool-explorers"),
+        (&["--segment", "preschool-page"], "contextual"),
+        (&["--segment", "preschool-explorers", "--purpose", "partner-advertising"], "teen-catalog"),
+    ] {
+        let refused = shop.run(&[&["segments", "list"], arguments].concat());
+        assert_eq!(refused.code, Some(64), "{refused:?}");
+        assert!(refused.stderr.contains(expected), "{refused:?}");
+    }
+    for json in [&[][..], &["--json"]] {
+        let nothing = shop.run(&[&["segments", "list"], json].concat()).ok();
+        assert_eq!((nothing.stdout.as_str(), nothing.stderr.lines().count()), ("", 1));
+        assert!(nothing.stderr.contains("nothing was ever assigned"), "{nothing:?}");
+    }
+    let verified = shop.run(&["verify"]).ok().stdout;
+    assert!(verified.ends_with("nothing to check: the topics hold no records\n"), "{verified}");
+}
+
+#[test]
+fn of_two_decisions_for_one_purpose_none_is_taken() {
+    let kafka = kafka_or_skip!();
+    let shop = Shop::open(kafka);
+    let twice =
+        ["--purpose", "personalized-offers=denied", "--purpose", "personalized-offers=granted"];
+    let refused = shop.run(&[&["consent", "put", SUBJECT], &twice[..]].concat());
     assert_eq!(refused.code, Some(64), "{refused:?}");
-    assert!(refused.stderr.contains(OFFERS), "{refused:?}");
+
+    let text = consent(SUBJECT, 1, 1_000).to_string();
+    let decision = r#""personalized-offers":{"status":"DENIED","since":1},"#;
+    let twice = text.replace(r#""decisions":{"#, &format!(r#""decisions":{{{decision}"#));
+    assert_ne!(twice, text);
+    let file = write(&shop, "twice.jsonl", &format!("{text}\n{twice}\n"));
+    let file = file.to_str().expect("UTF-8");
+    for command in [&["replay", file][..], &["consent", "put", SUBJECT, "--json-file", file]] {
+        let refused = shop.run(command);
+        assert_eq!(refused.code, Some(65), "{refused:?}");
+        assert!(!refused.stderr.contains("family"), "{refused:?}");
+    }
+    let refused = shop.run(&["replay", file]);
+    assert!(refused.stderr.contains("twice.jsonl:2: a purpose in decisions is there twice"));
+    assert!(shop.committed("consent-changelog").is_empty());
 }
 
 fn list(shop: &Shop<'_>, filter: &[&str]) -> Vec<Value> {

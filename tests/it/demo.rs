@@ -33,7 +33,13 @@ fn an_interrupted_demo_ends_with_its_summary() {
     assert!(told.elapsed() < Duration::from_secs(15), "{:?}", told.elapsed());
     let output = demo.wait_with_output().expect("its output");
     let text = String::from_utf8(output.stdout).expect("UTF-8");
-    for word in ["outcomes", "assignments", "tombstones", "opt-outs", "sync lag"] {
+    for word in ["outcomes", "assignments", "tombstones", "opt-outs", "sync lag", "seen ", "next "]
+    {
         assert!(text.contains(word), "{word} is missing:\n{text}");
+    }
+    assert!(text.starts_with("»  a story"), "the legend comes first:\n{text}");
+    assert!(!text.contains('\u{1b}'), "no color in a pipe:\n{text}");
+    for line in text.lines() {
+        assert!(line.chars().count() <= 80, "over 80 columns: {line}");
     }
 }

@@ -238,3 +238,96 @@ fn a_click_is_the_contracts_bytes() {
         crate::support::decode("click_event", records[0].value.as_deref().expect("a value"));
     assert_eq!((&click["gpc"], &click["category"]), (&json!(true), &json!("books")));
 }
+
+/// A mistake is answered with one line that says what to do.
+#[track_caller]
+fn assert_told(finished: &Finished, code: i32, expected: &str) {
+    assert_eq!(finished.code, Some(code), "{finished:?}");
+    assert_eq!(finished.stderr.lines().count(), 1, "{finished:?}");
+    assert!(finished.stderr.contains(expected), "{finished:?}");
+}
+
+const NOBODY: &str = "127.0.0.1:1";
+
+#[test]
+fn a_python_that_lacks_the_packages_is_told_what_to_install() {
+    for script in ["producer/shop.py", "reader/segments.py"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(script);
+        // Without site-packages, whatever is installed.
+        let finished = Finished::of(Command::new("python3").args(["-I", "-S"]).arg(path));
+        assert_told(&finished, 1, "examples/requirements.txt");
+    }
+}
+
+#[test]
+fn no_broker_a_missing_topic_and_other_mistakes_are_one_line_each() {
+    let kafka = kafka_or_skip!();
+    let shop = Shop::open_with(kafka, &Plan { create_topics: false, ..Plan::default() });
+    let examples = examples_or_skip!(&shop);
+    let shop_py = |arguments: &[&str]| examples.run("producer/shop.py", arguments);
+    let segments_py = |arguments: &[&str]| examples.run("reader/segments.py", arguments);
+    let (here, topic) = (kafka.bootstrap(), shop.topic("absent"));
+
+    assert_told(&shop_py(&["--bootstrap", NOBODY, "click", "s"]), 1, "no broker answers at 127");
+    let follow = ["follow", &topic, "--copy", "copy.db", "--bootstrap"];
+    assert_told(&segments_py(&[&follow[..], &[NOBODY]].concat()), 1, "no broker answers at 127");
+
+    let absent = ["--bootstrap", here, "--clickstream", &topic, "--consent-changelog", &topic];
+    for command in [&["click", "s"][..], &["erase", "s"], &["heartbeat", "cmp"]] {
+        assert_told(&shop_py(&[&absent[..], command].concat()), 1, "there is no topic");
+    }
+    assert_told(&segments_py(&[&follow[..], &[here]].concat()), 1, "there is no topic");
+
+    let unknown = ["--bootstrap", here, "--set", "no.such=1", "click", "s"];
+    assert_told(&shop_py(&unknown), 1, "no.such");
+    let nowhere = ["follow", &topic, "--copy", "no/such/copy.db", "--bootstrap", here];
+    assert_told(&segments_py(&nowhere), 1, "no/such/copy.db");
+    assert_told(&segments_py(&["show", "absent.db", "x"]), 1, "there is no such copy");
+    std::fs::write(shop.folder().join("text.db"), "no database, but long enough to be looked at")
+        .expect("written");
+    assert_told(&segments_py(&["show", "text.db", "x"]), 1, "not a database");
+}
+
+#[test]
+fn a_value_that_the_schema_lacks_is_one_line() {
+    let kafka = kafka_or_skip!();
+    let shop = Shop::open(kafka);
+    let examples = examples_or_skip!(&shop);
+    let topics = [shop.topic("clickstream"), shop.topic("consent-changelog")];
+    let common = ["--bootstrap", kafka.bootstrap(), "--clickstream", &topics[0]];
+    let common = [&common[..], &["--consent-changelog", &topics[1]]].concat();
+    for wrong in [
+        &["click", "s", "--kind", "STARE"][..],
+        &["consent", "s", "--age-band", "TEEN"],
+        &["consent", "s", "--decide", "offers=PERHAPS"],
+    ] {
+        let finished = examples.run("producer/shop.py", &[&common[..], wrong].concat());
+        assert_told(&finished, 1, "not a record of the schema");
+    }
+}
+
+#[test]
+fn ctrl_c_ends_the_examples_without_a_word() {
+    let kafka = kafka_or_skip!();
+    let shop = Shop::open(kafka);
+    let examples = examples_or_skip!(&shop);
+    let topic = shop.segments(PURPOSE);
+    for (script, arguments, code) in [
+        ("producer/shop.py", &["--bootstrap", NOBODY, "click", "s"][..], 130),
+        (
+            "reader/segments.py",
+            &["follow", &topic, "--copy", "c.db", "--bootstrap", kafka.bootstrap()],
+            0,
+        ),
+    ] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(script);
+        let mut command = Command::new(&examples.python);
+        command.arg(path).args(arguments).current_dir(shop.folder());
+        let child = command.stderr(std::process::Stdio::piped()).spawn().expect("it starts");
+        std::thread::sleep(Duration::from_secs(3));
+        crate::support::signal(child.id(), crate::support::Signal::Int);
+        let output = child.wait_with_output().expect("its output");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), said.as_ref()), (Some(code), ""), "{script}");
+    }
+}

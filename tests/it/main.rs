@@ -38,5 +38,7 @@ mod rotation;
 mod rulebook;
 mod sim;
 mod stops;
+mod terminals;
 mod told;
 mod verify;
+mod waiting;

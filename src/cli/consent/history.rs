@@ -6,6 +6,7 @@ use rdkafka::message::BorrowedMessage;
 use super::super::progress;
 use crate::config::Config;
 use crate::domain::consent::ConsentRecord;
+use crate::domain::foreign_text::shown;
 use crate::domain::time::Timestamp;
 use crate::failure::{Failure, Result};
 use crate::kafka::read::TopicReader;
@@ -87,8 +88,9 @@ impl History {
         match self.last.as_ref().map(|entry| &entry.what) {
             Some(Last::Record(record)) => Ok(ConsentRecord::clone(record)),
             Some(Last::Unreadable(why)) => Err(Failure::failed(format!(
-                "the subject's last record can't be read ({why}), so everything is withheld; \
-                 `assent consent put` writes a whole one"
+                "the subject's last record can't be read ({}), so everything is withheld; `assent \
+                 consent put` writes a whole one",
+                shown(why)
             ))),
             Some(Last::Erasure) | None => Err(Failure::failed(
                 "there is no consent record of this subject, so nothing is granted",

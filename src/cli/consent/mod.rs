@@ -13,6 +13,7 @@ use super::{Globals, declared_purposes, stdout, when};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::domain::consent::{ConsentRecord, ConsentStatus, Decision};
+use crate::domain::foreign_text::{shown, whole};
 use crate::domain::ids::is_valid_id;
 use crate::domain::time::Timestamp;
 use crate::failure::{Exit, Failure, Result};
@@ -49,7 +50,7 @@ struct WithdrawArgs {
     purposes: Vec<String>,
 }
 
-/// Ask for the erasure of all that is held of a subject (a null value)
+/// Ask for the erasure of everything that is held of a subject (writes a null value)
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  assent consent erase family-000042")]
 struct EraseArgs {
@@ -103,7 +104,7 @@ fn affected_purposes(
             Exit::Usage,
             format!(
                 "--purpose {unknown}: neither the record nor the rulebook has it; known: {}",
-                known.join(", ")
+                shown(&known.join(", "))
             ),
         )),
     }
@@ -152,6 +153,7 @@ fn print_written(
         }));
     }
     let what = version.map_or_else(|| "erasure".to_owned(), |version| format!("version {version}"));
+    let subject = whole(subject);
     stdout::line(&format!("{subject}: {what} at partition {partition}, offset {offset}"))
 }
 

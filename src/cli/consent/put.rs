@@ -12,6 +12,7 @@ use super::{check_subject, declared_purposes, when, write};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::domain::consent::{AgeBand, ConsentRecord, ConsentStatus, Decision, Guardian};
+use crate::domain::foreign_text::shown;
 use crate::domain::ids::is_slug;
 use crate::domain::time::Timestamp;
 use crate::failure::{Exit, Failure, Result};
@@ -173,7 +174,8 @@ fn from_file(path: &Path, subject: &str) -> Result<ConsentRecord> {
 fn warn_of_unknown_purposes(record: &ConsentRecord, purposes: &[String]) {
     for purpose in record.decisions.keys().filter(|purpose| !purposes.contains(purpose)) {
         stderr::warning(&format!(
-            "purpose {purpose} is not in the rulebook ({})",
+            "purpose {} is not in the rulebook ({})",
+            shown(purpose),
             purposes.join(", ")
         ));
     }

@@ -4,6 +4,7 @@ use super::history::{Entry, History, Last};
 use super::{stdout, when};
 use crate::config::Config;
 use crate::domain::consent::{AgeBand, ConsentRecord, ConsentStatus, Guardian};
+use crate::domain::foreign_text::{shown, whole};
 use crate::domain::time::Timestamp;
 use crate::failure::{Failure, Result};
 
@@ -14,9 +15,11 @@ pub fn run(subject: &str, config: &Config, is_json: bool) -> Result<()> {
         Some(Entry { what: Last::Erasure, append_time, .. }) => {
             absent(is_json, &format!("the subject was erased at {}", when::text(append_time)))
         }
-        Some(Entry { what: Last::Unreadable(why), .. }) => {
-            Err(Failure::failed(format!("the subject's last record can't be read: {why}")))
-        }
+        Some(Entry { what: Last::Unreadable(why), .. }) => Err(Failure::failed(format!(
+            "the subject's last record can't be read ({}), so everything is withheld; `assent \
+                 consent put` writes a whole one",
+            shown(&why)
+        ))),
         Some(Entry { what: Last::Record(record), position, append_time }) => {
             if is_json {
                 return stdout::json(&record);
@@ -42,16 +45,17 @@ fn render(record: &ConsentRecord) -> String {
     let mut lines = vec![
         format!(
             "{}: version {} of {}",
-            record.subject_id,
+            whole(&record.subject_id),
             record.version,
             when::text(record.recorded_at)
         ),
-        format!("  age band {}, source {}", symbol_of_band(record.age_band), record.source),
+        format!("  age band {}, source {}", symbol_of_band(record.age_band), shown(&record.source)),
     ];
     for (purpose, decision) in &record.decisions {
         let end = decision.expires_at.map(|end| format!(", until {}", when::text(end)));
         lines.push(format!(
-            "  {purpose}: {} since {}{}",
+            "  {}: {} since {}{}",
+            shown(purpose),
             symbol_of_status(decision.status),
             when::text(decision.since),
             end.unwrap_or_default()
@@ -94,5 +98,28 @@ fn symbol_of_status(status: ConsentStatus) -> &'static str {
         ConsentStatus::Granted => "GRANTED",
         ConsentStatus::Denied => "DENIED",
         ConsentStatus::Withdrawn => "WITHDRAWN",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn nothing_in_a_record_moves_the_terminal() {
+        let evil = "\u{1b}[2J\r\n\u{202e}";
+        let record: ConsentRecord = serde_json::from_value(json!({
+            "subject_id": format!("{}{evil}", "s".repeat(400)), "version": 1, "recorded_at": 0,
+            "age_band": "FROM_18", "source": evil.repeat(1_000),
+            "decisions": {evil: {"status": "GRANTED", "since": 0}},
+        }))
+        .unwrap();
+        let text = render(&record);
+        assert!(text.lines().all(|line| line.chars().all(|c| !c.is_control() && c != '\u{202e}')));
+        assert_eq!(text.lines().count(), 3);
+        assert!(text.contains(&"s".repeat(400)), "one's own id is whole");
+        assert!(text.chars().count() < 1_000, "{text}");
     }
 }

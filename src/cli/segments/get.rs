@@ -7,6 +7,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, read_keyset};
 use crate::domain::ids::is_valid_id;
 use crate::domain::pseudonym::{KeyRing, Pseudonym};
+use crate::domain::rules::Rulebook;
 use crate::failure::{Exit, Failure, Result};
 use crate::kafka::assignments::SegmentTopics;
 use crate::kafka::read::TopicReader;
@@ -27,8 +28,8 @@ pub struct Args {
     purpose: String,
 }
 
-pub fn run(args: &Args, config: &Config, declared: &[String], is_json: bool) -> Result<()> {
-    let purposes = chosen(Some(&args.purpose), declared)?;
+pub fn run(args: &Args, config: &Config, rulebook: &Rulebook, is_json: bool) -> Result<()> {
+    let purposes = chosen(Some(&args.purpose), rulebook)?;
     let pseudonym = args.pseudonym(config, &purposes)?;
     let topics = SegmentTopics::new(config, &purposes);
     let reader = TopicReader::key_partition(config, &topics.names()[0], pseudonym.as_bytes())?;
@@ -41,7 +42,11 @@ pub fn run(args: &Args, config: &Config, declared: &[String], is_json: bool) -> 
             if is_json {
                 stdout::line("null")?;
             }
-            Err(Failure::failed(format!("no live assignment for purpose {}", args.purpose)))
+            Err(Failure::failed(format!(
+                "no live assignment for purpose {}: whoever this is, a front end shows them the \
+                 default segment",
+                args.purpose
+            )))
         }
     }
 }

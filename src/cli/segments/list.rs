@@ -3,16 +3,18 @@
 use std::collections::BTreeMap;
 
 use super::super::{progress, stderr, stdout};
-use super::{chosen, render};
+use super::{chosen, render, with_segment};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
+use crate::domain::rules::Rulebook;
 use crate::domain::segment::SegmentAssignment;
+use crate::domain::time::Timestamp;
 use crate::failure::Result;
 use crate::kafka::assignments::{Change, SegmentTopics};
 use crate::kafka::read::{Start, TopicReader};
 use crate::registry::Reading;
 
-/// List the live assignments that have not expired
+/// List the live assignments that have not expired; where there are none, stderr says why
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  assent segments list --purpose personalized-offers --json")]
 pub struct Args {
@@ -30,10 +32,16 @@ pub struct Args {
 pub struct Live {
     pub assignments: BTreeMap<(String, String), SegmentAssignment>,
     pub unreadable: u64,
+    /// Records read.
+    records: u64,
 }
 
-pub fn run(args: &Args, config: &Config, declared: &[String], is_json: bool) -> Result<()> {
-    let topics = SegmentTopics::new(config, &chosen(args.purpose.as_ref(), declared)?);
+pub fn run(args: &Args, config: &Config, rulebook: &Rulebook, is_json: bool) -> Result<()> {
+    let mut purposes = chosen(args.purpose.as_ref(), rulebook)?;
+    if let Some(segment) = &args.segment {
+        purposes = with_segment(segment, &purposes, rulebook)?;
+    }
+    let topics = SegmentTopics::new(config, &purposes);
     let reader = TopicReader::topics(config, topics.names(), Start::Beginning)?;
     let live = Live::read(&topics, &reader, &mut Reading::open(config)?)?;
     let now = SystemClock.now();
@@ -41,8 +49,8 @@ pub fn run(args: &Args, config: &Config, declared: &[String], is_json: bool) -> 
         assignment.expires_at > now
             && args.segment.as_ref().is_none_or(|id| assignment.segments.contains(id))
     };
-    let wanted = live.assignments.values().filter(is_wanted);
-    for assignment in wanted.take(args.limit.unwrap_or(usize::MAX)) {
+    let wanted: Vec<_> = live.assignments.values().filter(is_wanted).collect();
+    for &assignment in wanted.iter().take(args.limit.unwrap_or(usize::MAX)) {
         if is_json {
             stdout::json(assignment)?;
         } else {
@@ -51,6 +59,9 @@ pub fn run(args: &Args, config: &Config, declared: &[String], is_json: bool) -> 
     }
     if live.unreadable > 0 {
         stderr::warning(&format!("{} values of the segment topics can't be read", live.unreadable));
+    }
+    if wanted.is_empty() {
+        stderr::line(&live.emptiness(now, &purposes));
     }
     Ok(())
 }
@@ -62,7 +73,7 @@ impl Live {
         reader: &TopicReader,
         schemas: &mut Reading,
     ) -> Result<Self> {
-        let mut live = Self { assignments: BTreeMap::new(), unreadable: 0 };
+        let mut live = Self { assignments: BTreeMap::new(), unreadable: 0, records: 0 };
         let bar = progress::bar(0, "records");
         reader.try_read_to_end(
             |message| {
@@ -78,7 +89,29 @@ impl Live {
         Ok(live)
     }
 
+    /// Why nothing that was asked for is live.
+    fn emptiness(&self, now: Timestamp, purposes: &[String]) -> String {
+        let of = purposes.join(", ");
+        let (live, expired): (Vec<_>, Vec<_>) =
+            self.assignments.values().partition(|assignment| assignment.expires_at > now);
+        if self.records == 0 {
+            return format!(
+                "nothing was ever assigned for {of}: is `assent run` up, and has it decided what is in \
+                 Kafka (`assent wait-ready --caught-up`)?"
+            );
+        }
+        match (live.len(), expired.len()) {
+            (0, 0) => format!("nobody is live for {of}: every assignment has its tombstone"),
+            (0, expired) => format!(
+                "nobody is live for {of}: {expired} assignments have expired; they are renewed only \
+                 while `assent run` is up"
+            ),
+            (live, _) => format!("nobody is in this segment; {live} assignments for {of} are live"),
+        }
+    }
+
     fn apply(&mut self, change: Change) {
+        self.records += 1;
         match change {
             Change::Assigned(assignment) => {
                 let key = (assignment.purpose.clone(), assignment.pseudonym.clone());

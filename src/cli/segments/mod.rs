@@ -6,11 +6,14 @@ mod get;
 mod list;
 mod watch;
 
-use super::{Globals, declared_purposes};
+use super::Globals;
+use crate::config::load_rulebook;
+use crate::domain::foreign_text::shown;
+use crate::domain::rules::Rulebook;
 use crate::domain::segment::SegmentAssignment;
 use crate::failure::{Exit, Failure, Result};
 
-/// Read the segment topics: live assignments, changes as they come, one pseudonym's
+/// Read the segment topics: all live assignments, changes as they come, or one pseudonym
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  assent segments list --json")]
 pub struct Args {
@@ -27,32 +30,59 @@ enum Command {
 
 pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
     let (config, is_json) = (&globals.load_config()?, globals.json);
-    let purposes = &declared_purposes(config)?;
+    let rulebook = &load_rulebook(&config.rulebook)?.rulebook;
     match &args.command {
-        Command::List(args) => list::run(args, config, purposes, is_json),
-        Command::Watch(args) => watch::run(args, config, purposes, is_json),
-        Command::Get(args) => get::run(args, config, purposes, is_json),
+        Command::List(args) => list::run(args, config, rulebook, is_json),
+        Command::Watch(args) => watch::run(args, config, rulebook, is_json),
+        Command::Get(args) => get::run(args, config, rulebook, is_json),
     }
 }
 
 /// The purposes to read: the named one, or all.
-fn chosen(named: Option<&String>, declared: &[String]) -> Result<Vec<String>> {
+fn chosen(named: Option<&String>, rulebook: &Rulebook) -> Result<Vec<String>> {
+    let declared = || rulebook.purposes.iter().map(|purpose| purpose.id.clone());
     match named {
-        None => Ok(declared.to_vec()),
-        Some(purpose) if declared.contains(purpose) => Ok(vec![purpose.clone()]),
-        Some(purpose) => Err(Failure::new(
+        None => Ok(declared().collect()),
+        Some(named) => match declared().find(|purpose| purpose == named) {
+            Some(purpose) => Ok(vec![purpose]),
+            None => Err(unknown("--purpose", named, "purpose", declared())),
+        },
+    }
+}
+
+/// The purposes among these that have the segment.
+fn with_segment(segment: &str, purposes: &[String], rulebook: &Rulebook) -> Result<Vec<String>> {
+    if rulebook.contextual.iter().any(|rule| rule.id == segment) {
+        return Err(Failure::new(
             Exit::Usage,
             format!(
-                "--purpose {purpose}: the rulebook declares no such purpose, only {}",
-                declared.join(", ")
+                "--segment {segment}: it is contextual, so nobody is in it; the topic \
+                 contextual-segments has the pages on which it matched"
             ),
-        )),
+        ));
     }
+    let chosen = || rulebook.purposes.iter().filter(|purpose| purposes.contains(&purpose.id));
+    let having = chosen().filter(|purpose| purpose.segments.iter().any(|rule| rule.id == segment));
+    let having: Vec<String> = having.map(|purpose| purpose.id.clone()).collect();
+    if having.is_empty() {
+        let known = chosen().flat_map(|purpose| &purpose.segments).map(|rule| rule.id.clone());
+        return Err(unknown("--segment", segment, "segment of the purpose", known));
+    }
+    Ok(having)
+}
+
+fn unknown(option: &str, named: &str, what: &str, known: impl Iterator<Item = String>) -> Failure {
+    let known: Vec<String> = known.collect();
+    let message =
+        format!("{option} {named}: the rulebook has no such {what}; it has {}", known.join(", "));
+    Failure::new(Exit::Usage, message)
 }
 
 /// One line for a person.
 fn render(assignment: &SegmentAssignment) -> String {
     let SegmentAssignment { pseudonym, purpose, segments, basis, .. } = assignment;
     let until = super::when::text(assignment.expires_at);
-    format!("{pseudonym}  {purpose}  {}  {}  until {until}", segments.join(","), basis.symbol())
+    let (pseudonym, purpose) = (shown(pseudonym), shown(purpose));
+    let segments = shown(&segments.join(","));
+    format!("{pseudonym}  {purpose}  {segments}  {}  until {until}", basis.symbol())
 }

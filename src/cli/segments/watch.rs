@@ -8,6 +8,8 @@ use super::super::{stderr, stdout};
 use super::{chosen, render};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
+use crate::domain::foreign_text::shown;
+use crate::domain::rules::Rulebook;
 use crate::domain::time::Timestamp;
 use crate::failure::Result;
 use crate::kafka::assignments::{Change, Removal, SegmentTopics};
@@ -28,8 +30,8 @@ pub struct Args {
     from_start: bool,
 }
 
-pub fn run(args: &Args, config: &Config, declared: &[String], is_json: bool) -> Result<()> {
-    let topics = SegmentTopics::new(config, &chosen(args.purpose.as_ref(), declared)?);
+pub fn run(args: &Args, config: &Config, rulebook: &Rulebook, is_json: bool) -> Result<()> {
+    let topics = SegmentTopics::new(config, &chosen(args.purpose.as_ref(), rulebook)?);
     let start = if args.from_start { Start::Beginning } else { Start::End };
     let reader = TopicReader::topics(config, topics.names(), start)?;
     let mut schemas = Reading::open(config)?.for_ever();
@@ -43,7 +45,9 @@ pub fn run(args: &Args, config: &Config, declared: &[String], is_json: bool) -> 
             }
             Change::Removed(removal) if is_json => stdout::json(&to_json(&removal, now))?,
             Change::Removed(removal) => stdout::line(&render_removal(&removal, now))?,
-            Change::Unreadable(why) => stderr::warning(&format!("a value can't be read: {why}")),
+            Change::Unreadable(why) => {
+                stderr::warning(&format!("a value can't be read: {}", shown(&why)))
+            }
         }
     }
 }
@@ -67,5 +71,6 @@ fn to_json(removal: &Removal, now: Timestamp) -> serde_json::Value {
 fn render_removal(removal: &Removal, now: Timestamp) -> String {
     let Removal { pseudonym, purpose, reason, .. } = removal;
     let age = age_ms(removal, now).map(|age| format!("  decided {age} ms ago"));
+    let (pseudonym, reason) = (shown(pseudonym), shown(reason));
     format!("- {pseudonym}  {purpose}  {reason}{}", age.unwrap_or_default())
 }

@@ -27,7 +27,7 @@ use crate::verify::Rulebooks;
 ///
 /// Reads inputs, audit, outputs and state with a model of its own, read_committed, without a group;
 /// may run while Assent does. Needs the configuration, rulebook and keyset of the instance that runs.
-/// Exit code 1: violations were found.
+/// The last line is the verdict. Exit code 1: violations were found.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example:\n  assent verify\n  assent verify --since 2026-11-22T00:00:00Z --json\n  assent verify --partitions 0,3"

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::super::stdout;
+use crate::domain::foreign_text::shown;
 use crate::failure::{Failure, Result};
 use crate::verify::{Findings, Violation};
 
@@ -18,6 +19,7 @@ pub struct Outcome {
 /// Prints it; fails (1) where something is broken.
 pub fn print(outcome: Outcome, is_json: bool) -> Result<()> {
     let Outcome { checked, findings } = outcome;
+    let found = findings.violations().len() as u64 + findings.left_off();
     let mut violations = findings.violations().to_vec();
     violations.sort_by(|a, b| {
         (&a.topic, a.partition, a.offset, &a.invariant).cmp(&(
@@ -39,6 +41,7 @@ pub fn print(outcome: Outcome, is_json: bool) -> Result<()> {
     } else {
         for violation in &violations {
             let Violation { invariant, topic, partition, offset, detail } = violation;
+            let detail = shown(detail);
             stdout::line(&format!("{invariant}  {topic}/{partition}/{offset}  {detail}"))?;
         }
         for (topic, records) in &checked {
@@ -47,10 +50,56 @@ pub fn print(outcome: Outcome, is_json: bool) -> Result<()> {
         for note in &notes {
             stdout::line(note)?;
         }
+        stdout::line(&verdict(found, checked.values().sum(), findings.unchecked_count()))?;
     }
-    match violations.len() as u64 + findings.left_off() {
+    match found {
         0 => Ok(()),
-        1 => Err(Failure::failed("1 violation")),
-        number => Err(Failure::failed(format!("{number} violations"))),
+        found => {
+            Err(Failure::failed(format!("{}; docs/verify.md says what each means", counted(found))))
+        }
+    }
+}
+
+/// The last line.
+fn verdict(found: u64, records: u64, unchecked: u64) -> String {
+    let found = match found {
+        0 if records == 0 => return "nothing to check: the topics hold no records".to_owned(),
+        0 => "no violation".to_owned(),
+        found => counted(found),
+    };
+    let unchecked = match unchecked {
+        0 => "everything was checked".to_owned(),
+        number => format!("{number} things could not be checked, as said above"),
+    };
+    format!("verdict  {found} found in {records} records; {unchecked}")
+}
+
+fn counted(found: u64) -> String {
+    match found {
+        1 => "1 violation".to_owned(),
+        found => format!("{found} violations"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_line_says_what_was_found_and_what_could_not_be_checked() {
+        for (found, records, unchecked, expected) in [
+            (0, 100, 0, "verdict  no violation found in 100 records; everything was checked"),
+            (1, 100, 0, "verdict  1 violation found in 100 records; everything was checked"),
+            (
+                20_000,
+                100,
+                12,
+                "verdict  20000 violations found in 100 records; 12 things could not be checked, as \
+                 said above",
+            ),
+            (0, 0, 0, "nothing to check: the topics hold no records"),
+        ] {
+            assert_eq!(verdict(found, records, unchecked), expected);
+        }
     }
 }

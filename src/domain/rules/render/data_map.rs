@@ -1,6 +1,6 @@
 //! From where to whom: topic → field → rule → output → reader.
 
-use super::document::{Document, Text};
+use super::document::{Document, Section, Text};
 use super::fields::{OPTIONAL, readers};
 use crate::domain::rules::{Listed, Purpose, Rulebook};
 
@@ -43,10 +43,16 @@ const RECORDS: &[(&str, &str, &str)] = &[
 ];
 
 pub(super) fn put(document: &mut Document, rulebook: &Rulebook) {
-    document.section("data-map", "Data map");
+    document.section(Section::DataMap);
     document.paragraph(
-        "Topics by their default names. A subject's or session's id stands in the two input topics \
-         and in nothing that Assent writes.",
+        Text::from(
+            "Topics by their default names. A subject's or session's id stands in the two input topics \
+             and in nothing else that Assent writes. The gate's lines are those of ",
+        )
+        .and_see(Section::Gate)
+        .and(", the segments those of ")
+        .and_see(Section::Segments)
+        .and("."),
     );
     let rows = identity(rulebook)
         .into_iter()

@@ -7,8 +7,55 @@ pub(super) struct Document {
     pub blocks: Vec<Block>,
 }
 
+/// The sections, in their order. A reference to one is `§` and its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Section {
+    Words,
+    Purposes,
+    Segments,
+    Fields,
+    Retention,
+    Approaches,
+    Gate,
+    DataMap,
+}
+
+impl Section {
+    /// (anchor, title)
+    fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Words => ("words", "Words"),
+            Self::Purposes => ("purposes", "Purposes"),
+            Self::Segments => ("segments", "Segments by purpose"),
+            Self::Fields => ("fields", "Fields of a click that are read, and why"),
+            Self::Retention => ("retention", "Retention"),
+            Self::Approaches => ("approaches", "Risk and auditability of each approach"),
+            Self::Gate => ("gate", "The gate: when data may be used"),
+            Self::DataMap => ("data-map", "Data map"),
+        }
+    }
+
+    pub fn anchor(self) -> &'static str {
+        self.names().0
+    }
+
+    /// With its number, as its heading has it.
+    pub fn title(self) -> String {
+        format!("{}. {}", self.number(), self.names().1)
+    }
+
+    /// As others refer to it.
+    pub fn sign(self) -> String {
+        format!("§{}", self.number())
+    }
+
+    fn number(self) -> usize {
+        self as usize + 1
+    }
+}
+
 pub(super) enum Block {
-    Section { anchor: &'static str, title: &'static str },
+    Section(Section),
     Heading(Text),
     Paragraph(Text),
     List(Vec<Item>),
@@ -27,6 +74,8 @@ pub(super) struct Text(pub Vec<Piece>);
 pub(super) enum Piece {
     Plain(String),
     Strong(&'static str),
+    /// A reference to a section.
+    See(Section),
     /// A name as the topics and the rulebook write it.
     Code(String),
 }
@@ -54,6 +103,11 @@ impl Text {
 
     pub fn and(mut self, words: impl Into<String>) -> Self {
         self.0.push(Piece::Plain(words.into()));
+        self
+    }
+
+    pub fn and_see(mut self, section: Section) -> Self {
+        self.0.push(Piece::See(section));
         self
     }
 
@@ -92,8 +146,8 @@ impl Item {
 }
 
 impl Document {
-    pub fn section(&mut self, anchor: &'static str, title: &'static str) {
-        self.blocks.push(Block::Section { anchor, title });
+    pub fn section(&mut self, section: Section) {
+        self.blocks.push(Block::Section(section));
     }
 
     pub fn heading(&mut self, text: impl Into<Text>) {

@@ -1,6 +1,6 @@
 //! Every field of a click that is read, by what, and why. No other is decoded (INV-11).
 
-use super::document::{Document, Text};
+use super::document::{Document, Section, Text};
 use crate::domain::rules::{Listed, Rulebook};
 
 /// The gate's: always read. (field, reader, why)
@@ -42,7 +42,7 @@ pub(super) const OPTIONAL: &[&str] =
 const NEVER: &str = "event_id";
 
 pub(super) fn put(document: &mut Document, rulebook: &Rulebook) {
-    document.section("fields", "Fields of a click that are read, and why");
+    document.section(Section::Fields);
     let gate =
         GATE.iter().map(|&(field, reader, why)| vec![Text::code(field), reader.into(), why.into()]);
     let rules = OPTIONAL.iter().flat_map(|&field| {
@@ -51,6 +51,13 @@ pub(super) fn put(document: &mut Document, rulebook: &Rulebook) {
             vec![Text::code(field), reader, segment.why.into()]
         })
     });
+    document.paragraph(
+        Text::from("The gate's lines are those of ")
+            .and_see(Section::Gate)
+            .and("; the segments are in ")
+            .and_see(Section::Segments)
+            .and("."),
+    );
     document.table(&["Field", "Read by", "Why"], gate.chain(rules).collect());
     let read = rulebook.fields.names();
     let unread = OPTIONAL.iter().copied().filter(|field| !read.contains(field));

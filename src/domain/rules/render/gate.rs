@@ -1,6 +1,6 @@
 //! The gate's table, with the ground of each line, and how to read it.
 
-use super::document::{Document, Item, Text};
+use super::document::{Document, Item, Section, Text};
 use crate::domain::gate::table::{LINES, Line};
 
 const NOTES: &[(&str, &str)] = &[
@@ -42,7 +42,7 @@ const NOTES: &[(&str, &str)] = &[
 ];
 
 pub(super) fn put(document: &mut Document) {
-    document.section("gate", "The gate: when data may be used");
+    document.section(Section::Gate);
     document.paragraph(
         "Asked of each click and each purpose, and again of each subject whenever consent, time, the \
          keys or this rulebook change. The first line that applies decides. Citations are to the \

@@ -2,7 +2,7 @@
 //!
 //! Whatever a rulebook wrote stays text: no character of it becomes markup.
 
-use super::document::{Block, Document, Item, Piece, Text};
+use super::document::{Block, Document, Item, Piece, Section, Text};
 
 const STYLE: &str = "\
 body{font:16px/1.5 Georgia,serif;color:#1a1a1a;background:#fff;max-width:62rem;margin:2rem auto;padding:0 1.5rem}
@@ -34,8 +34,8 @@ pub(super) fn write(document: &Document) -> String {
 fn put_contents(out: &mut String, document: &Document) {
     out.push_str("<nav><ul>\n");
     for block in &document.blocks {
-        if let Block::Section { anchor, title } = block {
-            put(out, &["<li><a href=\"#", anchor, "\">", &escaped(title), "</a></li>\n"]);
+        if let Block::Section(section) = block {
+            put(out, &["<li>", &link(*section, &section.title()), "</li>\n"]);
         }
     }
     out.push_str("</ul></nav>\n");
@@ -43,8 +43,11 @@ fn put_contents(out: &mut String, document: &Document) {
 
 fn put_block(out: &mut String, block: &Block) {
     match block {
-        Block::Section { anchor, title } => {
-            put(out, &["<h2 id=\"", anchor, "\">", &escaped(title), "</h2>\n"]);
+        Block::Section(section) => {
+            put(
+                out,
+                &["<h2 id=\"", section.anchor(), "\">", &escaped(&section.title()), "</h2>\n"],
+            );
         }
         Block::Heading(text) => put(out, &["<h3>", &inline(text), "</h3>\n"]),
         Block::Paragraph(text) => put(out, &["<p>", &inline(text), "</p>\n"]),
@@ -95,9 +98,14 @@ fn inline(text: &Text) -> String {
 fn piece(piece: &Piece) -> String {
     match piece {
         Piece::Plain(words) => escaped(words),
+        Piece::See(section) => link(*section, &section.sign()),
         Piece::Strong(label) => format!("<strong>{}</strong>", escaped(label)),
         Piece::Code(name) => format!("<code>{}</code>", escaped(name)),
     }
+}
+
+fn link(section: Section, words: &str) -> String {
+    format!("<a href=\"#{}\">{}</a>", section.anchor(), escaped(words))
 }
 
 fn escaped(words: &str) -> String {
@@ -132,12 +140,13 @@ mod tests {
     #[test]
     fn a_page_stands_alone() {
         let mut document = Document { title: "A & B".to_owned(), blocks: Vec::new() };
-        document.section("one", "One");
+        document.section(Section::Words);
         document.list([Item { text: "a".into(), parts: vec![Item::new(Text::code("<b>"))] }]);
         let page = write(&document);
         assert!(page.starts_with("<!DOCTYPE html>\n<html lang=\"en-US\">"));
         assert!(
-            page.contains("<title>A &amp; B</title>") && page.contains("<h2 id=\"one\">One</h2>")
+            page.contains("<title>A &amp; B</title>")
+                && page.contains("<h2 id=\"words\">1. Words</h2>")
         );
         assert!(page.contains("<li>a\n<ul>\n<li><code>&lt;b&gt;</code></li>\n</ul>\n</li>"));
         for reach in ["<script", "<link", "<img", "http:", "https:", "url(", "@import"] {

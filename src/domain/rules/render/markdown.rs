@@ -15,7 +15,7 @@ pub(super) fn write(document: &Document) -> String {
 
 fn put_block(out: &mut String, block: &Block) {
     match block {
-        Block::Section { title, .. } => put_line(out, &["## ", title]),
+        Block::Section(section) => put_line(out, &["## ", &section.title()]),
         Block::Heading(text) => put_line(out, &["### ", &inline(text)]),
         Block::Paragraph(text) => put_line(out, &[&inline(text)]),
         Block::List(items) => put_items(out, items, 0),
@@ -54,10 +54,17 @@ fn piece(piece: &Piece) -> String {
     match piece {
         Piece::Plain(words) => escaped(words),
         Piece::Strong(label) => format!("**{label}**"),
+        Piece::See(section) => format!("[{}](#{})", section.sign(), slug(&section.title())),
         // A code span can't hold a backtick, nor a table's cell a bar.
         Piece::Code(name) if name.contains(['`', '|', '\n', '\r']) => escaped(name),
         Piece::Code(name) => format!("`{name}`"),
     }
+}
+
+/// What GitHub makes of a heading, to be linked to.
+fn slug(title: &str) -> String {
+    let kept = title.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-'));
+    kept.map(|c| if c == ' ' { '-' } else { c.to_ascii_lowercase() }).collect()
 }
 
 /// Every character that could be markup has a backslash before it; a line break becomes a space.
@@ -90,6 +97,7 @@ fn escaped(words: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::document::Section;
     use super::*;
 
     #[test]
@@ -107,6 +115,12 @@ mod tests {
     #[test]
     fn a_name_that_no_code_span_can_hold_is_text() {
         assert_eq!(inline(&Text::code("a-b").and(" ").and_code("a`|b")), "`a-b` a\\`\\|b");
+    }
+
+    #[test]
+    fn a_reference_is_a_link_to_the_headings_own_anchor() {
+        let text = Text::from("see ").and_see(Section::Gate);
+        assert_eq!(inline(&text), "see [§7](#7-the-gate-when-data-may-be-used)");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What this document is, which rulebook it shows, and the words it uses.
 
-use super::document::{Document, Item, Text};
+use super::document::{Document, Item, Section, Text};
 use crate::domain::rules::Rulebook;
 
 /// (word, meaning)
@@ -15,7 +15,7 @@ const WORDS: &[(&str, &str)] = &[
     (
         "Gate",
         "the question that is asked before any use: may this event be used for this purpose, for \
-         this subject, now? Its table is below, and its answer is the verdict.",
+         this subject, now? Its answer is the verdict. Its table:",
     ),
     (
         "Opt-out preference signal",
@@ -64,10 +64,15 @@ pub(super) fn put(document: &mut Document, rulebook: &Rulebook) {
         ),
     ]);
     document.paragraph(
-        "Every decision is recorded, with the version above, in an audit that nobody can alter \
-         unseen; the file itself is kept with it as evidence. Another content under the same version \
-         is refused.",
+        "Every decision is recorded, with the version above, in an audit whose batches are chained by \
+         their hashes; the rulebook's file itself is kept in Assent's state as evidence. assent verify \
+         finds what was altered, removed or reordered in the chain, as far as docs/verify.md says, which \
+         also says what it can't find. Another content under the same version is refused.",
     );
-    document.section("words", "Words");
-    document.list(WORDS.iter().map(|&(word, meaning)| Item::labeled(word, meaning)));
+    document.section(Section::Words);
+    document.list(WORDS.iter().map(|&(word, meaning)| {
+        let meaning = Text::from(meaning);
+        let gate = |text: Text| text.and(" ").and_see(Section::Gate).and(".");
+        Item::labeled(word, if word == "Gate" { gate(meaning) } else { meaning })
+    }));
 }

@@ -1,10 +1,10 @@
 //! What data is used for, and whose.
 
-use super::document::{Document, Text};
+use super::document::{Document, Section, Text};
 use crate::domain::rules::{Purpose, Rulebook, words};
 
 pub(super) fn put(document: &mut Document, rulebook: &Rulebook) {
-    document.section("purposes", "Purposes");
+    document.section(Section::Purposes);
     if rulebook.purposes.is_empty() {
         document.paragraph(
             "None: no segment of this rulebook rests on a person's data, and no consent is used.",
@@ -23,9 +23,14 @@ pub(super) fn put(document: &mut Document, rulebook: &Rulebook) {
         rulebook.purposes.iter().map(declared).collect(),
     );
     document.paragraph(
-        "Sale or sharing: as Civ. Code 1798.140(ad) and (ah) define them. Retention: how long a \
-         click may count for the purpose. Suspended: counsel's switch; while it is on, nobody's data \
-         is used for the purpose.",
+        Text::from(
+            "Sale or sharing: as Civ. Code 1798.140(ad) and (ah) define them. Retention: how long a \
+             click may count for the purpose (",
+        )
+        .and_see(Section::Retention)
+        .and(
+            "). Suspended: counsel's switch; while it is on, nobody's data is used for the purpose.",
+        ),
     );
     document.heading("Whose data may be used");
     document.table(
@@ -33,9 +38,12 @@ pub(super) fn put(document: &mut Document, rulebook: &Rulebook) {
         rulebook.purposes.iter().map(whose).collect(),
     );
     document.paragraph(
-        "These are the conditions of the gate's lines 4 to 9, in short; a denial or withdrawal \
-         always ends the use, and the gate's table has all conditions. A subject whose age is not \
-         known is treated as a child under 13.",
+        Text::from(
+            "These are the conditions of the gate's lines 4 to 9, in short; a denial or withdrawal \
+             always ends the use, and the gate's table has all conditions (",
+        )
+        .and_see(Section::Gate)
+        .and("). A subject whose age is not known is treated as a child under 13."),
     );
 }
 

@@ -1,6 +1,6 @@
 //! How long anything is kept.
 
-use super::document::{Document, Text};
+use super::document::{Document, Section, Text};
 use crate::domain::rules::{Rulebook, words};
 
 /// What no rulebook sets. (what, how long, why)
@@ -48,7 +48,7 @@ const FIXED: &[(&str, &str, &str)] = &[
 ];
 
 pub(super) fn put(document: &mut Document, rulebook: &Rulebook) {
-    document.section("retention", "Retention");
+    document.section(Section::Retention);
     let purposes = rulebook.purposes.iter().map(|purpose| {
         vec![
             Text::from("clicks that count for ").and_code(purpose.id.as_str()),

@@ -1,11 +1,11 @@
 //! Each segment: who is in it, why, who answers for it.
 
-use super::document::{Document, Item, Text};
+use super::document::{Document, Item, Section, Text};
 use crate::domain::rules::words::Phrase;
 use crate::domain::rules::{Listed, Rulebook};
 
 pub(super) fn put(document: &mut Document, rulebook: &Rulebook) {
-    document.section("segments", "Segments by purpose");
+    document.section(Section::Segments);
     for purpose in &rulebook.purposes {
         document.paragraph(
             Text::strong("For the purpose")

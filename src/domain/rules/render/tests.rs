@@ -49,6 +49,44 @@ fn every_part_of_section_6_is_there() {
 }
 
 #[test]
+fn sections_are_numbered_and_every_reference_to_one_resolves() {
+    let (markdown, page) = (shipped(Format::Markdown), shipped(Format::Html));
+    let headings: Vec<&str> = markdown.lines().filter_map(|it| it.strip_prefix("## ")).collect();
+    for (at, heading) in headings.iter().enumerate() {
+        assert!(heading.starts_with(&format!("{}. ", at + 1)), "{heading}");
+        assert!(page.contains(&format!(">{heading}</h2>")), "{heading}");
+    }
+    let references = markdown.matches('§').count();
+    assert!(references >= 8, "{references}");
+    for reference in markdown.split("[§").skip(1) {
+        let (number, rest) = reference.split_once("](#").expect("a link");
+        let heading = headings[number.parse::<usize>().expect("a number") - 1];
+        let anchor = heading.to_lowercase().replace(' ', "-").replace([':', '.', ','], "");
+        assert!(rest.starts_with(&format!("{anchor})")), "§{number} leads to {rest:.60}");
+    }
+    assert_eq!(page.matches('§').count(), references);
+    for target in page.split("href=\"#").skip(1) {
+        let (anchor, _) = target.split_once('"').expect("an end");
+        assert_eq!(page.matches(&format!("<h2 id=\"{anchor}\">")).count(), 1, "{anchor}");
+    }
+}
+
+/// docs/verify.md says what `assent verify` finds; the document must not promise more.
+#[test]
+fn nothing_is_claimed_of_the_audit_that_verify_does_not_do() {
+    let text = shipped(Format::Markdown).to_lowercase();
+    for claim in
+        ["nobody can alter", "unseen", "tamper-proof", "very good", "| full", "can be recomputed"]
+    {
+        assert!(!text.contains(claim), "{claim}");
+    }
+    for limit in ["as far as docs/verify.md says", "does not count them again", "to its form only"]
+    {
+        assert!(text.contains(limit), "{limit}");
+    }
+}
+
+#[test]
 fn the_gates_table_is_whole_in_both_forms() {
     let (markdown, page) = (shipped(Format::Markdown), text_of(&shipped(Format::Html)));
     for line in &LINES {
