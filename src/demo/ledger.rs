@@ -111,7 +111,6 @@ mod tests {
             purpose: "p".to_owned(),
             segments: vec!["s".to_owned()],
             basis: Basis::OptIn,
-            consent_version: 1,
             decided_at: Timestamp(0),
             expires_at: Timestamp(1),
             rulebook: "1".to_owned(),
@@ -124,7 +123,6 @@ mod tests {
             pseudonym: pseudonym.to_owned(),
             reason: "opted_out".to_owned(),
             decided_at: None,
-            consent_version: None,
         })
     }
 

@@ -57,7 +57,7 @@ fn decide(
     if matches!(status, ConsentStatus::Denied | ConsentStatus::Withdrawn) {
         return Verdict::OptedOut;
     }
-    if purpose.sale_or_share && signal_binds(consent, record, decision) {
+    if purpose.sale_or_share && signal_binds(consent, record, decision, now) {
         return Verdict::OptOutSignal;
     }
     if let Some(missing) = opt_in_missing(record, purpose, status) {
@@ -77,19 +77,27 @@ fn decide(
     }
 }
 
-/// Line 6. Lifted only by a grant whose `since` and second step are both later (11 CCR 7028(a)).
+/// Line 6: until its lifting has come.
 fn signal_binds(
     consent: &SubjectConsent,
     record: &StandingRecord,
     decision: Option<&Standing>,
+    now: Timestamp,
 ) -> bool {
     let Some(signal_at) = consent.signal_at else { return false };
-    let lifted = decision.is_some_and(|decision| {
-        decision.status == ConsentStatus::Granted
-            && decision.since > signal_at
-            && record.double_opt_in_at.is_some_and(|at| at > signal_at)
-    });
-    !lifted
+    lifted_at(signal_at, record, decision).is_none_or(|at| now < at)
+}
+
+/// When a signal is lifted: by a grant whose `since` and second step are both later (11 CCR 7028(a)), and
+/// not before either.
+fn lifted_at(
+    signal_at: Timestamp,
+    record: &StandingRecord,
+    decision: Option<&Standing>,
+) -> Option<Timestamp> {
+    let granted = decision.filter(|decision| decision.status == ConsentStatus::Granted)?;
+    let (since, second_step) = (granted.since, record.double_opt_in_at?);
+    (since > signal_at && second_step > signal_at).then(|| since.max(second_step))
 }
 
 /// Lines 7 to 9.
@@ -142,6 +150,23 @@ fn is_child(age_band: AgeBand) -> bool {
     matches!(age_band, AgeBand::Under13 | AgeBand::Unknown)
 }
 
+/// May a purpose that is withheld now come to be allowed by time alone? A grant that lies ahead, or a
+/// second step that does.
+pub fn is_lifted_by_time(
+    verdict: Verdict,
+    consent: &SubjectConsent,
+    purpose: PurposeTerms,
+) -> bool {
+    let lifts = |(record, signal_at): (&StandingRecord, Timestamp)| {
+        lifted_at(signal_at, record, record.decision(purpose.name)).is_some()
+    };
+    match verdict {
+        Verdict::CollectedBeforeConsent => true,
+        Verdict::OptOutSignal => consent.record.as_ref().zip(consent.signal_at).is_some_and(lifts),
+        _ => false,
+    }
+}
+
 /// The earliest moment after `now` at which the standing verdict may change by time alone: a grant
 /// begins or ends, a guardian's verification, a second step or an erasure lies ahead.
 pub fn next_turn(
@@ -152,7 +177,10 @@ pub fn next_turn(
     let record = consent.record.as_ref()?;
     let granted = record.decision(purpose.name).filter(|d| d.status == ConsentStatus::Granted);
     let end = granted.and_then(|grant| grant.expires_at);
-    begins_at(consent, record, purpose, granted).chain(end).filter(|&at| at > now).min()
+    let lifted = consent.signal_at.filter(|_| purpose.sale_or_share);
+    let lifted = lifted.and_then(|signal_at| lifted_at(signal_at, record, granted));
+    let turns = begins_at(consent, record, purpose, granted).chain(end).chain(lifted);
+    turns.filter(|&at| at > now).min()
 }
 
 #[cfg(test)]

@@ -100,6 +100,14 @@ pub fn leased(decided_at: Timestamp, expires_at: Timestamp, lease: Span) -> Opti
     })
 }
 
+/// INV-13: a live value does not outlast the grant that it rests on.
+pub fn within_grant(expires_at: Timestamp, grant_ends_at: Option<Timestamp>) -> Option<Violation> {
+    grant_ends_at.is_some_and(|end| expires_at > end).then_some(Violation {
+        invariant: Invariant::Leased,
+        detail: "a live value whose expires_at is later than that of the grant it rests on",
+    })
+}
+
 /// INV-7: what is emitted is under the active key; two keys' pseudonyms of one subject, side by side,
 /// would link them.
 pub fn emitted_under_active(version: u8, active: u8) -> Option<Violation> {

@@ -16,11 +16,28 @@ pub struct SegmentAssignment {
     /// Segment ids, sorted, at least one.
     pub segments: Vec<String>,
     pub basis: Basis,
-    pub consent_version: i64,
     pub decided_at: Timestamp,
     pub expires_at: Timestamp,
     /// Version of the rulebook that was applied.
     pub rulebook: String,
+}
+
+impl SegmentAssignment {
+    /// Its Avro body: these fields and no other.
+    pub fn body(&self) -> Vec<u8> {
+        let mut body = Vec::new();
+        AssignmentBody {
+            pseudonym: &self.pseudonym,
+            purpose: &self.purpose,
+            segments: &self.segments.iter().map(String::as_str).collect::<Vec<_>>(),
+            basis: self.basis,
+            decided_at: self.decided_at,
+            expires_at: self.expires_at,
+            rulebook: &self.rulebook,
+        }
+        .encode(&mut body);
+        body
+    }
 }
 
 /// The same, borrowed: what the engine encodes.
@@ -29,7 +46,6 @@ pub struct AssignmentBody<'a> {
     pub purpose: &'a str,
     pub segments: &'a [&'a str],
     pub basis: Basis,
-    pub consent_version: i64,
     pub decided_at: Timestamp,
     pub expires_at: Timestamp,
     pub rulebook: &'a str,
@@ -42,7 +58,6 @@ impl AssignmentBody<'_> {
         out.put_string(self.purpose);
         put_strings(out, self.segments);
         out.put_long(self.basis as i64);
-        out.put_long(self.consent_version);
         out.put_long(self.decided_at.0);
         out.put_long(self.expires_at.0);
         out.put_string(self.rulebook);

@@ -157,7 +157,6 @@ impl Partition {
                 pseudonym: orphan.pseudonym.text(),
                 reason: WHY,
                 decided_at,
-                consent_version: None,
             });
         }
         outputs.extend(wiped.iter().map(|key| Output::State { key: key.clone(), value: None }));

@@ -38,10 +38,11 @@ impl Layout {
         Self { is_current: from.sha256 == to.sha256, purposes: purposes.collect() }
     }
 
-    pub fn unpack(&self, bytes: &[u8]) -> Result<Subject, Malformed> {
+    /// `format`: of the record that holds it.
+    pub fn unpack(&self, bytes: &[u8], format: u8) -> Result<Subject, Malformed> {
         let mut reader = Reader::new(bytes);
         let slots = |name: NameId| self.purposes.get(&name).map_or(0, |mapping| mapping.slots);
-        let mut subject = super::pack::unpack_subject(&mut reader, slots)?;
+        let mut subject = super::pack::unpack_subject(&mut reader, format, slots)?;
         if !reader.is_empty() {
             return Err(Malformed("subject"));
         }

@@ -11,7 +11,6 @@ use crate::domain::time::{Span, Timestamp};
 
 /// What an assignment takes from the consent record.
 pub struct Terms {
-    version: i64,
     pub age_band: AgeBand,
     grant_ends_at: Option<Timestamp>,
 }
@@ -23,7 +22,7 @@ impl Terms {
             .decision(purpose.name)
             .filter(|decision| decision.status == ConsentStatus::Granted)
             .and_then(|grant| grant.expires_at);
-        Some(Self { version: record.version, age_band: record.age_band, grant_ends_at })
+        Some(Self { age_band: record.age_band, grant_ends_at })
     }
 
     pub fn assign(
@@ -34,14 +33,7 @@ impl Terms {
         lease: Span,
         edition: Edition,
     ) -> Assigned {
-        Assigned {
-            segments,
-            basis,
-            consent_version: self.version,
-            decided_at: now,
-            expires_at: self.ends_at(now, lease),
-            edition,
-        }
+        Assigned { segments, basis, decided_at: now, expires_at: self.ends_at(now, lease), edition }
     }
 
     /// The lease's end, or the grant's where that is earlier.
@@ -62,7 +54,6 @@ pub fn is_due(
     let Some(live) = live else { return true };
     let changed = live.segments != wanted.segments
         || live.basis != wanted.basis
-        || live.consent_version != wanted.consent_version
         || live.edition != wanted.edition;
     let ends_earlier = terms.ends_at(live.decided_at, lease) < live.expires_at;
     let renewable = now >= renews_at(live, lease) && wanted.expires_at > live.expires_at;

@@ -11,8 +11,13 @@ use crate::domain::binary::{Malformed, Reader, Write};
 use crate::domain::merge::PurposeNames;
 use crate::domain::time::Timestamp;
 
-/// The form of everything in assent-state. Another form is refused, never guessed at.
-pub const FORMAT: u8 = 1;
+/// The form of everything in assent-state. Another form is refused, never guessed at; the one before is
+/// read, and whatever is written again is written in this one. Of format 1 a live key also had the
+/// version of the consent record that it rested on.
+pub const FORMAT: u8 = 2;
+
+/// Formats that are read.
+pub const FORMATS: std::ops::RangeInclusive<u8> = 1..=FORMAT;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
@@ -105,7 +110,7 @@ impl Ledger {
     pub fn unpack(bytes: &[u8]) -> Result<(Self, PurposeNames), Malformed> {
         let mut reader = Reader::new(bytes);
         let r = &mut reader;
-        if r.byte()? != FORMAT {
+        if !FORMATS.contains(&r.byte()?) {
             return Err(Malformed("format"));
         }
         let mut ledger = Self {

@@ -12,13 +12,7 @@ pub enum Output {
     /// To `segments.{purpose}`; key: the pseudonym.
     Assignment { purpose: u16, pseudonym: String, body: Vec<u8> },
     /// To `segments.{purpose}` with a null value and the headers of section 3.
-    Tombstone {
-        purpose: u16,
-        pseudonym: String,
-        reason: TombstoneReason,
-        decided_at: Timestamp,
-        consent_version: Option<i64>,
-    },
+    Tombstone { purpose: u16, pseudonym: String, reason: TombstoneReason, decided_at: Timestamp },
     /// To `contextual-segments`; key: the session token.
     Contextual { session_token: String, body: Vec<u8> },
     /// To `segmentation-dead-letters`. The rim makes the key and body, since it knows the topic.

@@ -1,4 +1,5 @@
-//! A subject's packed form in assent-state. Private and versioned by the record that holds it.
+//! A subject's packed form in assent-state. Private and versioned by the record that holds it: an
+//! earlier format is read, and never written.
 //!
 //! ```text
 //! flags      byte: 1 audit token · 2 record · 4 contradicted · 8 undecodable · 16 signal · 32 erased
@@ -54,9 +55,11 @@ pub fn pack_subject(subject: &Subject, out: &mut Vec<u8>) {
     }
 }
 
-/// `slots` says how many counters a purpose had under the rulebook that packed it.
+/// `format` is the holding record's; `slots` says how many counters a purpose had under the rulebook
+/// that packed it.
 pub fn unpack_subject(
     reader: &mut Reader<'_>,
+    format: u8,
     slots: impl Fn(u16) -> usize,
 ) -> Result<Subject, Malformed> {
     let flags = reader.byte()?;
@@ -79,7 +82,7 @@ pub fn unpack_subject(
     let purposes = reader.length()?;
     subject.purposes.reserve_exact(purposes);
     for _ in 0..purposes {
-        let state = unpack_purpose(reader, &slots)?;
+        let state = unpack_purpose(reader, format, &slots)?;
         subject.purposes.push(state);
     }
     Ok(subject)
@@ -146,7 +149,6 @@ fn pack_purpose(state: &PurposeState, out: &mut Vec<u8>) {
             out.put_long(live.segments as u64 as i64);
             out.put_long((live.segments >> 64) as u64 as i64);
             out.put_long(live.basis as i64);
-            out.put_long(live.consent_version);
             out.put_long(live.decided_at.0);
             out.put_long((live.expires_at - live.decided_at).0);
             out.put_long(i64::from(live.edition));
@@ -156,28 +158,30 @@ fn pack_purpose(state: &PurposeState, out: &mut Vec<u8>) {
 
 fn unpack_purpose(
     reader: &mut Reader<'_>,
+    format: u8,
     slots: &impl Fn(u16) -> usize,
 ) -> Result<PurposeState, Malformed> {
     let name = name_id(reader)?;
     let pseudonym = Pseudonym(reader.fixed()?);
     let counters = Counters::unpack(reader, slots(name))?;
-    let live = if reader.bool()? { Some(unpack_assigned(reader)?) } else { None };
+    let live = if reader.bool()? { Some(unpack_assigned(reader, format)?) } else { None };
     Ok(PurposeState { name, pseudonym, counters, live })
 }
 
-fn unpack_assigned(reader: &mut Reader<'_>) -> Result<Assigned, Malformed> {
+fn unpack_assigned(reader: &mut Reader<'_>, format: u8) -> Result<Assigned, Malformed> {
     let low = reader.long()? as u64;
     let high = reader.long()? as u64;
     let basis = *usize::try_from(reader.long()?)
         .ok()
         .and_then(|index| Basis::ALL.get(index))
         .ok_or(Malformed("basis"))?;
-    let consent_version = reader.long()?;
+    if format == 1 {
+        let _consent_version = reader.long()?;
+    }
     let decided_at = Timestamp(reader.long()?);
     Ok(Assigned {
         segments: u128::from(low) | u128::from(high) << 64,
         basis,
-        consent_version,
         decided_at,
         expires_at: decided_at + Span(reader.long()?),
         edition: u16::try_from(reader.long()?).map_err(|_| Malformed("edition"))?,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::at_hand::AtHand;
 use super::layout::{self, Layout};
 use super::lease;
-use super::ledger::{Cycle, FORMAT, Ledger};
+use super::ledger::{Cycle, FORMAT, FORMATS, Ledger};
 use super::loss::AuditHead;
 use super::mandate::{Edition, Mandate};
 use super::partition::{Partition, Setup};
@@ -30,8 +30,8 @@ pub struct Restore {
     meta: Option<(Ledger, PurposeNames)>,
     /// Still packed, by bucket: most are overwritten before they are needed.
     buckets: Vec<BTreeMap<StateToken, Packed>>,
-    /// The rulebooks that they were packed under, by hash: one, or a few after a change.
-    layouts: Vec<Sha256Hash>,
+    /// What they were packed under: one form, or a few after a change.
+    forms: Vec<Form>,
     chunks: BucketChunks,
     /// The rulebooks kept as evidence, by the hash of the file.
     rulebooks: BTreeMap<Sha256Hash, Box<[u8]>>,
@@ -43,9 +43,16 @@ pub struct Salvage {
     rulebooks: BTreeMap<Sha256Hash, Box<[u8]>>,
 }
 
+/// The format of a record, and the rulebook that its subjects' counters were laid out by.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Form {
+    format: u8,
+    rulebook: Sha256Hash,
+}
+
 struct Packed {
-    /// Index into [`Restore::layouts`].
-    layout: usize,
+    /// Index into [`Restore::forms`].
+    form: usize,
     bytes: Box<[u8]>,
 }
 
@@ -96,7 +103,7 @@ impl Restore {
             partition,
             meta: None,
             buckets: (0..BUCKETS).map(|_| BTreeMap::new()).collect(),
-            layouts: Vec::new(),
+            forms: Vec::new(),
             chunks: BucketChunks::default(),
             rulebooks: BTreeMap::new(),
         }
@@ -172,10 +179,11 @@ impl Restore {
 
     fn merge(&mut self, value: &[u8]) -> Result<(), Malformed> {
         let mut reader = Reader::new(value);
-        if reader.byte()? != FORMAT {
+        let format = reader.byte()?;
+        if !FORMATS.contains(&format) {
             return Err(Malformed("format"));
         }
-        let layout = self.layout_of(reader.fixed()?);
+        let form = self.number_of(Form { format, rulebook: reader.fixed()? });
         while !reader.is_empty() {
             let token = StateToken::from_be_bytes(reader.fixed()?);
             let bytes = reader.bytes()?;
@@ -183,16 +191,16 @@ impl Restore {
             if bytes.is_empty() {
                 bucket.remove(&token);
             } else {
-                bucket.insert(token, Packed { layout, bytes: bytes.into() });
+                bucket.insert(token, Packed { form, bytes: bytes.into() });
             }
         }
         Ok(())
     }
 
-    fn layout_of(&mut self, hash: Sha256Hash) -> usize {
-        self.layouts.iter().position(|known| *known == hash).unwrap_or_else(|| {
-            self.layouts.push(hash);
-            self.layouts.len() - 1
+    fn number_of(&mut self, form: Form) -> usize {
+        self.forms.iter().position(|known| *known == form).unwrap_or_else(|| {
+            self.forms.push(form);
+            self.forms.len() - 1
         })
     }
 
@@ -212,8 +220,8 @@ impl Restore {
         let declared = declare(&setup, &mut names).map_err(|e| damaged(e.to_string()))?;
         let past = Past::read(&self.rulebooks, &ledger, &setup, &names)
             .map_err(|e| damaged(e.to_string()))?;
-        let layouts: Vec<Option<&Layout>> =
-            self.layouts.iter().map(|hash| past.layouts.get(hash)).collect();
+        let forms: Vec<(u8, Option<&Layout>)> =
+            self.forms.iter().map(|it| (it.format, past.layouts.get(&it.rulebook))).collect();
         let stats = Stats::default();
         let roster = Roster::new(&setup.rulebook, &declared, &names, &stats);
         let mut partition = Partition {
@@ -236,7 +244,7 @@ impl Restore {
             undo: None,
             paper: Paper::default(),
         };
-        partition.take_in(self.buckets, &layouts).map_err(|e| damaged(e.to_string()))?;
+        partition.take_in(self.buckets, &forms).map_err(|e| damaged(e.to_string()))?;
         let (found, counted) = (partition.subjects.len(), partition.ledger.subjects);
         if found as i64 != counted {
             return Err(damaged(format!("{found} subjects where {counted} were counted")));
@@ -251,13 +259,14 @@ impl Partition {
     fn take_in(
         &mut self,
         buckets: Vec<BTreeMap<StateToken, Packed>>,
-        layouts: &[Option<&Layout>],
+        forms: &[(u8, Option<&Layout>)],
     ) -> Result<(), Malformed> {
         for (token, packed) in buckets.into_iter().flatten() {
-            let layout = layouts[packed.layout].ok_or(Malformed("layout"))?;
-            let mut subject = layout.unpack(&packed.bytes)?;
+            let (format, layout) = forms[packed.form];
+            let layout = layout.ok_or(Malformed("layout"))?;
+            let mut subject = layout.unpack(&packed.bytes, format)?;
             self.look_ahead(token, &mut subject);
-            let resting = if layout.is_current {
+            let resting = if layout.is_current && format == FORMAT {
                 Resting { packed: packed.bytes, agenda: subject.agenda }
             } else {
                 Resting::of(&subject)

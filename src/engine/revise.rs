@@ -62,10 +62,10 @@ impl Reviser<'_> {
         verdict: Verdict,
         occasion: Occasion<'_>,
     ) {
-        let name = self.mandate.terms(index).name;
-        let version = subject.consent.version();
-        // Line 11 alone is lifted by time: then a timer must know the pseudonym.
-        let may_be_allowed_later = verdict == Verdict::CollectedBeforeConsent;
+        let terms = self.mandate.terms(index);
+        let name = terms.name;
+        // What time alone lifts, a timer does, who must know the pseudonym.
+        let may_be_allowed_later = gate::is_lifted_by_time(verdict, &subject.consent, terms);
         if may_be_allowed_later {
             self.ensure_state(subject, index, occasion);
         }
@@ -75,7 +75,7 @@ impl Reviser<'_> {
         } else {
             self.why_withheld(index, verdict)
         };
-        self.remove_live(&mut subject.purposes[at], index, reason, version);
+        self.remove_live(&mut subject.purposes[at], index, reason);
         if may_be_allowed_later {
             let state = &mut subject.purposes[at];
             state.counters = Counters::default();
@@ -102,7 +102,7 @@ impl Reviser<'_> {
         occasion: Occasion<'_>,
     ) {
         let place = self.mandate.terms(index);
-        let (now, version) = (self.work.now, subject.consent.version());
+        let now = self.work.now;
         self.ensure_state(subject, index, occasion);
         let Some(terms) = Terms::of(subject, place) else { return };
         let Some(state) = subject.purposes.iter_mut().find(|state| state.name == place.name) else {
@@ -113,14 +113,14 @@ impl Reviser<'_> {
         let segments = state.counters.segments(purpose, terms.age_band, now);
         if segments == 0 {
             let left = self.why_left(state, purpose);
-            self.remove_live(state, index, left, version);
+            self.remove_live(state, index, left);
         } else {
             let wanted =
                 terms.assign(segments, basis, now, self.mandate.setup.lease, self.mandate.edition);
             subject.agenda.deferred |= self.assign_if_due(state, index, purpose, &terms, wanted);
         }
         if let Some(Retired { pseudonym }) = retired {
-            self.bury(index, pseudonym, TombstoneReason::KeyRetired, version);
+            self.bury(index, pseudonym, TombstoneReason::KeyRetired);
         }
     }
 
@@ -145,7 +145,7 @@ impl Reviser<'_> {
         }
         if state.live.as_ref().is_some_and(|live| live.expires_at <= now) {
             let reason = TombstoneReason::Withheld(Verdict::ConsentStale);
-            self.remove_live(state, index, reason, Some(wanted.consent_version));
+            self.remove_live(state, index, reason);
         }
         true
     }
@@ -192,13 +192,13 @@ impl Reviser<'_> {
 
     /// Ends what is under a key that is no longer emitted, where nobody will say whose it is.
     pub fn end_old_keys(&mut self, subject: &mut Subject) {
-        let (active, version) = (self.mandate.setup.keys.active(), subject.consent.version());
+        let active = self.mandate.setup.keys.active();
         for index in 0..self.mandate.places().len() {
             let name = self.mandate.terms(index).name;
             let is_old = |it: &PurposeState| it.name == name && it.pseudonym.version() != active;
             if let Some(at) = subject.purposes.iter().position(is_old) {
                 let mut state = subject.purposes.remove(at);
-                self.remove_live(&mut state, index, TombstoneReason::KeyRetired, version);
+                self.remove_live(&mut state, index, TombstoneReason::KeyRetired);
             }
         }
         // What nobody judges has no live key.
@@ -219,7 +219,6 @@ impl Reviser<'_> {
             purpose: &purpose.id,
             segments: &segment_ids(purpose, wanted.segments),
             basis: wanted.basis,
-            consent_version: wanted.consent_version,
             decided_at: wanted.decided_at,
             expires_at: wanted.expires_at,
             rulebook: &self.mandate.setup.rulebook.version,
@@ -250,32 +249,20 @@ impl Reviser<'_> {
             state.counters = Counters::default();
             self.why_withheld(index, verdict)
         };
-        self.remove_live(state, index, reason, version);
+        self.remove_live(state, index, reason);
         if !self.work.effects.is_empty() {
             let (kind, outcome) = (InputKind::Upkeep, Outcome::Revised);
             self.work.end_entry(kind, None, outcome, subject.audit_token, version);
         }
     }
 
-    fn remove_live(
-        &mut self,
-        state: &mut PurposeState,
-        index: usize,
-        reason: TombstoneReason,
-        consent_version: Option<i64>,
-    ) {
+    fn remove_live(&mut self, state: &mut PurposeState, index: usize, reason: TombstoneReason) {
         if state.live.take().is_some() {
-            self.bury(index, state.pseudonym, reason, consent_version);
+            self.bury(index, state.pseudonym, reason);
         }
     }
 
-    fn bury(
-        &mut self,
-        index: usize,
-        pseudonym: Pseudonym,
-        reason: TombstoneReason,
-        consent_version: Option<i64>,
-    ) {
+    fn bury(&mut self, index: usize, pseudonym: Pseudonym, reason: TombstoneReason) {
         self.work.effects.push(Effect::removed(index as u16, pseudonym.version(), reason));
         self.work.count_tombstone(index as u16, reason);
         self.work.outputs.push(Output::Tombstone {
@@ -283,7 +270,6 @@ impl Reviser<'_> {
             pseudonym: pseudonym.text(),
             reason,
             decided_at: self.work.now,
-            consent_version,
         });
     }
 }

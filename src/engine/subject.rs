@@ -51,7 +51,6 @@ pub struct PurposeState {
 pub struct Assigned {
     pub segments: SegmentSet,
     pub basis: Basis,
-    pub consent_version: i64,
     pub decided_at: Timestamp,
     pub expires_at: Timestamp,
     /// The rulebook that was applied.

@@ -8,6 +8,7 @@
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
+use super::ledger::FORMAT;
 use super::pack::{pack_subject, unpack_subject};
 use super::subject::{Agenda, StateToken, Subject};
 use crate::domain::binary::Reader;
@@ -48,7 +49,7 @@ impl Resting {
     /// Where the bytes are not what this process packed, which no input can bring about.
     pub fn unpack(&self) -> Subject {
         let any_slot = |_| usize::from(u16::MAX) + 1;
-        let unpacked = unpack_subject(&mut Reader::new(&self.packed), any_slot);
+        let unpacked = unpack_subject(&mut Reader::new(&self.packed), FORMAT, any_slot);
         let mut subject = unpacked.expect("packed by this process");
         subject.agenda = self.agenda;
         subject

@@ -34,7 +34,6 @@ pub struct Removal {
     pub pseudonym: String,
     pub reason: String,
     pub decided_at: Option<Timestamp>,
-    pub consent_version: Option<i64>,
 }
 
 impl SegmentTopics {
@@ -80,6 +79,5 @@ fn removal(purpose: &str, message: &BorrowedMessage<'_>) -> Removal {
         pseudonym: String::from_utf8_lossy(message.key().unwrap_or_default()).into_owned(),
         reason: header("reason").unwrap_or_else(|| "unknown".to_owned()),
         decided_at: header("decided_at").and_then(|at| at.parse().ok()).map(Timestamp),
-        consent_version: header("consent_version").and_then(|version| version.parse().ok()),
     }
 }

@@ -136,9 +136,9 @@ impl Destinations {
                 let value = to.framing.frame(body);
                 send(self.keyed(&to, pseudonym.as_bytes(), Some(&value)))
             }
-            Output::Tombstone { purpose, pseudonym, reason, decided_at, consent_version } => {
+            Output::Tombstone { purpose, pseudonym, reason, decided_at } => {
                 let to = self.of_purpose(&purposes[usize::from(*purpose)])?;
-                let headers = tombstone_headers(*reason, *decided_at, *consent_version);
+                let headers = tombstone_headers(*reason, *decided_at);
                 let record = self.keyed(&to, pseudonym.as_bytes(), None);
                 send(Record { headers: Some(headers), ..record })
             }
@@ -198,18 +198,8 @@ fn beside<'a>(
 }
 
 /// Text headers (design, section 3).
-fn tombstone_headers(
-    reason: TombstoneReason,
-    decided_at: Timestamp,
-    consent_version: Option<i64>,
-) -> OwnedHeaders {
-    let headers = OwnedHeaders::new_with_capacity(3)
+fn tombstone_headers(reason: TombstoneReason, decided_at: Timestamp) -> OwnedHeaders {
+    OwnedHeaders::new_with_capacity(2)
         .insert(Header { key: "reason", value: Some(reason.label()) })
-        .insert(Header { key: "decided_at", value: Some(&decided_at.to_string()) });
-    match consent_version {
-        None => headers,
-        Some(version) => {
-            headers.insert(Header { key: "consent_version", value: Some(&version.to_string()) })
-        }
-    }
+        .insert(Header { key: "decided_at", value: Some(&decided_at.to_string()) })
 }

@@ -76,6 +76,7 @@ purposes:
   - {{id: offers, title: Offers, sale_or_share: false, requires_opt_in: true, retention: 1d, suspended: {suspended}}}
 segments:
 {toys}  - {{id: ads-viewers, title: T, why: w, owner: o, approach: behavioral, purpose: ads, when: {{count: {{of: PRODUCT_VIEW, within: 40s, at_least: 2}}}}}}
+  - {{id: ads-adults, title: T, why: w, owner: o, approach: demographic, purpose: ads, when: {{age_band: {{in: [FROM_18]}}}}}}
   - {{id: mail-active, title: T, why: w, owner: o, approach: behavioral, purpose: mail, when: {{count: {{within: 61s, at_least: 1}}}}}}
   - {{id: mail-local, title: T, why: w, owner: o, approach: demographic, purpose: mail, when: {{region: {{in: [US-CA]}}}}}}
   - {{id: offers-gone, title: T, why: w, owner: o, approach: behavioral, purpose: offers, when: {{last: {{not_within: 20s}}}}}}

@@ -168,13 +168,13 @@ impl Workload {
                 .map(|purpose| ((*purpose).to_owned(), decision(random, now)))
                 .collect(),
             guardian: random.chance(75).then(|| Guardian {
-                verified_at: recent(random),
+                verified_at: begins(random, now),
                 method: None,
                 coppa_consent: random.chance(90),
                 coppa_disclosure: random.chance(90),
                 ccpa_authorization: random.chance(90),
             }),
-            double_opt_in_at: random.chance(70).then(|| recent(random)),
+            double_opt_in_at: random.chance(70).then(|| begins(random, now)),
             opt_out_signal_at: random.chance(8).then(|| recent(random)),
             source: if random.chance(70) { SOURCE } else { "shop" }.to_owned(),
             receipt_id: None,
@@ -192,10 +192,15 @@ fn decision(random: &mut Random, now: Timestamp) -> Decision {
     let ends_in = [2_000, 9_000, 30_000, 86_400_000];
     Decision {
         status,
-        since: now - Span(random.pick(&[0, 10, 2_000, 86_400_000, -4_000])),
+        since: begins(random, now),
         expires_at: random.chance(35).then(|| now + Span(random.pick(&ends_in))),
         notice_version: None,
     }
+}
+
+/// From when on something is granted: now and then from a moment that lies ahead.
+fn begins(random: &mut Random, now: Timestamp) -> Timestamp {
+    now - Span(random.pick(&[0, 10, 2_000, 86_400_000, -4_000]))
 }
 
 fn event(random: &mut Random, now: Timestamp, subject: Option<&str>) -> ClickEvent {

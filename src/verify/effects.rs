@@ -77,6 +77,9 @@ impl Partition<'_> {
                 }
                 let outcome = expected.unwrap_or(entry.outcome);
                 standing.take(kept, record.timestamp, outcome);
+                if outcome == Outcome::Applied {
+                    self.subjects.at(subject).assigned_since = sitting.batch.gate_open;
+                }
             }
             _ => {}
         }

@@ -13,6 +13,7 @@
 mod clicks;
 mod effects;
 mod finding;
+mod grants;
 mod inputs;
 mod letters;
 mod losses;

@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 
 use super::finding::{Findings, Unchecked};
+use super::grants;
 use super::inputs::{Readers, Record};
 use super::letters::Letters;
 use super::rows::{Row, Say};
@@ -48,6 +49,9 @@ pub(super) struct Progress {
     pub first_consent: i64,
     pub decided_at: Timestamp,
     pub rulebook: (String, Sha256Hash),
+    pub key_version: u8,
+    /// Since when batches are decided with an open gate.
+    pub open_since: Option<Timestamp>,
     /// When the last change of rulebook came.
     pub changed_at: Option<Timestamp>,
 }
@@ -348,6 +352,8 @@ impl<'a> Partition<'a> {
             first_consent: batch.consent_from,
             decided_at: batch.decided_at,
             rulebook: rulebook.clone(),
+            key_version: batch.key_version,
+            open_since: None,
             changed_at: None,
         });
         if progress.rulebook != rulebook {
@@ -357,6 +363,8 @@ impl<'a> Partition<'a> {
         progress.next_click = batch.click_to;
         progress.next_consent = batch.consent_to;
         progress.decided_at = batch.decided_at;
+        progress.key_version = batch.key_version;
+        progress.open_since = grants::open_since(progress.open_since, batch);
     }
 
     /// The end: what the gate says now of every pseudonym, and what the chain says of itself.
@@ -414,6 +422,8 @@ impl<'a> Partition<'a> {
                 for version in self.setup.keys.versions() {
                     let pseudonym = self.setup.keys.pseudonym(version, purpose, &subject.key);
                     if let Some(pseudonym) = pseudonym {
+                        let grant_ends_at = self.end_to_keep(subject, purpose, version);
+                        let say = Say { grant_ends_at, ..say };
                         sink(purpose, pseudonym, Row::Say { partition: self.number, say });
                     }
                 }
@@ -436,12 +446,7 @@ impl<'a> Partition<'a> {
             let before = standing.verdict(terms, None, now - SETTLED_WITHIN);
             before.filter(|verdict| verdict.allows()).or(standing.verdict(terms, None, now))
         });
-        Say {
-            verdict,
-            consent_version: standing.version(),
-            grant_ends_at: standing.grant_ends_at(purpose),
-            sure: standing.is_sure(),
-        }
+        Say { verdict, grant_ends_at: None }
     }
 
     pub(super) fn declared(&self, rulebook: Option<&Rulebook>) -> Vec<usize> {

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! tag, pseudonym (17) | effect: partition, audit offset, decided_at, change
-//!                     | say:    partition, verdict or unknown, consent version, grant's end, sure
+//!                     | say:    partition, verdict or unknown, the grant's end
 //! ```
 
 use crate::domain::binary::{Malformed, Reader, Write};
@@ -31,11 +31,8 @@ pub enum Written {
 pub struct Say {
     /// `None`: the topics don't tell.
     pub verdict: Option<Verdict>,
-    /// Of the consent record that it rests on.
-    pub consent_version: Option<i64>,
-    /// Where that grants the purpose, and for a time only.
+    /// Where the grant that it rests on ends, and a live value must say so.
     pub grant_ends_at: Option<Timestamp>,
-    pub sure: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,9 +62,7 @@ impl Row {
                 out.push(2);
                 out.put_long(i64::from(*partition));
                 out.put_long(say.verdict.map_or(-1, |verdict| verdict as i64));
-                out.put_optional_long(say.consent_version);
                 out.put_optional_long(say.grant_ends_at.map(|at| at.0));
-                out.put_bool(say.sure);
             }
         }
     }
@@ -79,10 +74,8 @@ impl Row {
         if tag == 2 {
             let verdict = reader.long()?;
             let verdict = usize::try_from(verdict).ok().map(|at| Verdict::ALL[at]);
-            let consent_version = reader.optional_long()?;
             let grant_ends_at = reader.optional_long()?.map(Timestamp);
-            let sure = reader.bool()?;
-            let say = Say { verdict, consent_version, grant_ends_at, sure };
+            let say = Say { verdict, grant_ends_at };
             return Ok((pseudonym, Self::Say { partition, say }));
         }
         let (offset, decided_at) = (reader.long()?, Timestamp(reader.long()?));
@@ -112,14 +105,9 @@ mod tests {
 
     #[test]
     fn a_row_survives_its_encoding() {
-        let say = |verdict, consent_version| Row::Say {
+        let say = |verdict, end: Option<i64>| Row::Say {
             partition: 3,
-            say: Say {
-                verdict,
-                consent_version,
-                grant_ends_at: consent_version.map(Timestamp),
-                sure: consent_version.is_some(),
-            },
+            say: Say { verdict, grant_ends_at: end.map(Timestamp) },
         };
         let effect = |written| {
             let decided_at = Timestamp(1_795_305_600_000);

@@ -77,7 +77,6 @@ fn mark(written: Written, decided_at: Timestamp) -> (Written, Option<Timestamp>)
 #[derive(Clone, Copy)]
 struct Value {
     expires_at: Timestamp,
-    consent_version: i64,
     /// Index into the versions that were met.
     rulebook: u16,
 }
@@ -90,9 +89,7 @@ fn lasts_too_long(decided_at: Timestamp, value: Value, say: Option<Say>) -> Opti
     if value.expires_at - decided_at > LEASE_MAX {
         return Some("a live value whose expires_at is more than 30 days after its decided_at");
     }
-    let say = say.filter(|it| it.sure && it.consent_version == Some(value.consent_version))?;
-    let outlasts = say.grant_ends_at.is_some_and(|end| value.expires_at > end);
-    outlasts.then_some("a live value whose expires_at is later than that of the grant it rests on")
+    invariants::within_grant(value.expires_at, say?.grant_ends_at).map(|it| it.detail)
 }
 
 /// All that is known of one pseudonym.
@@ -146,12 +143,15 @@ impl<'a> SegmentPartition<'a> {
     fn tombstone(&self, record: &Record, findings: &mut Findings) -> Lying {
         let place = (self.bench.topic, self.bench.partition, record.offset);
         let number = |name| record.header_text(name).and_then(|text| text.parse::<i64>().ok());
-        let known = ["reason", "decided_at", "consent_version"];
+        let known = ["reason", "decided_at"];
         let foreign = record.headers.iter().any(|(name, _)| !known.contains(&name.as_str()));
-        let version = !record.has_header("consent_version") || number("consent_version").is_some();
+        if foreign {
+            let detail = "a tombstone with a header that the contract does not have: readers of two \
+                          purposes could join their keys by it";
+            findings.violation(Invariant::Unlinkable, place, detail);
+        }
         let reason = record.header_text("reason").and_then(reason_number);
-        let (Some(reason), Some(decided_at), false, true) =
-            (reason, number("decided_at"), foreign, version)
+        let (Some(reason), Some(decided_at), false) = (reason, number("decided_at"), foreign)
         else {
             let detail = "a tombstone without the contract's headers, or with others: not Assent's, \
                           and they may hold a raw identifier";
@@ -182,8 +182,14 @@ impl<'a> SegmentPartition<'a> {
             findings.violation(Invariant::Atomic, place, detail);
             return None;
         };
+        let body = Framed::split(value).body().unwrap_or_default();
+        if assignment.body() != body {
+            let detail = "an assignment with other fields than the contract's: readers of two purposes \
+                          could join their keys by them";
+            findings.violation(Invariant::Unlinkable, place, detail);
+        }
         self.check_form(&assignment, pseudonym, place, findings);
-        let hash = chain::body_hash(Framed::split(value).body().unwrap_or_default());
+        let hash = chain::body_hash(body);
         let digest = *hash.first_chunk().expect("32 bytes begin with 16");
         Some(Lying {
             offset: record.offset,
@@ -192,7 +198,6 @@ impl<'a> SegmentPartition<'a> {
             named: false,
             value: Some(Value {
                 expires_at: assignment.expires_at,
-                consent_version: assignment.consent_version,
                 rulebook: self.rulebook_number(assignment.rulebook),
             }),
         })
@@ -324,26 +329,19 @@ impl<'a> SegmentPartition<'a> {
         {
             findings.violation(violation.invariant, place, violation.detail);
         }
-        if let Some(detail) = lasts_too_long(lying.decided_at, value, key.say.map(|it| it.1)) {
+        let horizon = key.say.and_then(|(partition, _)| self.bench.horizons.get(&partition));
+        let sweeps = horizon.is_some_and(|it| self.awaits_sweep(it, value));
+        let say = key.say.map(|it| it.1).filter(|_| !sweeps);
+        if let Some(detail) = lasts_too_long(lying.decided_at, value, say) {
             findings.violation(Invariant::Leased, place, detail);
         }
-        let Some((partition, say)) = key.say else {
+        let Some((_, say)) = key.say else {
             return self.judge_orphan(pseudonym, place, findings);
         };
-        let horizon = self.bench.horizons.get(&partition);
-        let rests_on_later = say.consent_version.is_some_and(|own| own < value.consent_version);
         match say.verdict {
             None => findings.unchecked(Unchecked::StandingUnknown, 1),
-            Some(_) if rests_on_later && say.sure => {
-                let detail = format!(
-                    "a live key that rests on consent version {}, which the changelog does not have",
-                    value.consent_version
-                );
-                findings.violation(Invariant::Consent, place, detail);
-            }
-            Some(_) if rests_on_later => findings.unchecked(Unchecked::StandingUnknown, 1),
             Some(verdict) if verdict.allows() => {}
-            Some(_) if horizon.is_some_and(|it| self.awaits_sweep(it, value)) => {
+            Some(_) if sweeps => {
                 findings.unchecked(Unchecked::Sweeping, 1);
             }
             Some(verdict) => {
@@ -389,23 +387,17 @@ mod tests {
     #[test]
     fn a_value_that_outlasts_its_grant_or_any_lease_is_found() {
         let decided_at = Timestamp(1_795_305_600_000);
-        let lasts = |span: Span, grant: Option<Span>, own_version: i64, sure: bool| {
-            let value = Value { expires_at: decided_at + span, consent_version: 4, rulebook: 0 };
+        let lasts = |span: Span, grant: Option<Span>| {
+            let value = Value { expires_at: decided_at + span, rulebook: 0 };
             let say = Say {
                 verdict: Some(Verdict::OptIn),
-                consent_version: Some(own_version),
                 grant_ends_at: grant.map(|span| decided_at + span),
-                sure,
             };
             lasts_too_long(decided_at, value, Some(say)).is_some()
         };
         let (two_days, longest) = (Span(2 * Span::DAY.0), Span(30 * Span::DAY.0));
         let later = |span: Span| Span(span.0 + 1);
-        assert!(!lasts(longest, None, 4, true));
-        assert!(lasts(later(longest), None, 4, true) && lasts(later(longest), None, 5, false));
-        assert!(!lasts(two_days, Some(two_days), 4, true));
-        assert!(lasts(later(two_days), Some(two_days), 4, true));
-        assert!(!lasts(later(two_days), Some(two_days), 5, true), "another record's grant");
-        assert!(!lasts(later(two_days), Some(two_days), 4, false));
+        assert!(!lasts(longest, None) && lasts(later(longest), None));
+        assert!(!lasts(two_days, Some(two_days)) && lasts(later(two_days), Some(two_days)));
     }
 }

@@ -287,7 +287,8 @@ impl Standing {
         let grant = decision.filter(|_| is(ConsentStatus::Granted));
         let since = grant.map(|it| it.since);
         let second_step = record.double_opt_in_at;
-        let lifted = since > self.signal && second_step > self.signal;
+        let has_come = |time: Option<Timestamp>| time > self.signal && time <= Some(now);
+        let lifted = has_come(since) && has_come(second_step);
         let guardian = record.guardian;
         let authorized = guardian.is_some_and(|it| it.coppa_consent && (!sale || it.for_sale));
         let child = matches!(record.age_band, AgeBand::Under13 | AgeBand::Unknown);

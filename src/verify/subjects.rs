@@ -17,6 +17,8 @@ pub struct Subject {
     pub standing: Standing,
     /// Purpose and key version of what was assigned last and not removed since.
     pub live: Vec<(u16, u8)>,
+    /// The record that stands was taken in by a batch that could assign at once.
+    pub assigned_since: bool,
     /// Purposes whose missing tombstone was reported.
     pub reported: Vec<u16>,
 }
@@ -52,7 +54,8 @@ impl Subjects {
         }
         self.by_key.insert(Arc::clone(&key), place);
         let standing = standing.clone();
-        self.list.push(Subject { key, standing, live: Vec::new(), reported: Vec::new() });
+        let (live, reported) = (Vec::new(), Vec::new());
+        self.list.push(Subject { key, standing, live, assigned_since: false, reported });
         place as Place
     }
 

@@ -29,6 +29,7 @@ pub struct Audit {
 pub struct Entry {
     pub outcome: String,
     pub verdicts: BTreeMap<String, String>,
+    pub consent_version: Option<i64>,
     pub gate_open: bool,
     pub decided_at: i64,
 }
@@ -115,6 +116,7 @@ impl Audit {
                 verdicts: named
                     .map(|(p, v)| ((*p).to_owned(), v.as_str().unwrap().to_owned()))
                     .collect(),
+                consent_version: entry["consent_version"].as_i64(),
                 gate_open: batch["gate_open"] == true,
                 decided_at: batch["decided_at"].as_i64().unwrap(),
             };

@@ -24,6 +24,7 @@ mod faults;
 mod flood;
 mod heartbeat;
 mod keys;
+mod linked;
 mod misrouted;
 mod moments;
 mod operator;

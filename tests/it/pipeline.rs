@@ -38,7 +38,7 @@ fn a_grant_gives_a_segment_and_a_denial_takes_it() {
     assert!(took < Duration::from_secs(5), "{took:?}");
     assert_eq!(tombstone.key, Some(key));
     assert_eq!(tombstone.header("reason"), Some("opted_out"));
-    assert_eq!(tombstone.header("consent_version"), Some("2"));
+    assert_eq!(tombstone.headers.len(), 2, "{:?}", tombstone.headers);
 
     kafka.produce([shop.click(&view("kim"))]);
     let audit = settled(&shop);

@@ -261,7 +261,7 @@ fn live(shop: &Shop<'_>, purpose: &str) -> BTreeSet<String> {
 }
 
 /// The secrets of a keyset, by version.
-fn secrets(path: &Path) -> BTreeMap<u8, Vec<u8>> {
+pub fn secrets(path: &Path) -> BTreeMap<u8, Vec<u8>> {
     use base64::Engine as _;
     let text = std::fs::read_to_string(path).expect("a keyset");
     let keyset: Value = serde_json::from_str(&text).expect("JSON");

@@ -206,7 +206,7 @@ impl Told {
                     let json = assignment(rulebook, *at, subject, assigned);
                     Ok(support::encode("segment_assignment", &json))
                 }
-                Err((reason, _)) => Err(reason.label().to_owned()),
+                Err(reason) => Err(reason.label().to_owned()),
             };
             let hash = record.as_ref().ok().map(|value| hex(&Sha256::digest(&value[HEADER..])));
             effects.push((*at as i64, hash, record.as_ref().err().cloned()));
@@ -273,8 +273,8 @@ fn assignment(rulebook: &Rulebook, at: usize, subject: &str, assigned: &Assigned
     json!({
         "pseudonym": pseudonym(purpose, subject), "purpose": purpose,
         "segments": assigned.segments, "basis": assigned.basis.symbol(),
-        "consent_version": assigned.consent_version, "decided_at": assigned.decided_at.0,
-        "expires_at": assigned.expires_at.0, "rulebook": rulebook.version,
+        "decided_at": assigned.decided_at.0, "expires_at": assigned.expires_at.0,
+        "rulebook": rulebook.version,
     })
 }
 

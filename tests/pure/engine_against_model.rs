@@ -364,7 +364,7 @@ fn compare_counts(at: usize, batch: &Batch, expected: &[Entry], output: &BatchOu
         for (purpose, change) in &entry.effects {
             match change {
                 Ok(_) => *assignments.entry(*purpose as u16).or_default() += 1,
-                Err((reason, _)) => {
+                Err(reason) => {
                     *tombstones.entry((*purpose as u16, *reason)).or_default() += 1;
                 }
             }
@@ -382,7 +382,7 @@ fn compare_counts(at: usize, batch: &Batch, expected: &[Entry], output: &BatchOu
 /// Each consent record that removed something.
 fn compare_opt_outs(at: usize, batch: &Batch, expected: &[Entry], output: &BatchOutput) {
     let removes = |entry: &&Entry| {
-        let removed = |change: &(usize, Result<_, (TombstoneReason, _)>)| change.1.is_err();
+        let removed = |change: &(usize, Result<_, TombstoneReason>)| change.1.is_err();
         entry.input == InputKind::Consent && entry.effects.iter().any(removed)
     };
     let wanted = expected.iter().filter(removes).map(|entry| {

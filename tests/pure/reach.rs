@@ -31,7 +31,7 @@ fn random_histories_reach_every_verdict_outcome_and_reason() {
         .filter(|it| !matches!(it, Verdict::NoConsentRecord | Verdict::PurposeSuspended))
         .map(|it| it.label())
         .chain(["erasure", "segments_left"]);
-    let kinds = ["first", "renewed", "other segments", "other version", "other basis"];
+    let kinds = ["first", "renewed", "other segments", "other basis"];
     let wanted = verdicts
         .chain(outcomes.map(|it| format!("outcome {}", it.label())))
         .chain(reasons.map(|it| format!("removed {it}")))
@@ -83,7 +83,7 @@ fn names(entry: &Entry, live: &mut Live) -> Vec<String> {
                 names.extend(ends_earlier.then(|| "assigned ends earlier".to_owned()));
                 names.push(format!("assigned {}", why(before.as_ref(), assigned)));
             }
-            Err((reason, _)) => {
+            Err(reason) => {
                 live.remove(&key);
                 names.extend([format!("{input} removes"), format!("{outcome} removes")]);
                 names.push(format!("removed {}", reason.label()));
@@ -98,7 +98,6 @@ fn why(before: Option<&Assigned>, assigned: &Assigned) -> &'static str {
         None => "first",
         Some(before) if before.segments != assigned.segments => "other segments",
         Some(before) if before.basis != assigned.basis => "other basis",
-        Some(before) if before.consent_version != assigned.consent_version => "other version",
         Some(_) => "renewed",
     }
 }

@@ -164,10 +164,10 @@ impl<'a> Eye<'a> {
                 assert_eq!(reason, None);
                 (*purpose, pseudonym, Ok(self.assigned(body, at, pseudonym)?))
             }
-            Output::Tombstone { purpose, pseudonym, reason: why, decided_at, consent_version } => {
+            Output::Tombstone { purpose, pseudonym, reason: why, decided_at } => {
                 assert_eq!((hash, reason.as_deref()), (None, Some(why.label())));
                 assert_eq!(*decided_at, now, "a tombstone is decided when its batch is");
-                (*purpose, pseudonym, Err((*why, *consent_version)))
+                (*purpose, pseudonym, Err(*why))
             }
             _ => unreachable!("filtered"),
         };
@@ -183,11 +183,10 @@ impl<'a> Eye<'a> {
         assert_eq!(from.string()?, self.rulebook.purposes[at].id);
         let segments = strings(&mut from)?;
         let basis = [Basis::OptIn, Basis::GuardianOptIn, Basis::NotOptedOut][from.long()? as usize];
-        let (consent_version, decided_at, expires_at) =
-            (from.long()?, Timestamp(from.long()?), Timestamp(from.long()?));
+        let (decided_at, expires_at) = (Timestamp(from.long()?), Timestamp(from.long()?));
         assert_eq!(from.string()?, self.rulebook.version);
         assert!(from.is_empty(), "nothing stands after an assignment");
-        Ok(Assigned { segments, basis, consent_version, decided_at, expires_at })
+        Ok(Assigned { segments, basis, decided_at, expires_at })
     }
 }
 

@@ -144,13 +144,12 @@ impl Logs {
                 let value = Some(frame(SchemaName::SegmentAssignment, body));
                 self.append(*purpose, pseudonym, value, Vec::new());
             }
-            Output::Tombstone { purpose, pseudonym, reason, decided_at, consent_version } => {
+            Output::Tombstone { purpose, pseudonym, reason, decided_at } => {
                 let text = |name: &str, it: String| (name.to_owned(), Some(it.into_bytes()));
-                let mut headers = vec![
+                let headers = vec![
                     text("reason", reason.label().to_owned()),
                     text("decided_at", decided_at.to_string()),
                 ];
-                headers.extend(consent_version.map(|it| text("consent_version", it.to_string())));
                 self.append(*purpose, pseudonym, None, headers);
             }
             Output::Audit { body } => self.audit.push(Record {

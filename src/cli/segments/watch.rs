@@ -63,7 +63,6 @@ fn to_json(removal: &Removal, now: Timestamp) -> serde_json::Value {
         "segments": null,
         "reason": removal.reason,
         "decided_at": removal.decided_at,
-        "consent_version": removal.consent_version,
         "age_ms": age_ms(removal, now),
     })
 }

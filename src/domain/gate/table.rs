@@ -50,7 +50,9 @@ pub const LINES: [Line; 12] = [
     },
     Line {
         number: 6,
-        when: "the purpose is a sale or sharing, and an opt-out preference signal binds the subject",
+        when: "the purpose is a sale or sharing, and an opt-out preference signal binds the subject: \
+               until a grant whose since and double_opt_in_at are both later than the signal, and \
+               have both come",
         verdicts: &[Verdict::OptOutSignal],
         why: "11 CCR 7025",
     },

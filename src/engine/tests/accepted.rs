@@ -4,7 +4,7 @@
 use super::*;
 use crate::engine::loss::{Resume, TopicIds};
 
-const TWO: &str = r#"
+pub const TWO: &str = r#"
 rulebook: "1"
 default_segment: all-visitors
 purposes:

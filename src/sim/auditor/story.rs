@@ -142,7 +142,7 @@ fn check_moved(
         let of_it = seen.entries.iter().filter(|it| it.subject.as_deref() == Some(subject));
         of_it.flat_map(|it| &it.effects).any(|effect| effect.0 == place && effect.1.is_ok())
     };
-    let is_retired = |change: &Change| matches!(change, Err((TombstoneReason::KeyRetired, _)));
+    let is_retired = |change: &Change| matches!(change, Err(TombstoneReason::KeyRetired));
     for entry in &seen.entries {
         let Some(subject) = &entry.subject else { continue };
         for (place, _) in entry.effects.iter().filter(|it| is_retired(&it.1)) {
@@ -166,9 +166,9 @@ fn is_named(world: &World<'_>, partition: i32, part: &Part<'_>, subject: &str) -
         .any(|it| it.record.key.as_deref() == Some(subject.as_bytes()) && it.record.value.is_some())
 }
 
-/// After each transaction: nothing is live that the gate withholds, nothing outlives its lease. What
-/// only a new rulebook withholds may be live until the sweep comes to it; `check_end` asks whether
-/// it came.
+/// After each transaction: nothing is live that the gate withholds, nothing outlives its lease, nor,
+/// where the gate was open, the grant that stands. What only a new rulebook withholds may be live until
+/// the sweep comes to it; `check_end` asks whether it came.
 fn check_live(
     world: &World<'_>,
     partition: i32,
@@ -178,8 +178,9 @@ fn check_live(
     model: &Model<'_>,
     findings: &mut Findings,
 ) {
-    let now = part.batch.decided_at;
-    for ((place, _), Live { subject, assignment }) in &eye.live {
+    let batch = &part.batch;
+    let now = batch.decided_at;
+    for ((place, pseudonym), Live { subject, assignment }) in &eye.live {
         let purpose = model.rulebook.purposes.iter().find(|it| it.id == PURPOSES[*place]);
         let Some(purpose) = purpose else { continue };
         let mut standing = model.standing(subject);
@@ -192,9 +193,12 @@ fn check_live(
         let violations = [
             invariants::kept_only_while_allowed(verdict, true, false).filter(|_| !is_new),
             invariants::leased(decided_at, expires_at, world.terms.lease),
+            invariants::within_grant(expires_at, standing.grant_ends_at(purpose)).filter(|_| {
+                batch.gate_open && eye.version_of(pseudonym) == Some(batch.key_version)
+            }),
         ];
         for violation in violations.into_iter().flatten() {
-            let sequence = part.batch.sequence;
+            let sequence = batch.sequence;
             let detail = format!("{} after sequence {sequence}: {verdict:?}", violation.detail);
             findings.add(violation.invariant, partition, detail);
         }

@@ -23,12 +23,10 @@ pub fn record(partition: i32, purposes: &[String], output: &Output) -> ((Topic, 
             let value = frame(SchemaName::SegmentAssignment, body);
             keyed(of_purpose(*purpose), pseudonym, Some(value))
         }
-        Output::Tombstone { purpose, pseudonym, reason, decided_at, consent_version } => {
+        Output::Tombstone { purpose, pseudonym, reason, decided_at } => {
             let (place, mut record) = keyed(of_purpose(*purpose), pseudonym, None);
             record.headers.push(("reason", reason.label().to_owned()));
             record.headers.push(("decided_at", decided_at.to_string()));
-            let version = consent_version.map(|it| ("consent_version", it.to_string()));
-            record.headers.extend(version);
             (place, record)
         }
         Output::Contextual { session_token, body } => {

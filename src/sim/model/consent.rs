@@ -86,15 +86,22 @@ impl<'a> Standing<'a> {
         outcome
     }
 
+    /// When the standing record's grant of a purpose ends, where it does.
+    pub fn grant_ends_at(&self, of: &Purpose) -> Option<Timestamp> {
+        let decision = self.record?.decisions.get(&of.id)?;
+        decision.expires_at.filter(|_| decision.status == ConsentStatus::Granted)
+    }
+
     /// Lines 2 to 12; the first that applies decides. `event_time`: `None` where there is no event.
     pub fn verdict(&self, of: &Purpose, event_time: Option<Timestamp>, now: Timestamp) -> Verdict {
         let (t, sale, record) = (event_time.unwrap_or(now).min(now), of.sale_or_share, self.record);
+        let has_come = |time: Option<Timestamp>| time > self.signal && time <= Some(now);
         let decision = record.and_then(|it| it.decisions.get(&of.id));
         let is = |status| decision.is_some_and(|it| it.status == status);
         let grant = decision.filter(|_| is(ConsentStatus::Granted));
         let since = grant.map(|it| it.since);
         let second_step = record.and_then(|it| it.double_opt_in_at);
-        let lifted = since > self.signal && second_step > self.signal;
+        let lifted = has_come(since) && has_come(second_step);
         let guardian = record.and_then(|it| it.guardian.as_ref());
         let authorized = guardian.is_some_and(|it| {
             it.coppa_consent && (!sale || (it.coppa_disclosure && it.ccpa_authorization))

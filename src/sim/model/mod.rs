@@ -43,13 +43,12 @@ pub enum What<'a> {
 pub struct Assigned {
     pub segments: Vec<String>,
     pub basis: Basis,
-    pub consent_version: i64,
     pub decided_at: Timestamp,
     pub expires_at: Timestamp,
 }
 
-/// `Err`: removed, why, and the consent version that stands.
-pub type Change = Result<Assigned, (TombstoneReason, Option<i64>)>;
+/// `Err`: removed, and why.
+pub type Change = Result<Assigned, TombstoneReason>;
 
 /// An audit entry as it must be, with what the topics get besides.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -229,7 +228,7 @@ impl<'a> Model<'a> {
         let (purpose, now, live) = (&self.rulebook.purposes[at], self.now, self.live(subject, at));
         let standing = self.standing(subject);
         let verdict = standing.verdict(purpose, None, now);
-        let removed = |reason| live.map(|_| Err((reason, standing.record.map(|it| it.version))));
+        let removed = |reason| live.map(|_| Err(reason));
         let (Some(basis), Some(record)) = (verdict.basis(), standing.record) else {
             let erased = matches!(self.facts(subject).last()?.1, What::Erased(_));
             let reason = TombstoneReason::Withheld(verdict);
@@ -248,15 +247,18 @@ impl<'a> Model<'a> {
         }
         let grant = record.decisions.get(&purpose.id).filter(|_| basis != Basis::NotOptedOut);
         let end = grant.and_then(|it| it.expires_at).unwrap_or(Timestamp::MAX);
-        let (expires_at, consent_version) = ((now + self.lease).min(end), record.version);
-        let wanted = Assigned { segments, basis, consent_version, decided_at: now, expires_at };
+        let expires_at = (now + self.lease).min(end);
+        let wanted = Assigned { segments, basis, decided_at: now, expires_at };
         live.is_none_or(|live| self.replaces(&wanted, live)).then_some(Ok(wanted))
     }
 
     fn replaces(&self, wanted: &Assigned, live: &Assigned) -> bool {
-        let renews = self.now >= live.decided_at + Span(self.lease.0 / 2);
+        // Half of what it was given: a grant that ended soon, and no longer does, must not leave it to
+        // end first.
+        let given = self.lease.min(live.expires_at - live.decided_at);
+        let renews = self.now >= live.decided_at + Span(given.0 / 2);
         wanted.segments != live.segments
-            || (wanted.basis, wanted.consent_version) != (live.basis, live.consent_version)
+            || wanted.basis != live.basis
             || wanted.expires_at < live.expires_at
             || (renews && wanted.expires_at > live.expires_at)
     }

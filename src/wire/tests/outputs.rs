@@ -124,7 +124,6 @@ proptest! {
         texts in (text(), text(), text()),
         segments in vec(text(), 0..4),
         basis in select(Basis::ALL.to_vec()),
-        consent_version in any::<i64>(),
         times in (time(), time()),
     ) {
         let borrowed: Vec<&str> = segments.iter().map(String::as_str).collect();
@@ -134,7 +133,6 @@ proptest! {
             purpose: &texts.1,
             segments: &borrowed,
             basis,
-            consent_version,
             decided_at: times.0,
             expires_at: times.1,
             rulebook: &texts.2,
@@ -145,7 +143,7 @@ proptest! {
         let (pseudonym, purpose, rulebook) = texts;
         let (decided_at, expires_at) = times;
         prop_assert_eq!(read, Some(SegmentAssignment {
-            pseudonym, purpose, segments, basis, consent_version, decided_at, expires_at, rulebook,
+            pseudonym, purpose, segments, basis, decided_at, expires_at, rulebook,
         }));
     }
 

@@ -7,7 +7,7 @@ use crate::domain::audit::{AuditBatch, AuditEntry, Change, Effect, chain};
 use crate::domain::consent::ConsentRecord;
 use crate::domain::event::ClickEvent;
 use crate::domain::outcome::{DeadLetterReason, InputKind, Outcome, Verdict};
-use crate::domain::segment::{AssignmentBody, SegmentAssignment};
+use crate::domain::segment::SegmentAssignment;
 use crate::domain::time::Timestamp;
 
 #[test]
@@ -68,19 +68,7 @@ fn records_are_encoded_as_the_contract_has_them() {
 }
 
 fn encode_assignment(assignment: &SegmentAssignment) -> Vec<u8> {
-    let mut body = Vec::new();
-    AssignmentBody {
-        pseudonym: &assignment.pseudonym,
-        purpose: &assignment.purpose,
-        segments: &assignment.segments.iter().map(String::as_str).collect::<Vec<_>>(),
-        basis: assignment.basis,
-        consent_version: assignment.consent_version,
-        decided_at: assignment.decided_at,
-        expires_at: assignment.expires_at,
-        rulebook: &assignment.rulebook,
-    }
-    .encode(&mut body);
-    frame(SchemaName::SegmentAssignment, &body)
+    frame(SchemaName::SegmentAssignment, &assignment.body())
 }
 
 #[test]

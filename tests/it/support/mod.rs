@@ -25,7 +25,9 @@ pub use cluster::Node;
 pub use inputs::{consent, view, with};
 pub use kafka::{BrokerPlan, Kafka, LeftOut};
 pub use process::{Assent, Finished, Signal, signal};
-pub use pseudonyms::{pseudonym, pseudonym_bytes, pseudonym_under, secret, session_token};
+pub use pseudonyms::{
+    pseudonym, pseudonym_bytes, pseudonym_under, secret, session_token, session_token_under,
+};
 pub use records::{Isolation, Message, Producer, Record, TopicPlan, block_on, latest};
 pub use registry::{Gateway, Registry, confluent};
 pub use service::{Metrics, Service};

@@ -34,8 +34,19 @@ pub fn pseudonym_under(version: u8, secret: &[u8], purpose: &str, subject_id: &s
 
 /// The key of a session in `contextual-segments` on the UTC day of `occurred_at` (epoch ms).
 pub fn session_token(session_id: &str, occurred_at: i64) -> String {
+    session_token_under(VERSION, &secret(), session_id, occurred_at)
+}
+
+/// The same under another key version than a shop's first.
+pub fn session_token_under(
+    version: u8,
+    secret: &[u8],
+    session_id: &str,
+    occurred_at: i64,
+) -> String {
     let day = jiff::Timestamp::from_millisecond(occurred_at).expect("a date").strftime("%Y%m%d");
-    URL_SAFE_NO_PAD.encode(token(&format!("session|{day}|{VERSION}"), session_id))
+    let info = format!("session|{day}|{version}");
+    URL_SAFE_NO_PAD.encode(token_under(version, secret, &info, session_id))
 }
 
 fn token(info: &str, id: &str) -> [u8; 17] {

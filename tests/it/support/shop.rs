@@ -147,7 +147,7 @@ impl<'k> Shop<'k> {
     pub fn assignment(&self, purpose: &str, key: &str, segments: &[&str], expires: i64) -> Message {
         let assignment = json!({
             "pseudonym": key, "purpose": purpose, "segments": segments, "basis": "OPT_IN",
-            "consent_version": 1, "decided_at": 0, "expires_at": expires, "rulebook": "test",
+            "decided_at": 0, "expires_at": expires, "rulebook": "test",
         });
         let value = avro::encode("segment_assignment", &assignment);
         Message::new(self.segments(purpose)).key(key).value(value)

@@ -146,8 +146,7 @@ fn assignment(key: &str, expires_at: i64) -> Vec<u8> {
         "segment_assignment",
         &json!({
             "pseudonym": key, "purpose": OFFERS, "segments": ["preschool-explorers"], "basis": "OPT_IN",
-            "consent_version": 1, "decided_at": now_ms(), "expires_at": expires_at,
-            "rulebook": "2026-11-22",
+            "decided_at": now_ms(), "expires_at": expires_at, "rulebook": "2026-11-22",
         }),
     )
 }
@@ -236,7 +235,7 @@ fn a_raw_identifier_and_a_lost_record_are_found_in_the_segments() {
         records.last_mut().expect("just pushed").headers = headers.to_vec();
     });
     let raw = [as_key, in_value, in_header].map(|at| place(&forgery, "INV-6", at));
-    forgery.expect(&raw, &["INV-5"]);
+    forgery.expect(&raw, &["INV-5", "INV-7"]);
 
     // A record that the audit names is not there.
     let gone = pseudonym(OFFERS, "stays").into_bytes();

@@ -14,7 +14,7 @@ const NOTES: &[(&str, &str)] = &[
         "a click with GPC, or with a GPP string that says sale or sharing is opted out or can't be \
          decoded, binds its subject from then on for all purposes that are a sale or sharing, at \
          once and durably. A later click without it lifts nothing. It is lifted for one purpose only \
-         by a grant in two steps, both later than the signal (11 CCR 7028(a)).",
+         by a grant in two steps, both later than the signal, once both have come (11 CCR 7028(a)).",
     ),
     (
         "Children",

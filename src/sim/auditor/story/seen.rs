@@ -169,7 +169,6 @@ impl Eye {
                 let assigned = Assigned {
                     segments: assignment.segments.clone(),
                     basis: assignment.basis,
-                    consent_version: assignment.consent_version,
                     decided_at: assignment.decided_at,
                     expires_at: assignment.expires_at,
                 };
@@ -188,8 +187,10 @@ impl Eye {
                 if self.live.remove(&key).is_none() {
                     return broken(Invariant::OptOut, "a tombstone of what is not live");
                 }
-                let version = header("consent_version").and_then(|it| it.parse().ok());
-                Ok(Err((reason_of(reason), version)))
+                if stored.headers.len() != 2 {
+                    return broken(Invariant::Unlinkable, "a tombstone with other headers");
+                }
+                Ok(Err(reason_of(reason)))
             }
             _ => broken(Invariant::Atomic, "an effect and its record say different things"),
         }
