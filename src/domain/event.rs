@@ -63,8 +63,35 @@ pub struct Click<'a> {
     pub region: Option<&'a str>,
     /// As the collector saw it; `None`: it did not look.
     pub gpc: Option<bool>,
-    /// `gpc` is true, or `gpp` says sale or sharing is opted out or can't be decoded (section 5).
-    pub opt_out_signal: bool,
+    /// Why it binds its subject, if it does (section 5).
+    pub opt_out_signal: Option<SignalSource>,
+}
+
+/// What said that sale or sharing is opted out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SignalSource {
+    /// `gpc` is true.
+    Gpc,
+    /// `gpp` says so, or that a known child's consent is refused.
+    Gpp,
+    /// `gpp` can't be decoded.
+    GppUndecodable,
+    /// A consent record's `opt_out_signal_at`.
+    Record,
+}
+
+impl SignalSource {
+    pub const ALL: [Self; 4] = [Self::Gpc, Self::Gpp, Self::GppUndecodable, Self::Record];
+
+    /// Label `source` of assent_opt_out_signals_total.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Gpc => "gpc",
+            Self::Gpp => "gpp",
+            Self::GppUndecodable => "gpp_undecodable",
+            Self::Record => "record",
+        }
+    }
 }
 
 /// Which optional fields the live rules read. `subject_id`, `session_id`, `occurred_at`, `gpc` and

@@ -6,9 +6,8 @@ use super::consent::{AgeBand, ConsentRecord, ConsentStatus};
 use super::outcome::Outcome;
 use super::time::{Span, Timestamp};
 
-/// Interned purpose ids, declared or not: a decision for a purpose that no rulebook declares yet
-/// must not be lost, or the rulebook that declares it would take a denial for "never asked".
-/// A name's number never changes; names are only added.
+/// The purpose ids that a rulebook ever declared, numbered. A name's number never changes; names are
+/// only added, by rulebooks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PurposeNames {
     names: Vec<String>,
@@ -17,66 +16,75 @@ pub struct PurposeNames {
 /// A purpose id's number in [`PurposeNames`].
 pub type NameId = u16;
 
-impl PurposeNames {
-    /// 4,096 names of at most 64 bytes: at most 256 KiB a partition, whatever the changelog holds.
-    pub const MAX: usize = 4_096;
+/// What stands for a purpose id that no rulebook declares, keyed: the key of a decision is whatever a
+/// producer wrote, a subject's id perhaps, and no raw identifier is kept (INV-6). The same for the same
+/// id.
+pub type Veil<'a> = &'a dyn Fn(&str) -> u128;
 
+/// As much of it as a record keeps: two of the at most 256 ids in a record are never taken for each other.
+pub type Veiled = u64;
+
+pub fn veiled(veil: u128) -> Veiled {
+    (veil >> 64) as u64
+}
+
+/// Format 1 of the state kept undeclared ids in this table, too, as `#` and the veil in hex.
+const FORMER_MARK: char = '#';
+
+impl PurposeNames {
     pub fn find(&self, name: &str) -> Option<NameId> {
         self.names.iter().position(|known| known == name).map(|at| at as NameId)
     }
 
     /// The number of a purpose that a rulebook declares, also where decisions for it came before;
-    /// `None`: the table is full.
+    /// `None`: 65,536 were declared.
     pub fn declare(&mut self, name: &str, veil: Veil<'_>) -> Option<NameId> {
-        if self.find(name).is_none()
-            && let Some(id) = self.find(&veil(name))
-        {
-            name.clone_into(&mut self.names[usize::from(id)]);
+        if let Some(id) = self.find(name) {
+            return Some(id);
         }
-        self.intern(name)
+        let former = format!("{FORMER_MARK}{:032x}", veil(name));
+        let id = self.find(&former).or_else(|| NameId::try_from(self.names.len()).ok())?;
+        self.place(id, name);
+        Some(id)
     }
 
-    /// The number of a purpose that a record decides.
-    fn decide(&mut self, name: &str, veil: Veil<'_>) -> Option<NameId> {
-        self.find(name).or_else(|| self.intern(&veil(name)))
+    /// Gives a number its name, as the state has it.
+    pub fn place(&mut self, id: NameId, name: &str) {
+        let at = usize::from(id);
+        if self.names.len() <= at {
+            self.names.resize(at + 1, String::new());
+        }
+        name.clone_into(&mut self.names[at]);
     }
 
-    /// The number of a name, new or known; `None`: the table is full.
-    pub fn intern(&mut self, name: &str) -> Option<NameId> {
-        self.find(name).or_else(|| {
-            (self.names.len() < Self::MAX).then(|| {
-                self.names.push(name.to_owned());
-                (self.names.len() - 1) as NameId
-            })
-        })
+    /// An undeclared id of format 1; one that was declared since keeps its name.
+    pub fn place_former(&mut self, id: NameId, veil: u128) {
+        if self.names.get(usize::from(id)).is_none_or(String::is_empty) {
+            self.place(id, &format!("{FORMER_MARK}{veil:032x}"));
+        }
+    }
+
+    /// The undeclared ids of format 1.
+    pub fn formers(&self) -> impl Iterator<Item = (NameId, u128)> {
+        let veil = |name: &String| u128::from_str_radix(name.strip_prefix(FORMER_MARK)?, 16).ok();
+        self.names.iter().zip(0..).filter_map(move |(name, id)| Some((id, veil(name)?)))
+    }
+
+    /// The others.
+    pub fn declared(&self) -> impl Iterator<Item = (NameId, &str)> {
+        let names = self.names.iter().map(String::as_str).zip(0..).map(|(name, id)| (id, name));
+        names.filter(|(_, name)| !name.is_empty() && !name.starts_with(FORMER_MARK))
     }
 
     pub fn name(&self, id: NameId) -> &str {
         &self.names[usize::from(id)]
     }
 
-    pub fn len(&self) -> usize {
-        self.names.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.names.is_empty()
-    }
-
-    pub fn iter(&self) -> impl Iterator<Item = &str> {
-        self.names.iter().map(String::as_str)
-    }
-
-    /// Forgets the names added since there were `len`: undo of an aborted batch.
-    pub fn truncate(&mut self, len: usize) {
-        self.names.truncate(len);
+    fn former_veil(&self, id: NameId) -> Option<u128> {
+        let name = self.names.get(usize::from(id))?;
+        u128::from_str_radix(name.strip_prefix(FORMER_MARK)?, 16).ok()
     }
 }
-
-/// What stands for a purpose id that no rulebook declares: the key of a decision is whatever a producer
-/// wrote, a subject's id perhaps, and no raw identifier is kept (INV-6). The same for the same id, and
-/// no slug.
-pub type Veil<'a> = &'a dyn Fn(&str) -> String;
 
 /// What the gate reads of a guardian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +104,16 @@ pub struct Standing {
     pub expires_at: Option<Timestamp>,
 }
 
+/// A decision for a purpose that no rulebook declares yet: the one that does must not take a denial for
+/// "never asked". It costs about as much as it takes in its record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Undeclared {
+    pub purpose: Veiled,
+    pub status: ConsentStatus,
+    /// Of a grant: from when, until when.
+    pub term: Option<(Timestamp, Option<Timestamp>)>,
+}
+
 /// What the gate reads of the last readable record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StandingRecord {
@@ -105,6 +123,8 @@ pub struct StandingRecord {
     pub double_opt_in_at: Option<Timestamp>,
     /// Sorted by purpose.
     pub decisions: Vec<Standing>,
+    /// Sorted by purpose.
+    pub undeclared: Vec<Undeclared>,
 }
 
 /// All that is known of one subject's consent.
@@ -123,21 +143,22 @@ pub struct SubjectConsent {
 }
 
 impl StandingRecord {
-    /// The gate's part of a record; `None`: the table of names is full.
-    fn read(record: &ConsentRecord, names: &mut PurposeNames, veil: Veil<'_>) -> Option<Self> {
-        let mut decisions = Vec::with_capacity(record.decisions.len());
+    /// The gate's part of a record.
+    fn read(record: &ConsentRecord, names: &PurposeNames, veil: Veil<'_>) -> Self {
+        let (mut decisions, mut undeclared) = (Vec::new(), Vec::new());
         for (purpose, decision) in &record.decisions {
-            if super::ids::is_slug(purpose) {
-                decisions.push(Standing {
-                    purpose: names.decide(purpose, veil)?,
-                    status: decision.status,
-                    since: decision.since,
-                    expires_at: decision.expires_at,
-                });
+            let (status, since) = (decision.status, decision.since);
+            let expires_at = decision.expires_at;
+            if let Some(purpose) = names.find(purpose) {
+                decisions.push(Standing { purpose, status, since, expires_at });
+            } else if super::ids::is_slug(purpose) {
+                let standing = Standing { purpose: 0, status, since, expires_at };
+                undeclared.extend(Undeclared::of(veiled(veil(purpose)), &standing));
             }
         }
         decisions.sort_unstable_by_key(|decision| decision.purpose);
-        Some(Self {
+        undeclared.sort_unstable();
+        Self {
             version: record.version,
             age_band: record.age_band,
             guardian: record.guardian.as_ref().map(|guardian| GuardianTerms {
@@ -148,7 +169,33 @@ impl StandingRecord {
             }),
             double_opt_in_at: record.double_opt_in_at,
             decisions,
-        })
+            undeclared,
+        }
+    }
+
+    /// Decisions come under the names that there are now: those for a purpose that was declared since, and
+    /// those that format 1 kept under a number although nothing declared them. `declared`: the rulebook's
+    /// purposes, by what stood for them. Returns whether anything changed.
+    pub fn recognize(&mut self, names: &PurposeNames, declared: &[(Veiled, NameId)]) -> bool {
+        let before = (self.decisions.len(), self.undeclared.len());
+        let undeclared = &mut self.undeclared;
+        self.decisions.retain(|decision| match names.former_veil(decision.purpose) {
+            Some(veil) => {
+                undeclared.extend(Undeclared::of(veiled(veil), decision));
+                false
+            }
+            None => true,
+        });
+        self.undeclared.retain(|decision| {
+            let now = declared.iter().find(|(veiled, _)| *veiled == decision.purpose);
+            now.map(|(_, id)| self.decisions.push(decision.as_standing(*id))).is_none()
+        });
+        let is_changed = before != (self.decisions.len(), self.undeclared.len());
+        if is_changed {
+            self.decisions.sort_unstable_by_key(|decision| decision.purpose);
+            self.undeclared.sort_unstable();
+        }
+        is_changed
     }
 
     pub fn decision(&self, purpose: NameId) -> Option<&Standing> {
@@ -171,17 +218,33 @@ impl StandingRecord {
     }
 }
 
+impl Undeclared {
+    /// `None`: as good as a decision that is not there.
+    fn of(purpose: Veiled, decision: &Standing) -> Option<Self> {
+        let status = decision.status;
+        let is_granted = status == ConsentStatus::Granted;
+        let term = is_granted.then_some((decision.since, decision.expires_at));
+        (status != ConsentStatus::NotAsked).then_some(Self { purpose, status, term })
+    }
+
+    /// Of what is no grant nobody asks since when.
+    fn as_standing(self, purpose: NameId) -> Standing {
+        let (since, expires_at) = self.term.unwrap_or((Timestamp(0), None));
+        Standing { purpose, status: self.status, since, expires_at }
+    }
+}
+
 impl SubjectConsent {
     /// Takes a readable record in: APPLIED, SUPERSEDED or UNREADABLE.
     pub fn apply(
         &mut self,
         record: &ConsentRecord,
         append_time: Timestamp,
-        names: &mut PurposeNames,
+        names: &PurposeNames,
         veil: Veil<'_>,
         declared: &[NameId],
     ) -> Outcome {
-        if self.erased_at.is_some_and(|erased_at| record.recorded_at <= erased_at) {
+        if self.is_outdated(record) {
             return Outcome::Superseded;
         }
         if let Some(signal_at) = record.opt_out_signal_at {
@@ -190,11 +253,12 @@ impl SubjectConsent {
         if self.version().is_some_and(|standing| record.version < standing) {
             return Outcome::Superseded;
         }
-        let Some(read) = StandingRecord::read(record, names, veil) else {
-            self.undecodable = true;
-            return Outcome::Unreadable;
-        };
-        self.merge(read, declared)
+        self.merge(StandingRecord::read(record, names, veil), declared)
+    }
+
+    /// Is the record from before the last erasure? Then nothing of it counts.
+    pub fn is_outdated(&self, record: &ConsentRecord) -> bool {
+        self.erased_at.is_some_and(|erased_at| record.recorded_at <= erased_at)
     }
 
     fn merge(&mut self, read: StandingRecord, declared: &[NameId]) -> Outcome {

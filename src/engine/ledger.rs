@@ -8,12 +8,12 @@ use super::subjects::BUCKETS;
 use crate::domain::audit::Sha256Hash;
 use crate::domain::audit::chain::GENESIS;
 use crate::domain::binary::{Malformed, Reader, Write};
-use crate::domain::merge::PurposeNames;
+use crate::domain::merge::{NameId, PurposeNames};
 use crate::domain::time::Timestamp;
 
 /// The form of everything in assent-state. Another form is refused, never guessed at; the one before is
-/// read, and whatever is written again is written in this one. Of format 1 a live key also had the
-/// version of the consent record that it rested on.
+/// read, and whatever is written again is written in this one. In format 1 a live key also had the
+/// version of the consent record that it rested on, and undeclared purposes stood in the table of names.
 pub const FORMAT: u8 = 2;
 
 /// Formats that are read.
@@ -48,6 +48,8 @@ pub struct Ledger {
     pub signals_lost_at: Option<Timestamp>,
     /// A lost state's live keys are being removed: only `state accept-loss` goes on from here.
     pub recovering: bool,
+    /// Undeclared purposes of format 1, by whose numbers its records go on, are to be written once.
+    pub former_names: bool,
 }
 
 /// Where the rewriting of buckets stands (see `store`).
@@ -98,8 +100,11 @@ impl Ledger {
         });
         out.put_long(self.subjects);
         self.cycle.pack(&mut out);
-        out.put_long(names.len() as i64);
-        names.iter().for_each(|name| out.put_string(name));
+        let declared: Vec<(NameId, &str)> = names.declared().collect();
+        put_list(&mut out, declared.into_iter(), |out, (id, name)| {
+            out.put_long(i64::from(id));
+            out.put_string(name);
+        });
         out.put_fixed(&self.topics.clicks.to_be_bytes());
         out.put_fixed(&self.topics.consent.to_be_bytes());
         out.put_optional_long(self.signals_lost_at.map(|at| at.0));
@@ -110,7 +115,8 @@ impl Ledger {
     pub fn unpack(bytes: &[u8]) -> Result<(Self, PurposeNames), Malformed> {
         let mut reader = Reader::new(bytes);
         let r = &mut reader;
-        if !FORMATS.contains(&r.byte()?) {
+        let format = r.byte()?;
+        if !FORMATS.contains(&format) {
             return Err(Malformed("format"));
         }
         let mut ledger = Self {
@@ -137,10 +143,8 @@ impl Ledger {
             cycle: Cycle::unpack(r)?,
             ..Self::default()
         };
-        let mut names = PurposeNames::default();
-        for name in list(r, Reader::string)? {
-            names.intern(name).ok_or(Malformed("names"))?;
-        }
+        let names = unpack_names(r, format)?;
+        ledger.former_names = format == 1 && names.formers().next().is_some();
         // A state written before topics had ids here ends at its names.
         if !r.is_empty() {
             ledger.topics.clicks = u128::from_be_bytes(r.fixed()?);
@@ -189,6 +193,46 @@ impl Cycle {
             && (0..BUCKETS as i64).contains(&self.bucket)
             && (0..=MOST).contains(&self.debt)
     }
+}
+
+/// Undeclared purposes of format 1 and their numbers, for as long as records of it are left: written once.
+pub fn pack_former_names(names: &PurposeNames) -> Vec<u8> {
+    let mut out = vec![FORMAT];
+    let former: Vec<(NameId, u128)> = names.formers().collect();
+    put_list(&mut out, former.into_iter(), |out, (id, veil)| {
+        out.put_long(i64::from(id));
+        out.put_fixed(&veil.to_be_bytes());
+    });
+    out
+}
+
+pub fn unpack_former_names(bytes: &[u8]) -> Result<Vec<(NameId, u128)>, Malformed> {
+    let mut reader = Reader::new(bytes);
+    if reader.byte()? != FORMAT {
+        return Err(Malformed("format"));
+    }
+    list(&mut reader, |r| Ok((name_id(r)?, u128::from_be_bytes(r.fixed()?))))
+}
+
+/// Format 1 has every name in the order of the numbers.
+fn unpack_names(reader: &mut Reader<'_>, format: u8) -> Result<PurposeNames, Malformed> {
+    let mut names = PurposeNames::default();
+    let placed: Vec<(NameId, &str)> = if format == 1 {
+        let all = list(reader, Reader::string)?;
+        let id = |at: usize| NameId::try_from(at).map_err(|_| Malformed("names"));
+        all.into_iter()
+            .enumerate()
+            .map(|(at, name)| Ok((id(at)?, name)))
+            .collect::<Result<_, _>>()?
+    } else {
+        list(reader, |r| Ok((name_id(r)?, r.string()?)))?
+    };
+    placed.into_iter().for_each(|(id, name)| names.place(id, name));
+    Ok(names)
+}
+
+fn name_id(reader: &mut Reader<'_>) -> Result<NameId, Malformed> {
+    NameId::try_from(reader.long()?).map_err(|_| Malformed("names"))
 }
 
 fn count(reader: &mut Reader<'_>) -> Result<i32, Malformed> {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::domain::event::SignalSource;
 use crate::domain::invariants::{self, Violation};
 use crate::domain::outcome::{DeadLetterReason, Outcome, TombstoneReason, Verdict};
 use crate::domain::time::Timestamp;
@@ -102,4 +103,8 @@ pub struct Tally {
     pub dead_letters: BTreeMap<(InputTopic, DeadLetterReason), u64>,
     /// Clicks whose collector did not look for Sec-GPC.
     pub clicks_without_gpc: u64,
+    /// Inputs with an opt-out signal that binds their subject, by what said so.
+    pub signals: BTreeMap<SignalSource, u64>,
+    /// Erasures of whom nothing was kept.
+    pub erasures_of_unknown: u64,
 }

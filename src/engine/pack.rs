@@ -4,7 +4,7 @@
 //! ```text
 //! flags      byte: 1 audit token · 2 record · 4 contradicted · 8 undecodable · 16 signal · 32 erased
 //! token      17 bytes                                          (if 1)
-//! record     version, age band, guardian?, second step?, decisions…   (if 2)
+//! record     version, age band, guardian?, second step?, decisions…, undeclared…   (if 2)
 //! signal_at  ms · erased_at ms                                 (if 16 · if 32)
 //! purposes   count, each: name, pseudonym (17 bytes), counters, live?
 //! ```
@@ -14,7 +14,7 @@ use super::subject::{Assigned, PurposeState, Subject};
 use super::window::Counters;
 use crate::domain::binary::{Malformed, Reader, Write};
 use crate::domain::consent::{AgeBand, ConsentStatus};
-use crate::domain::merge::{GuardianTerms, Standing, StandingRecord};
+use crate::domain::merge::{GuardianTerms, Standing, StandingRecord, Undeclared};
 use crate::domain::outcome::Basis;
 use crate::domain::pseudonym::Pseudonym;
 use crate::domain::time::{Span, Timestamp};
@@ -69,7 +69,7 @@ pub fn unpack_subject(
         subject.audit_token = Some(reader.fixed()?);
     }
     if has(RECORD) {
-        subject.consent.record = Some(unpack_record(reader)?);
+        subject.consent.record = Some(unpack_record(reader, format)?);
     }
     subject.consent.contradicted = has(CONTRADICTED);
     subject.consent.undecodable = has(UNDECODABLE);
@@ -110,9 +110,18 @@ fn pack_record(record: &StandingRecord, out: &mut Vec<u8>) {
         out.put_long(decision.since.0);
         out.put_optional_long(decision.expires_at.map(|at| at.0));
     }
+    out.put_long(record.undeclared.len() as i64);
+    for decision in &record.undeclared {
+        out.put_fixed(&decision.purpose.to_be_bytes());
+        out.put_long(decision.status as i64);
+        if let Some((since, expires_at)) = decision.term {
+            out.put_long(since.0);
+            out.put_optional_long(expires_at.map(|at| at.0));
+        }
+    }
 }
 
-fn unpack_record(reader: &mut Reader<'_>) -> Result<StandingRecord, Malformed> {
+fn unpack_record(reader: &mut Reader<'_>, format: u8) -> Result<StandingRecord, Malformed> {
     let version = reader.long()?;
     let age_band = age_band(reader.long()?)?;
     let guardian = match reader.byte()? {
@@ -135,7 +144,25 @@ fn unpack_record(reader: &mut Reader<'_>) -> Result<StandingRecord, Malformed> {
             expires_at: reader.optional_long()?.map(Timestamp),
         });
     }
-    Ok(StandingRecord { version, age_band, guardian, double_opt_in_at, decisions })
+    let undeclared = if format == 1 { Vec::new() } else { unpack_undeclared(reader)? };
+    Ok(StandingRecord { version, age_band, guardian, double_opt_in_at, decisions, undeclared })
+}
+
+fn unpack_undeclared(reader: &mut Reader<'_>) -> Result<Vec<Undeclared>, Malformed> {
+    let count = reader.length()?;
+    let mut undeclared = Vec::with_capacity(count);
+    for _ in 0..count {
+        let purpose = u64::from_be_bytes(reader.fixed()?);
+        let status = status(reader.long()?)?;
+        let term = match status {
+            ConsentStatus::Granted => {
+                Some((Timestamp(reader.long()?), reader.optional_long()?.map(Timestamp)))
+            }
+            _ => None,
+        };
+        undeclared.push(Undeclared { purpose, status, term });
+    }
+    Ok(undeclared)
 }
 
 fn pack_purpose(state: &PurposeState, out: &mut Vec<u8>) {

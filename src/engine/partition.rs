@@ -44,8 +44,8 @@ pub struct Setup {
 
 impl Setup {
     /// What stands in the state for a purpose that no rulebook declares (INV-6).
-    pub fn veil(&self, purpose: &str) -> String {
-        format!("#{:032x}", self.keys.state_token(format!("purpose|{purpose}").as_bytes()))
+    pub fn veil(&self, purpose: &str) -> u128 {
+        self.keys.state_token(format!("purpose|{purpose}").as_bytes())
     }
 
     /// The same with other keys, prepared for the same purposes.
@@ -167,7 +167,6 @@ impl Partition {
         self.undo = Some(Box::new(Undo {
             ledger: self.ledger.clone(),
             written_at: self.written_at,
-            names: self.names.len(),
             chunks: self.chunks.clone(),
             fresh: self.fresh,
         }));
@@ -232,7 +231,6 @@ impl Partition {
         self.at_hand.shrink();
         self.ledger = undo.ledger;
         self.written_at = undo.written_at;
-        self.names.truncate(undo.names);
         self.chunks = undo.chunks;
         self.fresh = undo.fresh;
         self.clear_desk();

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::at_hand::AtHand;
 use super::layout::{self, Layout};
 use super::lease;
-use super::ledger::{Cycle, FORMAT, FORMATS, Ledger};
+use super::ledger::{Cycle, FORMAT, FORMATS, Ledger, unpack_former_names};
 use super::loss::AuditHead;
 use super::mandate::{Edition, Mandate};
 use super::partition::{Partition, Setup};
@@ -21,13 +21,15 @@ use super::timers::Timers;
 use super::work::Paper;
 use crate::domain::audit::{Sha256Hash, chain};
 use crate::domain::binary::{Malformed, Reader};
-use crate::domain::merge::{NameId, PurposeNames};
+use crate::domain::merge::{NameId, PurposeNames, Veiled, veiled};
 use crate::domain::rules::Rulebook;
 
 /// Gathers a partition's state records.
 pub struct Restore {
     partition: i32,
     meta: Option<(Ledger, PurposeNames)>,
+    /// Of format 1: numbers of undeclared purposes.
+    former_names: Vec<(NameId, u128)>,
     /// Still packed, by bucket: most are overwritten before they are needed.
     buckets: Vec<BTreeMap<StateToken, Packed>>,
     /// What they were packed under: one form, or a few after a change.
@@ -102,6 +104,7 @@ impl Restore {
         Self {
             partition,
             meta: None,
+            former_names: Vec::new(),
             buckets: (0..BUCKETS).map(|_| BTreeMap::new()).collect(),
             forms: Vec::new(),
             chunks: BucketChunks::default(),
@@ -150,10 +153,11 @@ impl Restore {
                 }
                 self.take_bucket(bucket, chunk, value)?;
             }
+            (Some("n"), Some(value)) => self.former_names = unpack_former_names(value)?,
             (Some("r"), Some(value)) => {
                 self.rulebooks.insert(chain::body_hash(value), value.into());
             }
-            (Some("d" | "r" | "l" | "meta"), _) => {}
+            (Some("d" | "r" | "l" | "n" | "meta"), _) => {}
             _ => return Err(Malformed("state key")),
         }
         Ok(())
@@ -217,6 +221,7 @@ impl Restore {
             check(&ledger, &setup)?;
         }
         note(&mut ledger, &setup);
+        self.former_names.iter().for_each(|(id, veil)| names.place_former(*id, *veil));
         let declared = declare(&setup, &mut names).map_err(|e| damaged(e.to_string()))?;
         let past = Past::read(&self.rulebooks, &ledger, &setup, &names)
             .map_err(|e| damaged(e.to_string()))?;
@@ -261,12 +266,19 @@ impl Partition {
         buckets: Vec<BTreeMap<StateToken, Packed>>,
         forms: &[(u8, Option<&Layout>)],
     ) -> Result<(), Malformed> {
+        let purposes = self.mandate.setup.rulebook.purposes.iter();
+        let declared: Vec<(Veiled, NameId)> = purposes
+            .map(|purpose| veiled(self.mandate.setup.veil(&purpose.id)))
+            .zip(self.declared.iter().copied())
+            .collect();
         for (token, packed) in buckets.into_iter().flatten() {
             let (format, layout) = forms[packed.form];
             let layout = layout.ok_or(Malformed("layout"))?;
             let mut subject = layout.unpack(&packed.bytes, format)?;
+            let record = subject.consent.record.as_mut();
+            let renamed = record.is_some_and(|it| it.recognize(&self.names, &declared));
             self.look_ahead(token, &mut subject);
-            let resting = if layout.is_current && format == FORMAT {
+            let resting = if layout.is_current && format == FORMAT && !renamed {
                 Resting { packed: packed.bytes, agenda: subject.agenda }
             } else {
                 Resting::of(&subject)

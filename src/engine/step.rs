@@ -13,7 +13,7 @@ use super::subjects::Resting;
 use super::work::{Work, event_time_ahead};
 use crate::domain::audit::{AuditToken, Change};
 use crate::domain::consent::ConsentRecord;
-use crate::domain::event::Click;
+use crate::domain::event::{Click, SignalSource};
 use crate::domain::gate;
 use crate::domain::outcome::{InputKind, Outcome};
 use crate::domain::time::{Span, Timestamp};
@@ -46,10 +46,7 @@ impl Partition {
                 self.desk().dead_letter(InputTopic::Consent, offset, payload, rejection);
                 self.end_without_subject(offset, Outcome::DeadLettered);
             }
-            ConsentBody::Erasure => self.decide_consent(input, None, |subject, _| {
-                subject.consent.erase(input.append_time);
-                Outcome::Erased
-            }),
+            ConsentBody::Erasure => self.erase(input),
             ConsentBody::Record(record) => {
                 self.note_sign(&record.source, input.append_time);
                 self.apply_record(input, record);
@@ -69,13 +66,31 @@ impl Partition {
         }
     }
 
+    /// Of somebody of whom nothing is kept it may be meant for another key: counted.
+    fn erase(&mut self, input: &ConsentInput<'_>) {
+        let mut is_unknown = false;
+        self.decide_consent(input, None, |subject, _| {
+            is_unknown = subject.is_blank();
+            subject.consent.erase(input.append_time);
+            Outcome::Erased
+        });
+        if is_unknown {
+            self.desk().count_erasure_of_unknown();
+        }
+    }
+
     fn apply_record(&mut self, input: &ConsentInput<'_>, record: &ConsentRecord) {
         let declared = std::mem::take(&mut self.declared);
         let setup = std::sync::Arc::clone(&self.mandate.setup);
         let veil = |purpose: &str| setup.veil(purpose);
+        let mut signals = false;
         self.decide_consent(input, Some(record.recorded_at), |subject, names| {
+            signals = record.opt_out_signal_at.is_some() && !subject.consent.is_outdated(record);
             subject.consent.apply(record, input.append_time, names, &veil, &declared)
         });
+        if signals {
+            self.desk().count_signal(SignalSource::Record);
+        }
         self.declared = declared;
     }
 
@@ -100,7 +115,7 @@ impl Partition {
         &mut self,
         input: &ConsentInput<'_>,
         recorded_at: Option<Timestamp>,
-        change: impl FnOnce(&mut Subject, &mut crate::domain::merge::PurposeNames) -> Outcome,
+        change: impl FnOnce(&mut Subject, &crate::domain::merge::PurposeNames) -> Outcome,
     ) {
         let token = self.mandate.setup.keys.state_token(input.key);
         let audit_token = self.mandate.setup.keys.audit_token(input.key);
@@ -109,7 +124,7 @@ impl Partition {
         let subject = &mut self.at_hand[place].subject;
         bind_lost_signal(subject, signals_lost_at);
         subject.audit_token = Some(audit_token);
-        let outcome = change(subject, &mut self.names);
+        let outcome = change(subject, &self.names);
         let work = self.work.as_deref_mut().expect("a batch was begun");
         let erased = outcome == Outcome::Erased;
         Reviser { mandate: &self.mandate, work }
@@ -268,12 +283,12 @@ impl Partition {
         subject_id: &[u8],
         decided: bool,
     ) -> ClickEffect {
-        if !decided && !click.opt_out_signal {
+        if !decided && click.opt_out_signal.is_none() {
             return ClickEffect::default();
         }
         let keys = &self.mandate.setup.keys;
         let token = keys.state_token(subject_id);
-        let found = if click.opt_out_signal {
+        let found = if click.opt_out_signal.is_some() {
             Some(self.at_hand.take_or_blank(&self.subjects, token))
         } else {
             self.at_hand.take(&self.subjects, token)
@@ -283,7 +298,7 @@ impl Partition {
         let work = self.work.as_deref_mut().expect("a batch was begun");
         let mut reviser = Reviser { mandate: &self.mandate, work };
         let settles = !handled.is_open && reviser.has_to_settle(&handled.subject, true);
-        if !click.opt_out_signal && !settles {
+        if click.opt_out_signal.is_none() && !settles {
             let subject = &handled.subject;
             reviser.judge_click(subject, click);
             if !reviser.is_changed_by(subject, click) {
@@ -295,7 +310,10 @@ impl Partition {
         reviser.touch(handled, Some(subject_id));
         let subject = &mut handled.subject;
         let at = click.occurred_at.min(reviser.work.now);
-        let moved = click.opt_out_signal && subject.consent.bind(at);
+        let moved = click.opt_out_signal.is_some_and(|source| {
+            reviser.work.count_signal(source);
+            subject.consent.bind(at)
+        });
         let occasion = Occasion { subject_id: Some(subject_id), erased: false };
         if moved {
             reviser.revise_all(subject, occasion);

@@ -7,6 +7,7 @@
 //! | `d/<n>` | a delta: the subjects that a transaction changed, or removed | every transaction that changed some |
 //! | `b/<bucket>/<chunk>` | a bucket: all subjects whose token begins with that byte | in turn |
 //! | `r/<sha256>` | a rulebook's file | before the first transaction that it decides |
+//! | `n` | numbers of undeclared purposes that records of format 1 still use | once, after that format |
 //! | `l/<sequence>` | what was lost, in words | by `state accept-loss`, beside the audit batch of that number |
 //!
 //! For every byte of delta about one byte of buckets is rewritten; when all 256 have had their turn,
@@ -16,7 +17,7 @@
 //! within 48 h. Restore applies records in the order of their offsets: a later one wins.
 
 use super::at_hand::After;
-use super::ledger::{Cycle, FORMAT, Ledger};
+use super::ledger::{Cycle, FORMAT, Ledger, pack_former_names};
 use super::output::Output;
 use super::subject::StateToken;
 use super::subjects::BUCKETS;
@@ -48,6 +49,10 @@ impl Default for BucketChunks {
 
 pub fn meta_key() -> Vec<u8> {
     b"meta".to_vec()
+}
+
+pub fn former_names_key() -> Vec<u8> {
+    b"n".to_vec()
 }
 
 pub fn rulebook_key(sha256: &Sha256Hash) -> Vec<u8> {
@@ -93,6 +98,9 @@ impl Store<'_> {
         ledger.cycle.debt += self.write_delta(&mut ledger.cycle);
         self.run_pass(&mut ledger.cycle, now);
         self.trim(&mut ledger.cycle);
+        if std::mem::take(&mut ledger.former_names) {
+            self.put(former_names_key(), Some(pack_former_names(self.names)));
+        }
         self.put(meta_key(), Some(ledger.pack(self.names)));
     }
 

@@ -7,7 +7,6 @@ use crate::domain::time::Timestamp;
 pub struct Undo {
     pub ledger: Ledger,
     pub written_at: Timestamp,
-    pub names: usize,
     pub chunks: BucketChunks,
     pub fresh: bool,
 }

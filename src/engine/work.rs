@@ -3,6 +3,7 @@
 use super::input::{Rejection, payload_hash};
 use super::output::{DeadLetterNote, InputTopic, OptOut, Output, Tally, Violations};
 use crate::domain::audit::{AuditEntry, AuditToken, Effect};
+use crate::domain::event::SignalSource;
 use crate::domain::outcome::{DeadLetterReason, InputKind, Outcome, TombstoneReason, Verdict};
 use crate::domain::time::Timestamp;
 
@@ -145,6 +146,14 @@ impl Work {
 
     pub fn count_click_without_gpc(&mut self) {
         self.tally.clicks_without_gpc += 1;
+    }
+
+    pub fn count_signal(&mut self, source: SignalSource) {
+        *self.tally.signals.entry(source).or_default() += 1;
+    }
+
+    pub fn count_erasure_of_unknown(&mut self) {
+        self.tally.erasures_of_unknown += 1;
     }
 
     /// The counts of the whole batch.

@@ -316,6 +316,10 @@ fn count_tally(shared: &Shared, output: &BatchOutput) {
         metrics.dead_letters_total.with_label_values(&labels).inc_by(count);
     }
     metrics.clicks_without_gpc_total.inc_by(tally.clicks_without_gpc);
+    for (source, &count) in &tally.signals {
+        metrics.opt_out_signals_total.with_label_values(&[source.label()]).inc_by(count);
+    }
+    metrics.erasures_of_unknown_total.inc_by(tally.erasures_of_unknown);
 }
 
 /// What a batch was found to break, counted also where it is not committed. The keys of `mended` are

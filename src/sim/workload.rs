@@ -47,6 +47,20 @@ impl Workload {
         if self.racer.is_some() { Span(random.between(0, 40)) } else { pause(random) }
     }
 
+    /// Some were erased so long ago that what is kept of it ends while the history runs.
+    pub fn begin(&mut self, random: &mut Random, broker: &mut Broker) {
+        for subject in SUBJECTS {
+            if random.chance(40) {
+                let place = (Topic::Consent, partition_of(subject.as_bytes()));
+                let key = Some(subject.as_bytes().to_vec());
+                let erasure = Record { key, value: None, headers: Vec::new() };
+                let ends_at = broker.now + Span(random.between(1_000, 40_000));
+                broker.log.append(place, erasure, ends_at - Span::MONTHS_24, None);
+                self.inputs += 1;
+            }
+        }
+    }
+
     fn consent(&mut self, random: &mut Random, broker: &mut Broker, subject: &'static str) {
         let record = self.record(random, broker.now, subject);
         self.write(random, broker, subject, Some(&record));
@@ -161,7 +175,7 @@ impl Workload {
         ConsentRecord {
             subject_id: subject.to_owned(),
             version: before + random.pick(&[1, 1, 1, 1, 1, 1, 1, 0, 2]),
-            recorded_at: now - Span(random.pick(&[0, 0, 3, 3, 20_000])),
+            recorded_at: now - recorded_ago(random),
             age_band,
             decisions: PURPOSES
                 .iter()
@@ -196,6 +210,12 @@ fn decision(random: &mut Random, now: Timestamp) -> Decision {
         expires_at: random.chance(35).then(|| now + Span(random.pick(&ends_in))),
         notice_version: None,
     }
+}
+
+/// Now and then before any erasure that is still known.
+fn recorded_ago(random: &mut Random) -> Span {
+    let long_ago = Span(Span::MONTHS_24.0 + Span::DAY.0);
+    if random.chance(8) { long_ago } else { Span(random.pick(&[0, 0, 3, 3, 20_000])) }
 }
 
 /// From when on something is granted: now and then from a moment that lies ahead.

@@ -95,6 +95,7 @@ impl<'s> World<'s> {
 
     /// After how long did everything come to rest? `None`: not in time.
     pub fn run(&mut self) -> Option<Span> {
+        self.workload.begin(&mut self.random, &mut self.broker);
         while self.broker.now < START + ACTIVE || !self.faults.plan.is_empty() {
             self.step();
             if self.broker.now >= self.next_input_at {

@@ -196,6 +196,10 @@ catalog! {
         "Inputs that could not be used. Any steady rate: read segmentation-dead-letters and tell the producer of that topic.";
     clicks_without_gpc_total: IntCounter[] =
         "Clicks whose collector did not look for Sec-GPC. Above 0: an opt-out preference signal may go unseen; fix that collector.";
+    opt_out_signals_total: IntCounterVec["source"] =
+        "Inputs with an opt-out preference signal that binds their subject, by what said so: gpc, gpp, gpp_undecodable, record (a consent record's opt_out_signal_at). A rise of gpp_undecodable: a consent platform writes GPP strings that nobody can read, and everybody it asks is opted out of sale and sharing.";
+    erasures_of_unknown_total: IntCounter[] =
+        "Erasures of subjects of whom nothing is kept. Any: ask their source whether it writes the key as consent records have it, since an erasure under another key erases nobody.";
     barrier_timeouts_total: IntCounter[] =
         "Batches with clicks that were decided CONSENT_STALE, since no barrier was reached within the bound. Look for an open transaction on the consent changelog, or a broker that doesn't answer.";
     transactions_total: IntCounterVec["result"] =

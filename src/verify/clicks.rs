@@ -89,7 +89,7 @@ impl Partition<'_> {
     fn bind_signal(&mut self, click: &Click<'_>, now: Timestamp) -> Option<usize> {
         let key = click.subject_id?.as_bytes();
         let known = self.subjects.by_key(key);
-        if !click.opt_out_signal {
+        if click.opt_out_signal.is_none() {
             return known;
         }
         let unknown =

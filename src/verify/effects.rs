@@ -66,24 +66,38 @@ impl Partition<'_> {
             ConsentBody::Unreadable(_) => standing.withhold(Mark::Undecodable),
             ConsentBody::Record(it) => {
                 let kept = Kept::of(it, self.setup.purposes);
-                let expected = expected_outcome(standing, &kept, sitting);
-                if let Some(expected) = expected.filter(|it| is_laxer(entry.outcome, *it)) {
-                    let detail = format!(
-                        "its outcome is {}, but the changelog makes it {}",
-                        entry.outcome.symbol(),
-                        expected.symbol()
-                    );
-                    findings.violation(Invariant::Accounted, place, detail);
-                }
-                let outcome = expected.unwrap_or(entry.outcome);
-                standing.take(kept, record.timestamp, outcome);
-                if outcome == Outcome::Applied {
-                    self.subjects.at(subject).assigned_since = sitting.batch.gate_open;
-                }
+                self.take_record(entry, (record, kept), subject, sitting, findings);
             }
             _ => {}
         }
         self.compare_standing(entry, sitting, place, findings);
+    }
+
+    /// A readable record comes to stand, or not, as the model says where it can tell.
+    fn take_record(
+        &mut self,
+        entry: &AuditEntry,
+        (record, kept): (&Record, Kept),
+        subject: usize,
+        sitting: &Sitting<'_>,
+        findings: &mut Findings,
+    ) {
+        let subject = self.subjects.at(subject);
+        let expected = expected_outcome(&subject.standing, &kept, sitting);
+        if let Some(expected) = expected.filter(|it| is_laxer(entry.outcome, *it)) {
+            let place = (self.setup.consent, self.number, record.offset);
+            let detail = format!(
+                "its outcome is {}, but the changelog makes it {}",
+                entry.outcome.symbol(),
+                expected.symbol()
+            );
+            findings.violation(Invariant::Accounted, place, detail);
+        }
+        let outcome = expected.unwrap_or(entry.outcome);
+        subject.standing.take(kept, record.timestamp, outcome);
+        if outcome == Outcome::Applied {
+            subject.assigned_since = sitting.batch.gate_open;
+        }
     }
 
     fn names_another(&self, token: &[u8; 17], subject: Option<usize>) -> bool {
@@ -96,7 +110,7 @@ impl Partition<'_> {
         let Some(subject) = self.subject_of(entry) else { return };
         let standing = &mut self.subjects.at(subject).standing;
         match entry.outcome {
-            Outcome::Erased => *standing = Standing::NOTHING,
+            Outcome::Erased => *standing = Standing::ERASED_UNSEEN,
             Outcome::Superseded => {}
             Outcome::Applied => {
                 standing.held = Held::Lost;

@@ -111,6 +111,8 @@ pub struct Standing {
     /// At least: clicks and records that said so may be gone.
     pub signal: Option<Timestamp>,
     pub erased_at: Option<Timestamp>,
+    /// There was an erasure whose record compaction took: nobody can tell when.
+    erased_unseen: bool,
 }
 
 /// What the gate asks of a purpose; one that the rulebook lacks is suspended.
@@ -137,8 +139,16 @@ impl Terms {
 }
 
 impl Standing {
-    pub const NOTHING: Self =
-        Self { held: Held::Nothing, mark: Mark::Readable, signal: None, erased_at: None };
+    pub const NOTHING: Self = Self {
+        held: Held::Nothing,
+        mark: Mark::Readable,
+        signal: None,
+        erased_at: None,
+        erased_unseen: false,
+    };
+
+    /// After an erasure whose record is gone.
+    pub const ERASED_UNSEEN: Self = Self { erased_unseen: true, ..Self::NOTHING };
 
     /// A subject whose earlier facts the topics no longer tell.
     pub const LOST: Self = Self { held: Held::Lost, ..Self::NOTHING };
@@ -196,6 +206,9 @@ impl Standing {
         if self.is_outdated(new) {
             return Some(Outcome::Superseded);
         }
+        if self.erased_unseen {
+            return None;
+        }
         let last = match &self.held {
             Held::Nothing => return Some(Outcome::Applied),
             Held::Record { record, sure: true } => record,
@@ -221,7 +234,9 @@ impl Standing {
 
     /// Takes a readable record in, whose outcome is known.
     pub fn take(&mut self, new: Kept, append_time: Timestamp, outcome: Outcome) {
-        if self.is_outdated(&new) {
+        // Nobody can tell whether it came before an erasure that is gone.
+        let may_be_outdated = self.erased_unseen && outcome == Outcome::Superseded;
+        if may_be_outdated || self.is_outdated(&new) {
             return;
         }
         if let Some(time) = new.signal_at {

@@ -13,7 +13,7 @@ use super::gpp;
 use super::known::{KnownSchemas, Unread};
 use super::schema::SchemaName;
 use crate::domain::binary::Write as _;
-use crate::domain::event::{Click, ClickEvent, ClickFields, EventKind};
+use crate::domain::event::{Click, ClickEvent, ClickFields, EventKind, SignalSource};
 use crate::domain::ids::is_valid_id;
 use crate::domain::intake::Rejection;
 use crate::domain::outcome::DeadLetterReason;
@@ -173,9 +173,9 @@ fn from_value(value: Value<'_>, fields: ClickFields) -> Result<Click<'_>, Undeco
         Value::Foreign => Some(true),
         gpc => gpc.optional(Value::boolean)?,
     };
-    let says_opted_out = match gpp {
-        Value::Foreign => true,
-        gpp => gpp.optional(Value::text)?.is_some_and(gpp::says_opted_out),
+    let opt_out_signal = match gpp {
+        Value::Foreign => gpp::signal(gpc, None).or(Some(SignalSource::GppUndecodable)),
+        gpp => gpp::signal(gpc, gpp.optional(Value::text)?),
     };
     Ok(Click {
         subject_id: subject_id.optional(Value::text)?,
@@ -188,7 +188,7 @@ fn from_value(value: Value<'_>, fields: ClickFields) -> Result<Click<'_>, Undeco
         value_cents: value_cents.filter(|_| fields.value_cents),
         region: region.filter(|_| fields.region),
         gpc,
-        opt_out_signal: gpc == Some(true) || says_opted_out,
+        opt_out_signal,
     })
 }
 

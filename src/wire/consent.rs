@@ -85,6 +85,10 @@ impl ConsentReader {
         if key.is_empty() || key.len() > ID_BYTES_MAX {
             return dead(DeadLetterReason::InvalidField, "the key is empty or over 512 bytes");
         }
+        if inbound.payload.is_none() && std::str::from_utf8(key).is_err() {
+            let detail = "an erasure under a key that is not UTF-8, so no subject's";
+            return dead(DeadLetterReason::InvalidField, detail);
+        }
         if key.starts_with(RESERVED_PREFIX.as_bytes()) {
             return read_reserved(inbound, key, source_header);
         }

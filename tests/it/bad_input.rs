@@ -206,7 +206,7 @@ fn consents(shop: &Shop<'_>, who: &str) -> Vec<Case> {
         unreadable("consent of an unknown schema", "UNKNOWN_SCHEMA", unknown(good("unknown-schema"))),
         unreadable("another's consent", "WRONG_KEY", good("wrong-key").value(other)),
         unreadable("consent under a key that is not UTF-8", "WRONG_KEY", good("mangled").key(mangled(who))),
-        ends("erasure of a key that is not UTF-8", Some("ERASED"), nobody().key(mangled(who))),
+        dead("erasure of a key that is not UTF-8", "INVALID_FIELD", nobody().key(mangled(who))),
         dead("consent under an empty key", "INVALID_FIELD", good("empty").key("").partition(0)),
         dead("consent under a long key", "INVALID_FIELD", good("long").key(id(&"x".repeat(513)))),
         dead("a reserved key", "WRONG_KEY", nobody().key(format!("__assent_{who}"))),

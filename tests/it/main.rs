@@ -37,6 +37,7 @@ mod revision;
 mod rig;
 mod rotation;
 mod rulebook;
+mod signals;
 mod sim;
 mod stops;
 mod terminals;

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use assent::domain::consent::ConsentRecord;
-use assent::domain::event::{Click, ClickEvent};
+use assent::domain::event::{Click, ClickEvent, SignalSource};
 use assent::domain::intake::ConsentBody;
 use assent::domain::outcome::InputKind;
 use assent::domain::rules::{Rulebook, compile};
@@ -128,7 +128,7 @@ fn click(event: &ClickEvent) -> Click<'_> {
         value_cents: event.value_cents,
         region: event.region.as_deref(),
         gpc: event.gpc,
-        opt_out_signal: event.gpc == Some(true),
+        opt_out_signal: event.gpc.filter(|gpc| *gpc).map(|_| SignalSource::Gpc),
     }
 }
 

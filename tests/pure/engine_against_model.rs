@@ -29,7 +29,7 @@ use assent::domain::rules::Rulebook;
 use assent::domain::time::Timestamp;
 use assent::engine::input::Coverage;
 use assent::engine::output::{BatchOutput, InputTopic, Output};
-use assent::engine::{Partition, Restore, Setup, Stats};
+use assent::engine::{Partition, Restore, Setup, Stats, SubjectKind};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -168,6 +168,9 @@ impl<'a> Lab<'a> {
             let subjects = crate::histories::SUBJECTS.iter();
             subjects.filter(|subject| self.model.live(subject, purpose).is_some()).count() as i64
         };
+        let stats = self.steady.stats();
+        let kept = SubjectKind::ALL.map(|kind| stats.subjects.get(&kind).copied().unwrap_or(0));
+        assert_eq!(kept, self.model.kept(), "batch {at}: what is kept of whom");
         let model: i64 = (0..self.history.rulebook.purposes.len()).map(live).sum();
         assert_eq!(self.steady.stats().live_keys.values().sum::<i64>(), model, "batch {at}: live");
     }

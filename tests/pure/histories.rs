@@ -179,6 +179,6 @@ fn shown(click: Click<'static>) -> String {
         rel(click.occurred_at),
         click.kind,
         click.value_cents,
-        if click.opt_out_signal { " OPTS OUT" } else { "" }
+        if click.opt_out_signal.is_some() { " OPTS OUT" } else { "" }
     )
 }

@@ -1,7 +1,7 @@
 //! The contract's vectors (`gate`, `merge`, `windows`) pass in the reference model.
 
 use assent::domain::consent::{AgeBand, ConsentRecord};
-use assent::domain::event::{Click, EventKind};
+use assent::domain::event::{Click, EventKind, SignalSource};
 use assent::domain::outcome::Outcome;
 use assent::domain::rules::{Purpose, Rulebook, compile};
 use assent::domain::time::{Span, Timestamp};
@@ -91,7 +91,7 @@ fn fact_of<'a>(fact: &Value, record: Option<&'a ConsentRecord>) -> Fact<'a> {
         "click with an opt-out signal" => What::Clicked {
             click: Click {
                 occurred_at: time(&fact["occurred_at"]).unwrap(),
-                opt_out_signal: true,
+                opt_out_signal: Some(SignalSource::Gpc),
                 ..Click::default()
             },
             counts: false,

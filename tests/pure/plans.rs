@@ -128,7 +128,8 @@ fn decision() -> impl Strategy<Value = Option<(ConsentStatus, When, Option<When>
 
 fn record() -> impl Strategy<Value = RecordPlan> {
     let version = prop_oneof![9 => Just(1i64), 1 => Just(0), 1 => Just(-1), 1 => Just(3)];
-    let recorded = prop_oneof![3 => Just(When::By(-10)), 1 => when()];
+    let long_ago = Just(When::By(-732 * DAY));
+    let recorded = prop_oneof![12 => Just(When::By(-10)), 4 => when(), 1 => long_ago];
     let age_band = prop_oneof![
         4 => Just(AgeBand::From18),
         1 => Just(AgeBand::From16To17),

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use assent::domain::consent::{ConsentRecord, Decision, Guardian};
-use assent::domain::event::Click;
+use assent::domain::event::{Click, SignalSource};
 use assent::domain::rules::{Measure, Rulebook, compile};
 use assent::domain::time::{Span, Timestamp};
 
@@ -134,7 +134,7 @@ impl Realizer {
             value_cents: plan.cents,
             region: pick(&REGIONS, plan.fields[3]),
             gpc: plan.signal.then_some(true),
-            opt_out_signal: plan.signal,
+            opt_out_signal: plan.signal.then_some(SignalSource::Gpc),
         }
     }
 

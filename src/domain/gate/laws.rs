@@ -81,6 +81,7 @@ fn record() -> impl Strategy<Value = StandingRecord> {
             age_band,
             guardian,
             double_opt_in_at,
+            undeclared: Vec::new(),
             decisions: decision
                 .map(|(status, since, expires_at)| Standing {
                     purpose: 0,

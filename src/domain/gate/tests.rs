@@ -50,10 +50,10 @@ fn the_contracts_vectors() {
 
 fn answer(case: &Case) -> Verdict {
     let mut names = PurposeNames::default();
-    let name = names.intern("p").unwrap();
+    let name = names.declare("p", &|_| 0).unwrap();
     let mut consent = SubjectConsent::default();
     if let Some(record) = &case.record {
-        consent.apply(record, record.recorded_at, &mut names, &str::to_owned, &[name]);
+        consent.apply(record, record.recorded_at, &names, &|_| 0, &[name]);
     }
     consent.undecodable = case.unreadable;
     consent.signal_at = case.signal_at;

@@ -101,11 +101,11 @@ fn facts() -> impl Strategy<Value = Vec<Fact>> {
 
 fn take(consent: &mut SubjectConsent, fact: &Fact) -> Option<Outcome> {
     let mut names = PurposeNames::default();
-    let declared = PURPOSES.map(|purpose| names.intern(purpose).expect("room"));
+    let declared = PURPOSES.map(|purpose| names.declare(purpose, &|_| 0).expect("room"));
     match fact {
         Fact::Record(record) => {
             let appended = Timestamp(9_000_000);
-            Some(consent.apply(&record.0, appended, &mut names, &str::to_owned, &declared))
+            Some(consent.apply(&record.0, appended, &names, &|_| 0, &declared))
         }
         Fact::Signal(at) => {
             consent.bind(*at);

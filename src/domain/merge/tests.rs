@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::*;
+use crate::domain::consent::Decision;
 
 #[derive(Deserialize)]
 struct Vectors {
@@ -52,10 +53,10 @@ fn the_contracts_vectors() {
 
 fn check(case: &Case) {
     let mut names = PurposeNames::default();
-    let declared = [names.intern("p").unwrap()];
+    let declared = [names.declare("p", &|_| 0).unwrap()];
     let mut consent = SubjectConsent::default();
     for (fact, expected) in case.facts.iter().zip(&case.outcomes) {
-        let outcome = take_in(&mut consent, fact, &mut names, &declared);
+        let outcome = take_in(&mut consent, fact, &names, &declared);
         assert_eq!(outcome, *expected, "case {}", case.id);
     }
     let kind = match (consent.is_unreadable(), &consent.record, consent.erased_at) {
@@ -77,13 +78,13 @@ fn check(case: &Case) {
 fn take_in(
     consent: &mut SubjectConsent,
     fact: &Fact,
-    names: &mut PurposeNames,
+    names: &PurposeNames,
     declared: &[NameId],
 ) -> Option<Outcome> {
     match fact.kind.as_str() {
         "record" => {
             let record = fact.record.as_ref().unwrap();
-            Some(consent.apply(record, fact.append_time.unwrap(), names, &str::to_owned, declared))
+            Some(consent.apply(record, fact.append_time.unwrap(), names, &|_| 0, declared))
         }
         "erasure" => {
             consent.erase(fact.append_time.unwrap());
@@ -103,11 +104,68 @@ fn take_in(
 
 #[test]
 fn an_undeclared_purpose_is_veiled_until_a_rulebook_declares_it() {
-    let veil = |name: &str| format!("#{}", name.len());
+    let veil = |name: &str| (name.len() as u128) << 64;
+    let decision = |status| Decision {
+        status,
+        since: Timestamp(1),
+        expires_at: Some(Timestamp(9)),
+        notice_version: None,
+    };
+    let said = |statuses: &[(&str, ConsentStatus)]| ConsentRecord {
+        decisions: statuses.iter().map(|(id, it)| ((*id).to_owned(), decision(*it))).collect(),
+        ..record_of_nobody()
+    };
     let mut names = PurposeNames::default();
-    let id = names.decide("customer-7", &veil).unwrap();
-    assert_eq!(names.name(id), "#10");
-    assert_eq!(names.decide("customer-7", &veil), Some(id));
-    assert_eq!(names.declare("customer-7", &veil), Some(id));
-    assert_eq!((names.name(id), names.len()), ("customer-7", 1));
+    let mut consent = SubjectConsent::default();
+    let statuses = [
+        ("abc", ConsentStatus::Denied),
+        ("abcd", ConsentStatus::Granted),
+        ("ab", ConsentStatus::NotAsked),
+    ];
+    consent.apply(&said(&statuses), Timestamp(5), &names, &veil, &[]);
+    let record = consent.record.as_mut().unwrap();
+    assert_eq!((record.decisions.len(), record.undeclared.len()), (0, 2));
+    assert_eq!(names, PurposeNames::default(), "nothing grows but the record");
+
+    let id = names.declare("abcd", &veil).unwrap();
+    assert!(record.recognize(&names, &[(veiled(veil("abcd")), id)]));
+    let standing = *record.decision(id).unwrap();
+    assert_eq!((standing.since, standing.expires_at), (Timestamp(1), Some(Timestamp(9))));
+    let denied = names.declare("abc", &veil).unwrap();
+    assert!(record.recognize(&names, &[(veiled(veil("abc")), denied)]));
+    assert_eq!(record.decision(denied).unwrap().status, ConsentStatus::Denied);
+    assert!(record.undeclared.is_empty() && !record.recognize(&names, &[]));
+}
+
+fn record_of_nobody() -> ConsentRecord {
+    ConsentRecord {
+        subject_id: "ann".to_owned(),
+        version: 1,
+        recorded_at: Timestamp(5),
+        age_band: AgeBand::From18,
+        decisions: std::collections::BTreeMap::new(),
+        guardian: None,
+        double_opt_in_at: None,
+        opt_out_signal_at: None,
+        source: "test".to_owned(),
+        receipt_id: None,
+    }
+}
+
+/// 11 CCR 7101: 24 months, which can be 731 days.
+#[test]
+fn what_is_kept_after_an_erasure_ends_after_731_days() {
+    let (names, mut consent) = (PurposeNames::default(), SubjectConsent::default());
+    let erased_at = Timestamp(1_795_305_600_000);
+    let ends_at = erased_at + Span(731 * Span::DAY.0);
+    consent.erase(erased_at);
+    assert_eq!(consent.retention_ends_at(), Some(ends_at));
+    consent.expire(ends_at - Span(1));
+    let late_copy = ConsentRecord { recorded_at: erased_at, ..record_of_nobody() };
+    let apply =
+        |consent: &mut SubjectConsent| consent.apply(&late_copy, ends_at, &names, &|_| 0, &[]);
+    assert_eq!(apply(&mut consent), Outcome::Superseded);
+    consent.expire(ends_at);
+    assert!(consent.is_blank());
+    assert_eq!(apply(&mut consent), Outcome::Applied);
 }

@@ -8,12 +8,22 @@ use crate::engine::ledger::FORMAT;
 /// What that state holds: Anna and Bert live for both purposes, then Bert's signal; Bert also denied
 /// `later` and granted `promo`, which nothing declares; Carl is erased, Dora contradicts herself, and of
 /// Emil there is a signal alone.
-fn former(setup: &Arc<Setup>) -> Partition {
-    let mut restore = Restore::new(3);
-    for line in include_str!("../../../tests/vectors/state_format_1.tsv").lines() {
+pub fn former_log() -> Log {
+    let lines = include_str!("../../../tests/vectors/state_format_1.tsv").lines();
+    let record = |line: &str| {
         let (key, value) = line.split_once('\t').unwrap();
-        let value = (value != "-").then(|| from_hex(value));
-        restore.apply(key.as_bytes(), value.as_deref()).unwrap();
+        (key.as_bytes().to_vec(), (value != "-").then(|| from_hex(value)))
+    };
+    lines.map(record).collect()
+}
+
+/// A partition's state as it lies in the topic.
+pub type Log = Vec<(Vec<u8>, Option<Vec<u8>>)>;
+
+pub fn replayed(log: &Log, setup: &Arc<Setup>) -> Partition {
+    let mut restore = Restore::new(3);
+    for (key, value) in log {
+        restore.apply(key, value.as_deref()).unwrap();
     }
     restore.finish(Arc::clone(setup)).unwrap()
 }
@@ -32,7 +42,8 @@ fn live(partition: &Partition) -> Vec<&str> {
 #[test]
 fn a_state_of_the_format_before_is_restored_and_rewritten() {
     let setup = setup_of(TWO, &Keyset::first([7; 32]));
-    let mut partition = former(&setup);
+    let mut log = former_log();
+    let mut partition = replayed(&log, &setup);
     assert_eq!(live(&partition), ["ads", "offers", "offers"]);
     assert_eq!(partition.subjects.len(), 5);
     let formats = |output: &BatchOutput| -> Vec<u8> {
@@ -52,20 +63,11 @@ fn a_state_of_the_format_before_is_restored_and_rewritten() {
     assert_eq!(output.tally.tombstones.values().sum::<u64>(), 2, "Anna's");
     assert_eq!(live(&partition), ["offers"], "Bert's");
     assert!(formats(&output).iter().all(|format| *format == FORMAT));
-    let again = {
-        let mut restore = Restore::new(3);
-        for line in include_str!("../../../tests/vectors/state_format_1.tsv").lines() {
-            let (key, value) = line.split_once('\t').unwrap();
-            let value = (value != "-").then(|| from_hex(value));
-            restore.apply(key.as_bytes(), value.as_deref()).unwrap();
-        }
-        for it in &output.outputs {
-            if let Output::State { key, value } = it {
-                restore.apply(key, value.as_deref()).unwrap();
-            }
-        }
-        restore.finish(Arc::clone(&setup)).unwrap()
-    };
+    log.extend(output.outputs.iter().filter_map(|it| match it {
+        Output::State { key, value } => Some((key.clone(), value.clone())),
+        _ => None,
+    }));
+    let again = replayed(&log, &setup);
     assert_eq!(again.pack_subjects(), partition.pack_subjects(), "two formats side by side");
 
     // Who was live is renewed at half a lease, whoever is left.

@@ -19,6 +19,7 @@ mod accepted;
 mod ends;
 mod former;
 mod mended;
+mod undeclared;
 mod upkeep;
 
 const RULES: &str = r#"

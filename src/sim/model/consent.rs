@@ -46,7 +46,7 @@ impl<'a> Standing<'a> {
                 Some(Outcome::Erased)
             }
             What::Clicked { click, .. } => {
-                self.bind(click.opt_out_signal.then_some(click.occurred_at.min(fact.0)));
+                self.bind(click.opt_out_signal.map(|_| click.occurred_at.min(fact.0)));
                 None
             }
         }

@@ -19,7 +19,7 @@ use crate::domain::rules::Rulebook;
 use crate::domain::time::{Span, Timestamp};
 use crate::engine::input::{ClickInput, ConsentBody, ConsentInput};
 
-use consent::Standing;
+use consent::{Mark, Standing};
 use windows::{Counted, Question};
 
 /// Something that happened to a subject, after the `now` of its batch.
@@ -115,6 +115,24 @@ impl<'a> Model<'a> {
     pub fn live(&self, subject: &str, purpose: usize) -> Option<&Assigned> {
         let mut of_it = self.written.iter().filter(|it| it.0 == subject && it.1 == purpose);
         of_it.next_back()?.2.as_ref().ok()
+    }
+
+    /// Of how many subjects there is a record, no readable consent, a signal alone, an erasure alone.
+    pub fn kept(&self) -> [i64; 4] {
+        let mut kept = [0; 4];
+        for subject in self.facts.keys() {
+            let standing = self.standing(subject);
+            let held = [
+                standing.record.is_some() && standing.mark == Mark::Readable,
+                standing.mark != Mark::Readable,
+                standing.signal.is_some(),
+                standing.erased_at.is_some(),
+            ];
+            if let Some(kind) = held.into_iter().position(|it| it) {
+                kept[kind] += 1;
+            }
+        }
+        kept
     }
 
     pub fn standing(&self, subject: &str) -> Standing<'a> {

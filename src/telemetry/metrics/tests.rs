@@ -38,6 +38,8 @@ const CONTRACT: &[(&str, &str)] = &[
     ("assent_records_produced_total", "topic"),
     ("assent_dead_letters_total", "topic,reason"),
     ("assent_clicks_without_gpc_total", ""),
+    ("assent_opt_out_signals_total", "source"),
+    ("assent_erasures_of_unknown_total", ""),
     ("assent_barrier_timeouts_total", ""),
     ("assent_transactions_total", "result"),
     ("assent_calls_left_behind_total", "call"),

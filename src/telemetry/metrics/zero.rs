@@ -3,6 +3,7 @@
 
 use super::Metrics;
 use crate::config::Config;
+use crate::domain::event::SignalSource;
 use crate::domain::invariants::Invariant;
 use crate::domain::outcome::{DeadLetterReason, Outcome, TombstoneReason, Verdict};
 use crate::domain::pseudonym::KeyRing;
@@ -71,6 +72,9 @@ impl Metrics {
         }
         for result in RESULTS {
             self.transactions_total.with_label_values(&[result]);
+        }
+        for source in SignalSource::ALL {
+            self.opt_out_signals_total.with_label_values(&[source.label()]);
         }
         for invariant in Invariant::ALL {
             self.invariant_violations_total.with_label_values(&[&invariant.label()]);

@@ -49,6 +49,7 @@ fn the_gate_says_what_the_vectors_say() {
             mark: if case["unreadable"] == true { Mark::Undecodable } else { Mark::Readable },
             signal: time(&case["signal_at"]),
             erased_at: time(&case["erased_at"]),
+            ..Standing::NOTHING
         };
         let verdict =
             standing.verdict(terms, time(&case["event_time"]), time(&case["now"]).unwrap());

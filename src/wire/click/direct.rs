@@ -35,7 +35,7 @@ pub(super) fn read(body: &[u8], fields: ClickFields) -> Option<Click<'_>> {
         value_cents: value_cents.filter(|_| fields.value_cents),
         region: region.filter(|_| fields.region),
         gpc,
-        opt_out_signal: gpc == Some(true) || gpp.is_some_and(gpp::says_opted_out),
+        opt_out_signal: gpp::signal(gpc, gpp),
     })
 }
 

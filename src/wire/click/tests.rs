@@ -94,5 +94,9 @@ fn a_usual_click_takes_the_shortcut() {
     };
     let value = encode_click(&event);
     let click = direct::read(&value[HEADER_LEN..], SOME);
-    assert!(click.is_some_and(|click| click.kind == EventKind::Purchase && click.opt_out_signal));
+    assert!(
+        click.is_some_and(
+            |click| click.kind == EventKind::Purchase && click.opt_out_signal.is_some()
+        )
+    );
 }

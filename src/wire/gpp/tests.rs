@@ -1,47 +1,68 @@
-//! GPP strings against `iab_gpp` as an oracle where it can be one, and against hostile ones.
+//! GPP strings as IAB's own library writes them, and hostile ones.
 
-use std::str::FromStr;
-
-use iab_gpp::sections::us_common::OptOut;
-use iab_gpp::sections::{Section, SectionId, uspv1};
-use iab_gpp::v1::GPPString;
 use proptest::prelude::*;
 
 use super::*;
 
+fn says_opted_out(gpp: &str) -> bool {
+    signal(None, Some(gpp)).is_some()
+}
+
+/// `tests/vectors/gpp.tsv`: text, `not` or `out`, where it comes from.
+#[test]
+fn what_the_publishers_own_library_writes_is_read_as_it_was_meant() {
+    let mut counts = [0; 2];
+    for line in include_str!("../../../tests/vectors/gpp.tsv").lines() {
+        if line.starts_with('#') {
+            continue;
+        }
+        let [text, expected, about] = line.split('\t').collect::<Vec<_>>().try_into().unwrap();
+        assert_eq!(says_opted_out(text), expected == "out", "{text}: {about}");
+        counts[usize::from(expected == "out")] += 1;
+    }
+    assert!(counts.iter().all(|count| *count > 150), "{counts:?}");
+}
+
 #[test]
 fn known_strings() {
     for (gpp, expected) in [
-        ("", false),
-        // facts: usca with sale and sharing opted out; with GPC while not opted out; not at all
-        ("DBABBg~BVVVVVVY", true),
-        ("DBABBg~BVqqqqpY.YA", true),
-        ("DBABBg~BVqqqqpY", false),
-        // MspaCoveredTransaction 0 is no value: the section does not decode
-        ("DBABBg~BAAAAAAA", true),
-        ("DBABTA~1YNN", false),
-        ("DBABTA~1YYN", true),
-        ("DBABTA~1---", false),
-        ("DBABTA~1YNNN", true),
-        ("DBABTA~2YNN", true),
-        ("DBABTA~1yNN", true),
+        ("", None),
+        // usca with sale and sharing opted out; with GPC while not opted out; not at all
+        ("DBABBg~BVVVVVVY", Some(SignalSource::Gpp)),
+        ("DBABBg~BVqqqqpY.YA", Some(SignalSource::Gpp)),
+        ("DBABBg~BVqqqqpY", None),
+        ("DBABBg~BAAAAAAA", None),
+        // a known child's consent refused, in either field
+        ("DBABBg~BAAAABAA", Some(SignalSource::Gpp)),
+        ("DBABBg~BAAAAAQA", Some(SignalSource::Gpp)),
+        ("DBABTA~1YNN", None),
+        ("DBABTA~1YYN", Some(SignalSource::Gpp)),
+        ("DBABTA~1---", None),
+        ("DBABTA~1YNNN", Some(SignalSource::GppUndecodable)),
+        ("DBABTA~2YNN", Some(SignalSource::GppUndecodable)),
+        ("DBABTA~1yNN", Some(SignalSource::GppUndecodable)),
         // TCF alone says nothing of sale
-        ("DBABM~CPXxRfAPXxRfAAfKABENB-CgAAAAAAAAAAYgAAAAAAAA", false),
-        ("DBACNY~CPXxRfAPXxRfAAfKABENB-CgAAAAAAAAAAYgAAAAAAAA~1YNN", false),
-        ("DBACNY~CPXxRfAPXxRfAAfKABENB-CgAAAAAAAAAAYgAAAAAAAA~1YYN", true),
-        ("DBABM~not base64", true),
+        ("DBABM~CPXxRfAPXxRfAAfKABENB-CgAAAAAAAAAAYgAAAAAAAA", None),
+        ("DBACNY~CPXxRfAPXxRfAAfKABENB-CgAAAAAAAAAAYgAAAAAAAA~1YNN", None),
+        ("DBACNY~CPXxRfAPXxRfAAfKABENB-CgAAAAAAAAAAYgAAAAAAAA~1YYN", Some(SignalSource::Gpp)),
+        ("DBABM~not base64", Some(SignalSource::GppUndecodable)),
         // sections and ids differ in number
-        ("DBABBg", true),
-        ("DBABBg~BVqqqqpY~BVqqqqpY", true),
+        ("DBABBg", Some(SignalSource::GppUndecodable)),
+        ("DBABBg~BVqqqqpY~BVqqqqpY", Some(SignalSource::GppUndecodable)),
+        // a segment that is not there
+        ("DBABBg~BVqqqqpY.", Some(SignalSource::GppUndecodable)),
         // no header, no string
-        ("1YNN", true),
-        ("~", true),
-        ("DBAA", false),
-        ("🧸", true),
+        ("1YNN", Some(SignalSource::GppUndecodable)),
+        ("~", Some(SignalSource::GppUndecodable)),
+        ("DBAA", None),
+        ("🧸", Some(SignalSource::GppUndecodable)),
     ] {
-        assert_eq!(says_opted_out(gpp), expected, "{gpp}");
+        assert_eq!(signal(None, Some(gpp)), expected, "{gpp}");
     }
-    assert!(says_opted_out(&"A".repeat(BYTES_MAX + 1)));
+    let long = "A".repeat(BYTES_MAX + 1);
+    assert_eq!(signal(None, Some(&long)), Some(SignalSource::GppUndecodable));
+    assert_eq!(signal(Some(true), Some("DBAA")), Some(SignalSource::Gpc));
+    assert_eq!(signal(Some(false), Some("DBAA")), None);
 }
 
 /// A header that lists these ascending ids, each alone.
@@ -76,21 +97,12 @@ fn encode(bits: &str) -> String {
 
 #[test]
 fn three_sections_that_stand_alone_have_their_own_ids() {
-    let gpp = |usca: &str| format!("{}~1YNN~{usca}~BVVVVVVVVY", header(&[6, 8, 10]));
+    let gpp = |usca: &str, usco: &str| format!("{}~1YNN~{usca}~{usco}", header(&[6, 8, 10]));
     assert_eq!(section_ids(&header(&[6, 8, 10])), Some(vec![6, 8, 10]));
     assert_eq!(section_ids("DBABBg"), Some(vec![8]));
-    assert!(says_opted_out(&gpp("BVVVVVVY")));
-    // the third section of `gpp` is usco, all 1: opted out whatever usca says
-    assert!(says_opted_out(&gpp("BVqqqqpY")));
-    let calm = format!("{}~1YNN~BVqqqqpY~{}", header(&[6, 8, 10]), encode(&usco("101010")));
-    assert!(!says_opted_out(&calm));
-    let theirs = GPPString::from_str(&calm).unwrap();
-    assert_eq!(theirs.section(SectionId::UsCo), None, "iab_gpp 0.1.2 has it as id 4");
-}
-
-/// A Colorado core whose fields all say 2, but for the first three notices.
-fn usco(notices: &str) -> String {
-    format!("000001{notices}{}", "10".repeat(20))
+    assert!(says_opted_out(&gpp("BVVVVVVY", "BVqqqqo")));
+    assert!(says_opted_out(&gpp("BVqqqqpY", "BVVVVVV")));
+    assert!(!says_opted_out(&gpp("BVqqqqpY", "BqqqqqA")));
 }
 
 #[test]
@@ -107,73 +119,64 @@ fn hostile_headers_end_at_once() {
     }
 }
 
-#[test]
-fn every_us_section_has_its_opt_outs_where_the_table_says() {
-    for us in &US_SECTIONS {
-        let calm = core(us, None);
-        assert!((us.is_well_formed)(&calm), "{}", us.id);
-        assert_eq!(us.opts_out(&calm), Some(false), "{}", us.id);
-        for field in 0..us.opt_outs {
-            let core = core(us, Some(field));
-            assert_eq!(us.opts_out(&core), Some(true), "{} field {field}", us.id);
-            let gpp = format!("{}~{core}", header(&[us.id]));
-            let section = GPPString::from_str(&gpp).unwrap().decode_all_sections().remove(0);
-            let opt_outs = oracle(&section.unwrap());
-            let expected: Vec<bool> = (0..us.opt_outs).map(|other| other == field).collect();
-            assert_eq!(opt_outs, expected, "{} field {field}", us.id);
-        }
-    }
-}
-
-/// A core that says 2 everywhere after the version, and 1 in one opt-out field.
-fn core(us: &UsSection, opted_out: Option<usize>) -> String {
-    let mut bits = format!("000001{}", "10".repeat(40)).into_bytes();
-    if let Some(field) = opted_out {
-        let at = us.opt_outs_at + 2 * field;
-        bits[at..at + 2].copy_from_slice(b"01");
+/// A core that says 2 everywhere after its version, and `value` at one bit.
+fn core(length: usize, set: Option<(usize, &str)>) -> String {
+    let mut bits = format!("000001{}", "10".repeat(length * 3 - 3)).into_bytes();
+    if let Some((at, value)) = set {
+        bits[at..at + 2].copy_from_slice(value.as_bytes());
     }
     encode(std::str::from_utf8(&bits).unwrap())
 }
 
-/// The opt-outs as `iab_gpp` names them, in the section's order.
-fn oracle(section: &Section) -> Vec<bool> {
-    use iab_gpp::sections::usnat::Core;
-    macro_rules! of {
-        ($core:expr, $($field:ident),+) => { vec![$($core.$field == OptOut::OptedOut),+] };
+#[test]
+fn each_field_of_each_section_binds_where_it_says_so_and_no_other_does() {
+    for id in layouts::IDS {
+        for length in [11, 12] {
+            let layout = Layout::of(id, length).unwrap();
+            let read: Vec<usize> =
+                layout.fields().iter().flat_map(|it| (0..it.1).map(|at| it.0 + 2 * at)).collect();
+            let gpp = |core: String| says_opted_out(&format!("{}~{core}", header(&[id])));
+            assert!(!gpp(core(length, None)), "{id}");
+            for at in (6..length * 6 - 1).step_by(2) {
+                for (value, means_out) in [("00", false), ("01", true), ("10", false), ("11", true)]
+                {
+                    let expected = means_out && read.contains(&at);
+                    assert_eq!(
+                        gpp(core(length, Some((at, value)))),
+                        expected,
+                        "{id}: {value} at {at}"
+                    );
+                }
+            }
+        }
     }
-    macro_rules! state {
-        ($section:expr) => {
-            of!($section.core, sale_opt_out, targeted_advertising_opt_out)
+    for id in [0, 28, 63, 255] {
+        assert_eq!(Layout::of(id, 12), None, "{id}");
+    }
+}
+
+#[test]
+fn a_section_that_ends_before_its_fields_binds() {
+    for id in layouts::IDS {
+        let whole = core(12, None);
+        let ends = Layout::of(id, 2).unwrap().fields().map(|(at, fields)| at + 2 * fields);
+        let needed = ends.into_iter().max().unwrap().div_ceil(6);
+        for length in 0..=needed {
+            let gpp = format!("{}~{}", header(&[id]), &whole[..length]);
+            assert_eq!(says_opted_out(&gpp), length < needed, "{id}: {length} of {needed}");
+        }
+    }
+}
+
+#[test]
+fn gpc_stands_in_a_segment_of_its_own_where_the_section_has_one() {
+    for id in layouts::IDS {
+        let gpp = |segment: &str| {
+            says_opted_out(&format!("{}~{}.{segment}", header(&[id]), core(12, None)))
         };
-    }
-    match section {
-        Section::UspV1(usp) => vec![usp.opt_out_sale == uspv1::Flag::Yes],
-        Section::UsNat(us) => match &us.core {
-            Core::V1(v1) => {
-                of!(v1, sale_opt_out, sharing_opt_out, targeted_advertising_opt_out)
-            }
-            Core::V2(v2) => {
-                of!(v2, sale_opt_out, sharing_opt_out, targeted_advertising_opt_out)
-            }
-            other => panic!("{other:?}"),
-        },
-        Section::UsCa(us) => of!(us.core, sale_opt_out, sharing_opt_out),
-        Section::UsVa(us) => state!(us),
-        Section::UsCo(us) => state!(us),
-        Section::UsUt(us) => state!(us),
-        Section::UsCt(us) => state!(us),
-        Section::UsFl(us) => state!(us),
-        Section::UsMt(us) => state!(us),
-        Section::UsOr(us) => state!(us),
-        Section::UsTx(us) => state!(us),
-        Section::UsDe(us) => state!(us),
-        Section::UsIa(us) => state!(us),
-        Section::UsNe(us) => state!(us),
-        Section::UsNh(us) => state!(us),
-        Section::UsNj(us) => state!(us),
-        Section::UsTn(us) => state!(us),
-        Section::UsMn(us) => state!(us),
-        other => panic!("{other:?}"),
+        assert_eq!(gpp("YA"), id <= 24, "{id}: GPC true");
+        assert!(!gpp("QA"), "{id}: GPC false");
+        assert!(gpp("Q!") && gpp("QA "), "{id}: no base64url");
     }
 }
 
@@ -189,13 +192,10 @@ proptest! {
     }
 
     #[test]
-    fn any_core_says_what_iab_gpp_reads(index in 0..US_SECTIONS.len(), core in "[BC][A-Za-z0-9_-]{5,20}(\\.[A-Za-z0-9_-]{2})?") {
-        let us = &US_SECTIONS[index];
-        let gpp = format!("{}~{core}", header(&[us.id]));
-        let ours = says_opted_out(&gpp);
-        match GPPString::from_str(&gpp).unwrap().decode_all_sections().remove(0) {
-            Err(_) => prop_assert!(ours),
-            Ok(section) => prop_assert!(ours || oracle(&section).iter().all(|out| !out)),
-        }
+    fn junk_anywhere_binds(id in layouts::IDS, at in 0..40usize, junk in "[^A-Za-z0-9_~.-]") {
+        let mut gpp = format!("{}~{}.QA", header(&[id]), core(12, None));
+        let place = at % (gpp.len() + 1);
+        gpp.insert_str(place, &junk);
+        prop_assert_eq!(signal(None, Some(&gpp)), Some(SignalSource::GppUndecodable));
     }
 }

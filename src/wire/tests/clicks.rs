@@ -1,7 +1,7 @@
 //! What a click reader reads, skips and refuses.
 
 use super::*;
-use crate::domain::event::{Click, ClickEvent, EventKind};
+use crate::domain::event::{Click, ClickEvent, EventKind, SignalSource};
 use crate::domain::intake::Rejection;
 use crate::domain::outcome::DeadLetterReason;
 use crate::domain::outcome::DeadLetterReason::{
@@ -52,7 +52,7 @@ fn the_contract_s_click_is_read_whole() {
     assert_eq!(read.product_age_range, Some("3-5"));
     assert_eq!(read.value_cents, Some(1999));
     assert_eq!(read.region, Some("US-CA"));
-    assert_eq!((read.gpc, read.opt_out_signal), (Some(false), false));
+    assert_eq!((read.gpc, read.opt_out_signal), (Some(false), None));
 }
 
 #[test]
@@ -99,13 +99,13 @@ fn every_kind_is_read_as_it_was_written() {
 #[test]
 fn an_opt_out_signal_is_gpc_or_a_gpp_string_that_opts_out() {
     for (gpc, gpp, expected) in [
-        (None, None, false),
-        (Some(false), Some(""), false),
-        (Some(true), None, true),
-        (Some(true), Some("DBABTA~1YNN"), true),
-        (Some(false), Some("DBABTA~1YNN"), false),
-        (Some(false), Some("DBABTA~1YYN"), true),
-        (None, Some("nonsense"), true),
+        (None, None, None),
+        (Some(false), Some(""), None),
+        (Some(true), None, Some(SignalSource::Gpc)),
+        (Some(true), Some("DBABTA~1YNN"), Some(SignalSource::Gpc)),
+        (Some(false), Some("DBABTA~1YNN"), None),
+        (Some(false), Some("DBABTA~1YYN"), Some(SignalSource::Gpp)),
+        (None, Some("nonsense"), Some(SignalSource::GppUndecodable)),
     ] {
         let value = encode_click(&click(|click| {
             click.gpc = gpc;

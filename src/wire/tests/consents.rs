@@ -125,6 +125,10 @@ fn apache_avro_writes_what_is_read() {
 #[test]
 fn a_null_value_erases_and_a_heartbeat_does_not() {
     assert_eq!(read(&inbound("subject-1", None)), Kind::Erasure);
+    for partition in 0..2 {
+        let no_text = Inbound { partition, key: Some(b"subject-\xff"), payload: None };
+        assert_eq!(read(&no_text), Kind::DeadLettered(DeadLetterReason::InvalidField));
+    }
     let heartbeat = |partition, key: &'static str, payload| Inbound {
         partition,
         key: Some(key.as_bytes()),

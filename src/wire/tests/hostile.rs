@@ -20,7 +20,7 @@ fn read_everything(value: &[u8]) {
     let _ = decode_contextual(value, &KnownSchemas::none());
     let _ = decode_dead_letter(value, &KnownSchemas::none());
     let _ = decode_audit_batch(value, &KnownSchemas::none());
-    let _ = gpp::says_opted_out(&String::from_utf8_lossy(value));
+    let _ = gpp::signal(None, Some(&String::from_utf8_lossy(value)));
 }
 
 fn timestamp() -> impl Strategy<Value = Timestamp> {

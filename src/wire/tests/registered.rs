@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::domain::event::{ClickEvent, EventKind};
+use crate::domain::event::{ClickEvent, EventKind, SignalSource};
 use crate::domain::outcome::DeadLetterReason;
 use crate::domain::time::Timestamp;
 
@@ -79,7 +79,10 @@ fn a_writers_own_schema_is_resolved() {
     let read = click_reader().read_with(&inbound("subject-1", Some(&value)), &known);
     let read = read.map_err(Unread::into_rejection).unwrap();
     assert_eq!((read.session_id, read.kind), ("session-1", EventKind::Purchase));
-    assert_eq!((read.value_cents, read.gpc, read.opt_out_signal), (Some(-1), Some(true), true));
+    assert_eq!(
+        (read.value_cents, read.gpc, read.opt_out_signal),
+        (Some(-1), Some(true), Some(SignalSource::Gpc))
+    );
 }
 
 #[test]

@@ -212,7 +212,7 @@ fn read_click(
     let read = |fields| {
         let reader = ClickReader::new(fields, Partitioner::Murmur2, COUNT);
         let read = reader.read_with(&inbound(key, Some(value)), &known);
-        read.map(|click| (as_json(&click), click.opt_out_signal))
+        read.map(|click| (as_json(&click), click.opt_out_signal.is_some()))
             .map_err(|unread| unread.into_rejection().reason)
     };
     let whole = read(ClickFields::ALL);
