@@ -6,10 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::{keys, yaml};
+use super::{keys, near_misses, properties, yaml};
 use crate::failure::{Failure, Result};
 
-const SECTIONS: &[&str] = &[
+pub(super) const SECTIONS: &[&str] = &[
     "kafka",
     "kafka.properties",
     "schema_registry",
@@ -22,10 +22,8 @@ const SECTIONS: &[&str] = &[
 
 pub(super) const PROPERTIES: &str = "kafka.properties.";
 pub(super) const SOURCES: &str = "consent.sources.";
-const VARIABLE_PREFIX: &str = "ASSENT__";
-
-/// librdkafka's names that hold an underscore; in every other, `_` of a variable stands for `.`.
-const UNDERSCORED_PROPERTIES: &[&str] = &["ssl_key", "ssl_certificate", "ssl_ca"];
+const SOURCES_VARIABLE: &str = "consent__sources__";
+pub(super) const VARIABLE_PREFIX: &str = "ASSENT__";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Origin {
@@ -61,13 +59,22 @@ impl Entries {
             Failure::config(format!("{}:{line}:{column}: {message}", file.display()))
         })?;
         for (key, entry) in flat {
-            entries.map.insert(key, entry);
+            entries.take(key, entry)?;
         }
         entries.refuse_unknown()?;
         entries.overlay(variables)?;
         entries.refuse_unknown()?;
         entries.read_secret_files()?;
         Ok(entries)
+    }
+
+    /// A key of the file. A property's alias is the property.
+    fn take(&mut self, written: String, entry: Entry) -> Result<()> {
+        let key = one_name(&written);
+        if self.map.insert(key.clone(), entry).is_none() {
+            return Ok(());
+        }
+        Err(self.refuse(&key, &format!("{written} sets it, too, under another name; keep one")))
     }
 
     pub fn get(&self, key: &str) -> Option<(&str, &Origin)> {
@@ -110,8 +117,11 @@ impl Entries {
     fn overlay(&mut self, variables: &BTreeMap<String, String>) -> Result<()> {
         for (name, value) in variables {
             let upper = name.to_ascii_uppercase();
+            if let Some(message) = near_misses::of_variable(&upper) {
+                return Err(Failure::config(format!("{name}: {message}")));
+            }
             let Some(path) = upper.strip_prefix(VARIABLE_PREFIX) else { continue };
-            let key = key_of_variable(path);
+            let key = one_name(&key_of_variable(path));
             if let Some(Entry { origin: Origin::Variable(other), .. }) = self.map.get(&key) {
                 let message = format!("{other} and {name} both set {key}; unset one");
                 return Err(Failure::config(message));
@@ -187,9 +197,15 @@ fn known_beside(key: &str) -> String {
     format!("{section} has {}", names.join(", "))
 }
 
-/// `KAFKA__PROPERTIES__SASL_PASSWORD` → `kafka.properties.sasl.password`.
+/// `KAFKA__PROPERTIES__SASL_PASSWORD` → `kafka.properties.sasl.password`, and
+/// `CONSENT__SOURCES__WEB___CMP__ON_SILENCE` → `consent.sources.web-cmp.on_silence`.
 fn key_of_variable(path: &str) -> String {
-    let key = path.to_ascii_lowercase().replace("__", ".");
+    let path = path.to_ascii_lowercase();
+    let path = match path.strip_prefix(SOURCES_VARIABLE) {
+        Some(source) => format!("{SOURCES_VARIABLE}{}", source.replace("___", "-")),
+        None => path,
+    };
+    let key = path.replace("__", ".");
     match key.strip_prefix(PROPERTIES) {
         Some(name) => format!("{PROPERTIES}{}", property_of_variable(name)),
         None => key,
@@ -201,10 +217,14 @@ fn property_of_variable(name: &str) -> String {
         Some(name) => (name, "_file"),
         None => (name, ""),
     };
-    if UNDERSCORED_PROPERTIES.contains(&name) {
-        return format!("{name}{suffix}");
-    }
     format!("{}{suffix}", name.replace('_', "."))
+}
+
+/// The key under which a property is kept, whichever of its names was written.
+fn one_name(key: &str) -> String {
+    let Some(name) = key.strip_prefix(PROPERTIES) else { return key.to_owned() };
+    let (name, suffix) = name.strip_suffix("_file").map_or((name, ""), |name| (name, "_file"));
+    format!("{PROPERTIES}{}{suffix}", properties::canonical(name).unwrap_or(name))
 }
 
 fn is_secret_file(key: &str) -> bool {

@@ -68,10 +68,9 @@ pub(super) const KEYS: &[Declaration] = &[
         key: "kafka.properties.<name>",
         kind: Kind::Property,
         default: "",
-        meaning: "Given to librdkafka as it is (`security.protocol`, `sasl.username`, ..). Those \
-                  that would break an invariant, such as `isolation.level` or `acks`, are refused. \
-                  Each value can be a secret: `kafka.properties.<name>_file` names a file that \
-                  holds it.",
+        meaning: "A property of librdkafka (`security.protocol`, `sasl.username`, ..): those of the \
+                  list below, and no others. Each value can be a secret: \
+                  `kafka.properties.<name>_file` names a file that holds it.",
     },
     Declaration {
         key: "schema_registry.url",
@@ -214,6 +213,16 @@ pub(super) fn is_declared(key: &str) -> bool {
         let file_of_secret =
             || declared.kind == Kind::Secret && key.strip_suffix("_file") == Some(declared.key);
         declared.key == key || file_of_secret()
+    })
+}
+
+/// The variables of all keys in which a person chooses no part, secrets' files included.
+pub(super) fn variables() -> impl Iterator<Item = String> {
+    let fixed = KEYS.iter().filter(|declared| !declared.key.contains('<'));
+    fixed.flat_map(|declared| {
+        let variable = page::variable(declared.key);
+        let file = (declared.kind == Kind::Secret).then(|| format!("{variable}_FILE"));
+        std::iter::once(variable).chain(file)
     })
 }
 

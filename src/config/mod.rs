@@ -6,6 +6,7 @@
 mod entries;
 mod keys;
 mod keyset;
+mod near_misses;
 mod properties;
 mod registry;
 mod resolve;
@@ -63,13 +64,53 @@ pub struct Config {
     pub http: Http,
 }
 
+impl Config {
+    /// What must stay as it is while a state lives, by key. The state's own topic is where this is kept.
+    pub fn fixed(&self) -> BTreeMap<String, String> {
+        let topics = &self.topics;
+        let fixed = [
+            ("kafka.group_id", &self.kafka.group_id),
+            ("topics.clickstream", &topics.clickstream),
+            ("topics.consent", &topics.consent),
+            ("topics.segments", &topics.segments),
+            ("topics.contextual", &topics.contextual),
+            ("topics.audit", &topics.audit),
+            ("topics.dead_letters", &topics.dead_letters),
+        ];
+        fixed.into_iter().map(|(key, value)| (key.to_owned(), value.clone())).collect()
+    }
+}
+
 #[derive(Clone)]
 pub struct Kafka {
     pub bootstrap_servers: String,
     pub group_id: String,
     pub partitioner: Partitioner,
-    /// Passed to librdkafka as they are. May hold secrets: never logged.
+    /// Passed to librdkafka, by one name each. May hold secrets: never logged.
     pub properties: BTreeMap<String, String>,
+}
+
+impl Kafka {
+    /// What Kafka's own scripts need to reach the same brokers, as a shell takes it.
+    pub fn reached_by_tools(&self) -> String {
+        format!("--bootstrap-server {}", shell_word(&self.bootstrap_servers))
+    }
+
+    /// What is to be said beside a command for those scripts where brokers ask who is there.
+    pub fn tools_note(&self) -> &'static str {
+        let protocol = self.properties.get("security.protocol");
+        let is_plain = protocol.is_none_or(|it| it.eq_ignore_ascii_case("plaintext"));
+        if is_plain { "" } else { ", with --command-config and the file of a user who may" }
+    }
+}
+
+/// As one word of a POSIX shell.
+pub fn shell_word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:,=@%+".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 /// Shows the properties' names only: their values may be secrets.

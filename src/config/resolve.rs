@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use super::entries::{Entries, PROPERTIES, SOURCES};
 use super::{
-    Config, Consent, Http, Kafka, OnSilence, Pipeline, Source, Topics, properties, registry, values,
+    Config, Consent, Http, Kafka, OnSilence, Pipeline, Source, Topics, near_misses, properties,
+    registry, values,
 };
 use crate::domain::partitioner::Partitioner;
 use crate::domain::time::Span;
@@ -118,6 +119,8 @@ fn kafka_properties(entries: &Entries) -> Result<BTreeMap<String, String>> {
         })?;
         checked.insert(name.to_owned(), text);
     }
+    properties::check_together(&checked)
+        .map_err(|(name, message)| entries.refuse(&format!("{PROPERTIES}{name}"), &message))?;
     Ok(checked)
 }
 
@@ -160,7 +163,14 @@ fn refuse_shared_topics(entries: &Entries, topics: &Topics) -> Result<()> {
 }
 
 fn sources(entries: &Entries) -> Result<BTreeMap<String, Source>> {
-    entries.sources().into_iter().map(|id| Ok((id.to_owned(), source(entries, id)?))).collect()
+    let ids = entries.sources();
+    if let Some((one, other)) = near_misses::of_sources(&ids) {
+        return Err(Failure::config(format!(
+            "{SOURCES}{one} and {SOURCES}{other} differ in `-` and `_` alone, which looks like one \
+             source under two names; in a variable's name, `-` is written `___`"
+        )));
+    }
+    ids.into_iter().map(|id| Ok((id.to_owned(), source(entries, id)?))).collect()
 }
 
 fn source(entries: &Entries, id: &str) -> Result<Source> {

@@ -78,7 +78,9 @@ fn variables_win_over_the_file() {
             ("ASSENT__RULEBOOK", "r.yaml"),
             ("ASSENT__TOPICS__DEAD_LETTERS", "dead"),
             ("ASSENT__KAFKA__PROPERTIES__SASL_PASSWORD", "new"),
-            ("ASSENT__KAFKA__PROPERTIES__security.protocol", "PLAINTEXT"),
+            ("ASSENT__KAFKA__PROPERTIES__security.protocol", "SASL_SSL"),
+            ("ASSENT__KAFKA__PROPERTIES__SASL_MECHANISM", "PLAIN"),
+            ("ASSENT__KAFKA__PROPERTIES__SASL_USERNAME", "me"),
             ("ASSENT__CONSENT__SOURCES__CMP__MAX_SILENCE", "1m"),
             ("ASSENT_REVISION", "not a key"),
             ("HOME", "/"),
@@ -90,7 +92,7 @@ fn variables_win_over_the_file() {
     assert_eq!(config.rulebook, Path::new("/etc/assent/r.yaml"));
     assert_eq!(config.topics.dead_letters, "dead");
     assert_eq!(config.kafka.properties["sasl.password"], "new");
-    assert_eq!(config.kafka.properties["security.protocol"], "PLAINTEXT");
+    assert_eq!(config.kafka.properties["security.protocol"], "SASL_SSL");
     assert_eq!(config.consent.sources["cmp"].max_silence, Duration::from_mins(1));
     assert!(!format!("{config:?}").contains("new"), "a secret in Debug");
 }
@@ -100,7 +102,14 @@ fn secrets_come_from_files() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("password"), "s3cret\n").unwrap();
     let file = folder.path().join("assent.yaml");
-    let read = |yaml: &str, pairs: &[(&str, &str)]| parse(&file, Some(yaml), &variables(pairs));
+    let login = [
+        ("ASSENT__KAFKA__PROPERTIES__SECURITY_PROTOCOL", "SASL_SSL"),
+        ("ASSENT__KAFKA__PROPERTIES__SASL_MECHANISM", "PLAIN"),
+        ("ASSENT__KAFKA__PROPERTIES__SASL_USERNAME", "me"),
+    ];
+    let read = |yaml: &str, pairs: &[(&str, &str)]| {
+        parse(&file, Some(yaml), &variables(&[&login, pairs].concat()))
+    };
 
     let yaml = "kafka: {properties: {sasl.password_file: password}}";
     assert_eq!(read(yaml, &[]).unwrap().kafka.properties["sasl.password"], "s3cret");
@@ -174,7 +183,7 @@ fn values_are_held_to_their_bounds() {
         ("kafka: {bootstrap_servers: ' '}", "kafka.bootstrap_servers: is empty"),
         ("kafka: {group_id: a/b}", "kafka.group_id: `a/b` must be"),
         ("kafka: {partitioner: random}", "`random` is not murmur2"),
-        ("kafka: {properties: {message.max.bytes: 1000}}", "must be at least 1000000"),
+        ("kafka: {properties: {message.max.bytes: 1000}}", "must be a whole number from 1000000"),
         ("topics: {audit: 'a b'}", "topics.audit: `a b` is no topic name"),
         (
             "topics: {audit: assent-state}",
@@ -239,9 +248,63 @@ fn properties_that_break_an_invariant_are_refused_with_the_reason() {
         "kafka.properties.no.such: No such configuration property",
     );
     refused("kafka: {properties: {linger.ms: often}}", &[], "kafka.properties.linger.ms: ");
-    assert!(
-        read("kafka: {properties: {fetch.wait.max.ms: 20, max.poll.interval.ms: 600000}}", &[])
-            .is_ok()
+    refused("kafka: {properties: {topic.auto.offset.reset: latest}}", &[], "never jumps silently");
+    refused("kafka: {properties: {plugin.library.paths: /tmp/x.so}}", &[], "would run code");
+    assert!(read("kafka: {properties: {max.poll.interval.ms: 600000}}", &[]).is_ok());
+}
+
+#[test]
+fn a_property_has_one_name() {
+    let lz4 = read("kafka: {properties: {compression.codec: lz4}}", &[]).unwrap();
+    assert_eq!(lz4.kafka.properties["compression.type"], "lz4");
+    refused(
+        "kafka: {properties: {compression.codec: lz4, compression.type: zstd}}",
+        &[],
+        "kafka.properties.compression.type: kafka.properties.compression.type sets it, too",
+    );
+    let variable = [("ASSENT__KAFKA__PROPERTIES__QUEUE_BUFFERING_MAX_MS", "7")];
+    let config = read("kafka: {properties: {linger.ms: 5}}", &variable).unwrap();
+    assert_eq!(config.kafka.properties["linger.ms"], "7");
+    let both = [variable[0], ("ASSENT__KAFKA__PROPERTIES__LINGER_MS", "5")];
+    refused("", &both, "both set kafka.properties.linger.ms; unset one");
+}
+
+#[test]
+fn a_login_that_is_not_whole_is_refused_before_a_socket_opens() {
+    let user = "sasl.username: me, sasl.password: s3cret";
+    refused(
+        &format!("kafka: {{properties: {{security.protocol: SASL_SSL, {user}}}}}"),
+        &[],
+        "kafka.properties.sasl.mechanism: is not set, but security.protocol is sasl_ssl; set it to \
+         one of PLAIN",
+    );
+    refused(
+        &format!("kafka: {{properties: {{{user}}}}}"),
+        &[],
+        "kafka.properties.security.protocol: is plaintext, and so sasl.username would not be used",
+    );
+}
+
+#[test]
+fn a_variable_that_is_only_nearly_one_is_refused() {
+    let near = [("ASSENT_KAFKA__GROUP_ID", "b")];
+    refused("", &near, "ASSENT_KAFKA__GROUP_ID: is not read, and looks like ASSENT__KAFKA__GROUP_ID");
+    let kubernetes = [("ASSENT_SERVICE_HOST", "10.0.0.1"), ("ASSENT_KAFKA_PORT", "tcp://10.0.0.2")];
+    assert!(read("", &kubernetes).is_ok());
+}
+
+#[test]
+fn a_source_with_a_dash_can_be_set_by_variable() {
+    let close = ("ASSENT__CONSENT__SOURCES__WEB___CMP__ON_SILENCE", "close");
+    let config = read("consent: {sources: {web-cmp: {max_silence: 5m}}}", &[close]).unwrap();
+    let source = &config.consent.sources["web-cmp"];
+    assert_eq!((source.max_silence, source.on_silence), (Duration::from_mins(5), OnSilence::Close));
+    let underscored = ("ASSENT__CONSENT__SOURCES__WEB_CMP__ON_SILENCE", "close");
+    assert!(read("", &[underscored]).unwrap().consent.sources.contains_key("web_cmp"));
+    refused(
+        "consent: {sources: {web-cmp: {max_silence: 5m}}}",
+        &[underscored],
+        "consent.sources.web-cmp and consent.sources.web_cmp differ in `-` and `_` alone",
     );
 }
 

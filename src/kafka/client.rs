@@ -26,6 +26,13 @@ pub fn client_config(config: &Config) -> ClientConfig {
     client
 }
 
+/// A value that holds where the user set none.
+pub fn set_default(client: &mut ClientConfig, config: &Config, key: &str, value: &str) {
+    if !config.kafka.properties.contains_key(key) {
+        client.set(key, value);
+    }
+}
+
 /// A client that reads. The session is set for all of them, although only a member has one: librdkafka
 /// refuses a `max.poll.interval.ms` below it, and a user's own would otherwise meet its default of 45 s.
 pub fn reader_config(config: &Config) -> ClientConfig {

@@ -14,7 +14,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer, PurgeConfig};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::calls::{Call, Calls, LeftBehind};
-use super::client::client_config;
+use super::client::{client_config, set_default};
 use super::context::Logged;
 use super::handle::Handle;
 use crate::clock::{Clock, SystemClock};
@@ -72,16 +72,14 @@ impl TransactionalProducer {
     /// Makes the client; nothing is sent before [`Self::init`].
     pub fn new(config: &Config, transactional_id: &str) -> KafkaResult<Self> {
         let mut client = client_config(config);
-        if !config.kafka.properties.contains_key("compression.codec") {
-            client.set("compression.type", "lz4");
-        }
+        set_default(&mut client, config, "compression.type", "lz4");
+        set_default(&mut client, config, "linger.ms", "1");
         client
             .set("transactional.id", transactional_id)
             .set("transaction.timeout.ms", TRANSACTION_TIMEOUT_MS)
             .set("enable.idempotence", "true")
             .set("acks", "all")
-            .set("delivery.report.only.error", "true")
-            .set("linger.ms", "1");
+            .set("delivery.report.only.error", "true");
         let producer = Handle::new(client.create_with_context(Logged("producer"))?);
         Ok(Self { producer, calls: Calls::default() })
     }

@@ -14,7 +14,7 @@ use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::client::client_config;
+use super::client::{client_config, set_default};
 use super::handle::Handle;
 use super::probe::Probe;
 use super::read::partition_count;
@@ -95,11 +95,12 @@ impl Writer {
     /// Reaches the broker and learns the topics' partition counts.
     pub fn open(config: &Config, topics: &[&str]) -> Result<Self> {
         let refused = |error: KafkaError| Failure::config(format!("kafka.properties: {error}"));
-        let producer: BaseProducer<Deliveries> = client_config(config)
+        let mut client = client_config(config);
+        set_default(&mut client, config, "linger.ms", LINGER_MS);
+        set_default(&mut client, config, "compression.type", "lz4");
+        let producer: BaseProducer<Deliveries> = client
             .set("acks", "all")
             .set("enable.idempotence", "true")
-            .set("linger.ms", LINGER_MS)
-            .set("compression.type", "lz4")
             .set("allow.auto.create.topics", "false")
             .set("delivery.timeout.ms", DELIVERY_TIMEOUT.as_millis().to_string())
             .create_with_context(Deliveries::default())

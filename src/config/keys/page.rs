@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{Declaration, KEYS, Kind};
+use crate::config::properties;
 
 const INTRODUCTION: &str = "\
 # Configuration
@@ -11,8 +12,10 @@ Made from src/config/keys.rs by `UPDATE_DOCS=1 cargo test --lib config`.
 
 Read from `--config FILE` (YAML), else from `assent.yaml` in the working folder, else all defaults.
 Every key can also be set as a variable `ASSENT__SECTION__KEY`, which wins over the file. A variable's
-name may be in either case; in `kafka.properties`, its `_` stands for `.`. A secret can lie in a file
-of its own, which `<key>_file` names: its trailing line end is cut off, and beside `<key>` itself it is
+name may be in either case; in `kafka.properties`, its `_` stands for `.`; in the id of a consent source,
+its `___` stands for `-`: `ASSENT__CONSENT__SOURCES__WEB___CMP__MAX_SILENCE` is of `web-cmp`. A name that
+looks like such a variable and is none (`ASSENT_KAFKA__GROUP_ID`) is refused. A secret can lie in a file of
+its own, which `<key>_file` names: its trailing line end is cut off, and beside `<key>` itself it is
 refused. Relative paths are relative to the configuration file's folder. Durations are whole numbers
 with `ms`, `s`, `m`, `h` or `d`. `null` is as if the key were not there.
 
@@ -38,7 +41,7 @@ pub fn documentation() -> String {
             );
         }
     }
-    page
+    page + &properties::page()
 }
 
 pub(super) fn variable(key: &str) -> String {

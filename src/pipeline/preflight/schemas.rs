@@ -1,0 +1,66 @@
+//! The schema registry before `run`, as findings: does it answer this user, are the schemas there or
+//! could they be, and can what the inputs' producers registered be read? Registers nothing.
+
+use super::Finding;
+use crate::clock::SystemClock;
+use crate::config::Config;
+use crate::failure::{Exit, Result};
+use crate::registry::client::Client;
+use crate::registry::{self, Standing, Subject};
+
+const CHECK: &str = "registry";
+
+/// Fails (69) where the registry is out of reach. None is configured: nothing is found.
+pub fn findings(
+    config: &Config,
+    client: Option<&Client>,
+    purposes: &[String],
+) -> Result<Vec<Finding>> {
+    let Some(client) = client else { return Ok(Vec::new()) };
+    if let Err(failure) = registry::reach(client, &SystemClock) {
+        return if failure.exit == Exit::Unavailable {
+            Err(failure)
+        } else {
+            Ok(vec![Finding::problem(CHECK, failure.message, "set it right, and check again")])
+        };
+    }
+    let mut findings = vec![Finding::ok(CHECK, format!("{} answers", client.url()))];
+    for subject in registry::outputs(config, purposes) {
+        findings.push(output(&subject, &Standing::of_output(client, &subject)?));
+    }
+    for subject in registry::inputs(config) {
+        findings.push(input(&subject, &Standing::of_input(client, &subject)?));
+    }
+    Ok(findings)
+}
+
+fn output(subject: &Subject, standing: &Standing) -> Finding {
+    let name = subject.name();
+    match standing {
+        Standing::Registered(id) => Finding::ok(CHECK, format!("{name}: id {id}")),
+        Standing::Free => Finding::ok(
+            CHECK,
+            format!("{name}: not registered yet; `run` and `topics create` do, if they may"),
+        ),
+        Standing::Contradicts(why) => Finding::problem(
+            CHECK,
+            format!("{name}: what is registered there is not assent's {:?}: {why}", subject.schema),
+            "remove it, relax the subject's compatibility, or give the topic another name",
+        ),
+    }
+}
+
+fn input(subject: &Subject, standing: &Standing) -> Finding {
+    let name = subject.name();
+    match standing {
+        Standing::Registered(id) => {
+            Finding::ok(CHECK, format!("{name}: id {id}, its newest, can be read"))
+        }
+        Standing::Free => Finding::ok(CHECK, format!("{name}: nobody registered a schema yet")),
+        Standing::Contradicts(why) => Finding::problem(
+            CHECK,
+            format!("{name}: its newest schema does not read as {:?}: {why}", subject.schema),
+            "change what the producer registers (docs/producers.md)",
+        ),
+    }
+}
