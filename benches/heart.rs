@@ -126,6 +126,7 @@ fn setup() -> Arc<Setup> {
         input_partitions: 12,
         segment_partitions: BTreeMap::new(),
         sources: vec![],
+        made_with: BTreeMap::new(),
     })
 }
 

@@ -35,6 +35,7 @@ pub fn setup() -> Arc<Setup> {
         partitioner: Partitioner::Murmur2,
         input_partitions: PARTITIONS,
         segment_partitions: BTreeMap::new(),
+        made_with: BTreeMap::new(),
         sources: vec!["cmp".to_owned()],
     })
 }

@@ -9,6 +9,7 @@ mod demo;
 mod generate;
 mod heartbeat;
 mod keys;
+mod pasted;
 mod progress;
 mod ready_file;
 mod replay;
@@ -170,6 +171,7 @@ pub fn main(
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure { exit, message }) => {
+            let message = pasted::as_pasted(&message, globals.config.as_deref());
             print(log_format, exit, &message);
             ExitCode::from(exit as u8)
         }

@@ -136,21 +136,10 @@ fn differences(plan: &TopicPlan, count: i32, asked: i32, found: Option<&Settings
         differences.push(format!("has {count} partitions, not {asked}"));
     }
     match found {
-        Some(settings) => differences.extend(setting_differences(plan, settings)),
+        Some(settings) => differences.extend(plan.differences(settings)),
         None => differences.push("its settings may not be read by this user".to_owned()),
     }
     differences
-}
-
-/// `name=value, not value` for each setting of the contract that is otherwise.
-pub(super) fn setting_differences(plan: &TopicPlan, settings: &Settings) -> Vec<String> {
-    plan.settings
-        .iter()
-        .filter_map(|(name, planned)| {
-            let found = settings.get(*name).map_or("unset", String::as_str);
-            (!planned.accepts(found)).then(|| format!("{name}={found}, not {}", planned.value()))
-        })
-        .collect()
 }
 
 enum Made {

@@ -18,7 +18,9 @@ pub(super) fn of_variable(name: &str) -> Option<String> {
         keys::variables().find(|known| collapsed(known) == collapsed(name)).or_else(|| {
             let beginnings = SECTIONS.iter().map(|section| variable_beginning(section));
             beginnings
-                .filter(|start| has_separators(name) && collapsed(name).starts_with(&collapsed(start)))
+                .filter(|start| {
+                    has_separators(name) && collapsed(name).starts_with(&collapsed(start))
+                })
                 .max_by_key(String::len)
                 .map(|start| start + "..")
         })

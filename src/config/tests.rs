@@ -288,7 +288,11 @@ fn a_login_that_is_not_whole_is_refused_before_a_socket_opens() {
 #[test]
 fn a_variable_that_is_only_nearly_one_is_refused() {
     let near = [("ASSENT_KAFKA__GROUP_ID", "b")];
-    refused("", &near, "ASSENT_KAFKA__GROUP_ID: is not read, and looks like ASSENT__KAFKA__GROUP_ID");
+    refused(
+        "",
+        &near,
+        "ASSENT_KAFKA__GROUP_ID: is not read, and looks like ASSENT__KAFKA__GROUP_ID",
+    );
     let kubernetes = [("ASSENT_SERVICE_HOST", "10.0.0.1"), ("ASSENT_KAFKA_PORT", "tcp://10.0.0.2")];
     assert!(read("", &kubernetes).is_ok());
 }

@@ -50,6 +50,8 @@ pub struct Ledger {
     pub recovering: bool,
     /// Undeclared purposes of format 1, by whose numbers its records go on, are to be written once.
     pub former_names: bool,
+    /// What the state was made with and must stay as it is: topics and group, by configuration key.
+    pub made_with: BTreeMap<String, String>,
 }
 
 /// Where the rewriting of buckets stands (see `store`).
@@ -109,6 +111,10 @@ impl Ledger {
         out.put_fixed(&self.topics.consent.to_be_bytes());
         out.put_optional_long(self.signals_lost_at.map(|at| at.0));
         out.put_bool(self.recovering);
+        put_list(&mut out, self.made_with.iter(), |out, (key, value)| {
+            out.put_string(key);
+            out.put_string(value);
+        });
         out
     }
 
@@ -151,6 +157,11 @@ impl Ledger {
             ledger.topics.consent = u128::from_be_bytes(r.fixed()?);
             ledger.signals_lost_at = r.optional_long()?.map(Timestamp);
             ledger.recovering = r.bool()?;
+        }
+        // And one from before it said what it was made with, here.
+        if !r.is_empty() {
+            let pair = |r: &mut Reader<'_>| Ok((r.string()?.to_owned(), r.string()?.to_owned()));
+            ledger.made_with = list(r, pair)?.into_iter().collect();
         }
         if r.is_empty() { Ok((ledger, names)) } else { Err(Malformed("end")) }
     }

@@ -10,7 +10,8 @@ use super::at_hand::{After, AtHand, Handled, Left};
 use super::ledger::Ledger;
 use super::loss::{Standing, TopicIds};
 use super::mandate::Mandate;
-use super::restore::{self, Refusal};
+use super::refusal::{self, Refusal};
+use super::restore;
 use super::roster::Roster;
 use super::stats::{Counted, Stats};
 use super::store::BucketChunks;
@@ -40,6 +41,8 @@ pub struct Setup {
     pub segment_partitions: BTreeMap<String, i32>,
     /// The configured consent sources, whose last signs are kept.
     pub sources: Vec<String>,
+    /// What must stay as it is while the state lives, by configuration key: topics and group.
+    pub made_with: BTreeMap<String, String>,
 }
 
 impl Setup {
@@ -61,6 +64,7 @@ impl Setup {
             input_partitions: self.input_partitions,
             segment_partitions: self.segment_partitions.clone(),
             sources: self.sources.clone(),
+            made_with: self.made_with.clone(),
         }
     }
 }
@@ -252,7 +256,7 @@ impl Partition {
     /// of whom nobody names they end, see [`Self::end_old_keys`].
     pub fn set_keys(&mut self, setup: Arc<Setup>) -> Result<(), Refusal> {
         debug_assert!(self.undo.is_none(), "keys change between batches");
-        restore::check_keys(&self.ledger, &setup)?;
+        refusal::check_keys(&self.ledger, &setup)?;
         restore::note(&mut self.ledger, &setup);
         self.mandate.setup = setup;
         self.unnamed.clear();

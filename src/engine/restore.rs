@@ -2,7 +2,6 @@
 //! one wins. A recovered state equals one that never crashed (INV-10).
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
-use std::fmt;
 use std::sync::Arc;
 
 use super::at_hand::AtHand;
@@ -12,6 +11,7 @@ use super::ledger::{Cycle, FORMAT, FORMATS, Ledger, unpack_former_names};
 use super::loss::AuditHead;
 use super::mandate::{Edition, Mandate};
 use super::partition::{Partition, Setup};
+use super::refusal::{Refusal, check};
 use super::roster::Roster;
 use super::stats::{Counted, Stats};
 use super::store::BucketChunks;
@@ -56,47 +56,6 @@ struct Packed {
     /// Index into [`Restore::forms`].
     form: usize,
     bytes: Box<[u8]>,
-}
-
-/// Why a partition can't go on under this configuration. Each is a message for a person.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// The state holds what this version can't read, or less than it counted.
-    Damaged {
-        partition: i32,
-        detail: String,
-    },
-    /// The rulebook's version is known with other content.
-    RulebookContent {
-        version: String,
-    },
-    /// The state has left this version.
-    RulebookLeft {
-        version: String,
-        current: String,
-    },
-    /// Another secret under a known version.
-    KeyContent {
-        version: u8,
-    },
-    /// A version that the state knows is not in the file.
-    KeyMissing {
-        version: u8,
-    },
-    /// Tombstones would miss what they remove.
-    Partitioner {
-        configured: String,
-        current: String,
-    },
-    InputPartitions {
-        found: i32,
-        current: i32,
-    },
-    SegmentPartitions {
-        purpose: String,
-        found: i32,
-        current: i32,
-    },
 }
 
 impl Restore {
@@ -356,127 +315,14 @@ fn declare(setup: &Setup, names: &mut PurposeNames) -> Result<Vec<NameId>, Malfo
     purposes.map(|purpose| names.declare(&purpose.id, &veil).ok_or(Malformed("names"))).collect()
 }
 
-/// What the state was written under must be what is configured.
-fn check(ledger: &Ledger, setup: &Setup) -> Result<(), Refusal> {
-    check_rulebook(ledger, setup)?;
-    check_keys(ledger, setup)?;
-    let configured = setup.partitioner.to_string();
-    if ledger.partitioner != configured {
-        return Err(Refusal::Partitioner { configured, current: ledger.partitioner.clone() });
-    }
-    let (found, current) = (setup.input_partitions, ledger.input_partitions);
-    if found != current {
-        return Err(Refusal::InputPartitions { found, current });
-    }
-    for (purpose, &current) in &ledger.segment_partitions {
-        if let Some(&found) = setup.segment_partitions.get(purpose)
-            && found != current
-        {
-            return Err(Refusal::SegmentPartitions { purpose: purpose.clone(), found, current });
-        }
-    }
-    Ok(())
-}
-
-fn check_rulebook(ledger: &Ledger, setup: &Setup) -> Result<(), Refusal> {
-    let rulebook = &setup.rulebook;
-    let Some((current, hash)) = ledger.rulebooks.last() else { return Ok(()) };
-    if *hash == rulebook.sha256 {
-        return Ok(());
-    }
-    let (version, current) = (rulebook.version.clone(), current.clone());
-    match ledger.rulebooks.iter().find(|(known, _)| *known == version) {
-        Some((_, known)) if *known != rulebook.sha256 => Err(Refusal::RulebookContent { version }),
-        Some(_) => Err(Refusal::RulebookLeft { version, current }),
-        None => Ok(()),
-    }
-}
-
-/// A known version must be there, with the secret that it had; an emptied one can't be compared.
-pub(super) fn check_keys(ledger: &Ledger, setup: &Setup) -> Result<(), Refusal> {
-    let configured = setup.keys.fingerprints();
-    for (&version, known) in &ledger.key_fingerprints {
-        match configured.get(&version) {
-            None if setup.keys.has_version(version) => {}
-            None => return Err(Refusal::KeyMissing { version }),
-            Some(print) if print != known => return Err(Refusal::KeyContent { version }),
-            Some(_) => {}
-        }
-    }
-    Ok(())
-}
-
 /// What the next transaction records of the configuration.
 pub(super) fn note(ledger: &mut Ledger, setup: &Setup) {
     ledger.partitioner = setup.partitioner.to_string();
     ledger.input_partitions = setup.input_partitions;
     ledger.key_fingerprints.extend(setup.keys.fingerprints());
     ledger.active_key = setup.keys.active();
+    ledger.made_with.extend(setup.made_with.clone());
     ledger
         .segment_partitions
         .extend(setup.segment_partitions.iter().map(|(purpose, count)| (purpose.clone(), *count)));
 }
-
-impl Refusal {
-    /// 78 where the configuration is wrong, 1 where going on would lose something (section 10).
-    pub fn exit_code(&self) -> u8 {
-        match self {
-            Self::Damaged { .. }
-            | Self::Partitioner { .. }
-            | Self::InputPartitions { .. }
-            | Self::SegmentPartitions { .. } => 1,
-            _ => 78,
-        }
-    }
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Damaged { partition, detail } => write!(
-                f,
-                "the state of partition {partition} can't be read ({detail}); nothing was decided; \
-                 restore the state topic, or start a new group with new output topics"
-            ),
-            Self::RulebookContent { version } => write!(
-                f,
-                "rulebook \"{version}\" has decided before with other content; give the changed \
-                 file a new version"
-            ),
-            Self::RulebookLeft { version, current } => write!(
-                f,
-                "rulebook \"{version}\" was replaced by \"{current}\"; to go back, give the old \
-                 content a new version"
-            ),
-            Self::KeyContent { version } => write!(
-                f,
-                "keyset: version {version} has another secret than the one the state was made \
-                 with; it would remove nothing that is out there; restore the keyset file"
-            ),
-            Self::KeyMissing { version } => write!(
-                f,
-                "keyset: version {version}, which the state knows, is missing; restore the file"
-            ),
-            Self::Partitioner { configured, current } => write!(
-                f,
-                "kafka.partitioner is {configured}, but the outputs were written with {current}: \
-                 tombstones would miss what they remove; set it back to {current}"
-            ),
-            Self::InputPartitions { found, current } => write!(
-                f,
-                "clickstream and consent have {found} partitions, they had {current} when the state \
-                 was written: a subject's opt-out would now lie elsewhere than what it must remove; \
-                 nothing was decided; go back to topics of {current} partitions, or migrate into \
-                 new topics with a new group"
-            ),
-            Self::SegmentPartitions { purpose, found, current } => write!(
-                f,
-                "the segment topic of purpose {purpose} has {found} partitions, it had {current}: \
-                 tombstones would miss what they remove; recreate it with {current} partitions \
-                 under a new group, or migrate into new topics"
-            ),
-        }
-    }
-}
-
-impl std::error::Error for Refusal {}

@@ -1,18 +1,21 @@
 //! What the commands ask of a cluster besides records: topics, their settings, and making them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::metadata::MetadataTopic;
 use rdkafka::types::RDKafkaErrorCode;
 
+use super::acls::{Acl, topic_acls};
 use super::calls::{Call, Calls};
 use super::client::client_config;
 use super::handle::Handle;
+use super::reach::reach;
 use super::topic_plan::TopicPlan;
-use crate::clock::Clock;
+use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::failure::{Failure, Result};
 
@@ -21,6 +24,9 @@ const REACH: Duration = Duration::from_secs(10);
 
 /// A broker that answered may take this long to make topics.
 const OPERATION: Duration = Duration::from_secs(30);
+
+/// A topic that was made a second ago may not be known to every broker yet.
+const KNOWN_WITHIN: Duration = Duration::from_secs(10);
 
 /// Between two looks at the brokers' metadata.
 const PROPAGATION: Duration = Duration::from_millis(100);
@@ -31,6 +37,8 @@ pub struct Cluster {
     pub brokers: usize,
     /// Partition count by topic, where every partition has a leader.
     pub topics: BTreeMap<String, i32>,
+    /// Topics of which a partition has no leader now.
+    pub leaderless: BTreeSet<String>,
 }
 
 pub struct Admin {
@@ -40,8 +48,9 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// Makes the client; nothing is asked yet.
+    /// Fails where no broker can be talked to, within 10 s: 69, or 78 where what is configured is why.
     pub fn new(config: &Config) -> Result<Self> {
+        reach(config, REACH, &SystemClock)?;
         let client = client_config(config)
             .create()
             .map_err(|error| Failure::config(format!("kafka.properties: {error}")))?;
@@ -54,14 +63,31 @@ impl Admin {
         let metadata = self
             .call(REACH, |client| client.inner().fetch_metadata(None, REACH))
             .map_err(|error| self.unreachable(&error))?;
-        let topics = metadata
+        let (led, leaderless): (Vec<_>, Vec<_>) = metadata
             .topics()
             .iter()
-            .filter(|topic| topic.error().is_none())
-            .filter(|topic| topic.partitions().iter().all(|partition| partition.leader() >= 0))
-            .map(|topic| (topic.name().to_owned(), topic.partitions().len() as i32))
-            .collect();
-        Ok(Cluster { brokers: metadata.brokers().len(), topics })
+            .filter(|topic| topic.error().is_none() && !topic.partitions().is_empty())
+            .partition(|topic| topic.partitions().iter().all(|it| it.leader() >= 0));
+        let count =
+            |topic: &&MetadataTopic| (topic.name().to_owned(), topic.partitions().len() as i32);
+        Ok(Cluster {
+            brokers: metadata.brokers().len(),
+            topics: led.iter().map(count).collect(),
+            leaderless: leaderless.iter().map(|topic| topic.name().to_owned()).collect(),
+        })
+    }
+
+    /// The cluster with these topics, or after 10 s without some of them.
+    pub fn cluster_with(&self, plans: &[TopicPlan], clock: &dyn Clock) -> Result<Cluster> {
+        let deadline = clock.instant() + KNOWN_WITHIN;
+        loop {
+            let cluster = self.cluster()?;
+            let is_there = |plan: &TopicPlan| cluster.topics.contains_key(&plan.name);
+            if plans.iter().all(is_there) || clock.instant() >= deadline {
+                return Ok(cluster);
+            }
+            std::thread::sleep(PROPAGATION);
+        }
     }
 
     /// Waits until the brokers show all of these topics with a leader each: a topic that was just
@@ -135,6 +161,11 @@ impl Admin {
         }
     }
 
+    /// Every ACL of a topic that the cluster has.
+    pub fn topic_acls(&self) -> KafkaResult<Vec<Acl>> {
+        self.call(OPERATION, |client| topic_acls(client.inner(), OPERATION))
+    }
+
     fn call<T: Send + 'static>(
         &self,
         within: Duration,
@@ -154,9 +185,10 @@ impl Admin {
     }
 
     fn refused(&self, what: &str, error: &KafkaError) -> Failure {
-        match error.rdkafka_error_code() {
+        match code_of(error) {
             Some(
                 RDKafkaErrorCode::OperationTimedOut
+                | RDKafkaErrorCode::RequestTimedOut
                 | RDKafkaErrorCode::BrokerTransportFailure
                 | RDKafkaErrorCode::AllBrokersDown,
             ) => self.unreachable(error),
@@ -170,4 +202,12 @@ fn block_on<T>(answer: impl Future<Output = KafkaResult<T>>) -> KafkaResult<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().build();
     let runtime = runtime.map_err(|error| KafkaError::AdminOpCreation(error.to_string()))?;
     runtime.block_on(answer)
+}
+
+/// The code of any error, of an admin operation too.
+pub fn code_of(error: &KafkaError) -> Option<RDKafkaErrorCode> {
+    match error {
+        KafkaError::AdminOp(code) => Some(*code),
+        _ => error.rdkafka_error_code(),
+    }
 }

@@ -17,9 +17,10 @@ use rdkafka::message::BorrowedMessage;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
 use rdkafka::types::RDKafkaRespErr;
 
-use super::client::committed_reader_config;
+use super::client::{committed_reader_config, set_default};
 use super::context::{self, Logged};
 use super::handle::{Handle, await_closed};
+use super::member_id::member_id;
 use crate::config::Config;
 
 /// What one consumer holds back at most in prefetched records, in KiB (trap 14).
@@ -117,9 +118,7 @@ impl ClickConsumer {
             .set("group.protocol", "classic")
             .set("partition.assignment.strategy", "range")
             .set("heartbeat.interval.ms", "3000");
-        if !config.kafka.properties.contains_key("fetch.min.bytes") {
-            client.set("fetch.min.bytes", FETCH_BYTES_MIN);
-        }
+        set_default(&mut client, config, "fetch.min.bytes", FETCH_BYTES_MIN);
         let membership = Membership { noted: Mutex::default(), closing: AtomicBool::new(false) };
         let consumer: BaseConsumer<Membership> = client.create_with_context(membership)?;
         let topic = config.topics.clickstream.clone();
@@ -155,6 +154,11 @@ impl ClickConsumer {
     /// Who this member is, in this generation: what fences a zombie. `None`: it is nobody.
     pub fn group_metadata(&self) -> Option<ConsumerGroupMetadata> {
         self.consumer().group_metadata()
+    }
+
+    /// What the group calls this member: its static name, and an id that each joining gets anew.
+    pub fn member_id(&self) -> Option<String> {
+        member_id(self.consumer().client())
     }
 
     /// Accepts an assignment without fetching from it yet.

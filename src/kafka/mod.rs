@@ -1,5 +1,6 @@
 //! Kafka through librdkafka: clients, and what the pipeline and the commands ask of a cluster.
 
+pub mod acls;
 pub mod admin;
 pub mod assignments;
 pub mod audit_heads;
@@ -13,12 +14,16 @@ pub mod group_offsets;
 pub mod handle;
 pub mod heartbeat;
 pub mod inputs;
+mod member_id;
 pub mod probe;
 pub mod producer;
+pub mod reach;
 pub mod read;
 pub mod restore;
 pub mod sample;
 pub mod scan;
+pub mod state_heads;
+pub mod topic_breaks;
 pub mod topic_ids;
 pub mod topic_plan;
 pub mod topics;

@@ -16,6 +16,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use super::client::committed_reader_config;
 use super::handle::Handle;
 use super::probe::{Isolation, Probe};
+use super::reach::reach;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::failure::{Failure, Result};
@@ -215,18 +216,26 @@ fn probe(config: &Config) -> Result<Probe> {
 
 /// How many partitions a topic has. A topic that isn't there is a failure that says what to do.
 pub fn partition_count(probe: &Probe, config: &Config, topic: &str) -> Result<i32> {
-    let metadata = patiently(|| probe.metadata(Some(topic), REACH_TIMEOUT))
-        .map_err(|error| unreachable_broker(config, &error))?;
-    let found = metadata.topics().iter().find(|found| found.name() == topic);
-    match found {
-        Some(found) if found.error().is_none() && !found.partitions().is_empty() => {
-            Ok(found.partitions().len() as i32)
+    reach(config, REACH_TIMEOUT, &SystemClock)?;
+    let started = SystemClock.instant();
+    loop {
+        let metadata = patiently(|| probe.metadata(Some(topic), REACH_TIMEOUT))
+            .map_err(|error| unreachable_broker(config, &error))?;
+        let found = metadata.topics().iter().find(|found| found.name() == topic);
+        match found {
+            Some(found) if found.error().is_none() && !found.partitions().is_empty() => {
+                return Ok(found.partitions().len() as i32);
+            }
+            // One that was made a second ago may not be known to every broker yet.
+            _ if started.elapsed() < REACH_TIMEOUT => std::thread::sleep(ASK_AGAIN),
+            _ => {
+                return Err(Failure::failed(format!(
+                    "topic {topic}: there is none at {}, or it may not be read; `assent topics \
+                     create` makes the topics",
+                    config.kafka.bootstrap_servers
+                )));
+            }
         }
-        _ => Err(Failure::failed(format!(
-            "topic {topic}: there is none at {}, or it may not be read; `assent topics create` \
-             makes the topics",
-            config.kafka.bootstrap_servers
-        ))),
     }
 }
 

@@ -16,6 +16,7 @@ use super::client::committed_reader_config;
 use super::context::Logged;
 use super::handle::Handle;
 use super::probe::{Isolation, Probe};
+use super::reach::reach;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::domain::time::Timestamp;
@@ -50,6 +51,7 @@ pub struct Ends<'a> {
 
 impl<'a> Ends<'a> {
     pub fn new(config: &'a Config) -> Result<Self> {
+        reach(config, ANSWER, &SystemClock)?;
         let probe = |isolation| {
             Probe::with(config, "verify", isolation)
                 .map_err(|error| Failure::config(format!("kafka.properties: {error}")))
@@ -80,9 +82,12 @@ impl<'a> Ends<'a> {
             if started.elapsed() > SETTLED_WITHIN {
                 return Err(Failure::failed(format!(
                     "topic {topic}, partition {partition}: a transaction has been open for over \
-                     {} s, and nothing after it can be read; end it (kafka-transactions.sh \
-                     find-hanging) and run the command again",
-                    SETTLED_WITHIN.as_secs()
+                     {} s, and nothing after it can be read; find it with `kafka-transactions.sh {} \
+                     find-hanging --topic {topic} --partition {partition}`{}, abort it, and run the \
+                     command again",
+                    SETTLED_WITHIN.as_secs(),
+                    self.config.kafka.reached_by_tools(),
+                    self.config.kafka.tools_note()
                 )));
             }
             std::thread::sleep(ASK_AGAIN);

@@ -1,8 +1,7 @@
 //! The ids that a cluster gives its topics: one that was deleted and made anew under its old name has
 //! another, however many records it holds by now.
 //!
-//! The one file with unsafe code: librdkafka knows DescribeTopics, rust-rdkafka 0.39 does not pass it
-//! on. Every pointer that is taken has a guard that gives it back; none leaves this file.
+//! Unsafe code: librdkafka knows DescribeTopics, rust-rdkafka 0.39 does not pass it on. Every pointer that is taken has a guard that gives it back; none leaves this file.
 
 #![allow(unsafe_code)]
 
@@ -18,7 +17,7 @@ use rdkafka::types::RDKafkaRespErr;
 use crate::engine::loss::TopicId;
 
 /// Gives a native object back to librdkafka.
-struct Guard<T>(*mut T, unsafe extern "C" fn(*mut T));
+pub(super) struct Guard<T>(pub *mut T, pub unsafe extern "C" fn(*mut T));
 
 impl<T> Drop for Guard<T> {
     fn drop(&mut self) {
@@ -118,6 +117,6 @@ unsafe fn read(
     }
 }
 
-fn failed(error: RDKafkaRespErr) -> KafkaError {
+pub(super) fn failed(error: RDKafkaRespErr) -> KafkaError {
     KafkaError::AdminOp(RDKafkaErrorCode::from(error))
 }

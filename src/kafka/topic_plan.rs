@@ -19,6 +19,8 @@ const CONTEXTUAL_SEGMENT: Span = Span::HOUR;
 /// How a topic must be set up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicPlan {
+    /// The configuration key that names it.
+    pub key: &'static str,
     pub name: String,
     pub role: Role,
     /// By Kafka's names.
@@ -73,21 +75,36 @@ impl TopicPlan {
     pub fn shares_partition_count(&self) -> bool {
         self.role != Role::Output
     }
+
+    /// `name=value, not value` for each setting of the contract that is otherwise.
+    pub fn differences(&self, found: &BTreeMap<String, String>) -> Vec<String> {
+        let planned = self.settings.iter().filter_map(|(name, planned)| {
+            let found = found.get(*name).map_or("unset", String::as_str);
+            (!planned.accepts(found)).then(|| format!("{name}={found}, not {}", planned.value()))
+        });
+        planned.collect()
+    }
 }
 
 /// All topics of an installation, the clickstream first.
 pub fn topic_plans(config: &Config, rulebook: &Rulebook) -> Vec<TopicPlan> {
     let topics = &config.topics;
     let mut plans = vec![
-        plan(&topics.clickstream, Role::Input, delete(None)),
-        plan(&topics.consent, Role::Input, consent()),
-        plan(&topics.state, Role::Alongside, compact()),
-        plan(&topics.audit, Role::Alongside, delete(Some(Setting::AtLeast(AUDIT_RETENTION)))),
+        plan("topics.clickstream", &topics.clickstream, Role::Input, delete(None)),
+        plan("topics.consent", &topics.consent, Role::Input, consent()),
+        plan("topics.state", &topics.state, Role::Alongside, compact()),
+        plan(
+            "topics.audit",
+            &topics.audit,
+            Role::Alongside,
+            delete(Some(Setting::AtLeast(AUDIT_RETENTION))),
+        ),
     ];
     let segments = rulebook.purposes.iter().map(|purpose| topics.segments_of(&purpose.id));
-    plans.extend(segments.map(|name| plan(&name, Role::Output, compact())));
-    plans.push(plan(&topics.contextual, Role::Output, contextual()));
+    plans.extend(segments.map(|name| plan("topics.segments", &name, Role::Output, compact())));
+    plans.push(plan("topics.contextual", &topics.contextual, Role::Output, contextual()));
     plans.push(plan(
+        "topics.dead_letters",
         &topics.dead_letters,
         Role::Output,
         delete(Some(Setting::AtMost(DEAD_LETTER_RETENTION))),
@@ -97,8 +114,8 @@ pub fn topic_plans(config: &Config, rulebook: &Rulebook) -> Vec<TopicPlan> {
 
 type Settings = BTreeMap<&'static str, Setting>;
 
-fn plan(name: &str, role: Role, settings: Settings) -> TopicPlan {
-    TopicPlan { name: name.to_owned(), role, settings }
+fn plan(key: &'static str, name: &str, role: Role, settings: Settings) -> TopicPlan {
+    TopicPlan { key, name: name.to_owned(), role, settings }
 }
 
 /// `retention`: `None` leaves it to the shop.

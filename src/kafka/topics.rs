@@ -8,6 +8,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 
 use super::probe::Probe;
+use super::reach::reach;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::failure::{Exit, Failure, Result};
@@ -26,11 +27,14 @@ pub struct Counts {
     pub dead_letters: i32,
 }
 
+/// A topic that was made a second ago may not be known to every broker yet.
+const KNOWN_WITHIN: Duration = Duration::from_secs(10);
+
 /// Between two tries to have an answer.
 const RETRY: Duration = Duration::from_millis(200);
 
 /// Checks the topics. 69: for 30 s the brokers did not answer all that was asked; 78: a topic is
-/// missing, or the counts differ.
+/// missing for 10 s, or the counts differ.
 pub fn check(
     probe: &Probe,
     config: &Config,
@@ -38,9 +42,9 @@ pub fn check(
     clock: &dyn Clock,
 ) -> Result<Counts> {
     let deadline = clock.instant() + REACHED_WITHIN;
+    reach(config, REACHED_WITHIN, clock)?;
     loop {
-        let left = deadline.saturating_duration_since(clock.instant());
-        match look(probe, config, purposes, left) {
+        match look(probe, config, purposes, clock) {
             Err(failure) if failure.exit == Exit::Unavailable && clock.instant() < deadline => {
                 std::thread::sleep(RETRY); // a connection may break while a broker is starting
             }
@@ -49,12 +53,24 @@ pub fn check(
     }
 }
 
-fn look(probe: &Probe, config: &Config, purposes: &[String], within: Duration) -> Result<Counts> {
-    reach(probe, config, within)?;
+fn look(probe: &Probe, config: &Config, purposes: &[String], clock: &dyn Clock) -> Result<Counts> {
     let topics = &config.topics;
-    let inputs = count(probe, &topics.clickstream)?;
-    for topic in [&topics.consent, &topics.state, &topics.audit] {
-        let found = count(probe, topic)?;
+    let known_by = clock.instant() + KNOWN_WITHIN;
+    let count = |key: &str, topic: &str| loop {
+        match count(probe, topic)? {
+            Some(count) => return Ok(count),
+            None if clock.instant() < known_by => std::thread::sleep(RETRY),
+            None => return Err(missing(key, topic)),
+        }
+    };
+    let inputs = count("topics.clickstream", &topics.clickstream)?;
+    let alike = [
+        ("topics.consent", &topics.consent),
+        ("topics.state", &topics.state),
+        ("topics.audit", &topics.audit),
+    ];
+    for (key, topic) in alike {
+        let found = count(key, topic)?;
         if found != inputs {
             return Err(Failure::config(format!(
                 "topics: {topic} has {found} partitions, {} has {inputs}; they must have the same \
@@ -67,10 +83,11 @@ fn look(probe: &Probe, config: &Config, purposes: &[String], within: Duration) -
     }
     let mut segments = BTreeMap::new();
     for purpose in purposes {
-        segments.insert(purpose.clone(), count(probe, &topics.segments_of(purpose))?);
+        let found = count("topics.segments", &topics.segments_of(purpose))?;
+        segments.insert(purpose.clone(), found);
     }
-    let contextual = count(probe, &topics.contextual)?;
-    let dead_letters = count(probe, &topics.dead_letters)?;
+    let contextual = count("topics.contextual", &topics.contextual)?;
+    let dead_letters = count("topics.dead_letters", &topics.dead_letters)?;
     Ok(Counts { inputs, segments, contextual, dead_letters })
 }
 
@@ -84,7 +101,7 @@ pub fn find_change(probe: &Probe, config: &Config, known: &Counts) -> Option<Fai
     expected.extend(known.segments.iter().map(|(id, &count)| (topics.segments_of(id), count)));
     for (topic, before) in expected {
         match count(probe, &topic) {
-            Ok(found) if found != before => return Some(changed(&topic, found, before)),
+            Ok(Some(found)) if found != before => return Some(changed(&topic, found, before)),
             // The other topics' brokers would not answer either, each only after its time-out.
             Err(failure) if failure.exit == Exit::Unavailable => return None,
             Ok(_) | Err(_) => {}
@@ -101,18 +118,15 @@ fn changed(topic: &str, found: i32, before: i32) -> Failure {
     ))
 }
 
-fn reach(probe: &Probe, config: &Config, within: Duration) -> Result<()> {
-    probe.metadata(Some(&config.topics.clickstream), within).map(|_| ()).map_err(|error| {
-        Failure::unavailable(format!(
-            "kafka.bootstrap_servers: no broker of {} answered within {} s ({error}); check the \
-             address, and that the broker runs",
-            config.kafka.bootstrap_servers,
-            REACHED_WITHIN.as_secs()
-        ))
-    })
+fn missing(key: &str, topic: &str) -> Failure {
+    Failure::config(format!(
+        "{key}: topic {topic} does not exist; make it with `assent topics create`, or set {key} to the \
+         topic that is there"
+    ))
 }
 
-fn count(probe: &Probe, topic: &str) -> Result<i32> {
+/// `None`: the broker that was asked knows no such topic.
+fn count(probe: &Probe, topic: &str) -> Result<Option<i32>> {
     const ASKED_FOR: Duration = Duration::from_secs(10);
     let unavailable = |error: &KafkaError| {
         Failure::unavailable(format!("topic {topic}: the brokers don't describe it ({error})"))
@@ -123,17 +137,15 @@ fn count(probe: &Probe, topic: &str) -> Result<i32> {
         return Err(unavailable(&KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopic)));
     };
     match described.error() {
-        None => Ok(described.partitions().len() as i32),
+        None => Ok(Some(described.partitions().len() as i32)),
         Some(
             RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART
             | RDKafkaRespErr::RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC,
-        ) => Err(Failure::config(format!(
-            "topic {topic} does not exist; make it with: assent topics create"
-        ))),
+        ) => Ok(None),
         Some(RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED) => {
             Err(Failure::config(format!(
-                "topic {topic}: the cluster does not let this user describe it; grant it (assent \
-                 check --print-acls lists what is needed)"
+                "topic {topic}: the cluster does not let this user describe it; grant it (`assent \
+                 check --print-acls` prints what is needed)"
             )))
         }
         Some(error) => Err(unavailable(&KafkaError::MetadataFetch(error.into()))),

@@ -11,7 +11,7 @@ use super::alone::{Alone, again, failure_of};
 use super::loss_words::{Toll, statement};
 use super::orphans::{Orphans, find_orphans};
 use super::survey::{Gathered, Survey, gather, refused};
-use super::{Shared, Start, share};
+use super::{Shared, Start, admit, share};
 use crate::domain::audit::chain::GENESIS;
 use crate::domain::pseudonym::Pseudonym;
 use crate::domain::time::Timestamp;
@@ -56,6 +56,7 @@ impl Recovery {
             .map_err(|error| Failure::config(format!("kafka.properties: {error}")))?;
         let purposes: Vec<String> = start.rulebook.purposes.iter().map(|p| p.id.clone()).collect();
         let counts = topics::check(&probe, &config, &purposes, &*start.clock)?;
+        admit(&start, &counts)?;
         let all: Vec<i32> = (0..counts.inputs).collect();
         check_asked(asked, counts.inputs)?;
         let subjects = registry::outputs(&config, &purposes);

@@ -16,6 +16,7 @@ mod identity;
 mod keys;
 pub mod loss_words;
 mod orphans;
+pub mod preflight;
 mod publish;
 mod receive;
 mod report;
@@ -23,7 +24,9 @@ mod schemas;
 mod standstill;
 mod stop;
 mod survey;
+mod tolerate;
 mod transaction;
+mod twin;
 mod watch;
 mod watchdog;
 mod worker;
@@ -53,6 +56,7 @@ use crate::telemetry::metrics::{Known, Metrics};
 use crate::wire::{ClickReader, ConsentReader};
 use clock_watch::ClockWatch;
 use identity::Identity;
+use preflight::{Finding, Preflight};
 use publish::Destinations;
 use report::OldestOptOuts;
 use stop::{Stop, StopAll};
@@ -70,7 +74,8 @@ pub struct Start {
     pub metrics: Arc<Metrics>,
     pub status: Arc<Status>,
     pub clock: Arc<dyn Clock>,
-    /// Can the brokers say which topic stands under a name? librdkafka's mock cluster can't.
+    /// Can the brokers say which topic stands under a name, and how it is set? librdkafka's mock cluster
+    /// can't.
     pub has_topic_ids: bool,
 }
 
@@ -148,6 +153,7 @@ pub fn start(start: Start) -> Result<Running> {
         Failure::config(format!("kafka.properties: librdkafka refuses them: {error}"))
     })?;
     let counts = topics::check(&probe, config, &purposes, &*start.clock)?;
+    let tolerated = admit(&start, &counts)?;
     start.metrics.key_version.set(i64::from(start.keys.active()));
     let (rulebook, keys) = (&*start.rulebook, &*start.keys);
     start.metrics.stand_at_zero(&Known { config, rulebook, keys, calls: Call::LABELS });
@@ -157,6 +163,9 @@ pub fn start(start: Start) -> Result<Running> {
     let shared = Arc::new(share(start, counts, &purposes, &framings));
     beside(&shared, "watch", move |shared| watch::run(shared, &probe))?;
     beside(&shared, "watchdog", watchdog::run)?;
+    if shared.has_topic_ids {
+        beside(&shared, "findings", move |shared| tolerate::tell(shared, tolerated))?;
+    }
     if shared.registry.is_some() {
         beside(&shared, "schemas", Shared::look_up_schemas)?;
     }
@@ -166,22 +175,44 @@ pub fn start(start: Start) -> Result<Running> {
     Ok(Running { shared, workers, _identity: identity })
 }
 
+/// What would break an invariant is refused before the group is joined; what is tolerated comes back.
+fn admit(start: &Start, counts: &Counts) -> Result<Vec<Finding>> {
+    if !start.has_topic_ids {
+        return Ok(Vec::new());
+    }
+    let preflight = Preflight {
+        config: &start.config,
+        rulebook: &start.rulebook,
+        registry: start.registry.as_ref(),
+        clock: &*start.clock,
+    };
+    preflight.admit(&setup_of(start, counts))
+}
+
+/// What every partition is decided under.
+pub fn setup_of(start: &Start, counts: &Counts) -> Setup {
+    let config = &start.config;
+    Setup {
+        rulebook: Arc::clone(&start.rulebook),
+        rulebook_yaml: Arc::clone(&start.rulebook_yaml),
+        keys: Arc::clone(&start.keys),
+        group_id: config.kafka.group_id.clone(),
+        lease: config.pipeline.lease,
+        partitioner: config.kafka.partitioner,
+        input_partitions: counts.inputs,
+        segment_partitions: counts.segments.clone(),
+        sources: config.consent.sources.keys().cloned().collect(),
+        made_with: config.fixed(),
+    }
+}
+
 /// What all workers look at.
 fn share(start: Start, counts: Counts, purposes: &[String], framings: &Framings) -> Shared {
+    let setup = setup_of(&start, &counts);
     let config = start.config;
     let partitioner = config.kafka.partitioner;
     Shared {
-        setup: RwLock::new(Arc::new(Setup {
-            rulebook: Arc::clone(&start.rulebook),
-            rulebook_yaml: start.rulebook_yaml,
-            keys: start.keys,
-            group_id: config.kafka.group_id.clone(),
-            lease: config.pipeline.lease,
-            partitioner,
-            input_partitions: counts.inputs,
-            segment_partitions: counts.segments.clone(),
-            sources: config.consent.sources.keys().cloned().collect(),
-        })),
+        setup: RwLock::new(Arc::new(setup)),
         generation: AtomicU64::new(0),
         destinations: Destinations::new(
             &config.topics,

@@ -19,6 +19,7 @@ use super::receive::FORWARD;
 use super::report::{REPORT_EVERY, Report};
 use super::standstill::Standstill;
 use super::transaction::Transactor;
+use super::twin::Seat;
 use crate::domain::time::Moment;
 use crate::engine::commit::Event;
 use crate::failure::{Failure, Result};
@@ -55,8 +56,7 @@ pub(super) enum Parting {
 pub struct Worker {
     pub(super) shared: Arc<Shared>,
     pub(super) number: usize,
-    /// transactional.id and group.instance.id.
-    name: String,
+    seat: Seat,
     pub(super) clicks: ClickConsumer,
     pub(super) consent: Follower,
     pub(super) standstill: Standstill,
@@ -105,14 +105,16 @@ impl Worker {
         let now = shared.clock.instant();
         let status = Arc::clone(&shared.status);
         let probe = Probe::new(config).map_err(made)?.on_question(move || status.tick(number));
+        let seat = Seat::of_worker(&config.pipeline.state_dir, number, name.clone());
+        await_seat(&shared, number, &seat, &probe)?;
         Ok(Self {
             clicks: ClickConsumer::join(config, &name).map_err(made)?,
             consent: Follower::new(config, "consent", &config.topics.consent).map_err(made)?,
             standstill: Standstill::default(),
             probe,
-            transactor: Transactor::new(name.clone(), now),
+            transactor: Transactor::new(name, now),
             number,
-            name,
+            seat,
             group: None,
             tasks: BTreeMap::new(),
             assigned: Vec::new(),
@@ -213,6 +215,7 @@ impl Worker {
         self.shared.metrics.rebalances_total.inc();
         self.let_go();
         self.group = self.clicks.group_metadata().map(Arc::new);
+        self.seat.note(self.clicks.member_id());
         if self.clicks.is_lost() || self.clicks.accept().is_err() {
             return self.rejoin();
         }
@@ -367,12 +370,24 @@ impl Worker {
             tracing::warn!(worker = self.number, repeated, "joining the group again");
         }
         std::thread::sleep(RETRY);
+        await_seat(&self.shared, self.number, &self.seat, &self.probe)?;
         let made = |error: KafkaError| Failure::config(format!("kafka.properties: {error}"));
         let config = &self.shared.config;
         self.consent = Follower::new(config, "consent", &config.topics.consent).map_err(made)?;
-        self.clicks = ClickConsumer::join(config, &self.name).map_err(made)?;
+        self.clicks = ClickConsumer::join(config, self.seat.name()).map_err(made)?;
         Ok(())
     }
+}
+
+/// Before joining: is this worker's name its own? librdkafka's mock cluster can't say who is there.
+fn await_seat(shared: &Shared, number: usize, seat: &Seat, probe: &Probe) -> Result<()> {
+    if !shared.has_topic_ids {
+        return Ok(());
+    }
+    seat.await_free(probe, &shared.config.kafka.group_id, &*shared.clock, || {
+        shared.status.tick(number);
+        !shared.is_stopping()
+    })
 }
 
 /// Does nothing speak against going on with an assignment? Keeps the member alive meanwhile.

@@ -14,7 +14,7 @@ use prometheus::{
     IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
-pub use zero::Known;
+pub use zero::{CLUSTER_CHECKS, Known};
 
 /// Seconds, for what should take milliseconds: barriers, transactions, opt-outs.
 const FAST: &[f64] = &[
@@ -179,6 +179,8 @@ catalog! {
         "Always 1. Which build runs; more than one value outside a rollout: an instance was forgotten.";
     rulebook_info: IntGaugeVec["version", "sha256"] =
         "Always 1. Which rulebook decides: its version and the SHA-256 of its file. More than one value outside a rollout: an instance was forgotten.";
+    cluster_findings: IntGaugeVec["check"] =
+        "What `assent check` finds wrong with the cluster and `run` tolerates, by check. Above 0: the log has a WARN line for each, and `assent check` says what to do.";
 
     records_consumed_total: IntCounterVec["topic"] =
         "Input records consumed and committed. Flat while the topic grows: see assent_consent_gate_open and /livez.";

@@ -205,6 +205,7 @@ fn forget_consent(shop: &Shop<'_>) {
     let consent = consent.expect("consent's plan");
     consent.config.retain(|(key, _)| *key != "cleanup.policy");
     consent.config.push(("cleanup.policy", "compact,delete".to_owned()));
+    consent.config.push(("retention.ms", "-1".to_owned()));
     shop.kafka.configure(consent);
     shop.kafka.delete_records(&consent.name, &shop.kafka.ends(&consent.name));
     assert!(shop.committed("consent-changelog").is_empty());

@@ -257,7 +257,7 @@ fn a_migration_is_no_loss() {
     for command in [&["run"][..], &["state", "accept-loss", "--yes"]] {
         let mut other = shop.command(command);
         let refused = Finished::of(other.env("ASSENT__KAFKA__PARTITIONER", "crc32"));
-        assert_eq!(refused.code, Some(1), "{refused:?}");
+        assert_eq!(refused.code, Some(78), "{refused:?}");
         assert!(refused.stderr.contains("kafka.partitioner"), "{refused:?}");
     }
     for topic in ["clickstream", "consent-changelog", "assent-state", "segmentation-audit"] {
@@ -265,7 +265,7 @@ fn a_migration_is_no_loss() {
     }
     for command in [&["run"][..], &["state", "accept-loss", "--yes"]] {
         let refused = shop.run(command);
-        assert_eq!(refused.code, Some(1), "{refused:?}");
+        assert_eq!(refused.code, Some(78), "{refused:?}");
         assert!(refused.stderr.contains("new group"), "{refused:?}");
     }
 }
@@ -312,6 +312,7 @@ fn with_removable_consent(kafka: &'static support::Kafka) -> Shop<'static> {
     let config = &mut changelog.expect("a changelog").config;
     let policy = config.iter_mut().find(|(name, _)| *name == "cleanup.policy").expect("a policy");
     "compact,delete".clone_into(&mut policy.1);
+    config.push(("retention.ms", "-1".into()));
     kafka.create_topics(&plans);
     shop
 }

@@ -229,6 +229,7 @@ fn setup(history: &History) -> Arc<Setup> {
         input_partitions: 12,
         segment_partitions: ids.into_iter().map(|id| (id, 12)).collect(),
         sources: vec!["cmp".to_owned()],
+        made_with: BTreeMap::new(),
     })
 }
 

@@ -47,6 +47,7 @@ fn task() -> Task {
         input_partitions: 1,
         segment_partitions: BTreeMap::from([("mail".to_owned(), 1)]),
         sources: vec!["cmp".to_owned()],
+        made_with: BTreeMap::new(),
     };
     let mut engine = Restore::new(0).finish(Arc::new(setup)).expect("fresh");
     engine.start_at(0, 0);

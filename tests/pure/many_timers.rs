@@ -75,6 +75,7 @@ fn setup() -> Arc<Setup> {
         input_partitions: 12,
         segment_partitions: BTreeMap::from([("mail".to_owned(), 12)]),
         sources: Vec::new(),
+        made_with: BTreeMap::new(),
     })
 }
 

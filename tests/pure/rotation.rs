@@ -46,6 +46,7 @@ fn setup(rotations: u8) -> Setup {
         input_partitions: 1,
         segment_partitions: BTreeMap::from([("mail".to_owned(), 1)]),
         sources: vec![],
+        made_with: BTreeMap::new(),
     }
 }
 

@@ -2,9 +2,35 @@
 //!
 //! No `IdempotentWrite` on the cluster: since Kafka 2.8 (KIP-679) Write on a topic is enough.
 
-use crate::config::Config;
+use crate::config::{Config, shell_word};
 use crate::domain::rules::Rulebook;
 use crate::kafka::topic_plan::{Role, topic_plans};
+
+/// Said beside the grants of Assent itself.
+pub const APART: &str = "\
+These are for Assent alone. Whoever reads two purposes, or segments and the audit, can join what is kept
+apart: give the readers of each purpose, of contextual segments and of the audit a principal of its own
+(docs/readers.md): assent check --print-acls User:NAME --reader PURPOSE";
+
+/// What the readers of a purpose need, of `contextual` segments, or of the `audit`; `None`: there is no
+/// such purpose.
+pub fn of_reader(
+    config: &Config,
+    rulebook: &Rulebook,
+    principal: &str,
+    purpose: &str,
+) -> Option<String> {
+    let topic = match purpose {
+        "contextual" => config.topics.contextual.clone(),
+        "audit" => config.topics.audit.clone(),
+        _ => {
+            rulebook.purposes.iter().find(|declared| declared.id == purpose)?;
+            config.topics.segments_of(purpose)
+        }
+    };
+    let operations = ["Read", "Describe", "DescribeConfigs"];
+    Some(granted(config, principal, &operations, &format!("--topic '{topic}'")))
+}
 
 /// What `assent verify` needs: to read.
 pub fn of_verifier(config: &Config, rulebook: &Rulebook, principal: &str) -> Vec<String> {
@@ -22,8 +48,9 @@ fn granted(config: &Config, principal: &str, operations: &[&str], resource: &str
     let operations: Vec<String> =
         operations.iter().map(|operation| format!(" --operation {operation}")).collect();
     format!(
-        "kafka-acls.sh --bootstrap-server {} --add --allow-principal '{principal}'{} {resource}",
-        config.kafka.bootstrap_servers,
+        "kafka-acls.sh {} --add --allow-principal {}{} {resource}",
+        config.kafka.reached_by_tools(),
+        shell_word(principal),
         operations.concat()
     )
 }

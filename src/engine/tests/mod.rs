@@ -57,6 +57,7 @@ fn setup_of(rules: &str, keyset: &Keyset) -> Arc<Setup> {
         input_partitions: 4,
         segment_partitions: BTreeMap::from([("offers".to_owned(), 4)]),
         sources: vec![],
+        made_with: BTreeMap::new(),
     })
 }
 
@@ -228,7 +229,30 @@ fn a_state_of_other_partition_counts_is_refused() {
     grown.input_partitions *= 2;
     let refusal = restore.finish(Arc::new(grown)).err().unwrap();
     assert!(matches!(refusal, Refusal::InputPartitions { .. }), "{refusal}");
-    assert_eq!(refusal.exit_code(), 1);
+    assert_eq!(refusal.exit_code(), 78);
+}
+
+#[test]
+fn a_state_made_with_other_topics_is_refused_and_the_key_is_named() {
+    let under = |clicks: &str| {
+        let mut setup = Arc::into_inner(setup()).unwrap();
+        let made_with = [("topics.clickstream", clicks), ("kafka.group_id", "shop")];
+        setup.made_with = made_with.map(|(key, of)| (key.to_owned(), of.to_owned())).into();
+        Arc::new(setup)
+    };
+    let first = first_batch(&mut fresh(&under("clicks")));
+    let meta = first.outputs.iter().rev().find_map(|output| match output {
+        Output::State { key, value } if key == b"meta" => value.clone(),
+        _ => None,
+    });
+    let meta = meta.expect("a record of the partition's own");
+    assert_eq!(refusal(&meta, &under("clicks")), None);
+    assert_eq!(refusal(&meta, &setup()), None, "what is not asked for");
+    let refused = refusal(&meta, &under("other")).expect("refused");
+    assert_eq!(refused.exit_code(), 78);
+    assert!(refused.to_string().starts_with("topics.clickstream is other, but"), "{refused}");
+    assert!(is_of_group(&meta, "shop", 1));
+    assert!(!is_of_group(&meta, "shop", 2) && !is_of_group(&meta, "other", 1));
 }
 
 #[test]

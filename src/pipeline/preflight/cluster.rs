@@ -117,7 +117,10 @@ fn setting_finding(
         differences.iter().filter(|difference| !difference.starts_with(&found)).collect();
     let others = match others.as_slice() {
         [] => String::new(),
-        _ => format!(" (also {})", others.iter().map(|it| it.as_str()).collect::<Vec<_>>().join("; ")),
+        _ => format!(
+            " (also {})",
+            others.iter().map(|it| it.as_str()).collect::<Vec<_>>().join("; ")
+        ),
     };
     Finding::refusal(
         "settings",

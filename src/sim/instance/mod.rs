@@ -378,5 +378,6 @@ fn setup(stage: &Stage, terms: &Terms, rulebook: usize, keys: usize) -> Arc<Setu
         input_partitions: PARTITIONS,
         segment_partitions: PURPOSES.map(|id| (id.to_owned(), PARTITIONS)).into(),
         sources: vec![SOURCE.to_owned()],
+        made_with: BTreeMap::new(),
     })
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::domain::pseudonym::{KeyRing, Keyset};
 
-/// Section 9's metrics, written out by hand; and four that it does not list: of the clock, of calls and
-/// clients that were left behind, and of a worker's turn.
+/// Section 9's metrics, written out by hand; and five that it does not list: of the clock, of what `check`
+/// finds, of calls and clients that were left behind, and of a worker's turn.
 const CONTRACT: &[(&str, &str)] = &[
     ("assent_consent_sync_lag_seconds", "partition"),
     ("assent_consent_synced_timestamp_seconds", "partition"),
@@ -30,6 +30,7 @@ const CONTRACT: &[(&str, &str)] = &[
     ("assent_key_version", ""),
     ("assent_build_info", "version,revision"),
     ("assent_rulebook_info", "version,sha256"),
+    ("assent_cluster_findings", "check"),
     ("assent_records_consumed_total", "topic"),
     ("assent_outcomes_total", "topic,outcome"),
     ("assent_verdicts_total", "purpose,verdict"),

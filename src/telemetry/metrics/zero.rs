@@ -55,6 +55,10 @@ const OTHER_REASONS: [TombstoneReason; 4] = [
 /// Label `result` of assent_transactions_total.
 const RESULTS: [&str; 3] = ["committed", "aborted", "unclear"];
 
+/// Label `check` of assent_cluster_findings: what `run` looks at and may tolerate.
+pub const CLUSTER_CHECKS: [&str; 6] =
+    ["topic", "settings", "state", "keys_lie", "registry", "roles"];
+
 /// Label `source` of a source that is not configured.
 const OTHER: &str = "other";
 
@@ -66,6 +70,9 @@ impl Metrics {
         self.sources_at_zero(known.config);
         for kind in SubjectKind::ALL {
             self.subjects.with_label_values(&[kind.label()]);
+        }
+        for check in CLUSTER_CHECKS {
+            self.cluster_findings.with_label_values(&[check]);
         }
         for call in known.calls {
             self.calls_left_behind_total.with_label_values(&[*call]);

@@ -139,6 +139,11 @@ impl Service {
         signal(self.pid(), Signal::Continue);
     }
 
+    /// How it ended, if it did.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("a child")
+    }
+
     pub fn wait(&mut self, within: Duration) -> ExitStatus {
         let ended = || self.child.try_wait().expect("a child");
         let status = wait_until(within, "the end of assent run", ended);

@@ -1,0 +1,257 @@
+//! The first contact with a cluster. What keeps it from coming about is named as what it is, within
+//! seconds where waiting would not help; librdkafka itself goes on trying.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rdkafka::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+use super::calls::{Call, Calls};
+use super::client::client_config;
+use super::context;
+use super::handle::Handle;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::domain::foreign_text::shown;
+use crate::failure::{Failure, Result};
+
+/// One question; between two of them what went wrong is listened to.
+const QUESTION: Duration = Duration::from_millis(500);
+
+/// What waiting does not mend is believed after this long: another broker may answer first.
+const BELIEVED_AFTER: Duration = Duration::from_secs(2);
+
+/// What may be a broker that is starting is believed after this long.
+const LIKELY_AFTER: Duration = Duration::from_secs(6);
+
+/// Talks to a broker, or says why that can't be: 78 where what is configured is why, else 69.
+pub fn reach(config: &Config, within: Duration, clock: &dyn Clock) -> Result<()> {
+    let heard = Arc::new(Mutex::new(None));
+    let mut client = client_config(config);
+    // A connection that is closed at once is no error to librdkafka, but a line of its log.
+    client.set("allow.auto.create.topics", "false").set_log_level(RDKafkaLogLevel::Info);
+    let client: BaseConsumer<Listener> =
+        client
+            .create_with_context(Listener(Arc::clone(&heard)))
+            .map_err(|error| Failure::config(format!("kafka.properties: {error}")))?;
+    let (client, calls, started) = (Handle::new(client), Calls::default(), clock.instant());
+    loop {
+        let (asked, topic) = (client.clone(), config.topics.clickstream.clone());
+        let answer = calls.make(Call::Metadata, QUESTION, move || {
+            asked.fetch_metadata(Some(&topic), QUESTION).map(drop)
+        });
+        let timed_out = KafkaError::MetadataFetch(RDKafkaErrorCode::OperationTimedOut);
+        let Err(error) = answer.unwrap_or(Err(timed_out)) else { return Ok(()) };
+        for _ in 0..16 {
+            client.poll(Duration::ZERO);
+        }
+        let told: Option<Trouble> = heard.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let waited = clock.instant().saturating_duration_since(started);
+        let believed = told.as_ref().is_some_and(|trouble| waited >= trouble.kind.believed_after());
+        if believed || waited >= within {
+            return Err(match told {
+                Some(trouble) => trouble.failure(config),
+                None => silent(config, within, &error),
+            });
+        }
+    }
+}
+
+fn silent(config: &Config, within: Duration, error: &KafkaError) -> Failure {
+    let cause = match error.rdkafka_error_code() {
+        Some(RDKafkaErrorCode::BrokerTransportFailure) => "connection failed".to_owned(),
+        Some(code) => code.to_string(),
+        None => error.to_string(),
+    };
+    Failure::unavailable(format!(
+        "kafka.bootstrap_servers: no broker of {} answered within {} s ({cause}); check the address, \
+         and that the broker runs",
+        config.kafka.bootstrap_servers,
+        within.as_secs()
+    ))
+}
+
+/// Why there is no connection, as far as it shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Trouble {
+    kind: Kind,
+    /// What librdkafka said.
+    reason: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    UnknownHost,
+    /// TLS was spoken to a port that doesn't.
+    PlainPort,
+    /// A port that wants TLS was spoken to without.
+    TlsPort,
+    /// It closes connections at once: it may want TLS.
+    LikelyTlsPort,
+    /// It closes connections before anything is asked: it may want a login.
+    LikelyLogin,
+    Certificate,
+    Handshake,
+    Login,
+}
+
+impl Kind {
+    fn believed_after(self) -> Duration {
+        match self {
+            Self::PlainPort | Self::LikelyTlsPort | Self::LikelyLogin => LIKELY_AFTER,
+            _ => BELIEVED_AFTER,
+        }
+    }
+}
+
+impl Trouble {
+    /// `None`: it says no more than that nobody answers.
+    fn of(code: Option<RDKafkaErrorCode>, reason: &str) -> Option<Self> {
+        let says = |text: &str| reason.contains(text);
+        let kind = match code.unwrap_or(RDKafkaErrorCode::BrokerTransportFailure) {
+            RDKafkaErrorCode::Resolve => Kind::UnknownHost,
+            _ if says("connecting to a PLAINTEXT broker listener") => Kind::PlainPort,
+            RDKafkaErrorCode::SSL if says("verif") => Kind::Certificate,
+            RDKafkaErrorCode::SSL => Kind::Handshake,
+            RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed => {
+                Kind::Login
+            }
+            // A TLS alert, read as a size: 15 03 0x 00.
+            RDKafkaErrorCode::BadMessage if says("Invalid response size 352518") => Kind::TlsPort,
+            _ if says("connecting to a SSL listener") => Kind::LikelyTlsPort,
+            _ if says("might require SASL") => Kind::LikelyLogin,
+            _ => return None,
+        };
+        let reason = reason.split(" (after ").next().unwrap_or(reason);
+        let reason = reason.split_once("]: ").map_or(reason, |(_thread, reason)| reason);
+        Some(Self { kind, reason: shown(reason) })
+    }
+
+    fn failure(&self, config: &Config) -> Failure {
+        let Self { kind, reason } = self;
+        let servers = &config.kafka.bootstrap_servers;
+        let property = config.kafka.properties.get("security.protocol");
+        let protocol = property.map_or("PLAINTEXT", String::as_str).to_ascii_uppercase();
+        match kind {
+            Kind::UnknownHost => Failure::unavailable(format!(
+                "kafka.bootstrap_servers: {servers}: this name is not known ({reason}); check the \
+                 name, and that this machine can resolve it"
+            )),
+            Kind::PlainPort => Failure::config(format!(
+                "kafka.properties.security.protocol is {protocol}, but {servers} doesn't speak TLS \
+                 ({reason}); take the brokers' TLS port, or set PLAINTEXT or SASL_PLAINTEXT"
+            )),
+            Kind::TlsPort => Failure::config(format!(
+                "kafka.properties.security.protocol is {protocol}, but {servers} speaks TLS \
+                 ({reason}); set SSL or SASL_SSL, or take another port"
+            )),
+            Kind::LikelyTlsPort => Failure::unavailable(format!(
+                "kafka.properties.security.protocol is {protocol}, and {servers} closes each connection \
+                 ({reason}); where it wants TLS, set SSL or SASL_SSL; else see that it is a broker"
+            )),
+            Kind::LikelyLogin => Failure::unavailable(format!(
+                "kafka.properties.security.protocol is {protocol}, and {servers} closes each connection \
+                 ({reason}); where it wants a login, set SASL_SSL or SASL_PLAINTEXT"
+            )),
+            Kind::Certificate => Failure::config(format!(
+                "kafka.properties.ssl.ca.location: the certificate of {servers} is not trusted \
+                 ({reason}); name the file of the authority that signed it"
+            )),
+            Kind::Handshake => Failure::config(format!(
+                "kafka.properties.ssl: {servers} and Assent don't agree on TLS ({reason}); see what the \
+                 brokers ask of certificates and protocol"
+            )),
+            Kind::Login => Failure::config(format!(
+                "kafka.properties.sasl: {servers} refuses the login ({reason}); check sasl.mechanism, \
+                 sasl.username and sasl.password"
+            )),
+        }
+    }
+}
+
+/// Keeps what says most about why there is no connection; its log lines would say it once more.
+struct Listener(Arc<Mutex<Option<Trouble>>>);
+
+impl ClientContext for Listener {
+    fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
+        context::log("reach", RDKafkaLogLevel::Debug, facility, message);
+        self.take(Trouble::of(None, message));
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        context::error_event("reach", &error, reason);
+        self.take(Trouble::of(error.rdkafka_error_code(), reason));
+    }
+}
+
+impl Listener {
+    fn take(&self, trouble: Option<Trouble>) {
+        if let Some(trouble) = trouble {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(trouble);
+        }
+    }
+}
+
+impl ConsumerContext for Listener {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As librdkafka 2.12.1 says it.
+    #[test]
+    fn what_is_said_is_understood() {
+        use RDKafkaErrorCode as Code;
+        let check = |code, reason: &str, expect| {
+            let trouble = Trouble::of(Some(code), reason);
+            assert_eq!(trouble.map(|trouble| trouble.kind), expect, "{reason}");
+        };
+        check(
+            Code::Resolve,
+            "nohost:9092/bootstrap: Failed to resolve 'nohost:9092': Name or service not known \
+             (after 2ms in state CONNECT)",
+            Some(Kind::UnknownHost),
+        );
+        check(
+            Code::BrokerTransportFailure,
+            "ssl://a:1/bootstrap: SSL handshake failed: Disconnected: connection reset by peer: \
+             connecting to a PLAINTEXT broker listener? (after 1ms in state SSL_HANDSHAKE)",
+            Some(Kind::PlainPort),
+        );
+        check(
+            Code::SSL,
+            "SSL handshake failed: error:0A000086: certificate verify failed",
+            Some(Kind::Certificate),
+        );
+        check(
+            Code::BadMessage,
+            "Receive failed: Invalid response size 352518912 (0..100000000): increase \
+             receive.message.max.bytes",
+            Some(Kind::TlsPort),
+        );
+        check(Code::Authentication, "SASL authentication error", Some(Kind::Login));
+        check(Code::BrokerTransportFailure, "Connect to ipv4#127.0.0.1:1 failed", None);
+        check(Code::AllBrokersDown, "1/1 brokers are down", None);
+    }
+
+    #[test]
+    fn a_line_of_the_log_tells_of_a_port_that_may_want_tls() {
+        let line = "[thrd:a:1/bootstrap]: a:1/bootstrap: Disconnected: requesting ApiVersion: might be \
+                    caused by incorrect security.protocol configuration (connecting to a SSL listener?) \
+                    or broker version is < 0.10 (see api.version.request) (after 1ms in state X)";
+        let trouble = Trouble::of(None, line).expect("a trouble");
+        assert_eq!(trouble.kind, Kind::LikelyTlsPort);
+        assert!(trouble.reason.starts_with("a:1/bootstrap: Disconnected"), "{}", trouble.reason);
+        assert_eq!(Trouble::of(None, "[thrd:main]: brokers are down"), None);
+    }
+
+    #[test]
+    fn a_message_is_bounded_and_has_no_control_characters() {
+        let reason = format!("Failed to resolve \u{1b}[2J{}", "x".repeat(1_000));
+        let trouble = Trouble::of(Some(RDKafkaErrorCode::Resolve), &reason).unwrap();
+        assert!(trouble.reason.chars().count() <= 300 && !trouble.reason.contains('\u{1b}'));
+    }
+}
