@@ -11,6 +11,7 @@ mod properties;
 mod registry;
 mod resolve;
 mod rulebook;
+mod tls;
 mod values;
 mod yaml;
 

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use super::entries::Entries;
 use super::resolve::{path, value};
-use super::values;
+use super::{tls, values};
 use crate::failure::Result;
 
 const URL: &str = "schema_registry.url";
@@ -45,6 +45,9 @@ pub(super) fn schema_registry(entries: &Entries) -> Result<Option<SchemaRegistry
         return Ok(None);
     }
     let url = value(entries, URL, "", values::registry_url)?;
+    if let Some(refusal) = tls::refusal_of_address(&url) {
+        return Err(entries.refuse(URL, &refusal));
+    }
     let credentials = credentials(entries)?;
     let ca_file = match entries.get(CA_FILE) {
         None => None,

@@ -2,18 +2,16 @@
 //!
 //! What goes wrong is told by what follows from it. No message holds the password.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
 use serde_json::{Value, json};
-use ureq::tls::{PemItem, RootCerts, TlsConfig, TlsProvider, parse_pem};
 use zeroize::Zeroizing;
 
 use super::subjects::schema_of;
 use crate::config::{Credentials, SchemaRegistry, Topics};
 use crate::domain::foreign_text::shown;
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
 use crate::wire::{Registered, SchemaName};
 
 /// A registry answers in milliseconds; in 5 s it is out of reach.
@@ -65,7 +63,6 @@ pub struct Client {
 impl Client {
     /// Opens nothing yet. Fails (78) where the certificates can't be read.
     pub fn new(config: &SchemaRegistry, topics: &Topics) -> Result<Self> {
-        let tls = TlsConfig::builder().provider(TlsProvider::NativeTls).root_certs(roots(config)?);
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .proxy(None)
@@ -74,11 +71,11 @@ impl Client {
             .timeout_connect(Some(CONNECT_WITHIN))
             .timeout_global(Some(ANSWER_WITHIN))
             .user_agent(concat!("assent/", env!("CARGO_PKG_VERSION")))
-            .accept(MEDIA_TYPE)
-            .tls_config(tls.build())
-            .build();
+            .accept(MEDIA_TYPE);
+        #[cfg(feature = "tls")]
+        let agent = agent.tls_config(super::tls::of(config)?);
         Ok(Self {
-            agent: agent.into(),
+            agent: agent.build().into(),
             url: config.url.clone(),
             authorization: config.credentials.as_ref().map(basic),
             topics: topics.clone(),
@@ -199,6 +196,7 @@ impl Client {
 
     fn transport(&self, error: &ureq::Error) -> Trouble {
         match error {
+            #[cfg(feature = "tls")]
             ureq::Error::NativeTls(error) => Trouble::Refused(format!(
                 "TLS fails: {error}; is the registry's certificate signed by what \
                  schema_registry.ca_file (or the system) trusts, and made for this host?"
@@ -258,27 +256,6 @@ fn basic(credentials: &Credentials) -> Zeroizing<String> {
         "Basic {}",
         base64::engine::general_purpose::STANDARD.encode(pair.as_bytes())
     ))
-}
-
-fn roots(config: &SchemaRegistry) -> Result<RootCerts> {
-    let Some(path) = &config.ca_file else { return Ok(RootCerts::PlatformVerifier) };
-    let refuse = |why: &str| {
-        let path = path.display();
-        Failure::config(format!("schema_registry.ca_file: {path}: {why}"))
-    };
-    let pem = std::fs::read(path).map_err(|error| refuse(&error.to_string()))?;
-    let mut certificates = Vec::new();
-    for item in parse_pem(&pem) {
-        match item {
-            Ok(PemItem::Certificate(certificate)) => certificates.push(certificate),
-            Ok(_) => {}
-            Err(_) => return Err(refuse("is no PEM file")),
-        }
-    }
-    if certificates.is_empty() {
-        return Err(refuse("holds no certificate; it must be in PEM, BEGIN CERTIFICATE"));
-    }
-    Ok(RootCerts::Specific(Arc::new(certificates)))
 }
 
 #[cfg(test)]

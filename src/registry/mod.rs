@@ -9,6 +9,8 @@ pub mod lookup;
 mod memory;
 mod reading;
 mod subjects;
+#[cfg(feature = "tls")]
+mod tls;
 
 use std::time::Duration;
 

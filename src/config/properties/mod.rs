@@ -14,6 +14,7 @@ pub(super) use together::check_together;
 use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
 
+use super::tls;
 use table::{ALLOWED, Allowed, REFUSED, REFUSED_BEGINNINGS, Value};
 
 /// The name under which a property is kept: aliases are one property.
@@ -29,6 +30,9 @@ fn find(name: &str) -> Option<&'static Allowed> {
 pub(super) fn check(name: &str, value: &str) -> Result<(), String> {
     let Some(allowed) = find(name) else { return Err(refusal(name)) };
     allowed.value.check(value)?;
+    if let Some(refusal) = tls::refusal_of_property(allowed.name, value) {
+        return Err(refusal);
+    }
     match set(name, value) {
         Ok(()) => Ok(()),
         Err(KafkaError::ClientConfig(_, description, ..)) if !description.contains(value) => {

@@ -1,5 +1,5 @@
 //! SIGKILL and its like: at every named point of a batch's life (a process that aborts itself there,
-//! built with `--features crash-points`), and at any time under load.
+//! built with the feature `crash-points`, which `cargo test` turns on), and at any time under load.
 
 use std::time::Duration;
 
