@@ -1,8 +1,10 @@
 # syntax=docker/dockerfile:1
 # Assent as a small image: docker build -t assent:local --build-arg ASSENT_REVISION=$(git rev-parse HEAD) .
 # Its folder is /assent: assent.yaml (mount one, or set ASSENT__SECTION__KEY), rules/, keys/, state/.
+# Both images are pinned by the digests of their indexes, which hold all platforms. To move to newer ones:
+# docker buildx imagetools inspect rust:1.95-slim-trixie (and debian:trixie-slim), and write down its Digest.
 
-FROM rust:1.95-slim-trixie AS build
+FROM rust:1.95-slim-trixie@sha256:ee4fa026a11f9e8b1b00568364a880dc720409bb94b0e6800f63f974f9c909d5 AS build
 # librdkafka: make and a C++ compiler; OpenSSL, which is built along: all of Perl.
 RUN apt-get update \
  && apt-get install -y --no-install-recommends g++ make perl \
@@ -15,7 +17,7 @@ COPY benches benches
 RUN mkdir -p src tests/it \
  && touch src/lib.rs tests/it/main.rs \
  && echo 'fn main() {}' > src/main.rs \
- && cargo build --release --locked --bin assent
+ && cargo build --profile dist --features tls-vendored --locked --bin assent
 
 # Which revision this is; asked for only here, so that it doesn't rebuild the dependencies.
 ARG ASSENT_REVISION=unknown
@@ -25,18 +27,19 @@ COPY rules rules
 COPY src src
 # COPY keeps the times of the files: without touch they could be older than what stood in for them.
 RUN touch src/lib.rs src/main.rs \
- && cargo build --release --locked --bin assent \
- && strip --strip-debug target/release/assent
+ && cargo build --profile dist --features tls-vendored --locked --bin assent \
+ && strip --strip-debug target/dist/assent
 
-FROM debian:trixie-slim
+FROM debian:trixie-slim@sha256:a29215f6a35e51e22adffa17f89e9d2ef06214e64a2bad10d765c46aea49f11f
 # ca-certificates: brokers over TLS whose authority is a public one.
 RUN apt-get update \
  && apt-get install -y --no-install-recommends ca-certificates \
  && rm -rf /var/lib/apt/lists/* \
  && useradd --uid 10001 --user-group --no-create-home --home-dir /assent --shell /usr/sbin/nologin assent \
  && install -d -o assent -g assent -m 0750 /assent /assent/keys /assent/state
-COPY --from=build /build/target/release/assent /usr/local/bin/assent
+COPY --from=build /build/target/dist/assent /usr/local/bin/assent
 COPY rules /assent/rules
+COPY LICENSE NOTICE THIRD_PARTY_LICENSES.md /usr/share/doc/assent/
 WORKDIR /assent
 USER 10001:10001
 # A new volume gets this folder's owner.

@@ -104,6 +104,13 @@ fn shell(folder: &Path, script: &str) {
     assert!(done.status.success(), "{script}: {}", String::from_utf8_lossy(&done.stderr));
 }
 
+/// The tag of an image that is named by its digest, too.
+fn pinned(image: &str) -> &str {
+    let (tag, digest) = image.split_once("@sha256:").expect("a digest");
+    assert!(digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_hexdigit()), "{image}");
+    tag
+}
+
 #[test]
 fn the_image_is_the_compilers_the_folders_and_not_roots() {
     let all = instructions();
@@ -114,12 +121,10 @@ fn the_image_is_the_compilers_the_folders_and_not_roots() {
     let version = manifest.split("rust-version = \"").nth(1).expect("a version");
     let version = version.split('"').next().expect("a version");
     let [build, run] = of("FROM")[..] else { panic!("two stages") };
+    let (build, run) = (pinned(build.trim_end_matches(" AS build")), pinned(run));
     let suite =
         build.strip_prefix(&format!("rust:{version}-slim-")).expect("the compiler's version");
-    assert_eq!(
-        run,
-        format!("debian:{} ", suite.trim_end_matches(" AS build")).trim().to_owned() + "-slim"
-    );
+    assert_eq!(run, format!("debian:{suite}-slim"));
     assert!(of("USER").iter().all(|user| *user == "10001:10001") && of("USER").len() == 1);
     assert_eq!(of("WORKDIR").last(), Some(&HOME));
     assert_eq!(yaml::parse(of("ENTRYPOINT")[0]), serde_json::json!(["assent"]));
