@@ -127,6 +127,7 @@ fn setup() -> Arc<Setup> {
         segment_partitions: BTreeMap::new(),
         sources: vec![],
         made_with: BTreeMap::new(),
+        signals_max: 1_000_000,
     })
 }
 

@@ -37,6 +37,7 @@ pub fn setup() -> Arc<Setup> {
         segment_partitions: BTreeMap::new(),
         made_with: BTreeMap::new(),
         sources: vec!["cmp".to_owned()],
+        signals_max: 1_000_000,
     })
 }
 

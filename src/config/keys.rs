@@ -162,6 +162,15 @@ pub(super) const KEYS: &[Declaration] = &[
         meaning: "How far behind consent may be. Past it, clicks are decided CONSENT_STALE.",
     },
     Declaration {
+        key: "consent.signals_without_record_max",
+        kind: Kind::Whole("1", "100000000"),
+        default: "1000000",
+        meaning: "Anybody can send an opt-out signal under any id. Of a subject without a consent \
+                  record it is kept for 24 months, of so many subjects a partition. Beyond, the \
+                  oldest give way: whoever first appears there counts as opted out as of the last \
+                  of them, until they opt in again.",
+    },
+    Declaration {
         key: "consent.sources.<id>.max_silence",
         kind: Kind::Duration("1s", "365d"),
         default: "15m",

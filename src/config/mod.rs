@@ -155,6 +155,8 @@ impl Topics {
 pub struct Consent {
     /// Past this, clicks are decided `CONSENT_STALE`.
     pub max_sync_lag: Duration,
+    /// Of so many subjects of a partition, of whom nothing else is kept, an opt-out signal is.
+    pub signals_without_record_max: usize,
     pub sources: BTreeMap<String, Source>,
 }
 

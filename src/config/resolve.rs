@@ -16,6 +16,9 @@ use crate::domain::time::Span;
 use crate::failure::{Failure, Result};
 
 /// More threads than that on one host share its network card: add instances.
+/// A hundred million of 21 bytes are 2.1 GB, without the spare room of their tables.
+const SIGNALS: RangeInclusive<usize> = 1..=100_000_000;
+
 const WORKERS: RangeInclusive<usize> = 1..=64;
 
 /// A transaction ends by itself after 10 s (section 7); half of that leaves time to commit.
@@ -39,6 +42,12 @@ pub(super) fn resolve(entries: &Entries) -> Result<Config> {
         keyset: path(entries, "keyset", "keys/keyset.json")?,
         consent: Consent {
             max_sync_lag: duration(entries, "consent.max_sync_lag", "60s", MAX_SYNC_LAG)?,
+            signals_without_record_max: value(
+                entries,
+                "consent.signals_without_record_max",
+                "1000000",
+                |text| values::whole(text, SIGNALS),
+            )?,
             sources: sources(entries)?,
         },
         pipeline: Pipeline {

@@ -292,11 +292,9 @@ impl SubjectConsent {
         moved
     }
 
-    /// Signals from before `lost_at` were lost: may one of this subject's be missing here? One that
-    /// binds from then on makes up for it; an erasure since then took it.
-    pub fn may_miss_signal(&self, lost_at: Timestamp) -> bool {
-        self.signal_at.is_none_or(|bound| bound < lost_at)
-            && self.erased_at.is_none_or(|erased_at| erased_at < lost_at)
+    /// Nothing is kept of this subject, unless it is a signal.
+    pub fn is_unknown(&self) -> bool {
+        self.record.is_none() && !self.is_unreadable() && self.erased_at.is_none()
     }
 
     /// Everything goes but the residue: that an erasure was applied, and when (11 CCR 7101, 7022).
@@ -344,6 +342,8 @@ impl SubjectConsent {
         *self == Self::default()
     }
 }
+
+pub mod unkept;
 
 #[cfg(test)]
 mod laws;

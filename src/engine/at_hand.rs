@@ -9,9 +9,10 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 
+use super::signals::Minute;
 use super::stats::Counted;
 use super::subject::{StateToken, Subject};
-use super::subjects::{Resting, Subjects, bucket_of};
+use super::subjects::{Kept, Resting, Subjects, bucket_of};
 
 /// Room for so many is kept between two batches: some 300 bytes each.
 const KEPT_MAX: usize = 16_384;
@@ -40,7 +41,16 @@ pub enum Left {
     /// Byte for byte what it found.
     AsItWas,
     Packed(Box<[u8]>),
+    /// A signal, and nothing else.
+    Signal(Minute),
     Nothing,
+}
+
+/// What the state topic gets of a subject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Packed<'a> {
+    Bytes(&'a [u8]),
+    Signal(Minute),
 }
 
 impl Index<usize> for AtHand {
@@ -63,7 +73,7 @@ impl AtHand {
         match self.places.entry(token) {
             Entry::Occupied(entry) => Some(*entry.get()),
             Entry::Vacant(entry) => {
-                let subject = subjects.get(token)?.unpack();
+                let subject = subjects.find(token)?.unpack();
                 Some(*entry.insert(push(&mut self.handled, token, subject)))
             }
         }
@@ -111,6 +121,15 @@ fn push(handled: &mut Vec<Handled>, token: StateToken, subject: Subject) -> usiz
     handled.len() - 1
 }
 
+impl<'a> From<Kept<'a>> for Packed<'a> {
+    fn from(kept: Kept<'a>) -> Self {
+        match kept {
+            Kept::Resting(resting) => Self::Bytes(&resting.packed),
+            Kept::Signal(minute) => Self::Signal(minute),
+        }
+    }
+}
+
 /// The partition's subjects as a finished batch leaves them, packed.
 #[derive(Clone, Copy)]
 pub struct After<'a> {
@@ -122,18 +141,22 @@ pub struct After<'a> {
 
 impl<'a> After<'a> {
     /// Whom the batch changed; `None`: it is gone.
-    pub fn changed(self) -> impl Iterator<Item = (StateToken, Option<&'a [u8]>)> {
+    pub fn changed(self) -> impl Iterator<Item = (StateToken, Option<Packed<'a>>)> {
         self.left_of(self.changed)
     }
 
     /// A bucket's subjects by token: the same order whatever the map's history (INV-10).
-    pub fn bucket(self, bucket: usize) -> Vec<(StateToken, &'a [u8])> {
+    pub fn bucket(self, bucket: usize) -> Vec<(StateToken, Packed<'a>)> {
         let changed = self.changed_in(bucket);
-        let is_changed = |token: &StateToken| changed.binary_search(token).is_ok();
-        let packed = |(token, resting): (StateToken, &'a Resting)| (token, &*resting.packed);
-        let as_they_were = self.subjects.bucket(bucket).filter(|(token, _)| !is_changed(token));
+        let packed =
+            |(token, resting): (StateToken, &'a Resting)| (token, Packed::Bytes(&resting.packed));
+        let resting = self.subjects.bucket(bucket).map(packed);
+        let signals = self.subjects.signals.bucket(bucket);
+        let signals = signals.map(|(token, minute)| (token, Packed::Signal(minute)));
+        let as_they_were =
+            resting.chain(signals).filter(|(token, _)| changed.binary_search(token).is_err());
         let left = self.left_of(changed).filter_map(|(token, left)| Some((token, left?)));
-        let mut all: Vec<_> = as_they_were.map(packed).chain(left).collect();
+        let mut all: Vec<_> = as_they_were.chain(left).collect();
         all.sort_unstable_by_key(|(token, _)| *token);
         all
     }
@@ -141,7 +164,9 @@ impl<'a> After<'a> {
     pub fn bucket_is_empty(self, bucket: usize) -> bool {
         let changed = self.changed_in(bucket);
         let before = changed.iter().filter(|token| self.subjects.get(**token).is_some()).count();
+        let is_changed = |token| changed.binary_search(&token).is_ok();
         self.subjects.len_of_bucket(bucket) == before
+            && self.subjects.signals.bucket(bucket).all(|(token, _)| is_changed(token))
             && self.left_of(changed).all(|(_, left)| left.is_none())
     }
 
@@ -154,13 +179,12 @@ impl<'a> After<'a> {
     fn left_of(
         self,
         tokens: &'a [StateToken],
-    ) -> impl Iterator<Item = (StateToken, Option<&'a [u8]>)> {
+    ) -> impl Iterator<Item = (StateToken, Option<Packed<'a>>)> {
         tokens.iter().map(move |&token| match self.at_hand.get(token).map(|it| &it.left) {
-            Some(Left::Packed(packed)) => (token, Some(&**packed)),
+            Some(Left::Packed(packed)) => (token, Some(Packed::Bytes(packed))),
+            Some(Left::Signal(minute)) => (token, Some(Packed::Signal(*minute))),
             Some(Left::Nothing) => (token, None),
-            Some(Left::AsItWas) | None => {
-                (token, self.subjects.get(token).map(|resting| &*resting.packed))
-            }
+            Some(Left::AsItWas) | None => (token, self.subjects.find(token).map(Packed::from)),
         })
     }
 }
@@ -220,8 +244,9 @@ mod tests {
         let (at_hand, changed) = batch(&subjects, made);
         let after = After { subjects: &subjects, at_hand: &at_hand, changed: &changed };
         let expected = [(1, packed(1)), (4, packed(4)), (5, packed(50)), (9, packed(9))];
-        let found: Vec<_> = after.bucket(7).into_iter().map(|(t, p)| (t, p.into())).collect();
-        assert_eq!(found, expected.map(|(number, packed)| (token(number), packed)));
+        let found = after.bucket(7);
+        let expected = expected.iter().map(|(number, it)| (token(*number), Packed::Bytes(it)));
+        assert_eq!(found, expected.collect::<Vec<_>>());
         assert!(after.bucket(6).is_empty() && after.bucket_is_empty(6));
         assert!(!after.bucket_is_empty(7));
         let delta: Vec<_> = after.changed().map(|(t, left)| (t, left.is_some())).collect();

@@ -8,6 +8,7 @@ use super::subjects::BUCKETS;
 use crate::domain::audit::Sha256Hash;
 use crate::domain::audit::chain::GENESIS;
 use crate::domain::binary::{Malformed, Reader, Write};
+use crate::domain::merge::unkept::UnkeptSignals;
 use crate::domain::merge::{NameId, PurposeNames};
 use crate::domain::time::Timestamp;
 
@@ -40,12 +41,17 @@ pub struct Ledger {
     pub last_signs: BTreeMap<String, Timestamp>,
     /// How many subjects the records hold: checked at restore.
     pub subjects: i64,
+    /// Beside them: of how many nothing but a signal is kept. `None`: they are counted among them.
+    pub signals: Option<i64>,
     pub cycle: Cycle,
     /// Which topics the two inputs were when the last transaction was written.
     pub topics: TopicIds,
     /// Opt-out signals from before then were lost: whoever has none from then on counts as having sent
     /// one then, from the moment at which they are met again.
     pub signals_lost_at: Option<Timestamp>,
+    /// Up to then, signals of subjects of whom nothing else was kept gave way to later ones: whoever first
+    /// appears counts as having sent one then.
+    pub signals_gave_way_at: Option<Timestamp>,
     /// A lost state's live keys are being removed: only `state accept-loss` goes on from here.
     pub recovering: bool,
     /// Undeclared purposes of format 1, by whose numbers its records go on, are to be written once.
@@ -73,6 +79,12 @@ pub struct Cycle {
 impl Ledger {
     pub fn fresh() -> Self {
         Self { head: GENESIS, now: Timestamp::MIN, ..Self::default() }
+    }
+
+    /// What is not kept of signals one by one, at the clock of the last batch.
+    pub fn unkept_signals(&self) -> UnkeptSignals {
+        let (lost_at, gave_way_at) = (self.signals_lost_at, self.signals_gave_way_at);
+        UnkeptSignals { lost_at, gave_way_at }.still_kept(self.now)
     }
 
     pub fn pack(&self, names: &PurposeNames) -> Vec<u8> {
@@ -115,6 +127,8 @@ impl Ledger {
             out.put_string(key);
             out.put_string(value);
         });
+        out.put_optional_long(self.signals_gave_way_at.map(|at| at.0));
+        out.put_long(self.signals.unwrap_or_default());
         out
     }
 
@@ -162,6 +176,11 @@ impl Ledger {
         if !r.is_empty() {
             let pair = |r: &mut Reader<'_>| Ok((r.string()?.to_owned(), r.string()?.to_owned()));
             ledger.made_with = list(r, pair)?.into_iter().collect();
+        }
+        // One written before signals were counted apart ends there.
+        if !r.is_empty() {
+            ledger.signals_gave_way_at = r.optional_long()?.map(Timestamp);
+            ledger.signals = Some(r.long()?);
         }
         if r.is_empty() { Ok((ledger, names)) } else { Err(Malformed("end")) }
     }

@@ -22,6 +22,7 @@ mod restore;
 mod revise;
 mod roster;
 mod seal;
+mod signals;
 pub mod stats;
 mod step;
 pub mod store;

@@ -107,4 +107,7 @@ pub struct Tally {
     pub signals: BTreeMap<SignalSource, u64>,
     /// Erasures of whom nothing was kept.
     pub erasures_of_unknown: u64,
+    /// Signals of unknown subjects gave way: as of when whoever first appears counts as bound. Once in an
+    /// hour of that time.
+    pub signals_gave_way_at: Option<Timestamp>,
 }

@@ -8,8 +8,10 @@
 //! signal_at  ms · erased_at ms                                 (if 16 · if 32)
 //! purposes   count, each: name, pseudonym (17 bytes), counters, live?
 //! ```
-//! Numbers are Avro longs. A subject that is unpacked and packed again gives the same bytes.
+//! Numbers are Avro longs. A subject that is unpacked and packed again gives the same bytes. One of whom
+//! nothing but a signal is kept has no token: 8 bytes in all.
 
+use super::signals::{self, Minute};
 use super::subject::{Assigned, PurposeState, Subject};
 use super::window::Counters;
 use crate::domain::binary::{Malformed, Reader, Write};
@@ -53,6 +55,28 @@ pub fn pack_subject(subject: &Subject, out: &mut Vec<u8>) {
     for state in &subject.purposes {
         pack_purpose(state, out);
     }
+}
+
+/// Somebody of whom nothing but a signal is kept: as [`pack_subject`] would.
+pub fn pack_signal(minute: Minute, out: &mut Vec<u8>) {
+    out.push(SIGNAL);
+    out.put_long(signals::time_of(minute).0);
+    out.put_long(0);
+}
+
+/// The signal's minute, where nothing else was packed; a token beside it is of an earlier version.
+pub fn unpack_signal(packed: &[u8]) -> Option<Minute> {
+    let mut reader = Reader::new(packed);
+    let flags = reader.byte().ok()?;
+    if flags & !TOKEN != SIGNAL {
+        return None;
+    }
+    if flags & TOKEN != 0 {
+        reader.fixed::<17>().ok()?;
+    }
+    let signal_at = Timestamp(reader.long().ok()?);
+    let is_alone = reader.long().ok()? == 0 && reader.is_empty();
+    signals::minute_of(signal_at).filter(|_| is_alone)
 }
 
 /// `format` is the holding record's; `slots` says how many counters a purpose had under the rulebook

@@ -6,13 +6,15 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
 
-use super::at_hand::{After, AtHand, Handled, Left};
+use super::at_hand::{After, AtHand, Handled, Left, Packed};
 use super::ledger::Ledger;
 use super::loss::{Standing, TopicIds};
 use super::mandate::Mandate;
+use super::pack::pack_signal;
 use super::refusal::{self, Refusal};
 use super::restore;
 use super::roster::Roster;
+use super::signals::Recount;
 use super::stats::{Counted, Stats};
 use super::store::BucketChunks;
 use super::subject::{StateToken, Subject};
@@ -43,6 +45,9 @@ pub struct Setup {
     pub sources: Vec<String>,
     /// What must stay as it is while the state lives, by configuration key: topics and group.
     pub made_with: BTreeMap<String, String>,
+    /// Of so many subjects, of whom nothing else is kept, a signal is kept; more, and the oldest give
+    /// way. Applied at the end of a batch, so it decides nothing by itself: what gave way is in the state.
+    pub signals_max: usize,
 }
 
 impl Setup {
@@ -65,6 +70,7 @@ impl Setup {
             segment_partitions: self.segment_partitions.clone(),
             sources: self.sources.clone(),
             made_with: self.made_with.clone(),
+            signals_max: self.signals_max,
         }
     }
 }
@@ -173,13 +179,20 @@ impl Partition {
             written_at: self.written_at,
             chunks: self.chunks.clone(),
             fresh: self.fresh,
+            signals: Recount::default(),
         }));
         let paper = std::mem::take(&mut self.paper);
         let mut work = Work::new(now, gate_open, self.mandate.places().len(), paper);
-        work.signals_lost_at =
-            self.ledger.signals_lost_at.filter(|&lost_at| now < lost_at + Span::MONTHS_24);
-        self.work = Some(Box::new(work));
         self.ledger.now = now;
+        work.unkept = self.ledger.unkept_signals();
+        self.work = Some(Box::new(work));
+        self.let_signals_go();
+    }
+
+    /// What gave way, was lost, or was kept for long enough, is not there.
+    pub(super) fn let_signals_go(&mut self) {
+        let floor = self.ledger.unkept_signals().of_unknown();
+        self.subjects.signals.let_go(floor, self.ledger.now);
     }
 
     /// The batch is committed: what it made of its subjects is what they are.
@@ -191,12 +204,14 @@ impl Partition {
         }
         at_hand.shrink();
         self.at_hand = at_hand;
+        self.subjects.signals.clear_away();
+        self.stats.signals = self.subjects.signals.len() as i64;
         self.clear_desk();
     }
 
     fn put_back(&mut self, handled: Handled) {
         let Handled { token, subject, before, left, .. } = handled;
-        let is_there = left != Left::Nothing;
+        let is_there = matches!(left, Left::AsItWas | Left::Packed(_));
         if !is_there || !subject.agenda.deferred {
             self.deferred.remove(&token);
         }
@@ -212,12 +227,20 @@ impl Partition {
             }
             Left::Packed(packed) => {
                 let resting = Resting { packed, agenda: subject.agenda };
-                self.stats.bytes += resting.footprint() as i64;
+                self.stats.add_bytes(resting.footprint() as i64);
+                self.subjects.signals.remove(token);
                 self.subjects.insert(token, resting)
             }
-            Left::Nothing => self.subjects.remove(token),
+            Left::Signal(minute) => {
+                self.subjects.signals.put(token, minute);
+                self.subjects.remove(token)
+            }
+            Left::Nothing => {
+                self.subjects.signals.remove(token);
+                self.subjects.remove(token)
+            }
         };
-        self.stats.bytes -= replaced.map_or(0, |replaced| replaced.footprint() as i64);
+        self.stats.add_bytes(-replaced.map_or(0, |replaced| replaced.footprint() as i64));
         let after = is_there.then(|| Counted::of(&subject));
         self.stats.replace(before.as_ref(), after.as_ref(), self.mandate.edition);
     }
@@ -234,6 +257,8 @@ impl Partition {
         }
         self.at_hand.shrink();
         self.ledger = undo.ledger;
+        self.subjects.signals.take_back(undo.signals);
+        self.let_signals_go();
         self.written_at = undo.written_at;
         self.chunks = undo.chunks;
         self.fresh = undo.fresh;
@@ -248,7 +273,9 @@ impl Partition {
     pub fn next_due(&self) -> Option<Timestamp> {
         let housekeeping = self.ledger.cycle.due(self.written_at);
         let sweep = (self.outdated.len() > self.deferred.len()).then_some(self.ledger.now);
-        self.timers.peek().into_iter().chain(housekeeping).chain(sweep).min()
+        let signals = self.subjects.signals.next_end();
+        let signals = signals.filter(|_| !self.ledger.cycle.is_asked_for_pass());
+        self.timers.peek().into_iter().chain(housekeeping).chain(sweep).chain(signals).min()
     }
 
     /// Other keys from now on, between two batches: the same purposes, and no known version with
@@ -268,7 +295,14 @@ impl Partition {
     pub fn pack_subjects(&self) -> Vec<u8> {
         let after = After { subjects: &self.subjects, at_hand: &self.at_hand, changed: &[] };
         let all = (0..BUCKETS).flat_map(|bucket| after.bucket(bucket));
-        all.flat_map(|(_, packed)| packed.iter().copied()).collect()
+        let mut bytes = Vec::new();
+        for (_, packed) in all {
+            match packed {
+                Packed::Bytes(packed) => bytes.extend_from_slice(packed),
+                Packed::Signal(minute) => pack_signal(minute, &mut bytes),
+            }
+        }
+        bytes
     }
 
     /// Is any subject's pseudonym under a key that is no longer emitted?

@@ -6,23 +6,26 @@ use std::sync::Arc;
 
 use super::at_hand::AtHand;
 use super::layout::{self, Layout};
-use super::lease;
-use super::ledger::{Cycle, FORMAT, FORMATS, Ledger, unpack_former_names};
+use super::ledger::{Cycle, FORMATS, Ledger, unpack_former_names};
 use super::loss::AuditHead;
 use super::mandate::{Edition, Mandate};
+use super::pack::unpack_signal;
 use super::partition::{Partition, Setup};
 use super::refusal::{Refusal, check};
 use super::roster::Roster;
-use super::stats::{Counted, Stats};
+use super::signals::Minute;
+use super::stats::Stats;
 use super::store::BucketChunks;
-use super::subject::{StateToken, Subject};
-use super::subjects::{BUCKETS, Resting, Subjects, bucket_of};
+use super::subject::StateToken;
+use super::subjects::{BUCKETS, Subjects, bucket_of};
 use super::timers::Timers;
 use super::work::Paper;
 use crate::domain::audit::{Sha256Hash, chain};
 use crate::domain::binary::{Malformed, Reader};
-use crate::domain::merge::{NameId, PurposeNames, Veiled, veiled};
+use crate::domain::merge::{NameId, PurposeNames};
 use crate::domain::rules::Rulebook;
+
+mod take_in;
 
 /// Gathers a partition's state records.
 pub struct Restore {
@@ -52,10 +55,11 @@ struct Form {
     rulebook: Sha256Hash,
 }
 
-struct Packed {
-    /// Index into [`Restore::forms`].
-    form: usize,
-    bytes: Box<[u8]>,
+enum Packed {
+    /// A signal, and nothing else.
+    Signal(Minute),
+    /// `form`: index into [`Restore::forms`].
+    Bytes { form: usize, bytes: Box<[u8]> },
 }
 
 impl Restore {
@@ -90,6 +94,7 @@ impl Restore {
         ledger.next_sequence = head.next_sequence;
         ledger.head = head.hash;
         ledger.subjects = 0;
+        ledger.signals = Some(0);
         ledger.cycle = Cycle::default();
         ledger.recovering = true;
         let mut recovered = Self::new(partition);
@@ -153,8 +158,10 @@ impl Restore {
             let bucket = &mut self.buckets[bucket_of(token)];
             if bytes.is_empty() {
                 bucket.remove(&token);
+            } else if let Some(minute) = unpack_signal(bytes) {
+                bucket.insert(token, Packed::Signal(minute));
             } else {
-                bucket.insert(token, Packed { form, bytes: bytes.into() });
+                bucket.insert(token, Packed::Bytes { form, bytes: bytes.into() });
             }
         }
         Ok(())
@@ -208,63 +215,10 @@ impl Restore {
             undo: None,
             paper: Paper::default(),
         };
-        partition.take_in(self.buckets, &forms).map_err(|e| damaged(e.to_string()))?;
-        let (found, counted) = (partition.subjects.len(), partition.ledger.subjects);
-        if found as i64 != counted {
-            return Err(damaged(format!("{found} subjects where {counted} were counted")));
-        }
+        let signals_read = partition.take_in(self.buckets, &forms);
+        let signals_read = signals_read.map_err(|e| damaged(e.to_string()))?;
+        partition.check_counts(signals_read).map_err(damaged)?;
         Ok(partition)
-    }
-}
-
-impl Partition {
-    /// Takes the subjects in: bucket by bucket, each gone before the next, so that not all of them are
-    /// held twice.
-    fn take_in(
-        &mut self,
-        buckets: Vec<BTreeMap<StateToken, Packed>>,
-        forms: &[(u8, Option<&Layout>)],
-    ) -> Result<(), Malformed> {
-        let purposes = self.mandate.setup.rulebook.purposes.iter();
-        let declared: Vec<(Veiled, NameId)> = purposes
-            .map(|purpose| veiled(self.mandate.setup.veil(&purpose.id)))
-            .zip(self.declared.iter().copied())
-            .collect();
-        for (token, packed) in buckets.into_iter().flatten() {
-            let (format, layout) = forms[packed.form];
-            let layout = layout.ok_or(Malformed("layout"))?;
-            let mut subject = layout.unpack(&packed.bytes, format)?;
-            let record = subject.consent.record.as_mut();
-            let renamed = record.is_some_and(|it| it.recognize(&self.names, &declared));
-            self.look_ahead(token, &mut subject);
-            let resting = if layout.is_current && format == FORMAT && !renamed {
-                Resting { packed: packed.bytes, agenda: subject.agenda }
-            } else {
-                Resting::of(&subject)
-            };
-            self.stats.bytes += resting.footprint() as i64;
-            self.subjects.insert(token, resting);
-        }
-        self.mandate.roster = self.roster();
-        Ok(())
-    }
-
-    /// Counts a subject and schedules its timer. Who has an assignment due that is not written (a closed
-    /// gate, a shorter lease) is looked at with the first batch.
-    fn look_ahead(&mut self, token: StateToken, subject: &mut Subject) {
-        let now = self.ledger.now;
-        self.stats.replace(None, Some(&Counted::of(subject)), self.mandate.edition);
-        // The sweep after a new rulebook comes to those by itself, so many a batch.
-        let outdated = self.mandate.is_outdated(subject);
-        if outdated {
-            self.outdated.insert(token);
-        }
-        subject.agenda.due = if !outdated && lease::is_behind(subject, &self.mandate, now) {
-            now
-        } else {
-            lease::next_due(subject, &self.mandate, now)
-        };
-        self.timers.schedule(token, &mut subject.agenda);
     }
 }
 

@@ -1,7 +1,7 @@
 //! The end of a batch: the audit batches that cover it, and the state that it leaves. Keeps INV-8,
 //! INV-9: coverage and sequence have no gap and no overlap.
 
-use super::at_hand::{After, Left};
+use super::at_hand::{After, Handled, Left};
 use super::check::{self, Covered};
 use super::input::Coverage;
 use super::lease;
@@ -9,9 +9,10 @@ use super::output::{BatchOutput, Output, Violations};
 use super::pack::pack_subject;
 use super::partition::Partition;
 use super::revise::Reviser;
+use super::signals;
 use super::store::{self, Store};
 use super::subject::StateToken;
-use super::subjects::Resting;
+use super::subjects::{Kept, Resting};
 use super::work::{Mark, Work};
 use crate::domain::audit::{AuditBatch, chain};
 use crate::domain::binary::Write;
@@ -28,10 +29,12 @@ const MENDED_AGAIN: Span = Span::MINUTE;
 impl Partition {
     /// Ends the batch. Without anything to say, the output is empty and needs no transaction.
     pub fn finish(&mut self, coverage: Coverage) -> BatchOutput {
-        let changed = self.settle_open();
+        let mut changed = self.settle_open();
+        self.recount_signals();
         if !self.has_something_to_say(coverage, &changed) {
             return self.output();
         }
+        self.let_oldest_signals_give_way(&mut changed);
         self.write_audit(coverage);
         self.note_rulebook();
         self.ledger.next_click = coverage.click_to;
@@ -63,20 +66,29 @@ impl Partition {
         let now = self.ledger.now;
         let (mut changed, mut members, mut packed) = (Vec::new(), 0, Vec::new());
         for handled in self.at_hand.open_mut() {
-            let (token, before) = (handled.token, self.subjects.get(handled.token));
-            members -= i64::from(before.is_some());
+            let (token, before) = (handled.token, self.subjects.find(handled.token));
+            let resting = before.and_then(Kept::resting);
+            members -= i64::from(resting.is_some());
             let subject = &mut handled.subject;
             if subject.is_residue() {
                 subject.audit_token = None;
             }
-            if subject.is_blank() {
+            let signal = subject.signal_only();
+            if subject.is_blank() || signal.is_some_and(|it| !self.subjects.signals.keeps(it)) {
                 handled.left = Left::Nothing;
                 changed.extend(before.map(|_| token));
                 continue;
             }
+            if let Some(minute) = signal {
+                if before.and_then(Kept::signal) != signal {
+                    handled.left = Left::Signal(minute);
+                    changed.push(token);
+                }
+                continue;
+            }
             members += 1;
             let mut decided_again = Timestamp::MAX;
-            let as_found = || before.map(Resting::unpack);
+            let as_found = || resting.map(Resting::unpack);
             while let Some((index, found)) =
                 check::of_subject(as_found, subject, &self.mandate, now)
             {
@@ -92,7 +104,7 @@ impl Partition {
             }
             packed.clear();
             pack_subject(subject, &mut packed);
-            if before.is_none_or(|before| *before.packed != *packed) {
+            if resting.is_none_or(|resting| *resting.packed != *packed) {
                 handled.left = Left::Packed(packed.as_slice().into());
                 changed.push(token);
             }
@@ -102,11 +114,46 @@ impl Partition {
         changed
     }
 
+    fn recount_signals(&mut self) {
+        let undo = self.undo.as_deref_mut().expect("a batch was begun");
+        let signals = &mut self.subjects.signals;
+        for Handled { token, left, .. } in self.at_hand.open_mut() {
+            let before = signals.get(*token);
+            let after = match left {
+                Left::AsItWas => before,
+                Left::Signal(minute) => Some(*minute),
+                Left::Packed(_) | Left::Nothing => None,
+            };
+            signals.recount(before, after, &mut undo.signals);
+        }
+    }
+
+    /// Where more signals are kept of subjects of whom nothing else is than may be, the oldest give way:
+    /// whoever first appears from now on counts as bound as of the last of them.
+    fn let_oldest_signals_give_way(&mut self, changed: &mut Vec<StateToken>) {
+        let most = self.mandate.setup.signals_max;
+        let Some(floor) = self.subjects.signals.giving_way(most) else { return };
+        for handled in self.at_hand.open_mut() {
+            if let Left::Signal(minute) = handled.left
+                && signals::time_of(minute) <= floor
+            {
+                handled.left = Left::Nothing;
+            }
+        }
+        let is_gone = |token: StateToken| {
+            self.at_hand.get(token).is_some_and(|handled| handled.left == Left::Nothing)
+        };
+        changed.retain(|&token| !is_gone(token) || self.subjects.find(token).is_some());
+        let before = self.ledger.signals_gave_way_at.replace(floor);
+        self.desk().note_gave_way(before, floor);
+    }
+
     fn has_something_to_say(&self, coverage: Coverage, changed: &[StateToken]) -> bool {
         let work = self.work.as_deref().expect("a batch was begun");
         !work.marks.is_empty()
             || !changed.is_empty()
             || work.signs_changed
+            || self.subjects.signals.have_ended()
             || coverage.click_to != self.ledger.next_click
             || coverage.consent_to != self.ledger.next_consent
             || self.housekeeping_is_due(work.now)
@@ -178,6 +225,8 @@ impl Partition {
     }
 
     pub(super) fn write_state(&mut self, changed: &[StateToken]) {
+        self.let_signals_go();
+        self.ledger.signals = Some(self.subjects.signals.len() as i64);
         let work = self.work.as_deref_mut().expect("a batch was begun");
         Store {
             after: After { subjects: &self.subjects, at_hand: &self.at_hand, changed },

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::mandate::Edition;
+use super::signals::Signals;
 use super::subject::Subject;
 use crate::domain::merge::NameId;
 use crate::domain::rules::SegmentSet;
@@ -16,8 +17,10 @@ pub struct Stats {
     pub members: BTreeMap<(NameId, u8), i64>,
     /// Purposes of subjects, live or not, by the key version of their pseudonym.
     pub pseudonyms: BTreeMap<u8, i64>,
-    /// Memory that the subjects take; the map's spare room not counted.
-    pub bytes: i64,
+    /// Of so many nothing but a signal is kept: [`Self::subjects`] does not count them.
+    pub signals: i64,
+    /// Memory that the others take; the map's spare room not counted.
+    bytes: i64,
 }
 
 /// What is counted of one subject.
@@ -107,6 +110,22 @@ impl Stats {
                 self.shift(after, edition, 1);
             }
         }
+    }
+
+    /// A subject takes so many bytes more, or fewer.
+    pub fn add_bytes(&mut self, by: i64) {
+        self.bytes += by;
+    }
+
+    /// Memory that all subjects take; the maps' spare room not counted.
+    pub fn bytes(&self) -> i64 {
+        self.bytes + self.signals * Signals::FOOTPRINT as i64
+    }
+
+    /// By label, with those of whom nothing but a signal is kept.
+    pub fn subjects_by_label(&self) -> impl Iterator<Item = (&'static str, i64)> {
+        let counted = self.subjects.iter().map(|(kind, &count)| (kind.label(), count));
+        counted.chain([(SubjectKind::SignalOnly.label(), self.signals)])
     }
 
     /// Is any pseudonym under another key version than this one?

@@ -120,9 +120,12 @@ impl Partition {
         let token = self.mandate.setup.keys.state_token(input.key);
         let audit_token = self.mandate.setup.keys.audit_token(input.key);
         let place = self.touch(token, Some(input.key));
-        let signals_lost_at = self.desk().signals_lost_at;
+        let unkept = self.desk().unkept;
         let subject = &mut self.at_hand[place].subject;
-        bind_lost_signal(subject, signals_lost_at);
+        // An erasure takes signals with it, kept or not.
+        if !matches!(input.body, ConsentBody::Erasure) {
+            subject.consent.make_up_for(unkept);
+        }
         subject.audit_token = Some(audit_token);
         let outcome = change(subject, &self.names);
         let work = self.work.as_deref_mut().expect("a batch was begun");
@@ -310,8 +313,10 @@ impl Partition {
         reviser.touch(handled, Some(subject_id));
         let subject = &mut handled.subject;
         let at = click.occurred_at.min(reviser.work.now);
+        let unkept = reviser.work.unkept;
         let moved = click.opt_out_signal.is_some_and(|source| {
             reviser.work.count_signal(source);
+            subject.consent.make_up_for(unkept);
             subject.consent.bind(at)
         });
         let occasion = Occasion { subject_id: Some(subject_id), erased: false };
@@ -359,7 +364,7 @@ fn settle(
 ) {
     subject.consent.expire(reviser.work.now);
     if reviser.misses_signal(subject) {
-        bind_lost_signal(subject, reviser.work.signals_lost_at);
+        subject.consent.make_up_for(reviser.work.unkept);
     }
     if let (Some(token), Some(subject_id)) = (&mut subject.audit_token, subject_id) {
         *token = reviser.mandate.setup.keys.audit_token(subject_id);
@@ -369,15 +374,6 @@ fn settle(
         let outcome = if kind == InputKind::Upkeep { Outcome::Revised } else { Outcome::Elapsed };
         let version = subject.consent.version();
         reviser.work.end_entry(kind, None, outcome, subject.audit_token, version);
-    }
-}
-
-/// Whoever may have sent a signal that was lost counts as having sent it when it was.
-fn bind_lost_signal(subject: &mut Subject, signals_lost_at: Option<Timestamp>) {
-    if let Some(lost_at) = signals_lost_at
-        && subject.consent.may_miss_signal(lost_at)
-    {
-        subject.consent.bind(lost_at);
     }
 }
 
@@ -403,7 +399,7 @@ impl Reviser<'_> {
 
     /// Without a record nothing is used, and the next one to come binds it.
     fn misses_signal(&self, subject: &Subject) -> bool {
-        self.work.signals_lost_at.is_some_and(|lost_at| {
+        self.work.unkept.lost_at.is_some_and(|lost_at| {
             subject.consent.record.is_some() && subject.consent.may_miss_signal(lost_at)
         })
     }
@@ -416,7 +412,8 @@ impl Reviser<'_> {
         }
         handled.is_open = true;
         let subject = &mut handled.subject;
-        handled.before = (!subject.is_blank()).then(|| Counted::of(subject));
+        let is_counted = !subject.is_blank() && subject.signal_only().is_none();
+        handled.before = is_counted.then(|| Counted::of(subject));
         if self.has_to_settle(subject, subject_id.is_some()) {
             let upkeep = self.wants_upkeep(subject, subject_id.is_some());
             let kind = if upkeep { InputKind::Upkeep } else { InputKind::Timer };

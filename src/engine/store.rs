@@ -16,9 +16,10 @@
 //! `max.compaction.lag.ms` of 24 h, what a delta said of an erased subject is meant to be gone
 //! within 48 h. Restore applies records in the order of their offsets: a later one wins.
 
-use super::at_hand::After;
+use super::at_hand::{After, Packed};
 use super::ledger::{Cycle, FORMAT, Ledger, pack_former_names};
 use super::output::Output;
+use super::pack::pack_signal;
 use super::subject::StateToken;
 use super::subjects::BUCKETS;
 use crate::domain::audit::Sha256Hash;
@@ -96,6 +97,9 @@ impl Store<'_> {
     pub fn write(&mut self, ledger: &mut Ledger) {
         let now = ledger.now;
         ledger.cycle.debt += self.write_delta(&mut ledger.cycle);
+        if self.after.subjects.signals.have_ended() {
+            ledger.cycle.ask_for_pass();
+        }
         self.run_pass(&mut ledger.cycle, now);
         self.trim(&mut ledger.cycle);
         if std::mem::take(&mut ledger.former_names) {
@@ -178,6 +182,18 @@ impl Cycle {
         self.pass_delta > self.trim_to
     }
 
+    /// Is something to be taken in that a pass under way may have gone by?
+    pub fn is_asked_for_pass(&self) -> bool {
+        self.next_delta > self.pass_delta
+    }
+
+    /// What no delta says is to leave the buckets: a delta without a record.
+    fn ask_for_pass(&mut self) {
+        if !self.is_asked_for_pass() {
+            self.next_delta += 1;
+        }
+    }
+
     fn begin_pass(&mut self, now: Timestamp) {
         self.pass_delta = self.next_delta;
         self.pass_began = now;
@@ -214,11 +230,20 @@ impl Cycle {
 /// list gives no record.
 fn pack_records<'a>(
     layout: &Sha256Hash,
-    subjects: impl Iterator<Item = (StateToken, Option<&'a [u8]>)>,
+    subjects: impl Iterator<Item = (StateToken, Option<Packed<'a>>)>,
 ) -> Vec<Vec<u8>> {
     let mut records: Vec<Vec<u8>> = Vec::new();
+    let mut signal = Vec::new();
     for (token, packed) in subjects {
-        let packed = packed.unwrap_or_default();
+        let packed = match packed {
+            None => &[],
+            Some(Packed::Bytes(bytes)) => bytes,
+            Some(Packed::Signal(minute)) => {
+                signal.clear();
+                pack_signal(minute, &mut signal);
+                &signal[..]
+            }
+        };
         let size = 16 + 5 + packed.len();
         let record = match records.last_mut() {
             Some(last) if last.len() + size <= RECORD_BYTES_MAX => last,

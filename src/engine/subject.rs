@@ -4,6 +4,7 @@
 //! only for purposes that the gate allows.
 
 use super::mandate::Edition;
+use super::signals::{self, Minute};
 use super::window::Counters;
 use crate::domain::audit::AuditToken;
 use crate::domain::merge::{NameId, SubjectConsent};
@@ -88,6 +89,20 @@ impl Subject {
     /// Nothing is kept of it: it leaves the map.
     pub fn is_blank(&self) -> bool {
         self.purposes.is_empty() && self.consent.is_blank()
+    }
+
+    /// Somebody of whom nothing but a signal is kept. The audit's token comes with the raw id, if that
+    /// ever comes again.
+    pub fn of_signal(minute: Minute) -> Self {
+        let mut subject = Self::default();
+        subject.consent.signal_at = Some(signals::time_of(minute));
+        subject
+    }
+
+    /// The signal's minute, where nothing else is kept.
+    pub fn signal_only(&self) -> Option<Minute> {
+        let is_alone = self.purposes.is_empty() && self.consent.is_unknown();
+        signals::minute_of(self.consent.signal_at.filter(|_| is_alone)?)
     }
 
     /// Only that an erasure was applied, and when.

@@ -3,13 +3,15 @@
 //! map grows to a size at which growing is a pause.
 //!
 //! A batch changes nothing of one but the moment for which the timers have it: it works on its own
-//! ([`super::at_hand`]) until it is committed.
+//! ([`super::at_hand`]) until it is committed. Those of whom only a signal is kept lie apart
+//! ([`super::signals`]): they have no timer, and nothing to unpack.
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use super::ledger::FORMAT;
 use super::pack::{pack_subject, unpack_subject};
+use super::signals::{Minute, Signals};
 use super::subject::{Agenda, StateToken, Subject};
 use crate::domain::binary::Reader;
 
@@ -23,14 +25,24 @@ pub struct Resting {
     pub agenda: Agenda,
 }
 
+/// What is kept of a subject, as it rests.
+#[derive(Clone, Copy, Debug)]
+pub enum Kept<'a> {
+    Resting(&'a Resting),
+    /// A signal, and nothing else.
+    Signal(Minute),
+}
+
 #[derive(Clone, Debug)]
 pub struct Subjects {
     shards: Vec<HashMap<StateToken, Resting, FixedState>>,
+    pub signals: Signals,
 }
 
 impl Default for Subjects {
     fn default() -> Self {
-        Self { shards: vec![HashMap::with_hasher(FixedState::default()); BUCKETS] }
+        let shards = vec![HashMap::with_hasher(FixedState::default()); BUCKETS];
+        Self { shards, signals: Signals::default() }
     }
 }
 
@@ -61,7 +73,31 @@ impl Resting {
     }
 }
 
+impl<'a> Kept<'a> {
+    pub fn resting(self) -> Option<&'a Resting> {
+        if let Self::Resting(resting) = self { Some(resting) } else { None }
+    }
+
+    pub fn signal(self) -> Option<Minute> {
+        if let Self::Signal(minute) = self { Some(minute) } else { None }
+    }
+
+    pub fn unpack(self) -> Subject {
+        match self {
+            Self::Resting(resting) => resting.unpack(),
+            Self::Signal(minute) => Subject::of_signal(minute),
+        }
+    }
+}
+
+/// Those of whom more than a signal is kept, but where it says otherwise.
 impl Subjects {
+    /// Of anybody.
+    pub fn find(&self, token: StateToken) -> Option<Kept<'_>> {
+        let resting = self.get(token).map(Kept::Resting);
+        resting.or_else(|| self.signals.get(token).map(Kept::Signal))
+    }
+
     pub fn get(&self, token: StateToken) -> Option<&Resting> {
         self.shards[bucket_of(token)].get(&token)
     }

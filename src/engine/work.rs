@@ -4,14 +4,14 @@ use super::input::{Rejection, payload_hash};
 use super::output::{DeadLetterNote, InputTopic, OptOut, Output, Tally, Violations};
 use crate::domain::audit::{AuditEntry, AuditToken, Effect};
 use crate::domain::event::SignalSource;
+use crate::domain::merge::unkept::UnkeptSignals;
 use crate::domain::outcome::{DeadLetterReason, InputKind, Outcome, TombstoneReason, Verdict};
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Span, Timestamp};
 
 pub struct Work {
     pub now: Timestamp,
     pub gate_open: bool,
-    /// Signals from before then may be lost; one would still be kept.
-    pub signals_lost_at: Option<Timestamp>,
+    pub unkept: UnkeptSignals,
     pub outputs: Vec<Output>,
     /// The entries' Avro bytes, one after the other, and where each ends.
     pub entries: Vec<u8>,
@@ -55,7 +55,7 @@ impl Work {
         Self {
             now,
             gate_open,
-            signals_lost_at: None,
+            unkept: UnkeptSignals::default(),
             outputs: Vec::new(),
             entries: paper.entries,
             marks: paper.marks,
@@ -154,6 +154,13 @@ impl Work {
 
     pub fn count_erasure_of_unknown(&mut self) {
         self.tally.erasures_of_unknown += 1;
+    }
+
+    /// Signals gave way up to then, where they had up to `before`.
+    pub fn note_gave_way(&mut self, before: Option<Timestamp>, at: Timestamp) {
+        let hour = |at: Timestamp| at.0.div_euclid(Span::HOUR.0);
+        let is_news = before.is_none_or(|before| hour(before) < hour(at));
+        self.tally.signals_gave_way_at = Some(at).filter(|_| is_news);
     }
 
     /// The counts of the whole batch.

@@ -45,6 +45,8 @@ pub struct PartitionStatus {
     pub waits: Duration,
     /// Of the last committed audit batch; `None`: there is none.
     pub audit_sequence: Option<i64>,
+    /// `None`: not known yet.
+    pub signals_without_record: Option<i64>,
     /// A batch of it broke an invariant and was not committed.
     pub held_back: bool,
     /// How far its state's time is ahead of the clocks, where that closes its gate.
@@ -62,6 +64,7 @@ impl PartitionStatus {
             reasons: vec![Reason::Restoring],
             waits: Duration::ZERO,
             audit_sequence: None,
+            signals_without_record: None,
             held_back: false,
             ahead: None,
         }
@@ -211,6 +214,7 @@ impl Status {
         metrics.consent_gate_open.reset();
         metrics.gate_closed_reason.reset();
         metrics.audit_sequence.reset();
+        metrics.signals_without_record.reset();
         for (partition, seen) in self.seen() {
             seen.publish(&partition.to_string(), &self.reasons, metrics);
         }
@@ -288,6 +292,7 @@ struct Seen {
     /// The gravest first.
     reasons: Vec<Reason>,
     audit_sequence: Option<i64>,
+    signals_without_record: Option<i64>,
 }
 
 impl Seen {
@@ -310,6 +315,7 @@ impl Seen {
             gate_open: said.gate_open && !lost && !is_behind,
             reasons,
             audit_sequence: said.audit_sequence,
+            signals_without_record: said.signals_without_record,
         }
     }
 
@@ -331,6 +337,8 @@ impl Seen {
         metrics.consent_gate_open.with_label_values(&labels).set(i64::from(self.gate_open));
         let sequence = self.audit_sequence.unwrap_or(NO_BATCH);
         metrics.audit_sequence.with_label_values(&labels).set(sequence);
+        let signals = self.signals_without_record.unwrap_or(0);
+        metrics.signals_without_record.with_label_values(&labels).set(signals);
         for reason in reasons {
             let holds = self.reasons.contains(reason);
             let labels = [partition, &reason.to_string()];

@@ -31,6 +31,7 @@ mod tests {
             [("cmp", source(10, OnSilence::Close)), ("web", source(20, OnSilence::Alert))];
         let consent = Consent {
             max_sync_lag: Duration::from_millis(1_500),
+            signals_without_record_max: 1,
             sources: sources.map(|(id, source)| (id.to_owned(), source)).into(),
         };
         let bounds = of(&consent);

@@ -203,6 +203,7 @@ pub fn setup_of(start: &Start, counts: &Counts) -> Setup {
         segment_partitions: counts.segments.clone(),
         sources: config.consent.sources.keys().cloned().collect(),
         made_with: config.fixed(),
+        signals_max: config.consent.signals_without_record_max,
     }
 }
 

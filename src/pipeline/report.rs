@@ -157,6 +157,7 @@ fn status_of(shared: &Shared, task: &Task, now: Moment, may_decide: bool) -> Par
         reasons: reasons(shared, task, now, may_decide, waits),
         waits,
         audit_sequence: task.committed_sequence(),
+        signals_without_record: Some(task.engine.stats().signals),
         held_back: task.is_held_back(),
         ahead: task.ahead(),
     }
@@ -200,9 +201,9 @@ fn add_task(sums: &mut BTreeMap<Sum, i64>, shared: &Shared, task: &Task) {
     let stats = task.engine.stats();
     let mut count = |sum, by| *sums.entry(sum).or_default() += by;
     count(Sum::OptOutsPending, task.opt_outs_pending().0 as i64);
-    count(Sum::StateBytes, stats.bytes);
-    for (kind, &number) in &stats.subjects {
-        count(Sum::Subjects(kind.label()), number);
+    count(Sum::StateBytes, stats.bytes());
+    for (consent, number) in stats.subjects_by_label() {
+        count(Sum::Subjects(consent), number);
     }
     for (&(name, key_version), &number) in &stats.live_keys {
         let purpose = task.engine.purpose_name(name).to_owned();
@@ -240,6 +241,7 @@ pub fn count_batch(shared: &Shared, batch: &Batch, tasks: &BTreeMap<i32, Task>, 
     for (partition, part) in &batch.parts {
         count_tally(shared, &part.output);
         count_outputs(shared, part);
+        tell_what_gave_way(*partition, &part.output);
         if let Some(task) = tasks.get(partition) {
             count_inputs(shared, part, task, now);
         }
@@ -269,6 +271,18 @@ fn count_inputs(shared: &Shared, part: &Part, task: &Task, now: Timestamp) {
     }
     if part.cut.stale && part.cut.clicks > 0 {
         metrics.barrier_timeouts_total.inc();
+    }
+}
+
+fn tell_what_gave_way(partition: i32, output: &BatchOutput) {
+    if let Some(at) = output.tally.signals_gave_way_at {
+        tracing::warn!(
+            partition,
+            bound_as_of = at.0,
+            "there are more opt-out signals of unknown subjects than are kept \
+             (consent.signals_without_record_max), and the oldest gave way: whoever first appears counts \
+             as opted out of sale and sharing as of then, until they opt in again"
+        );
     }
 }
 

@@ -55,6 +55,8 @@ faults! {
     Misrouted = "misrouted consent",
     Unreadable = "unreadable consent",
     BadClick = "bad click",
+    /// Opt-out signals under ids that nobody knows, many at once.
+    ForgedSignals = "forged signals",
     Compaction = "compaction",
     /// Decided clicks are deleted, and tombstones compacted away; now and then, decided consent is deleted.
     Retention = "retention",

@@ -22,6 +22,18 @@ pub const PURPOSES: [&str; 3] = ["ads", "mail", "offers"];
 pub const SUBJECTS: [&str; 5] =
     ["person~ann", "person~ben", "person~cas", "person~dee", "person~eve"];
 
+/// They send signals under ids that nobody knows; some become known later.
+pub const STRANGERS: [&str; 8] = [
+    "person~fay",
+    "person~gus",
+    "person~hal",
+    "person~ida",
+    "person~jon",
+    "person~kim",
+    "person~leo",
+    "person~max",
+];
+
 pub const SESSIONS: [&str; 3] = ["visit~one", "visit~two", "visit~three"];
 
 /// Two rulebooks: the second lacks a segment of the first, and suspends a purpose.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::broker::Broker;
 use super::log::{Record, Topic};
 use super::random::Random;
-use super::stage::{PARTITIONER, PARTITIONS, PURPOSES, SESSIONS, SOURCE, SUBJECTS};
+use super::stage::{PARTITIONER, PARTITIONS, PURPOSES, SESSIONS, SOURCE, STRANGERS, SUBJECTS};
 use crate::domain::consent::{AgeBand, ConsentRecord, ConsentStatus, Decision, Guardian};
 use crate::domain::event::{ClickEvent, EventKind};
 use crate::domain::time::{Span, Timestamp};
@@ -17,6 +17,8 @@ pub struct Workload {
     last: BTreeMap<&'static str, ConsentRecord>,
     /// Who clicks next, and at once: their consent has just been acknowledged.
     racer: Option<&'static str>,
+    /// Strangers who are about to become known.
+    newcomers: Vec<&'static str>,
     pub inputs: u64,
 }
 
@@ -33,7 +35,13 @@ impl Workload {
             Self::click(random, broker, subject);
             return Span(random.between(50, 900));
         }
-        let subject = random.pick(&SUBJECTS);
+        if random.chance(25)
+            && let Some(subject) = self.newcomers.pop()
+        {
+            self.consent(random, broker, subject);
+            return pause(random);
+        }
+        let subject = self.anybody(random);
         match random.between(0, 99) {
             0..=57 => Self::click(random, broker, subject),
             58..=86 => self.consent(random, broker, subject),
@@ -59,6 +67,15 @@ impl Workload {
                 self.inputs += 1;
             }
         }
+    }
+
+    /// Strangers who have become known act as the others do.
+    fn anybody(&self, random: &mut Random) -> &'static str {
+        let known: Vec<_> = STRANGERS.iter().filter(|it| self.last.contains_key(**it)).collect();
+        if !known.is_empty() && random.chance(30) {
+            return known[random.index(known.len())];
+        }
+        random.pick(&SUBJECTS)
     }
 
     fn consent(&mut self, random: &mut Random, broker: &mut Broker, subject: &'static str) {
@@ -145,12 +162,29 @@ impl Workload {
         self.inputs += 1;
     }
 
+    /// A flood of signals under new ids. Some of who sent one, or stayed away, then say what they decided.
+    pub fn forge_signals(&mut self, random: &mut Random, broker: &mut Broker) {
+        for _ in 0..random.between(3, 12) {
+            let subject = random.pick(&STRANGERS);
+            let mut event = event(random, broker.now, Some(subject));
+            event.gpc = Some(true);
+            Self::send(broker, &event);
+            self.inputs += 1;
+        }
+        for _ in 0..random.between(0, 3) {
+            self.newcomers.push(random.pick(&STRANGERS));
+        }
+    }
+
     fn click(random: &mut Random, broker: &mut Broker, subject: &'static str) {
         let subject = random.chance(93).then_some(subject);
-        let event = event(random, broker.now, subject);
+        Self::send(broker, &event(random, broker.now, subject));
+    }
+
+    fn send(broker: &mut Broker, event: &ClickEvent) {
         let key = event.key().as_bytes().to_vec();
         let place = (Topic::Clicks, partition_of(&key));
-        let record = Record { key: Some(key), value: Some(encode_click(&event)), headers: vec![] };
+        let record = Record { key: Some(key), value: Some(encode_click(event)), headers: vec![] };
         broker.log.append(place, record, broker.now, None);
     }
 

@@ -64,6 +64,7 @@ impl<'s> World<'s> {
         let terms = Terms {
             lease: Span(random.pick(&[20_000, 60_000, 7_200_000])),
             commit_interval: Span(100),
+            signals_max: random.pick(&[1, 2, 4, 1_000_000]),
             bounds: Bounds {
                 max_sync_lag: MAX_SYNC_LAG,
                 closing_sources: closes
@@ -253,6 +254,7 @@ impl<'s> World<'s> {
             Fault::Misrouted => self.workload.misroute(random, broker),
             Fault::Unreadable => self.workload.unreadable(random, broker),
             Fault::BadClick => self.workload.bad_click(random, broker),
+            Fault::ForgedSignals => self.workload.forge_signals(random, broker),
             Fault::Compaction => self.compact(now - Span(30_000)),
             Fault::Retention => {
                 self.compact(now);

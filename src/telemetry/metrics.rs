@@ -159,6 +159,8 @@ catalog! {
         "1 while every worker of this instance is in the consumer group, be it with no partition; 0 before the group's first answer, after a loss, and where a rebalance takes over 30 s. 0 for a minute: the brokers don't answer, or the group is not to be joined.";
     subjects: IntGaugeVec["consent"] =
         "Subjects in the state, by what is held of them: record, unreadable, signal_only, erased. Any unreadable: their producer writes faulty or contradicting consent.";
+    signals_without_record: IntGaugeVec["partition"] =
+        "Opt-out signals kept of subjects of whom nothing else is. At consent.signals_without_record_max the oldest give way, and whoever first appears in the partition counts as opted out as of the last of them. Alert at half of it: somebody sends signals under made-up ids, or a site sends a new id with each page.";
     segment_members: IntGaugeVec["purpose", "segment"] =
         "Live keys in a segment. A sudden fall: look at assent_tombstones_total by reason; a sudden rise: at the last rulebook.";
     live_keys: IntGaugeVec["purpose", "key_version"] =

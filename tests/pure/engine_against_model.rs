@@ -83,7 +83,8 @@ impl<'a> Lab<'a> {
     fn new(history: &'a History) -> Self {
         let setup = setup(history);
         let eye = Eye::new(&history.rulebook, &setup.keys);
-        let model = Model::new(&history.rulebook, history.lease);
+        let mut model = Model::new(&history.rulebook, history.lease);
+        model.signals_max = history.signals_max;
         let (steady, restored) = (restore(&setup, &[]), restore(&setup, &[]));
         let mut lab = Self {
             history,
@@ -230,6 +231,7 @@ fn setup(history: &History) -> Arc<Setup> {
         segment_partitions: ids.into_iter().map(|id| (id, 12)).collect(),
         sources: vec!["cmp".to_owned()],
         made_with: BTreeMap::new(),
+        signals_max: history.signals_max,
     })
 }
 

@@ -48,6 +48,7 @@ fn task() -> Task {
         segment_partitions: BTreeMap::from([("mail".to_owned(), 1)]),
         sources: vec!["cmp".to_owned()],
         made_with: BTreeMap::new(),
+        signals_max: 1_000_000,
     };
     let mut engine = Restore::new(0).finish(Arc::new(setup)).expect("fresh");
     engine.start_at(0, 0);

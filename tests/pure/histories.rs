@@ -10,7 +10,7 @@ use assent::domain::rules::Rulebook;
 use assent::domain::time::{Span, Timestamp};
 use assent::engine::input::{ClickInput, ConsentBody, ConsentInput, Rejection};
 
-pub const SUBJECTS: [&str; 3] = ["ann", "ben", "cas"];
+pub const SUBJECTS: [&str; 5] = ["ann", "ben", "cas", "dee", "eve"];
 /// 2026-11-22T00:00:00Z, a UTC day's first millisecond.
 pub const START: i64 = 1_795_305_600_000;
 
@@ -53,6 +53,8 @@ pub struct History {
     pub text: String,
     pub rulebook: Rulebook,
     pub lease: Span,
+    /// Of so many subjects of whom nothing else is kept, a signal is.
+    pub signals_max: usize,
     pub batches: Vec<Batch>,
 }
 
@@ -120,6 +122,7 @@ pub fn click_input(offset: i64, click: Option<Click<'static>>) -> ClickInput<'st
 impl fmt::Debug for History {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "\nrulebook {}\nlease {} ms", self.text, self.lease.0)?;
+        writeln!(f, "at most {} signals without a record", self.signals_max)?;
         for (at, batch) in self.batches.iter().enumerate() {
             let gate = if batch.gate_open { "open" } else { "closed" };
             let restart = if batch.is_restart { ", after a restart" } else { "" };

@@ -76,6 +76,7 @@ fn setup() -> Arc<Setup> {
         segment_partitions: BTreeMap::from([("mail".to_owned(), 12)]),
         sources: Vec::new(),
         made_with: BTreeMap::new(),
+        signals_max: 1_000_000,
     })
 }
 

@@ -8,7 +8,7 @@ use assent::domain::outcome::{Outcome, Verdict};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngSeed, TestRunner};
 
-use crate::histories::{History, click_input};
+use crate::histories::{History, SUBJECTS, click_input};
 use crate::model::{Assigned, Entry, Model};
 use crate::plans;
 
@@ -45,6 +45,8 @@ fn random_histories_reach_every_verdict_outcome_and_reason() {
                 "assigned ends earlier",
                 "too_late removes",
                 "dead_lettered removes",
+                "bound later",
+                "bound without a signal",
             ]
             .map(str::to_owned),
         );
@@ -56,6 +58,7 @@ type Live = BTreeMap<(String, usize), Assigned>;
 
 fn count(history: &History, met: &mut BTreeMap<String, u32>) {
     let (mut model, mut live) = (Model::new(&history.rulebook, history.lease), Live::new());
+    model.signals_max = history.signals_max;
     for batch in &history.batches {
         let consent: Vec<_> = batch.consent.iter().map(|it| it.input()).collect();
         let clicks: Vec<_> = batch.clicks.iter().map(|it| click_input(it.0, it.1)).collect();
@@ -64,7 +67,19 @@ fn count(history: &History, met: &mut BTreeMap<String, u32>) {
                 *met.entry(name).or_default() += 1;
             }
         }
+        for name in SUBJECTS.into_iter().flat_map(|subject| given_way(&model, subject)) {
+            *met.entry(name.to_owned()).or_default() += 1;
+        }
     }
+}
+
+/// Is a subject bound by signals that gave way, their own or others'?
+fn given_way(model: &Model<'_>, subject: &str) -> Option<&'static str> {
+    let (bound, own) = (model.standing(subject), model.standing_on_all_signals(subject));
+    assert!(bound.signal >= own.signal, "{subject}: a signal that gave way is forgotten");
+    let has_record = bound.record.is_some();
+    let is_late = bound.signal > own.signal && has_record;
+    is_late.then(|| if own.signal.is_some() { "bound later" } else { "bound without a signal" })
 }
 
 /// What an entry reaches, by the names that the test asks for.

@@ -27,7 +27,12 @@ struct Realizer {
     next_consent: i64,
 }
 
-pub fn realize(text: String, lease: Span, start: i64, plans: &[BatchPlan]) -> History {
+pub fn realize(
+    text: String,
+    (lease, signals_max): (Span, usize),
+    start: i64,
+    plans: &[BatchPlan],
+) -> History {
     let rulebook = compile(text.as_bytes()).unwrap_or_else(|errors| {
         panic!("the generator made a faulty rulebook: {errors:?}\n{text}")
     });
@@ -42,7 +47,7 @@ pub fn realize(text: String, lease: Span, start: i64, plans: &[BatchPlan]) -> Hi
         next_consent: 3,
     };
     let batches = plans.iter().map(|plan| realizer.batch(plan)).collect();
-    History { text, rulebook, lease, batches }
+    History { text, rulebook, lease, signals_max, batches }
 }
 
 fn windows(rulebook: &Rulebook) -> BTreeSet<i64> {

@@ -47,6 +47,7 @@ fn setup(rotations: u8) -> Setup {
         segment_partitions: BTreeMap::from([("mail".to_owned(), 1)]),
         sources: vec![],
         made_with: BTreeMap::new(),
+        signals_max: 1_000_000,
     }
 }
 

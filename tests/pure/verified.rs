@@ -63,6 +63,7 @@ fn engine(history: &History) -> Engine {
         segment_partitions: ids.into_iter().map(|id| (id, 1)).collect(),
         sources: vec!["cmp".to_owned()],
         made_with: BTreeMap::new(),
+        signals_max: history.signals_max,
     });
     let mut engine = Restore::new(0).finish(setup).expect("a fresh partition");
     engine.start_at(7, 3);

@@ -34,7 +34,7 @@ fn anna() -> Partition {
 }
 
 /// Granted in two steps at this time.
-fn both(version: i64, since: Timestamp) -> ConsentRecord {
+pub(super) fn both(version: i64, since: Timestamp) -> ConsentRecord {
     let mut record = record(version, ConsentStatus::Granted);
     let grant = Decision { since, ..record.decisions["offers"].clone() };
     record.decisions = ["ads", "offers"].map(|of| (of.to_owned(), grant.clone())).into();
@@ -42,7 +42,7 @@ fn both(version: i64, since: Timestamp) -> ConsentRecord {
     record
 }
 
-fn live(partition: &Partition) -> Vec<&str> {
+pub(super) fn live(partition: &Partition) -> Vec<&str> {
     let mut live: Vec<&str> = partition.live_keys().map(|(purpose, _)| purpose).collect();
     live.sort_unstable();
     live

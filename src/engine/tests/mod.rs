@@ -19,6 +19,7 @@ mod accepted;
 mod ends;
 mod former;
 mod mended;
+mod signals;
 mod undeclared;
 mod upkeep;
 
@@ -58,6 +59,7 @@ fn setup_of(rules: &str, keyset: &Keyset) -> Arc<Setup> {
         segment_partitions: BTreeMap::from([("offers".to_owned(), 4)]),
         sources: vec![],
         made_with: BTreeMap::new(),
+        signals_max: 1_000_000,
     })
 }
 

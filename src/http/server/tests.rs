@@ -22,7 +22,11 @@ fn ask(address: SocketAddr, path: &str) -> (u16, String) {
 
 fn started() -> (Server, Arc<Status>, Arc<ManualClock>) {
     let clock = Arc::new(ManualClock::at(Timestamp(0)));
-    let consent = Consent { max_sync_lag: Duration::from_mins(1), sources: BTreeMap::default() };
+    let consent = Consent {
+        max_sync_lag: Duration::from_mins(1),
+        signals_without_record_max: 1,
+        sources: BTreeMap::default(),
+    };
     let status = Arc::new(Status::new(1, &consent, clock.clone()));
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     (serve(any, Arc::new(Metrics::new()), status.clone()).unwrap(), status, clock)
@@ -73,7 +77,11 @@ fn a_taken_port_is_one_message_and_a_dropped_server_frees_it() {
 /// A server that is short of places and of patience.
 fn short(connections: usize, patience_ms: u64) -> Server {
     let clock = Arc::new(ManualClock::at(Timestamp(0)));
-    let consent = Consent { max_sync_lag: Duration::from_mins(1), sources: BTreeMap::default() };
+    let consent = Consent {
+        max_sync_lag: Duration::from_mins(1),
+        signals_without_record_max: 1,
+        sources: BTreeMap::default(),
+    };
     let status = Arc::new(Status::new(1, &consent, clock));
     let limits = Limits { connections, patience: Duration::from_millis(patience_ms) };
     let any = SocketAddr::from(([127, 0, 0, 1], 0));

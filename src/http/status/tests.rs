@@ -25,6 +25,7 @@ fn instance(workers: usize) -> (Status, Arc<ManualClock>) {
     let sources = [("cmp", source(OnSilence::Close)), ("web", source(OnSilence::Alert))];
     let consent = Consent {
         max_sync_lag: Duration::from_mins(1),
+        signals_without_record_max: 1_000_000,
         sources: sources.map(|(id, source)| (id.to_owned(), source)).into(),
     };
     (Status::new(workers, &consent, clock.clone()), clock)
@@ -178,7 +179,10 @@ fn what_was_lost_keeps_its_series_until_the_group_answers() {
     let (status, clock) = instance(2);
     status.set_joined(0, &[0]);
     status.set_joined(1, &[1]);
-    status.set_partition(0, 0, PartitionStatus { audit_sequence: Some(9), ..good() });
+    let (sequence, signals) = (Some(9), Some(7));
+    let said =
+        PartitionStatus { audit_sequence: sequence, signals_without_record: signals, ..good() };
+    status.set_partition(0, 0, said);
     status.set_partition(1, 1, good());
     status.set_lost(0);
     clock.advance(Duration::from_secs(40));
@@ -194,6 +198,7 @@ fn what_was_lost_keeps_its_series_until_the_group_answers() {
             "assent_consent_synced_timestamp_seconds{partition=\"0\"} 1000",
             "assent_consent_gate_open{partition=\"0\"} 0",
             "assent_audit_sequence{partition=\"0\"} 9",
+            "assent_signals_without_record{partition=\"0\"} 7",
             "assent_assigned_partitions 1",
             "assent_group_member 0",
         ],

@@ -7,7 +7,7 @@ use super::Findings;
 use super::inputs::Inputs;
 use super::parts::Part;
 use crate::domain::invariants::{self, Invariant};
-use crate::domain::outcome::{InputKind, TombstoneReason};
+use crate::domain::outcome::{InputKind, TombstoneReason, Verdict};
 use crate::domain::rules::Rulebook;
 use crate::domain::segment::SegmentAssignment;
 use crate::domain::time::Span;
@@ -35,6 +35,7 @@ pub fn check(
 ) {
     let mut eye = Eye::new(stage);
     let mut model = Model::new(&stage.rulebooks[0].0, world.terms.lease);
+    model.signals_max = world.terms.signals_max;
     let mut is_exact = true;
     for part in parts {
         let batch = &part.batch;
@@ -186,6 +187,13 @@ fn check_live(
         let mut standing = model.standing(subject);
         standing.apply(&model.rulebook.purposes, &(now, What::Looked));
         let verdict = standing.verdict(purpose, None, now);
+        let mut on_all = model.standing_on_all_signals(subject);
+        on_all.apply(&model.rulebook.purposes, &(now, What::Looked));
+        let on_all = on_all.verdict(purpose, None, now);
+        if on_all == Verdict::OptOutSignal && verdict != on_all {
+            let detail = format!("a signal that gave way is forgotten: {verdict:?}");
+            findings.add(Invariant::OptOut, partition, detail);
+        }
         let was = rulebook_of(stage, assignment).purposes.iter().find(|it| it.id == purpose.id);
         let was_allowed = was.is_some_and(|was| standing.verdict(was, None, now).allows());
         let is_new = assignment.rulebook != model.rulebook.version && was_allowed;

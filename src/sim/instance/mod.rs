@@ -38,6 +38,7 @@ const REVOKE_WITHIN: Span = Span(5_000);
 pub struct Terms {
     pub lease: Span,
     pub commit_interval: Span,
+    pub signals_max: usize,
     pub bounds: Bounds,
     /// Places in [`Stage`].
     pub keys: usize,
@@ -379,5 +380,6 @@ fn setup(stage: &Stage, terms: &Terms, rulebook: usize, keys: usize) -> Arc<Setu
         segment_partitions: PURPOSES.map(|id| (id.to_owned(), PARTITIONS)).into(),
         sources: vec![SOURCE.to_owned()],
         made_with: BTreeMap::new(),
+        signals_max: terms.signals_max,
     })
 }

@@ -9,6 +9,9 @@ use crate::domain::time::{Span, Timestamp};
 
 use super::{Fact, What};
 
+/// 24 months, at least.
+pub const KEPT: Span = Span(731 * 86_400_000);
+
 /// Why line 2 may hold. Of two records that contradict each other only a higher version ends it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mark {
@@ -36,6 +39,10 @@ impl<'a> Standing<'a> {
         self.forget(fact.0);
         match fact.1 {
             What::Looked => None,
+            What::GaveWay(at) => {
+                self.signal = self.signal.max(Some(at).filter(|_| self.is_unknown()));
+                None
+            }
             What::Record(record, append_time) => Some(self.read(purposes, record, append_time)),
             What::Undecodable => {
                 self.mark = self.mark.max(Mark::Undecodable);
@@ -52,9 +59,14 @@ impl<'a> Standing<'a> {
         }
     }
 
+    /// Nothing is known of the subject, unless it is a signal.
+    pub fn is_unknown(&self) -> bool {
+        self.record.is_none() && self.mark == Mark::Readable && self.erased_at.is_none()
+    }
+
     /// 24 months: the residue of an erasure, and the signal of a subject of whom no record came.
-    fn forget(&mut self, now: Timestamp) {
-        let is_over = |time: Timestamp| now >= time + Span(731 * 86_400_000);
+    pub fn forget(&mut self, now: Timestamp) {
+        let is_over = |time: Timestamp| now >= time + KEPT;
         let came = self.record.is_some() || self.mark != Mark::Readable;
         self.signal = self.signal.filter(|time| came || !is_over(*time));
         self.erased_at = self.erased_at.filter(|time| !is_over(*time));

@@ -32,6 +32,8 @@ pub enum What<'a> {
     Record(&'a ConsentRecord, Timestamp),
     Undecodable,
     Erased(Timestamp),
+    /// Assent met the subject after signals up to then had given way: perhaps this subject's, too.
+    GaveWay(Timestamp),
     /// `counts`: DECIDED, and line 1 did not hold.
     Clicked {
         click: Click<'a>,
@@ -77,6 +79,10 @@ impl Entry {
 pub struct Model<'a> {
     pub rulebook: &'a Rulebook,
     lease: Span,
+    /// Of so many subjects of whom nothing else is known, a signal is kept.
+    pub signals_max: usize,
+    /// Up to then they gave way.
+    floor: Option<Timestamp>,
     now: Timestamp,
     gate_open: bool,
     facts: BTreeMap<String, Vec<Fact<'a>>>,
@@ -88,7 +94,9 @@ pub struct Model<'a> {
 impl<'a> Model<'a> {
     pub fn new(rulebook: &'a Rulebook, lease: Span) -> Self {
         let (now, facts, written) = (Timestamp::MIN, BTreeMap::new(), Vec::new());
-        Self { rulebook, lease, now, gate_open: false, facts, written, entries: Vec::new() }
+        #[rustfmt::skip]
+        return Self { rulebook, lease, signals_max: usize::MAX, floor: None, now, gate_open: false,
+            facts, written, entries: Vec::new() };
     }
 
     /// Consent by offset, then due timers (here by subject), then clicks by offset.
@@ -108,7 +116,25 @@ impl<'a> Model<'a> {
         for input in clicks {
             self.click(input);
         }
+        self.let_oldest_signals_give_way();
         std::mem::take(&mut self.entries)
+    }
+
+    /// At the end of a batch. An eighth of those that may be kept goes at once, and whoever sent as late
+    /// as the last of these.
+    fn let_oldest_signals_give_way(&mut self) {
+        let signal = |subject: &String| {
+            let mut standing = self.standing(subject);
+            standing.forget(self.now);
+            standing.signal.filter(|_| standing.is_unknown())
+        };
+        let kept = self.facts.keys().filter_map(signal);
+        let mut kept: Vec<Timestamp> = kept.filter(|at| Some(*at) > self.floor).collect();
+        if kept.len() > self.signals_max {
+            kept.sort_unstable();
+            let stay = self.signals_max - self.signals_max / 8;
+            self.floor = Some(kept[kept.len() - stay - 1]);
+        }
     }
 
     /// The last thing written of a subject and purpose, unless it was a tombstone.
@@ -138,6 +164,16 @@ impl<'a> Model<'a> {
     pub fn standing(&self, subject: &str) -> Standing<'a> {
         let mut standing = Standing::NOTHING;
         for fact in self.facts(subject) {
+            standing.apply(&self.rulebook.purposes, fact);
+        }
+        standing
+    }
+
+    /// What would stand if every signal were kept: never looser than [`Self::standing`].
+    pub fn standing_on_all_signals(&self, subject: &str) -> Standing<'a> {
+        let mut standing = Standing::NOTHING;
+        let kept = |fact: &&Fact<'a>| !matches!(fact.1, What::GaveWay(_));
+        for fact in self.facts(subject).iter().filter(kept) {
             standing.apply(&self.rulebook.purposes, fact);
         }
         standing
@@ -213,6 +249,16 @@ impl<'a> Model<'a> {
 
     /// Did the binding time move, and the outcome of a consent fact.
     fn add(&mut self, subject: &str, what: What<'a>) -> (bool, Option<Outcome>) {
+        let shows = match what {
+            What::Record(..) | What::Undecodable => true,
+            What::Clicked { click, .. } => click.opt_out_signal.is_some(),
+            _ => false,
+        };
+        let is_kept = |at: &Timestamp| self.now < *at + consent::KEPT;
+        if let Some(at) = self.floor.filter(is_kept).filter(|_| shows) {
+            let facts = self.facts.entry(subject.to_owned()).or_default();
+            facts.push((self.now, What::GaveWay(at)));
+        }
         let (fact, mut standing) = ((self.now, what), self.standing(subject));
         let before = standing.signal;
         let outcome = standing.apply(&self.rulebook.purposes, &fact);

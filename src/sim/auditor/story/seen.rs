@@ -11,7 +11,7 @@ use crate::domain::time::Timestamp;
 use crate::sim::auditor::parts::{Part, Written};
 use crate::sim::log::Topic;
 use crate::sim::model::{Assigned, Change, Entry};
-use crate::sim::stage::{PURPOSES, SUBJECTS, Stage};
+use crate::sim::stage::{PURPOSES, STRANGERS, SUBJECTS, Stage};
 use crate::wire::framing::HEADER_LEN;
 use crate::wire::{KnownSchemas, decode_assignment, decode_contextual, decode_dead_letter};
 
@@ -49,7 +49,7 @@ impl Eye {
         let mut eye =
             Self { tokens: BTreeMap::new(), pseudonyms: BTreeMap::new(), live: BTreeMap::new() };
         for keys in &stage.keys {
-            for subject in SUBJECTS {
+            for subject in SUBJECTS.into_iter().chain(STRANGERS) {
                 eye.tokens.insert(keys.audit_token(subject.as_bytes()), subject);
                 for place in 0..PURPOSES.len() {
                     let pseudonym = keys.pseudonym(place, subject.as_bytes()).text();
