@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::effects::disagreements;
+use super::effects::{bound_unseen, disagreements};
 use super::finding::{Findings, Unchecked};
 use super::inputs::{Record, is_foreign_schema};
 use super::partition::{Partition, Sitting};
@@ -94,7 +94,8 @@ impl Partition<'_> {
         }
         let unknown =
             if self.whole && !self.compacted { Standing::NOTHING } else { Standing::LOST };
-        let place = known.unwrap_or_else(|| self.subjects.register(key, self.setup.keys, &unknown));
+        let place =
+            known.or_else(|| self.subjects.register_stranger(key, self.setup.keys, &unknown))?;
         let standing = &mut self.subjects.at(place).standing;
         standing.forget(now);
         standing.bind(click.occurred_at.min(now));
@@ -131,6 +132,8 @@ impl Partition<'_> {
             findings.violation(Invariant::Consent, place, detail);
         }
         findings.unchecked(Unchecked::StandingUnknown, unknown);
+        let own = |terms| standing?.verdict(terms, Some(click.occurred_at), now);
+        findings.unchecked(Unchecked::SignalUnknown, bound_unseen(entry, sitting, own));
     }
 
     /// INV-5: a dead letter for each input that could not be used; INV-6: without a byte of it.

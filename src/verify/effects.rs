@@ -136,6 +136,7 @@ impl Partition<'_> {
         if let Some(detail) = wrong {
             findings.violation(Invariant::Consent, place, detail);
         }
+        findings.unchecked(Unchecked::SignalUnknown, bound_unseen(entry, sitting, own));
     }
 
     /// What an entry wrote: a row each, and INV-1 and INV-4 of it.
@@ -287,6 +288,18 @@ fn expected_outcome(standing: &Standing, kept: &Kept, sitting: &Sitting<'_>) -> 
 /// A record that was held to be unreadable harms nobody, whatever else the model makes of it.
 fn is_laxer(found: Outcome, expected: Outcome) -> bool {
     found != expected && found != Outcome::Unreadable
+}
+
+/// How many purposes the audit withholds for a signal, where the topics show none that binds. Assent may
+/// have let it give way: then it binds whoever first appears.
+pub(super) fn bound_unseen(
+    entry: &AuditEntry,
+    sitting: &Sitting<'_>,
+    own: impl Fn(Terms) -> Option<Verdict>,
+) -> u64 {
+    let judged = entry.verdicts.iter().zip(&sitting.terms);
+    let bound = judged.filter(|(verdict, _)| **verdict == Verdict::OptOutSignal);
+    bound.filter(|(_, terms)| terms.and_then(&own).is_some_and(|own| own.allows())).count() as u64
 }
 
 /// Each purpose that the audit allows, and the gate withholds, as one text.

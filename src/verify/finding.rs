@@ -23,6 +23,7 @@ pub enum Unchecked {
     ConsentCompacted,
     ClicksDeleted,
     StandingUnknown,
+    SignalUnknown,
     RulebookUnknown,
     SchemaUnknown,
     SubjectUnknown,
@@ -44,6 +45,10 @@ impl Unchecked {
             Self::StandingUnknown => {
                 "judgments: they rest on a consent record that compaction has taken, or that is not \
                  decided yet"
+            }
+            Self::SignalUnknown => {
+                "judgments: withheld for an opt-out signal that the topics do not show; it gave way to \
+                 later ones, was lost, or its click was deleted"
             }
             Self::RulebookUnknown => {
                 "audit batches, clicks and outputs: the rulebook that decided is not known here"

@@ -40,9 +40,28 @@ pub struct Subjects {
     list: Vec<Subject>,
     by_key: HashMap<Arc<[u8]>, u32, foldhash::fast::RandomState>,
     by_token: HashMap<AuditToken, u32, foldhash::fast::RandomState>,
+    strangers: usize,
 }
 
+/// Anybody can send signals under made-up ids: so many of a partition are followed, and no more. Without
+/// a record in the changelog nothing of them may be used, whoever they are.
+const STRANGERS_MAX: usize = 1_000_000;
+
 impl Subjects {
+    /// Knows somebody of whom the changelog says nothing, unless there are too many of them.
+    pub fn register_stranger(
+        &mut self,
+        key: &[u8],
+        keys: &KeyHistory,
+        standing: &Standing,
+    ) -> Option<Place> {
+        if self.strangers >= STRANGERS_MAX {
+            return None;
+        }
+        self.strangers += 1;
+        Some(self.register(key, keys, standing))
+    }
+
     /// Knows this key from now on; whoever is known already stays as they are.
     pub fn register(&mut self, key: &[u8], keys: &KeyHistory, standing: &Standing) -> Place {
         if let Some(&place) = self.by_key.get(key) {

@@ -22,6 +22,7 @@ mod ecom;
 mod examples;
 mod faults;
 mod flood;
+mod forged_signals;
 mod heartbeat;
 mod keys;
 mod linked;
