@@ -12,7 +12,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use crate::audit::hex;
-use crate::pipeline::settled_within;
+use crate::bad_input::await_decided;
 use crate::rotation::secrets;
 use crate::support::{
     self, Message, Plan, Record, Service, Shop, consent, now_ms, pseudonym_under,
@@ -57,7 +57,7 @@ fn no_two_purposes_keys_or_days_have_anything_of_a_person_in_common() {
 
     kafka.produce(people.iter().zip(0..).map(|(it, at)| said(&shop, it, at, "GRANTED")));
     let letters = visited(&shop, &people);
-    settled_within(&shop, WITHIN);
+    await_decided(&shop, &service);
     shop.run(&["keys", "rotate"]).ok();
     let live_of = |version: &str| {
         service.metrics().sum("assent_live_keys", &[("key_version", version)]).unwrap_or(0.0)
@@ -67,7 +67,7 @@ fn no_two_purposes_keys_or_days_have_anything_of_a_person_in_common() {
     });
     let later = visited(&shop, &people);
     kafka.produce(people.iter().zip(100..).take(6).map(|(it, at)| said(&shop, it, at, "DENIED")));
-    settled_within(&shop, WITHIN);
+    await_decided(&shop, &service);
     service.stop();
 
     let secrets = secrets(&shop.folder().join("keyset.json"));
