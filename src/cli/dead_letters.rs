@@ -188,7 +188,9 @@ impl List {
         match (self.shown, self.others) {
             (0, 0) => stderr::line(&format!("{topic} holds no dead letters")),
             (0, others) => {
-                stderr::line(&format!("no dead letter is like that; {topic} holds {others} others"))
+                stderr::line(&format!(
+                    "no dead letter is like that; {topic} holds {others} others"
+                ));
             }
             _ => {}
         }

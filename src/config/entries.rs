@@ -59,7 +59,7 @@ impl Entries {
             Failure::config(format!("{}:{line}:{column}: {message}", file.display()))
         })?;
         for (key, entry) in flat {
-            entries.take(key, entry)?;
+            entries.take(&key, entry)?;
         }
         entries.refuse_unknown()?;
         entries.overlay(variables)?;
@@ -69,8 +69,8 @@ impl Entries {
     }
 
     /// A key of the file. A property's alias is the property.
-    fn take(&mut self, written: String, entry: Entry) -> Result<()> {
-        let key = one_name(&written);
+    fn take(&mut self, written: &str, entry: Entry) -> Result<()> {
+        let key = one_name(written);
         if self.map.insert(key.clone(), entry).is_none() {
             return Ok(());
         }

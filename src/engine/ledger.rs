@@ -257,7 +257,9 @@ fn unpack_names(reader: &mut Reader<'_>, format: u8) -> Result<PurposeNames, Mal
     } else {
         list(reader, |r| Ok((name_id(r)?, r.string()?)))?
     };
-    placed.into_iter().for_each(|(id, name)| names.place(id, name));
+    for (id, name) in placed {
+        names.place(id, name);
+    }
     Ok(names)
 }
 

@@ -62,6 +62,7 @@ impl Probe {
     }
 
     /// `pulse` is told before each question: several in a row take several times as long as one.
+    #[must_use]
     pub fn on_question(self, pulse: impl Fn() + Send + 'static) -> Self {
         Self { pulse: Box::new(pulse), ..self }
     }

@@ -55,15 +55,15 @@ pub fn inputs(config: &Config) -> [Subject; 2] {
 /// Assent's topics.
 pub(super) fn schema_of(topics: &Topics, subject: &str) -> Option<SchemaName> {
     let topic = subject.strip_suffix("-value")?;
-    let names = [
+    let single = [
         (&topics.clickstream, SchemaName::ClickEvent),
         (&topics.consent, SchemaName::ConsentRecord),
         (&topics.contextual, SchemaName::ContextualSegment),
         (&topics.audit, SchemaName::AuditBatch),
         (&topics.dead_letters, SchemaName::DeadLetter),
     ];
-    let named = names.into_iter().find(|(name, _)| *name == topic).map(|(_, schema)| schema);
-    named.or_else(|| topics.purpose_of(topic).map(|_| SchemaName::SegmentAssignment))
+    let found = single.into_iter().find(|(name, _)| *name == topic).map(|(_, schema)| schema);
+    found.or_else(|| topics.purpose_of(topic).map(|_| SchemaName::SegmentAssignment))
 }
 
 /// What stands before the values of each topic.

@@ -29,6 +29,7 @@ const fn one_of(name: &'static str, words: &'static [&'static str]) -> Allowed {
     Allowed { name, aliases: &[], value: Value::OneOf(words) }
 }
 
+#[allow(clippy::needless_pass_by_value)] // a builder: it takes what it changes
 const fn also(aliases: &'static [&'static str], allowed: Allowed) -> Allowed {
     Allowed { aliases, ..allowed }
 }

@@ -53,7 +53,7 @@ impl From<Malformed> for Undecodable {
 
 type Decoded<T> = Result<T, Undecodable>;
 
-impl<'p, 'a> Decoding<'p, 'a> {
+impl<'a> Decoding<'_, 'a> {
     fn step(&mut self) -> Decoded<()> {
         self.steps = self.steps.checked_sub(1).ok_or(Undecodable)?;
         Ok(())

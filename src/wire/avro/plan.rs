@@ -112,7 +112,7 @@ struct Pairing<'w> {
     met: HashMap<(Id, Id), Fit<OpId>, foldhash::fast::RandomState>,
 }
 
-impl<'w> Pairing<'w> {
+impl Pairing<'_> {
     /// The reader's schema leads, and it is finite: so this ends on whatever a writer's is.
     fn pair(&mut self, writer: Id, reader: Id, at: &str) -> Fit<OpId> {
         if let Some(known) = self.met.get(&(writer, reader)) {
