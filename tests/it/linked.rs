@@ -19,7 +19,7 @@ use crate::support::{
     session_token_under, view, wait_until, with,
 };
 
-const WITHIN: Duration = Duration::from_secs(60);
+const WITHIN: Duration = Duration::from_mins(1);
 
 const PURPOSES: [&str; 2] = ["ads", "offers"];
 

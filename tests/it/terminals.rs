@@ -67,9 +67,11 @@ fn first_lines(shop: &Shop<'_>, arguments: &[&str], count: usize) -> String {
     let mut child = command.stdout(Stdio::piped()).spawn().expect("it starts");
     let (mut text, mut byte) = (Vec::new(), [0]);
     let mut stdout = child.stdout.take().expect("piped");
-    while text.iter().filter(|&&b| b == b'\n').count() < count {
+    let mut lines = 0;
+    while lines < count {
         assert_eq!(stdout.read(&mut byte).expect("readable"), 1, "it ended");
         text.push(byte[0]);
+        lines += usize::from(byte[0] == b'\n');
     }
     child.kill().expect("a child");
     child.wait().expect("a child");
@@ -83,7 +85,7 @@ fn unread(command: &mut Command) -> Option<i32> {
     drop(reader);
     let mut child = command.spawn().expect("it starts");
     let ended = || child.try_wait().expect("a child");
-    wait_until(Duration::from_secs(60), "the end", ended).code()
+    wait_until(Duration::from_mins(1), "the end", ended).code()
 }
 
 #[test]

@@ -239,7 +239,7 @@ fn the_longest_silence_speaks_for_a_source_and_grows_with_a_worker_that_hangs() 
     status.set_silences(0, silences(1.0, 7.0));
     status.set_silences(1, silences(3.0, 2.0));
     assert_says(&status, &[&format!("{cmp} 3"), &format!("{web} 7")]);
-    clock.advance(Duration::from_secs(60));
+    clock.advance(Duration::from_mins(1));
     status.set_silences(1, silences(63.0, 62.0));
     assert_says(&status, &[&format!("{cmp} 63"), &format!("{web} 67")]);
     status.set_given_back(0);

@@ -97,9 +97,9 @@ fn an_id_counts_under_its_topics_own_subject_alone() {
 
 #[test]
 fn a_strangers_schema_is_not_even_asked_for() {
-    let client = server(|path, stream| match path.contains("/versions") {
-        true => reply(stream, r#"[{"subject": "strangers-value", "version": 1}]"#),
-        false => panic!("its text is asked for"),
+    let client = server(|path, stream| {
+        assert!(path.contains("/versions"), "its text is asked for");
+        reply(stream, r#"[{"subject": "strangers-value", "version": 1}]"#)
     });
     assert!(matches!(client.schema(7), Ok(Registered::Elsewhere)));
 }

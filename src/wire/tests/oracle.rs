@@ -87,12 +87,11 @@ fn evolved(dice: &mut Dice, own: &Value, depth: usize) -> Value {
             if dice.below(3) == 0 {
                 branches.push(json!({"type": "array", "items": any_type(dice, 1)}));
             }
-            match dice.below(4) {
-                0 => branches.remove(dice.below(branches.len())),
-                _ => {
-                    dice.shuffle(&mut branches);
-                    json!(branches)
-                }
+            if dice.below(4) == 0 {
+                branches.remove(dice.below(branches.len()))
+            } else {
+                dice.shuffle(&mut branches);
+                json!(branches)
             }
         }
         object => match object["type"].as_str().unwrap() {

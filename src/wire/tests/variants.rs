@@ -102,6 +102,7 @@ fn some(kind: &str) -> Avro {
     }
 }
 
+#[allow(clippy::unnecessary_wraps)] // the form of a field that is there
 fn written(kind: Value, value: Avro) -> Written {
     Some((kind, value))
 }

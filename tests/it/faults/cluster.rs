@@ -115,7 +115,9 @@ fn a_broker_that_is_away_and_one_that_is_replaced_are_outlasted() {
     });
     recovered(&shop, "a broker away, and one replaced");
     accounted(&shop, &services.each_ref(), &crowd);
-    NODES.into_iter().for_each(|node| kafka.node(node).kill());
+    for node in NODES {
+        kafka.node(node).kill();
+    }
     // SIGTERM ends a process within 10 s, also where no broker answers.
     services.into_iter().for_each(Service::stop);
 }

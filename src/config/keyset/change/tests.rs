@@ -22,7 +22,7 @@ fn rotate(path: &Path) -> Result<()> {
 }
 
 fn active(path: &Path) -> u8 {
-    read_keyset(path).ok().expect("a keyset").active()
+    read_keyset(path).unwrap_or_else(|failure| panic!("{failure}")).active()
 }
 
 fn mode(path: &Path) -> u32 {
