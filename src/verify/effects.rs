@@ -299,7 +299,7 @@ pub(super) fn bound_unseen(
 ) -> u64 {
     let judged = entry.verdicts.iter().zip(&sitting.terms);
     let bound = judged.filter(|(verdict, _)| **verdict == Verdict::OptOutSignal);
-    bound.filter(|(_, terms)| terms.and_then(&own).is_some_and(|own| own.allows())).count() as u64
+    bound.filter(|(_, terms)| terms.and_then(&own).is_some_and(Verdict::allows)).count() as u64
 }
 
 /// Each purpose that the audit allows, and the gate withholds, as one text.

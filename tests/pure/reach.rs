@@ -67,7 +67,7 @@ fn count(history: &History, met: &mut BTreeMap<String, u32>) {
                 *met.entry(name).or_default() += 1;
             }
         }
-        for name in SUBJECTS.into_iter().flat_map(|subject| given_way(&model, subject)) {
+        for name in SUBJECTS.into_iter().filter_map(|subject| given_way(&model, subject)) {
             *met.entry(name.to_owned()).or_default() += 1;
         }
     }
