@@ -149,6 +149,7 @@ impl super::worker::Worker {
                     tracing::error!(partition, "{refusal}; the keys read before stay in use");
                 }
             }
+            self.report.tell_sweeps(&self.tasks);
             // Whom it has named may be under an old key again.
             self.sweep = None;
             self.wants_sweep = true;

@@ -111,6 +111,11 @@ impl Report {
         }
     }
 
+    /// A sweep may begin and end between two reports: whoever begins one says so at once.
+    pub fn tell_sweeps(&mut self, tasks: &BTreeMap<i32, Task>) {
+        self.edges.tell_sweeps(tasks);
+    }
+
     /// The partitions were given back.
     pub fn forget(&mut self, shared: &Shared) {
         shared.status.set_given_back(self.worker);

@@ -230,6 +230,7 @@ impl Worker {
             match self.restore(partitions) {
                 Ok(tasks) => {
                     self.tasks = tasks;
+                    self.report.tell_sweeps(&self.tasks);
                     self.learn_schemas();
                     self.wants_sweep = true;
                     break;
