@@ -34,7 +34,8 @@ pub enum Operation {
     Other,
 }
 
-/// All that there are. A cluster without an authorizer, or a user who may not ask, is an error.
+/// All that there are. None: there are none, or no authorizer, or this user may not ask; librdkafka 2.12.1
+/// drops the error that the broker answers with.
 pub fn topic_acls<C: ClientContext>(
     client: &Client<C>,
     timeout: Duration,

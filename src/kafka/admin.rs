@@ -205,7 +205,7 @@ fn block_on<T>(answer: impl Future<Output = KafkaResult<T>>) -> KafkaResult<T> {
 }
 
 /// The code of any error, of an admin operation too.
-pub fn code_of(error: &KafkaError) -> Option<RDKafkaErrorCode> {
+fn code_of(error: &KafkaError) -> Option<RDKafkaErrorCode> {
     match error {
         KafkaError::AdminOp(code) => Some(*code),
         _ => error.rdkafka_error_code(),
