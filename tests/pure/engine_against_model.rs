@@ -170,7 +170,10 @@ impl<'a> Lab<'a> {
             subjects.filter(|subject| self.model.live(subject, purpose).is_some()).count() as i64
         };
         let stats = self.steady.stats();
-        let kept = SubjectKind::ALL.map(|kind| stats.subjects.get(&kind).copied().unwrap_or(0));
+        let kept: [i64; 4] = SubjectKind::ALL.map(|kind| {
+            let by_label = stats.subjects_by_label().filter(|(label, _)| *label == kind.label());
+            by_label.map(|(_, count)| count).sum()
+        });
         assert_eq!(kept, self.model.kept(), "batch {at}: what is kept of whom");
         let model: i64 = (0..self.history.rulebook.purposes.len()).map(live).sum();
         assert_eq!(self.steady.stats().live_keys.values().sum::<i64>(), model, "batch {at}: live");

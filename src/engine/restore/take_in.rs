@@ -57,12 +57,12 @@ impl Partition {
     }
 
     /// `signals_read`: see [`Self::take_in`]; a state from before they were counted apart counts them all
-    /// among its subjects.
-    pub(super) fn check_counts(&self, signals_read: usize) -> Result<(), String> {
-        let (ledger, resting) = (&self.ledger, self.subjects.len() as i64);
+    /// among its subjects, and is counted apart from now on.
+    pub(super) fn check_counts(&mut self, signals_read: usize) -> Result<(), String> {
+        let (ledger, resting) = (&mut self.ledger, self.subjects.len() as i64);
         let Some(signals) = ledger.signals else {
-            let (found, counted) = (resting + signals_read as i64, ledger.subjects);
-            return says_the_same(found, counted, "subjects");
+            let counted = std::mem::replace(&mut ledger.subjects, resting);
+            return says_the_same(resting + signals_read as i64, counted, "subjects");
         };
         says_the_same(resting, ledger.subjects, "subjects")?;
         let found = self.subjects.signals.len() as i64;

@@ -45,7 +45,7 @@ fn a_state_of_the_format_before_is_restored_and_rewritten() {
     let mut log = former_log();
     let mut partition = replayed(&log, &setup);
     assert_eq!(live(&partition), ["ads", "offers", "offers"]);
-    assert_eq!(partition.subjects.len(), 5);
+    assert_eq!((partition.subjects.len(), partition.subjects.signals.len()), (4, 1));
     let formats = |output: &BatchOutput| -> Vec<u8> {
         let states = output.outputs.iter().filter_map(|it| match it {
             Output::State { key, value: Some(value) } if !key.starts_with(b"r/") => Some(value[0]),

@@ -249,7 +249,20 @@ fn a_state_from_before_signals_were_counted_apart_is_read() {
     restore.apply(b"meta", Some(&meta)).unwrap();
     let mut partition = restore.finish(Arc::clone(&setup)).unwrap();
     assert_eq!((partition.stats().signals, partition.stats().bytes()), (2, 42));
-    assert_eq!(appears(&mut partition, "ann", at(1), at(0)), ["offers"]);
+    let next = flood(&mut partition, 1..2, 1);
+    let read_again = [(b"d/0".to_vec(), Some(delta)), (rulebook, Some(TWO.into()))];
+    let mut restore = Restore::new(3);
+    for (key, value) in read_again {
+        restore.apply(&key, value.as_deref()).unwrap();
+    }
+    for output in next.iter().flat_map(|batch| &batch.outputs) {
+        if let Output::State { key, value } = output {
+            restore.apply(key, value.as_deref()).unwrap();
+        }
+    }
+    let mut again = restore.finish(Arc::clone(&setup)).unwrap();
+    assert_eq!(again.stats(), partition.stats());
+    assert_eq!(appears(&mut again, "ann", at(2), at(0)), ["offers"]);
 }
 
 fn bytes_of(output: &Output) -> usize {

@@ -151,7 +151,7 @@ impl<'a> Model<'a> {
             let held = [
                 standing.record.is_some() && standing.mark == Mark::Readable,
                 standing.mark != Mark::Readable,
-                standing.signal.is_some(),
+                standing.signal > self.floor.filter(|_| standing.is_unknown()),
                 standing.erased_at.is_some(),
             ];
             if let Some(kind) = held.into_iter().position(|it| it) {
