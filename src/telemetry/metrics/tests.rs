@@ -20,6 +20,7 @@ const CONTRACT: &[(&str, &str)] = &[
     ("assent_assigned_partitions", ""),
     ("assent_group_member", ""),
     ("assent_subjects", "consent"),
+    ("assent_signals_without_record", "partition"),
     ("assent_segment_members", "purpose,segment"),
     ("assent_live_keys", "purpose,key_version"),
     ("assent_clock_ahead_seconds", ""),
@@ -118,8 +119,14 @@ fn what_is_known_beforehand_stands_at_zero() {
         assert!(text.lines().any(|it| it == line), "{line} is missing in:\n{text}");
     }
     assert!(text.contains("assent_rulebook_info{sha256=\""), "{text}");
-    let of_partitions =
-        ["consent_sync_lag", "consent_synced", "consent_gate", "gate_closed", "audit"];
+    let of_partitions = [
+        "consent_sync_lag",
+        "consent_synced",
+        "consent_gate",
+        "gate_closed",
+        "audit",
+        "signals_without_record",
+    ];
     for Declaration { name, .. } in CATALOG {
         let comes_later = of_partitions.iter().any(|it| name.contains(it));
         assert_ne!(text.contains(&format!("# TYPE {name} ")), comes_later, "{name}");
