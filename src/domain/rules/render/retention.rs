@@ -24,7 +24,7 @@ const FIXED: &[(&str, &str, &str)] = &[
     ),
     (
         "the time of an opt-out preference signal of a subject without consent record",
-        "24 months; of more subjects than `consent.signals_without_record_max` allows, the oldest become \
+        "24 months; of more subjects than consent.signals_without_record_max allows, the oldest become \
          one time, as of which whoever first appears counts as opted out, for 24 months, too",
         "it binds before they decide anything (11 CCR 7025)",
     ),
