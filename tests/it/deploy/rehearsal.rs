@@ -169,7 +169,7 @@ impl Container {
 
 fn port_in(log: &Path) -> Option<String> {
     let log = std::fs::read_to_string(log).ok()?;
-    let (_, after) = log.split_once("127.0.0.1:")?;
+    let (_, after) = log.split_once("http.listen=127.0.0.1:")?;
     let digits: String = after.chars().take_while(char::is_ascii_digit).collect();
     (!digits.is_empty()).then_some(digits)
 }
