@@ -71,7 +71,7 @@ enum Use {
 
 impl Registered {
     /// From the registry's text, registered under subjects whose values are `under` these of the
-    /// contract. A schema that reads as none of them is not kept.
+    /// contract. A schema that can be read as none at all is not kept.
     pub fn avro(text: &str, under: &[SchemaName]) -> Self {
         if under.is_empty() {
             return Self::Elsewhere;
@@ -89,7 +89,8 @@ impl AvroSchema {
         let uses = SchemaName::ALL.map(|name| {
             if under.contains(&name) { Use::of(&schema, name) } else { Use::Elsewhere }
         });
-        if uses.iter().any(|one| matches!(one, Use::Own | Use::Resolves(_))) {
+        let says_no = |one: &Use| matches!(one, Use::No(_));
+        if !uses.iter().all(says_no) {
             return Ok(Self(uses));
         }
         Err(nearest(&schema, &uses))
