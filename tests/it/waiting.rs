@@ -77,7 +77,10 @@ fn who_waits_in_vain_is_told_why() {
     let shop = Shop::open(kafka);
     let nobody = wait_ready(&shop, "127.0.0.1:1", &["--timeout", "1s"]);
     assert_eq!(nobody.code, Some(69), "{nobody:?}");
-    assert!(nobody.stderr.contains("is `assent run` up"), "{nobody:?}");
+    assert!(
+        nobody.stderr.contains("is `assent run --config ") && nobody.stderr.contains("` up with"),
+        "{nobody:?}"
+    );
     let unknown = wait_ready(&shop, "127.0.0.1:0", &[]);
     assert_eq!(unknown.code, Some(78), "{unknown:?}");
     assert!(unknown.stderr.contains("--ready-file"), "{unknown:?}");

@@ -107,7 +107,7 @@ fn what_a_writer_says_that_ours_can_t_is_read_alike_by_run_and_verify() {
         }
     });
     let id = registry.register(&shop.topic("clickstream"), &wider);
-    let people = ["cat", "product", "age", "value", "place", "gpc", "gpp"];
+    let people = ["p-cat", "p-item", "p-age", "p-sum", "p-place", "p-gpc", "p-gpp"];
     let fields =
         ["category", "product_id", "product_age_range", "value_cents", "region", "gpc", "gpp"];
     kafka.produce(people.map(|who| shop.consent(&consent(who, 1, "GRANTED", &PURPOSES))));
@@ -119,7 +119,7 @@ fn what_a_writer_says_that_ours_can_t_is_read_alike_by_run_and_verify() {
     let said = letters(&shop, registry);
     assert_eq!(said.len(), 5, "{said:?}");
     assert!(said.iter().all(|letter| letter["reason"] == "UNDECODABLE"), "{said:?}");
-    for who in ["gpc", "gpp"] {
+    for who in ["p-gpc", "p-gpp"] {
         assert!(assigned(&shop, who).is_some(), "{who}: not of sale or sharing");
         assert!(!keys(&shop, "partners").contains_key(&pseudonym("partners", who)), "{who}");
     }
