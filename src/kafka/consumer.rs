@@ -110,8 +110,8 @@ pub struct ClickConsumer {
 }
 
 impl ClickConsumer {
-    /// Joins the group. `instance_id` is the static member's name.
-    pub fn join(config: &Config, instance_id: &str) -> KafkaResult<Self> {
+    /// Not a member yet. `instance_id` is the static member's name.
+    pub fn new(config: &Config, instance_id: &str) -> KafkaResult<Self> {
         let mut client = following(config);
         client
             .set("group.instance.id", instance_id)
@@ -122,8 +122,12 @@ impl ClickConsumer {
         let membership = Membership { noted: Mutex::default(), closing: AtomicBool::new(false) };
         let consumer: BaseConsumer<Membership> = client.create_with_context(membership)?;
         let topic = config.topics.clickstream.clone();
-        consumer.subscribe(&[&topic])?;
         Ok(Self { member: Handle::new(Member(consumer)), topic })
+    }
+
+    /// Joins the group.
+    pub fn join(&self) -> KafkaResult<()> {
+        self.consumer().subscribe(&[&self.topic])
     }
 
     fn consumer(&self) -> &BaseConsumer<Membership> {
@@ -211,6 +215,12 @@ impl ClickConsumer {
             }
             sleep(Duration::from_millis(10));
         }
+        self.close();
+    }
+
+    /// Without a word to the group. A member that is left alone joins again by itself, under the same name;
+    /// one that is closed doesn't. Blocks for 2 s at most.
+    pub fn close(self) {
         drop(self);
         await_closed(CLOSED_WITHIN);
     }

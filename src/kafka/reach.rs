@@ -10,7 +10,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::calls::{Call, Calls};
-use super::client::client_config;
+use super::client::reader_config;
 use super::context;
 use super::handle::Handle;
 use crate::clock::Clock;
@@ -30,7 +30,7 @@ const LIKELY_AFTER: Duration = Duration::from_secs(6);
 /// Talks to a broker, or says why that can't be: 78 where what is configured is why, else 69.
 pub fn reach(config: &Config, within: Duration, clock: &dyn Clock) -> Result<()> {
     let heard = Arc::new(Mutex::new(None));
-    let mut client = client_config(config);
+    let mut client = reader_config(config);
     // A connection that is closed at once is no error to librdkafka, but a line of its log.
     client.set("allow.auto.create.topics", "false").set_log_level(RDKafkaLogLevel::Info);
     let client: BaseConsumer<Listener> =

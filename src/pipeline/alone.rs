@@ -43,8 +43,9 @@ impl Alone {
         await_empty(shared, probe)?;
         let config = &shared.config;
         let name = format!("{}-accept-loss", config.kafka.group_id);
-        let clicks = ClickConsumer::join(config, &name)
-            .map_err(|error| Failure::config(format!("kafka.properties: {error}")))?;
+        let made = |error: KafkaError| Failure::config(format!("kafka.properties: {error}"));
+        let clicks = ClickConsumer::new(config, &name).map_err(made)?;
+        clicks.join().map_err(made)?;
         let deadline = shared.clock.instant() + JOINED_WITHIN;
         loop {
             clicks.poll();

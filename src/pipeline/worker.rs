@@ -106,9 +106,11 @@ impl Worker {
         let status = Arc::clone(&shared.status);
         let probe = Probe::new(config).map_err(made)?.on_question(move || status.tick(number));
         let seat = Seat::of_worker(&config.pipeline.state_dir, number, name.clone());
+        let clicks = ClickConsumer::new(config, &name).map_err(made)?;
         await_seat(&shared, number, &seat, &probe)?;
+        clicks.join().map_err(made)?;
         Ok(Self {
-            clicks: ClickConsumer::join(config, &name).map_err(made)?,
+            clicks,
             consent: Follower::new(config, "consent", &config.topics.consent).map_err(made)?,
             standstill: Standstill::default(),
             probe,
@@ -371,12 +373,14 @@ impl Worker {
             tracing::warn!(worker = self.number, repeated, "joining the group again");
         }
         std::thread::sleep(RETRY);
-        await_seat(&self.shared, self.number, &self.seat, &self.probe)?;
         let made = |error: KafkaError| Failure::config(format!("kafka.properties: {error}"));
         let config = &self.shared.config;
         self.consent = Follower::new(config, "consent", &config.topics.consent).map_err(made)?;
-        self.clicks = ClickConsumer::join(config, self.seat.name()).map_err(made)?;
-        Ok(())
+        let successor = ClickConsumer::new(config, self.seat.name()).map_err(made)?;
+        self.seat.note(self.clicks.member_id());
+        std::mem::replace(&mut self.clicks, successor).close();
+        await_seat(&self.shared, self.number, &self.seat, &self.probe)?;
+        self.clicks.join().map_err(made)
     }
 }
 

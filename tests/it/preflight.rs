@@ -50,6 +50,8 @@ fn a_cluster_out_of_reach_is_one_message() {
     let shop = Shop::open_with(kafka, &Plan { create_topics: false, ..Plan::default() });
     let mut command = shop.command(&["check"]);
     command.env("ASSENT__KAFKA__BOOTSTRAP_SERVERS", "127.0.0.1:1");
+    // The least that the configuration takes, below librdkafka's default of a session.
+    command.env("ASSENT__KAFKA__PROPERTIES__MAX_POLL_INTERVAL_MS", "12000");
     let finished = Finished::of(&mut command);
     assert_eq!(finished.code, Some(69), "{finished:?}");
     assert_eq!(finished.stderr.lines().count(), 1, "{}", finished.stderr);
