@@ -1,6 +1,7 @@
 //! A cluster of several brokers: its nodes, who leads what, and whether all replicas are in sync.
 
 use std::path::PathBuf;
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::error::KafkaResult;
@@ -51,6 +52,28 @@ impl Node {
     }
 }
 
+/// Three brokers and what works on them are as much as two cores carry: one cluster at a time.
+pub(super) struct Turn(());
+
+static IS_TAKEN: Mutex<bool> = Mutex::new(false);
+static IS_FREE: Condvar = Condvar::new();
+
+impl Turn {
+    fn take() -> Self {
+        let taken = IS_TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
+        let free = IS_FREE.wait_while(taken, |taken| *taken);
+        *free.unwrap_or_else(PoisonError::into_inner) = true;
+        Self(())
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        *IS_TAKEN.lock().unwrap_or_else(PoisonError::into_inner) = false;
+        IS_FREE.notify_one();
+    }
+}
+
 impl Kafka {
     /// Three brokers; each record is on all, and two of them acknowledge it. A leader that comes back leads
     /// nothing for the next minutes, as Kafka has it by default.
@@ -64,8 +87,10 @@ impl Kafka {
     }
 
     fn start_three_with(settings: &[&str]) -> Result<Self, LeftOut> {
+        let turn = Turn::take();
         let plan = BrokerPlan { nodes: 3, settings, ..BrokerPlan::default() };
-        let kafka = Self::start_as(plan)?;
+        let mut kafka = Self::start_as(plan)?;
+        kafka.turn = Some(turn);
         let name = TRIED.to_owned();
         kafka.create_topics(&[TopicPlan { name, partitions: TRIED_PARTITIONS, config: vec![] }]);
         Ok(kafka)

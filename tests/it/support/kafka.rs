@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, OnceLock};
 
+use super::cluster::Turn;
 use super::process::{Signal, signal};
 use super::records::Producer;
 
@@ -52,6 +53,8 @@ pub struct Kafka {
     /// Its stdin keeps the broker.
     holder: Mutex<Child>,
     pub(super) producer: OnceLock<Producer>,
+    /// Of a cluster; given up after its holder has ended (`Drop` runs before the fields').
+    pub(super) turn: Option<Turn>,
 }
 
 impl Kafka {
@@ -98,6 +101,7 @@ impl Kafka {
             replication: if plan.nodes >= 3 { 3 } else { 1 },
             holder: Mutex::new(holder),
             producer: OnceLock::new(),
+            turn: None,
         })
     }
 
