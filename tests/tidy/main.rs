@@ -6,6 +6,7 @@
 mod contract;
 mod documents;
 mod layers;
+mod references;
 mod shape;
 mod source;
 
