@@ -76,8 +76,8 @@ impl Invariant {
                  all, and each input takes effect once, whatever crashed."
             }
             Self::Pseudonymous => {
-                "A raw identifier is in the two input topics, and in nothing that Assent writes, \
-                 publishes or logs."
+                "A raw identifier appears in the two input topics and in nothing else that Assent \
+                 writes, publishes or logs."
             }
             Self::Unlinkable => {
                 "Neither two purposes nor two key versions share a pseudonym of one subject, two days \
