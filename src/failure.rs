@@ -1,12 +1,13 @@
-//! What ends a command: one message for a person, and the exit code (design, section 8).
+//! What ends a command: one message for a person, and the exit code
+//! (docs/contract/commands.md#exit-codes).
 
 use std::fmt;
 
-/// Exit codes after sysexits(3), as the design fixes them.
+/// Exit codes after sysexits(3), as docs/contract/commands.md has them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
-    /// Failed, or violations were found; also the stops of section 10.
+    /// Failed, or violations were found; also the stops (docs/contract/bad-input.md#stops).
     Failed = 1,
     Usage = 64,
     /// Bad input data.

@@ -22,8 +22,9 @@ use crate::registry;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::{REVISION, VERSION};
 
-/// A drain that takes longer is cut off: the process ends within 10 s of the signal (design,
-/// section 8), and what was not committed is decided again by whoever has the partitions next.
+/// A drain that takes longer is cut off: the process ends within 10 s of the signal
+/// (docs/contract/commands.md#how-run-ends), and what was not committed is decided again by whoever has
+/// the partitions next.
 const DRAINED_WITHIN: Duration = Duration::from_millis(8_500);
 
 /// How often the end of the workers is looked at.

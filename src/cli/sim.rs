@@ -7,7 +7,7 @@ use super::{Globals, stdout};
 use crate::failure::{Failure, Result};
 use crate::sim::{Finding, Stage, Summary, attempt};
 
-/// Run the engine on a simulated cluster with faults, and check every invariant
+/// Run the engine on a simulated cluster with faults, and check the invariants
 ///
 /// A seed is a history of about a minute of virtual time: two or three processes, people who change
 /// their minds, faults, crashes. The same seed is the same history. No Kafka and no configuration is

@@ -21,14 +21,15 @@ const SIGNALS: RangeInclusive<usize> = 1..=100_000_000;
 
 const WORKERS: RangeInclusive<usize> = 1..=64;
 
-/// A transaction ends by itself after 10 s (section 7); half of that leaves time to commit.
+/// A transaction ends by itself after 10 s (docs/contract/batch.md#identity); half of that leaves time
+/// to commit.
 const COMMIT_INTERVAL: RangeInclusive<Span> = Span(1)..=Span(5_000);
 
-/// The broker is asked every 500 ms, and an answer counts for a second (section 7).
+/// The broker is asked every 500 ms, and an answer counts for a second (docs/contract/batch.md#lag).
 const MAX_SYNC_LAG: RangeInclusive<Span> = Span::SECOND..=Span::DAY;
 
-/// At most what tombstones are kept for (section 3): a lease is meant to end before a copy's last
-/// chance to see one.
+/// At most what tombstones are kept for (docs/contract/topics.md#settings): a lease is meant to end
+/// before a copy's last chance to see one.
 const LEASE: RangeInclusive<Span> = Span::SECOND..=Span(30 * Span::DAY.0);
 
 const MAX_SILENCE: RangeInclusive<Span> = Span::SECOND..=Span(365 * Span::DAY.0);

@@ -10,7 +10,7 @@ type Checked<T> = Result<T, String>;
 /// Kafka's own bound of a topic's name.
 const TOPIC_NAME_MAX: usize = 249;
 
-/// The longest purpose id (design, section 4).
+/// The longest purpose id (docs/contract/pseudonyms.md).
 const PURPOSE_MAX: usize = 64;
 
 pub(super) const PURPOSE: &str = "{purpose}";

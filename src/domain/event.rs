@@ -63,7 +63,7 @@ pub struct Click<'a> {
     pub region: Option<&'a str>,
     /// As the collector saw it; `None`: it did not look.
     pub gpc: Option<bool>,
-    /// Why it binds its subject, if it does (section 5).
+    /// Why it binds its subject, if it does (docs/contract/gate.md#which-clicks-bind).
     pub opt_out_signal: Option<SignalSource>,
 }
 

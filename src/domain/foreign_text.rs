@@ -5,7 +5,8 @@
 //! direction of text or can't be seen: those are escaped as Rust writes them (`\n`, `\u{1b}`), a
 //! backslash as two, so that nobody can forge an escape. A byte that is no UTF-8 is `\xNN`.
 
-/// Most characters that are shown of one foreign text (design, section 10).
+/// Most characters that are shown of one foreign text
+/// (docs/contract/bad-input.md#sizes-and-foreign-text).
 pub const CHARACTERS_MAX: usize = 200;
 
 /// Stands where text was left out.

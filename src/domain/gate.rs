@@ -1,4 +1,4 @@
-//! May this event be used for this purpose, for this subject, now? (design, section 5)
+//! May this event be used for this purpose, for this subject, now? (docs/contract/gate.md)
 //!
 //! The table's twelve lines in the table's order; the first that applies decides. Keeps INV-1, INV-3.
 

@@ -1,4 +1,4 @@
-//! The invariants (design, section 2): ids and sentences, and predicates over plain values. The
+//! The invariants: ids, sentences (docs/contract/invariants.md), and predicates over plain values. The
 //! same predicates serve the engine's own checks, tests and whoever re-reads the topics.
 
 use super::outcome::Verdict;
@@ -47,6 +47,69 @@ impl Invariant {
     /// `INV-1` to `INV-13`.
     pub fn id(self) -> String {
         format!("INV-{}", self as u8)
+    }
+
+    /// What holds, in one sentence: the one of docs/contract/invariants.md, which has the exceptions too.
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::Consent => {
+                "An assignment rests only on clicks that the gate allowed for its purpose, and is live \
+                 only while the gate allows that purpose."
+            }
+            Self::Barrier => {
+                "No click is allowed before every consent record of its partition below the high \
+                 watermark, as the broker answered it after the click was received, has been applied \
+                 or is known to be aborted."
+            }
+            Self::Closed => {
+                "Where consent is missing, unreadable or too far behind, where a child's guardian has \
+                 not consented, or where a key is missing, no personal data is used; contextual \
+                 segments go on."
+            }
+            Self::OptOut => {
+                "When the gate's verdict for a subject and purpose turns from allowed to withheld, the \
+                 transaction that records the change removes every live key of every key version and \
+                 all counters; a new grant starts from nothing."
+            }
+            Self::Atomic => {
+                "Everything that a batch writes, its offsets included, is visible together or not at \
+                 all, and each input takes effect once, whatever crashed."
+            }
+            Self::Pseudonymous => {
+                "A raw identifier appears in the two input topics and in nothing else that Assent \
+                 writes, publishes or logs."
+            }
+            Self::Unlinkable => {
+                "Neither two purposes nor two key versions share a pseudonym of one subject, two days \
+                 share no session token, and nothing else in the outputs identifies one subject to \
+                 readers of both."
+            }
+            Self::Accounted => {
+                "Every input record ends in exactly one outcome, which is counted and, but for \
+                 heartbeats, audited; outcomes add up to inputs."
+            }
+            Self::Provable => {
+                "Each partition has one audit chain without gap or fork, and any batch that is altered, \
+                 removed or reordered is found and located."
+            }
+            Self::Deterministic => {
+                "The same inputs, in the order and at the times that the audit records, give the same \
+                 outputs byte for byte, and a recovered state equals one that never crashed."
+            }
+            Self::Minimal => {
+                "Only click fields that a live rule or the gate reads are decoded, and only what a live \
+                 rule needs is kept, for subjects and purposes that the gate allows, no longer than \
+                 needed."
+            }
+            Self::Alive => {
+                "After the last fault, lag returns to zero without a person, and no input stops a \
+                 partition, except where a person has to accept a loss."
+            }
+            Self::Leased => {
+                "No assignment can be used for longer than its lease unless Assent decided it again, so \
+                 readers' copies end by themselves if Assent dies."
+            }
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a subject's consent records, signals and erasures add up to (design, section 5).
+//! What a subject's consent records, signals and erasures add up to (docs/contract/merging.md).
 //!
 //! Knows neither the rulebook nor the clock. The strictest reading of anything unclear wins.
 

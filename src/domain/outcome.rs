@@ -74,7 +74,7 @@ symbols! {
 }
 
 symbols! {
-    /// `DeadLetter.reason`; section 10 says which applies first.
+    /// `DeadLetter.reason`; docs/contract/bad-input.md#clicks says which applies first.
     DeadLetterReason {
         Undecodable = "UNDECODABLE" / "undecodable",
         UnknownSchema = "UNKNOWN_SCHEMA" / "unknown_schema",
@@ -111,7 +111,7 @@ impl Verdict {
     }
 }
 
-/// The header `reason` of a tombstone (design, section 3).
+/// The header `reason` of a tombstone (docs/contract/topics.md#tombstones).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TombstoneReason {
     /// The gate withholds: the verdict says why.

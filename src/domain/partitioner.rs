@@ -1,4 +1,4 @@
-//! Which partition a key belongs to (design, section 3).
+//! Which partition a key belongs to (docs/contract/topics.md#partitions).
 //!
 //! Pure functions of the key's bytes, equal to what the producers' libraries do, so that Assent can
 //! check the partition of every keyed input. Null and empty keys hash as the empty string.

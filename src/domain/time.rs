@@ -29,13 +29,15 @@ impl Timestamp {
     pub const MIN: Self = Self(i64::MIN);
     pub const MAX: Self = Self(i64::MAX);
 
-    /// The start of the second that holds this moment: how clicks are kept (design, section 6).
+    /// The start of the second that holds this moment: how clicks are kept
+    /// (docs/contract/rulebook.md#time).
     #[must_use]
     pub fn floor_second(self) -> Self {
         Self(self.0.div_euclid(Span::SECOND.0).saturating_mul(Span::SECOND.0))
     }
 
-    /// The first full minute at or after this moment: how a binding time is kept (section 5).
+    /// The first full minute at or after this moment: how a binding time is kept
+    /// (docs/contract/gate.md#how-it-binds).
     #[must_use]
     pub fn ceil_minute(self) -> Self {
         let floor = self.0.div_euclid(Span::MINUTE.0).saturating_mul(Span::MINUTE.0);

@@ -1,4 +1,4 @@
-//! The commit protocol, written once: what follows what, and what a crash at each line leaves.
+//! The commit protocol: what follows what, and what a crash at each line leaves.
 //!
 //! A machine without I/O: the rim performs an [`Action`], answers with an [`Event`], and is told the
 //! next. Recovery is the same function as the normal path. It must not know Kafka, clocks or what a
@@ -138,7 +138,8 @@ impl Commit {
     /// How long to wait before the next [`Event::Resume`] or [`Event::Start`].
     pub fn pause(&self) -> Span {
         /// The second try comes at once, then 100 ms, 200 ms, … up to 2 s: short enough that
-        /// recovery is over within the 10 s that the design grants, long enough for a broker.
+        /// recovery is over within the 10 s that docs/contract/batch.md#identity grants, long enough
+        /// for a broker.
         const LIMIT: i64 = 2_000;
         match self.faults {
             0 | 1 => Span(0),

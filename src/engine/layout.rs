@@ -1,5 +1,6 @@
 //! Earlier rulebooks, read back from the state: how a record that was packed under one is unpacked
-//! under the one that runs. Unchanged conditions keep their counters (design, section 6).
+//! under the one that runs. Unchanged conditions keep their counters
+//! (docs/contract/rulebook.md#a-change-of-rulebook).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

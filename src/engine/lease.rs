@@ -43,7 +43,8 @@ impl Terms {
     }
 }
 
-/// Section 6: written when its content changes or its end becomes earlier, renewed at half its lease.
+/// docs/contract/rulebook.md#leases: written when its content changes or its end becomes earlier,
+/// renewed at half its lease.
 pub fn is_due(
     live: Option<&Assigned>,
     wanted: &Assigned,

@@ -1,4 +1,5 @@
-//! What was lost of a partition, judged from what is still there: the stops of section 10.
+//! What was lost of a partition, judged from what is still there: the stops of
+//! docs/contract/bad-input.md#stops.
 //!
 //! Pure: the rim brings a [`View`], and a person reads what [`find`] says. Nothing here goes on; that
 //! is `accept.rs`, after somebody said so. Keeps INV-5 and INV-9: where the state is not what the

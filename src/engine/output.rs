@@ -12,7 +12,7 @@ use crate::domain::time::Timestamp;
 pub enum Output {
     /// To `segments.{purpose}`; key: the pseudonym.
     Assignment { purpose: u16, pseudonym: String, body: Vec<u8> },
-    /// To `segments.{purpose}` with a null value and the headers of section 3.
+    /// To `segments.{purpose}` with a null value and the headers of docs/contract/topics.md#tombstones.
     Tombstone { purpose: u16, pseudonym: String, reason: TombstoneReason, decided_at: Timestamp },
     /// To `contextual-segments`; key: the session token.
     Contextual { session_token: String, body: Vec<u8> },

@@ -130,7 +130,8 @@ pub(super) fn check_keys(ledger: &Ledger, setup: &Setup) -> Result<(), Refusal> 
 }
 
 impl Refusal {
-    /// 78 where the configuration is wrong, 1 where the state is (section 10).
+    /// 78 where the configuration is wrong, 1 where the state is
+    /// (docs/contract/bad-input.md#at-the-start).
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Damaged { .. } => 1,

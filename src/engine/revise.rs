@@ -172,8 +172,8 @@ impl Reviser<'_> {
     }
 
     /// Moves a purpose to the active key where the raw id is known. What is live under the old one
-    /// is for the caller to remove, after the new assignment (section 4); while the gate is closed
-    /// and none can be written, it stays.
+    /// is for the caller to remove, after the new assignment (docs/contract/pseudonyms.md#rotation);
+    /// while the gate is closed and none can be written, it stays.
     fn change_key(
         &mut self,
         state: &mut PurposeState,

@@ -1,6 +1,7 @@
 //! The signals of subjects of whom nothing else is kept. Anybody can send one under any id, so each
 //! takes as little as it can (a token and a minute), and how many there are is bounded: the oldest give
-//! way to a floor, a time from which on whoever first appears counts as bound (design, section 5).
+//! way to a floor, a time from which on whoever first appears counts as bound
+//! (docs/contract/gate.md#opt-out-signals).
 //!
 //! What is no later than the floor, or has been kept for 24 months, is not there, wherever its bytes
 //! still lie: it goes with the next of its bucket that is written, and from memory now and then. So the

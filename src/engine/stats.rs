@@ -1,4 +1,4 @@
-//! What a partition holds, counted as it changes: the gauges of section 9.
+//! What a partition holds, counted as it changes: the gauges of docs/metrics.md.
 
 use std::collections::BTreeMap;
 

@@ -18,7 +18,7 @@ use crate::domain::gate;
 use crate::domain::outcome::{InputKind, Outcome};
 use crate::domain::time::{Span, Timestamp};
 
-/// A click may lie this far ahead of the clock of its decision (section 10).
+/// A click may lie this far ahead of the clock of its decision (docs/contract/bad-input.md#clicks).
 pub const EVENT_TIME_AHEAD_MAX: Span = Span(5 * Span::MINUTE.0);
 
 /// Most subjects whose timers one batch settles: bounds the transaction; the rest follow at once.
@@ -155,7 +155,7 @@ impl Partition {
     }
 
     /// Moves a subject of the consent changelog to the active key; needs an open gate, since the new
-    /// assignment and the old key's tombstone go together (section 4).
+    /// assignment and the old key's tombstone go together (docs/contract/pseudonyms.md#rotation).
     pub fn change_key(&mut self, subject_id: &[u8]) {
         let token = self.mandate.setup.keys.state_token(subject_id);
         let has_old_key = |partition: &Self, place: usize| {

@@ -193,7 +193,8 @@ fn topic_of(input: InputKind) -> Option<InputTopic> {
     }
 }
 
-/// A click whose time lies ahead: section 10's last reason, found only once `now` is known.
+/// A click whose time lies ahead: the last reason of docs/contract/bad-input.md#clicks, found only once
+/// `now` is known.
 pub fn event_time_ahead() -> Rejection {
     Rejection {
         reason: DeadLetterReason::EventTimeAhead,

@@ -22,15 +22,15 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout_at};
 
-/// At once (design, section 9).
+/// At once (docs/contract/http.md).
 const CONNECTIONS_MAX: usize = 256;
 
 /// Of the descriptors that a process may have, connections take a quarter at most: Kafka needs some
 /// ten for each worker and broker.
 const DESCRIPTORS_SHARE: usize = 4;
 
-/// From a connection's last request, or its begin, to its end: idle, half-sent, or half-read (design,
-/// section 9).
+/// From a connection's last request, or its begin, to its end: idle, half-sent, or half-read
+/// (docs/contract/http.md).
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A request's head in bytes. hyper answers a longer one with 431.

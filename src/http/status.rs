@@ -18,14 +18,14 @@ use crate::config::{Consent, OnSilence, Source};
 use crate::domain::time::{Span, Timestamp};
 use crate::telemetry::metrics::Metrics;
 
-/// A worker whose poll loop has not ticked for this long is taken for dead (design, section 9).
+/// A worker whose poll loop has not ticked for this long is taken for dead (docs/contract/http.md).
 pub const TICK_MAX: Duration = Duration::from_secs(30);
 
-/// What has waited to be committed for longer makes an instance not ready (design, section 9).
+/// What has waited to be committed for longer makes an instance not ready (docs/contract/http.md).
 pub const WAIT_MAX: Duration = Duration::from_secs(30);
 
-/// A report this fresh is taken as it is: section 7 calls consent synced whose last answered
-/// question is at most a second old.
+/// A report this fresh is taken as it is: docs/contract/batch.md#lag calls consent synced whose last
+/// answered question is at most a second old.
 const FRESH: Duration = Duration::from_secs(1);
 
 /// assent_audit_sequence before the first batch, whose sequence is 0.

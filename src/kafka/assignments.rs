@@ -27,7 +27,7 @@ pub enum Change {
     Unreadable(String),
 }
 
-/// A tombstone and its headers (design, section 3).
+/// A tombstone and its headers (docs/contract/topics.md#tombstones).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Removal {
     pub purpose: String,

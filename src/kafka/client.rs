@@ -8,10 +8,11 @@ use crate::config::Config;
 const RECONNECT_WITHIN_MS: &str = "1000";
 
 /// Longer than the 10 s after which the broker aborts a dead producer's transaction, so partitions
-/// never move while one of theirs is open (trap 12).
+/// never move while one of theirs is open (docs/librdkafka.md#transaction-and-session-time-outs).
 const SESSION_TIMEOUT_MS: &str = "12000";
 
-/// A fetch waits this long for data, and with it the news that a partition has none (trap 6).
+/// A fetch waits this long for data, and with it the news that a partition has none
+/// (docs/librdkafka.md#position-and-control-records).
 const FETCH_WAIT_MS: &str = "10";
 
 /// A client configuration that reaches the cluster; callers add what their role needs, after the

@@ -23,7 +23,7 @@ use super::handle::{Handle, await_closed};
 use super::member_id::member_id;
 use crate::config::Config;
 
-/// What one consumer holds back at most in prefetched records, in KiB (trap 14).
+/// What one consumer holds back at most in prefetched records, in KiB (docs/librdkafka.md#queues).
 const QUEUED_KBYTES: &str = "16384";
 
 /// A broker answers a fetch of clicks once it has so many bytes, or after the 10 ms that a fetch waits: else

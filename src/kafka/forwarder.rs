@@ -1,7 +1,7 @@
-//! Sends consent records that lie on a wrong partition on to the right one (design, section 10):
-//! an idempotent producer of its own, outside every transaction, whose acknowledgement is waited
-//! for before the source is committed. A crash in between sends a record twice, which merging
-//! makes harmless: the second is superseded.
+//! Sends consent records that lie on a wrong partition on to the right one
+//! (docs/contract/bad-input.md#consent): an idempotent producer of its own, outside every transaction,
+//! whose acknowledgement is waited for before the source is committed. A crash in between sends a
+//! record twice, which merging makes harmless: the second is superseded.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;

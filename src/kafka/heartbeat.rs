@@ -1,5 +1,5 @@
 //! Heartbeats of the consent changelog: a null value under `__assent_heartbeat_<partition>` on that
-//! partition, with the header `source` (design, section 3).
+//! partition, with the header `source` (docs/contract/topics.md#heartbeats).
 
 use super::write::Writer;
 use crate::config::Config;

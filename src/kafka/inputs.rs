@@ -1,4 +1,5 @@
-//! Clicks and consent records into the two input topics, keyed as the contract says (section 3).
+//! Clicks and consent records into the two input topics, keyed as the contract says
+//! (docs/contract/topics.md).
 //!
 //! What this writes is what the shop and its intake would write; the pipeline never does.
 

@@ -1,10 +1,11 @@
 //! Asks the broker where partitions begin and end, and what it knows of topics and groups, on a client that
 //! never fetches.
 //!
-//! A question on a fetching client would wait behind its long poll (trap 4); one that reads
-//! committed records would be told the last stable offset, which an open transaction holds back,
-//! and INV-2 would rest on less than was written. No question takes longer than it may: a client that does
-//! not come back is left behind, and another one asks from then on.
+//! A question on a fetching client would wait behind its long poll
+//! (docs/librdkafka.md#questions-wait-behind-a-fetch); one that reads committed records would be told
+//! the last stable offset, which an open transaction holds back, and INV-2 would rest on less than was
+//! written. No question takes longer than it may: a client that does not come back is left behind, and
+//! another one asks from then on.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

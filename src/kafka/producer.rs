@@ -23,8 +23,8 @@ use crate::engine::commit::Fault;
 use crate::engine::output::BatchOutput;
 use crate::pace;
 
-/// How long the broker keeps the transaction of a producer that fell silent (design, section 7):
-/// for so long every reader of committed records waits behind it.
+/// How long the broker keeps the transaction of a producer that fell silent
+/// (docs/contract/batch.md#identity): for so long every reader of committed records waits behind it.
 const TRANSACTION_TIMEOUT_MS: &str = "10000";
 
 /// How often the wait for deliveries looks again: well below a round trip.
@@ -126,7 +126,8 @@ impl TransactionalProducer {
     }
 
     /// Waits until every record has been taken by its broker or has failed. `commit_transaction`
-    /// would wait too, but a tenth of a second at least (trap 1). `pass_time` is called between looks.
+    /// would wait too, but a tenth of a second at least
+    /// (docs/librdkafka.md#committing-waits-for-a-flush). `pass_time` is called between looks.
     pub fn drain(
         &self,
         clock: &dyn Clock,

@@ -1,7 +1,7 @@
 //! Reads the state topic's partitions from their beginning to an end that was asked for before.
 //!
 //! Until the next-fetch offset reaches the high watermark: the last stable offset can be behind
-//! while a predecessor's transaction is not settled yet (design, section 7).
+//! while a predecessor's transaction is not settled yet (docs/contract/batch.md#assignment).
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -16,7 +16,8 @@ use crate::config::Config;
 
 const ASKED_FOR: Duration = Duration::from_secs(10);
 
-/// How long to wait where a poll brought nothing: trap 9 makes a blocking poll take all its time.
+/// How long to wait where a poll brought nothing: a blocking poll takes all its time
+/// (docs/librdkafka.md#a-poll-takes-its-whole-time).
 const PAUSE: Duration = Duration::from_millis(2);
 
 /// Records between two looks at what the caller wants.

@@ -1,4 +1,4 @@
-//! The topics of the contract (design, section 3): which there are, and what each must be set to.
+//! The topics of the contract (docs/contract/topics.md): which there are, and what each must be set to.
 //!
 //! Pure: knows no cluster.
 

@@ -1,5 +1,5 @@
 //! What Assent needs of a cluster before it joins: that it answers, and that the topics are there
-//! with the partition counts that the design wants (section 3).
+//! with the partition counts of docs/contract/topics.md#partitions.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::failure::{Exit, Failure, Result};
 
-/// How long a cluster may take to answer at all (design, section 8).
+/// How long a cluster may take to answer at all (docs/contract/commands.md#how-run-ends).
 const REACHED_WITHIN: Duration = Duration::from_secs(30);
 
 /// Partition counts, as the cluster has them.
@@ -91,8 +91,8 @@ fn look(probe: &Probe, config: &Config, purposes: &[String], clock: &dyn Clock) 
     Ok(Counts { inputs, segments, contextual, dead_letters })
 }
 
-/// The first count that is no longer what it was, as a message (section 10: a stop). What can't be
-/// asked now is not different.
+/// The first count that is no longer what it was, as a message (a stop:
+/// docs/contract/bad-input.md#stops). What can't be asked now is not different.
 pub fn find_change(probe: &Probe, config: &Config, known: &Counts) -> Option<Failure> {
     let topics = &config.topics;
     let inputs = [&topics.clickstream, &topics.consent, &topics.state, &topics.audit];

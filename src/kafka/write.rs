@@ -1,4 +1,4 @@
-//! Puts records into the input topics as the contract asks of every producer (design, section 3):
+//! Puts records into the input topics as docs/producers.md asks of every producer:
 //! keyed, the configured partitioner, acks=all, idempotent.
 //!
 //! Knows nothing of what the bytes mean. Keys are raw identifiers: no error names one (INV-6).

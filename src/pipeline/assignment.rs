@@ -1,5 +1,5 @@
-//! Taking partitions up: the order of section 7, which makes sure that what is restored is all that
-//! was ever committed, and that nothing is skipped or decided twice.
+//! Taking partitions up: the order of docs/contract/batch.md#assignment, which makes sure that what is
+//! restored is all that was ever committed, and that nothing is skipped or decided twice.
 
 use std::collections::BTreeMap;
 

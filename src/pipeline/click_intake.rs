@@ -13,7 +13,7 @@ use crate::task::Task;
 use crate::task::clicks::ReceivedClick;
 use rdkafka::message::Message;
 
-/// Clicks held back take at most this a worker (design, section 7).
+/// Clicks held back take at most this a worker (docs/contract/batch.md#when-it-commits).
 const CLICKS_HELD_MAX: usize = 64 * 1024 * 1024;
 
 /// Clicks taken before something else has its turn.

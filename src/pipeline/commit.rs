@@ -23,7 +23,7 @@ use crate::task::barrier::Question;
 use crate::task::batch::{Batch, Found, Part};
 use crate::task::{Task, Wish};
 
-/// The broker is asked at least this often, also without clicks (design, section 7).
+/// The broker is asked at least this often, also without clicks (docs/contract/batch.md#lag).
 const ASK_EVERY: Duration = Duration::from_millis(500);
 
 /// Two questions are at least this far apart: one costs the broker some 100 µs.

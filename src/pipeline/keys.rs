@@ -1,6 +1,6 @@
-//! Keys that change while the service runs (design, section 4): the file is looked at, a new keyset
-//! taken up where it is sound, and the changelog read again for the raw ids that state and audit
-//! don't hold.
+//! Keys that change while the service runs (docs/contract/pseudonyms.md#rotation): the file is looked
+//! at, a new keyset taken up where it is sound, and the changelog read again for the raw ids that state
+//! and audit don't hold.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -197,7 +197,7 @@ fn beside<'a>(
     Record { topic, partition, key, value, headers: None }
 }
 
-/// Text headers (design, section 3).
+/// Text headers (docs/contract/topics.md#tombstones).
 fn tombstone_headers(reason: TombstoneReason, decided_at: Timestamp) -> OwnedHeaders {
     OwnedHeaders::new_with_capacity(2)
         .insert(Header { key: "reason", value: Some(reason.label()) })

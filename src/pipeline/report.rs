@@ -1,7 +1,7 @@
 //! What a worker says of itself: metrics of what was committed, and the status of its partitions.
 //!
-//! Nothing is counted before its commit. Gauges without a `partition` are sums over workers: each
-//! adds the difference to what it said last.
+//! What a batch did is counted after its commit. Gauges without a `partition` are sums over workers:
+//! each adds the difference to what it said last.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};

@@ -88,7 +88,8 @@ impl Gathered {
     }
 }
 
-/// A key that the file lacks may still come: the instance waits, not ready (design, section 4).
+/// A key that the file lacks may still come: the instance waits, not ready
+/// (docs/contract/pseudonyms.md#keyset).
 pub fn refused(refusal: &Refusal) -> Trouble {
     match refusal {
         Refusal::KeyMissing { .. } => Trouble::Wait(refusal.to_string()),

@@ -1,6 +1,7 @@
 //! What may change under a running service, looked at every few seconds: the keyset file, and the
-//! topics themselves. A topic that was made anew, or grew, is a stop (design, section 10): a consumer
-//! that never meets an offset out of range would not tell.
+//! topics themselves. A topic that was made anew, or grew, is a stop
+//! (docs/contract/bad-input.md#stops): a consumer that never meets an offset out of range would not
+//! tell.
 
 use std::time::Duration;
 
@@ -9,7 +10,8 @@ use crate::failure::{Failure, Result};
 use crate::kafka::probe::Probe;
 use crate::kafka::topics;
 
-/// A rotation is noticed within 10 s (design, section 4): half of it, so that a look may be late.
+/// A rotation is noticed within 10 s (docs/contract/pseudonyms.md#rotation): half of it, so that a look
+/// may be late.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// How often the watch looks whether the service stops.

@@ -31,7 +31,8 @@ use crate::task::batch::Batch;
 use crate::task::{Offsets, Task};
 use crate::wire::KnownSchemas;
 
-/// What is in hand is committed within this when partitions are given back (design, section 7).
+/// What is in hand is committed within this when partitions are given back
+/// (docs/contract/batch.md#revocation).
 const REVOKE_WITHIN: Duration = Duration::from_secs(5);
 
 /// The pause of a loop that found nothing to do: short beside every latency that is promised, long

@@ -35,8 +35,8 @@ const _: () = assert!(PASSING_MAX as u64 > (BURST + PER_MINUTE) as u64);
 /// Between the first two questions for an id that is not there; between the later ones it doubles.
 const DOUBT: Duration = Duration::from_secs(1);
 
-/// The registry's silence after which consent waits no more (design, section 10); and how long ids may
-/// fail while others are answered: all together, not each.
+/// The registry's silence after which consent waits no more (docs/contract/bad-input.md#schemas); and
+/// how long ids may fail while others are answered: all together, not each.
 pub const SILENCE: Duration = Duration::from_secs(30);
 
 pub struct Memory {

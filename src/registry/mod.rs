@@ -1,5 +1,5 @@
-//! The schema registry (design, sections 3 and 10): which ids are written, and what ids that are read
-//! name.
+//! The schema registry (docs/contract/topics.md#encoding, docs/contract/bad-input.md#schemas): which
+//! ids are written, and what ids that are read name.
 //!
 //! Asks, and leaves it to `wire` to resolve. Nothing here waits on a worker's thread: look-ups have a
 //! thread of their own ([`lookup`]); commands, which have nothing else to do, wait ([`Reading`]).
@@ -23,10 +23,11 @@ pub use reading::Reading;
 pub use subjects::{Framings, Standing, Subject, inputs, outputs, reach, register};
 
 /// How long an id that the registry does not have, or not under the topic's own subject, is asked for
-/// before that is believed (design, section 10): one of its replicas may lag.
+/// before that is believed (docs/contract/bad-input.md#schemas): one of its replicas may lag.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How long a registry may take to answer at all (design, section 8); as for a broker.
+/// How long a registry may take to answer at all (docs/contract/commands.md#how-run-ends); as for a
+/// broker.
 pub const REACHED_WITHIN: Duration = Duration::from_secs(30);
 
 /// Between two tries to have an answer.

@@ -10,7 +10,7 @@ use super::group::{Group, Ticket};
 use super::log::{Log, Record, Topic};
 use crate::domain::time::{Span, Timestamp};
 
-/// `transaction.timeout` (design, section 7).
+/// `transaction.timeout` (docs/contract/batch.md#identity).
 const TRANSACTION_TIMEOUT: Span = Span(10_000);
 
 /// What a broker refuses.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::domain::time::{Span, Timestamp};
 
-/// `session.timeout` (design, section 7).
+/// `session.timeout` (docs/contract/batch.md#identity).
 const SESSION: Span = Span(12_000);
 
 /// The group's metadata as captured at assignment.

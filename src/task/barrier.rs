@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 
 use crate::domain::time::{Moment, Span, Timestamp};
 
-/// Lag is 0 while the last question that was reached is at most this old (design, section 7).
+/// Lag is 0 while the last question that was reached is at most this old (docs/contract/batch.md#lag).
 const SYNCED_FOR: Span = Span::SECOND;
 
 /// Questions kept that are not reached yet. One is asked every 500 ms, or more often while clicks
@@ -121,7 +121,7 @@ impl Barrier {
         self.applied.map_or(since_sent, |record| record.age(now).min(since_sent))
     }
 
-    /// The consent-sync lag (design, section 7).
+    /// The consent-sync lag (docs/contract/batch.md#lag).
     pub fn lag(&self, now: Moment) -> Span {
         let since_sent = |question: &Question| now.uptime - question.sent.uptime;
         let fresh = self.reached.as_ref().is_some_and(|asked| since_sent(asked) <= SYNCED_FOR);

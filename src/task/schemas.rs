@@ -1,5 +1,5 @@
 //! What of a partition waits for the schema registry: clicks from the first one on whose schema id is
-//! not known, and consent from the first such record on (design, section 10).
+//! not known, and consent from the first such record on (docs/contract/bad-input.md#schemas).
 //!
 //! A batch is cut and decided with one snapshot of what is known, so what the cut lets through can be
 //! read. Nobody here asks the registry: the task says what it lacks.

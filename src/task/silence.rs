@@ -6,7 +6,7 @@ use super::barrier::Arrival;
 use crate::domain::time::{Moment, Span};
 
 /// How long a source has said nothing here. Where it never said anything, the silence counts from the
-/// assignment (design, section 3).
+/// assignment (docs/contract/topics.md#heartbeats).
 pub fn silence_of(sign: Option<&Arrival>, assigned: Moment, now: Moment) -> Span {
     let never = now.uptime - assigned.uptime;
     sign.map_or(never, |sign| sign.age(now)).max(Span(0))

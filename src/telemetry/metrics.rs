@@ -1,8 +1,8 @@
 //! The catalog of metrics: each is declared once, with its labels and what to do about it.
 //!
-//! Names and labels are the contract's (design, section 9). `docs/metrics.md` is made from this
-//! file. What several workers share (a gauge without `partition`) is a sum: add and subtract. What an
-//! instance knows before anything happens stands at 0 from the start ([`Known`]).
+//! Names and labels are part of the contract (docs/contract/http.md#metrics). `docs/metrics.md` is made
+//! from this file. What several workers share (a gauge without `partition`) is a sum: add and subtract.
+//! What an instance knows before anything happens stands at 0 from the start ([`Known`]).
 
 mod zero;
 

@@ -14,7 +14,7 @@ use crate::domain::outcome::{DeadLetterReason, InputKind, Outcome, Verdict};
 use crate::domain::time::{Span, Timestamp};
 use crate::wire::KnownSchemas;
 
-/// A click may lie this far ahead of the clock of its decision (design, section 10).
+/// A click may lie this far ahead of the clock of its decision (docs/contract/bad-input.md#clicks).
 const AHEAD_MAX: Span = Span(5 * Span::MINUTE.0);
 
 impl Partition<'_> {
@@ -194,7 +194,8 @@ impl Partition<'_> {
     }
 }
 
-/// Section 10's last two rows; `None`: the rulebook is not known.
+/// What becomes of a click by its time (docs/contract/bad-input.md#clicks); `None`: the rulebook is not
+/// known.
 fn outcome(click: &Click<'_>, now: Timestamp, sitting: &Sitting<'_>) -> Option<Outcome> {
     if click.occurred_at - now > AHEAD_MAX {
         return Some(Outcome::DeadLettered);

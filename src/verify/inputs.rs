@@ -54,7 +54,7 @@ pub struct Readers {
     pub consent: ConsentReader,
 }
 
-/// Who sent a misplaced record on says so here (design, section 10).
+/// Who sent a misplaced record on says so here (docs/contract/bad-input.md#consent).
 const FORWARDED: &str = "assent-forwarded";
 
 impl Readers {

@@ -1,7 +1,8 @@
 //! Re-reads what lies in the topics and names what breaks an invariant. Pure, and told everything.
 //!
-//! A second opinion: it reads section 5 for itself (`standing`) and knows nothing of the engine, its
-//! state or its timers. Two passes, so that memory holds the subjects of one partition at a time:
+//! A second opinion: it reads docs/contract/gate.md for itself (`standing`) and knows nothing of the
+//! engine, its state or its timers. Two passes, so that memory holds the subjects of one partition at a
+//! time:
 //!
 //! 1. [`Partition`]: one input partition's consent, clicks and audit, in the order that the audit
 //!    records. It leaves [`Row`]s: what the audit says was written under each pseudonym, and what the

@@ -88,8 +88,8 @@ impl Row {
     }
 }
 
-/// The reasons that are no verdict (design, section 3); `consent_stale`: a lease that ended behind a
-/// closed gate (docs/choices.md).
+/// The reasons that are no verdict (docs/contract/topics.md#tombstones); `consent_stale`: a lease that
+/// ended behind a closed gate (docs/decisions/0007-leases-and-timers.md).
 const REASONS: [&str; 4] = ["erasure", "segments_left", "rulebook_changed", "key_retired"];
 
 /// A tombstone's reason as a number; `None`: there is no such reason.

@@ -1,4 +1,5 @@
-//! Section 5 of the design, read line by line: what one subject's facts add up to, and the gate.
+//! docs/contract/gate.md and merging.md, read line by line: what one subject's facts add up to, and the
+//! gate.
 //!
 //! Knows neither `domain::gate` nor `domain::merge`, of which it is the judge; it shares the plain
 //! types only. It says of itself what it can't know: compaction takes what was superseded.

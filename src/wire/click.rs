@@ -2,7 +2,8 @@
 //! but for a GPP string's few section ids.
 //!
 //! Hands on only the fields that the gate or a live rule reads (INV-11). The reasons
-//! come in section 10's order; `EVENT_TIME_AHEAD` and too late need a clock and are the engine's.
+//! come in the order of docs/contract/bad-input.md#clicks; `EVENT_TIME_AHEAD` and too late need a clock
+//! and are the engine's.
 
 mod direct;
 
@@ -35,7 +36,8 @@ impl ClickReader {
         Self { fields, partitioner, partition_count, schemas }
     }
 
-    /// The click, or the first of section 10's reasons that applies, where there is no registry.
+    /// The click, or the first reason of docs/contract/bad-input.md#clicks that applies, where there is
+    /// no registry.
     pub fn read<'a>(&self, inbound: &Inbound<'a>) -> Result<Click<'a>, Rejection> {
         self.read_with(inbound, &KnownSchemas::none()).map_err(Unread::into_rejection)
     }

@@ -1,7 +1,8 @@
 //! A record of the consent changelog to what it asks for.
 //!
 //! Fails closed: a value that is no readable record of its key's subject withholds that subject
-//! (INV-3). The order of the questions is section 10's and section 3's; see [`ConsentReader::read`].
+//! (INV-3). The order of the questions is that of docs/contract/bad-input.md and
+//! docs/contract/topics.md; see [`ConsentReader::read`].
 
 use std::collections::BTreeMap;
 

@@ -5,7 +5,8 @@
 //! Confluent      00    | schema id, 4 bytes big-endian      | Avro body
 //! ```
 //!
-//! A reader accepts both (design, section 3). Without a schema registry no Confluent id is known.
+//! A reader accepts both (docs/contract/topics.md#encoding). Without a schema registry no Confluent id
+//! is known.
 
 use super::avro::Plan;
 use super::known::{KnownSchemas, Unread};

@@ -1,5 +1,5 @@
-//! Section 10's table on a real Kafka: each bad input ends as its row says, has its dead letter, and
-//! holds up nothing that comes after it (INV-8, INV-12).
+//! The tables of docs/contract/bad-input.md on a real Kafka: each bad input ends as its row says, has
+//! its dead letter, and holds up nothing that comes after it (INV-8, INV-12).
 //!
 //! `privacy.rs` sends the same inputs, and looks for what they hold.
 

@@ -1,5 +1,6 @@
-//! Section 5's gate on a real Kafka, line by line: what a person said, what a click then gives, and
-//! which tombstone the topics have for it (INV-1, INV-4). Line 1 is in `pipeline.rs` and below.
+//! The gate (docs/contract/gate.md) on a real Kafka, line by line: what a person said, what a click
+//! then gives, and which tombstone the topics have for it (INV-1, INV-4). Line 1 is in `pipeline.rs`
+//! and below.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,5 +1,6 @@
-//! Consent on a wrong partition, and sources that fall silent (sections 3 and 10), where `bad_input`
-//! and `contract` leave off: a crash between sending on and the commit, and a silence that only alerts.
+//! Consent on a wrong partition, and sources that fall silent (docs/contract/topics.md#heartbeats,
+//! docs/contract/bad-input.md#consent), where `bad_input` and `contract` leave off: a crash between
+//! sending on and the commit, and a silence that only alerts.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

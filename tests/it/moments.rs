@@ -12,7 +12,7 @@ use crate::support::{
 };
 
 const LEASE_MS: i64 = 4_000;
-/// A tombstone follows its moment within this (design, section 6).
+/// A tombstone follows its moment within this (docs/contract/rulebook.md#time).
 const FOLLOWS_WITHIN_MS: i64 = 5_000;
 /// How late a renewal may be.
 const GRACE_MS: i64 = 1_000;

@@ -1,5 +1,6 @@
 //! A new rulebook with a rolling restart of two instances under load: what it ends goes with its
-//! reason, what it leaves alone keeps its counters, in bounded transactions (section 6; INV-4).
+//! reason, what it leaves alone keeps its counters, in bounded transactions
+//! (docs/contract/rulebook.md#a-change-of-rulebook; INV-4).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};

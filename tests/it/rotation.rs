@@ -1,5 +1,6 @@
 //! Key rotation without a stop: every live key moves to the new version under load and across kills,
-//! the old key's tombstone in the transaction that writes the new one (section 4; INV-4, INV-5).
+//! the old key's tombstone in the transaction that writes the new one
+//! (docs/contract/pseudonyms.md#rotation; INV-4, INV-5).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::Permissions;

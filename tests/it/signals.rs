@@ -1,5 +1,5 @@
 //! Why opt-out signals bound and whom an erasure missed, as /metrics tells on a real Kafka; and a second
-//! step that lies ahead (section 5).
+//! step that lies ahead (docs/contract/gate.md#opt-out-signals).
 
 use std::time::Duration;
 

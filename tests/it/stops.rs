@@ -1,5 +1,6 @@
-//! The stops of section 10, and going on after them: what was lost is named, nobody is used on consent
-//! that may be gone, and the chain goes on without a fork (INV-3, INV-4, INV-9).
+//! The stops of docs/contract/bad-input.md#stops, and going on after them: what was lost is named,
+//! nobody is used on consent that may be gone, and the chain goes on without a fork (INV-3, INV-4,
+//! INV-9).
 
 use std::collections::BTreeSet;
 use std::time::Duration;

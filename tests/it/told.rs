@@ -298,7 +298,7 @@ fn seen(batch: &Value) -> Vec<Line> {
     in_order(array(&batch["entries"]).iter().map(line).collect())
 }
 
-/// Timers between consent and clicks by subject, effects by purpose: the design leaves both open.
+/// Timers between consent and clicks by subject, effects by purpose: the contract leaves both open.
 fn in_order(mut lines: Vec<Line>) -> Vec<Line> {
     for line in &mut lines {
         line.effects.sort_by_key(|effect| effect.0);

@@ -317,7 +317,7 @@ fn plain(entries: &[Entry]) -> Vec<Entry> {
 }
 
 /// Timers between consent and clicks in the order of their subjects, an entry's effects in that of
-/// their purposes: the design leaves both open.
+/// their purposes: the contract leaves both open.
 fn ordered(mut entries: Vec<Entry>) -> Vec<Entry> {
     for entry in &mut entries {
         entry.effects.sort_by_key(|effect| effect.0);

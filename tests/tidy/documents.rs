@@ -28,7 +28,7 @@ const GENERATED: &[&str] = &["examples/ecom/data"];
 #[test]
 fn documents_name_only_what_is_there() {
     let mut documents = files(&["docs", "examples", "rules", "tests", "benches"], "md");
-    documents.extend(["README.md", "CHANGELOG.md"].map(str::to_owned));
+    documents.extend(["README.md", "CHANGELOG.md", "CONTRIBUTING.md"].map(str::to_owned));
     let mut offenders = Vec::new();
     for document in documents.iter().filter(|document| root().join(document).exists()) {
         let text = std::fs::read_to_string(root().join(document)).expect("readable");
@@ -46,7 +46,7 @@ fn documents_name_only_what_is_there() {
 #[test]
 fn no_document_is_half_merged() {
     let mut documents = files(&["docs", "examples", "rules", "deploy"], "md");
-    documents.extend(["README.md", "CHANGELOG.md"].map(str::to_owned));
+    documents.extend(["README.md", "CHANGELOG.md", "CONTRIBUTING.md"].map(str::to_owned));
     let mut offenders = Vec::new();
     for document in &documents {
         let text = std::fs::read_to_string(root().join(document)).expect("readable");

@@ -3,8 +3,10 @@
 //! They read the sources as text (`source.rs` blanks out comments and literals), so they hold for code
 //! behind any feature.
 
+mod contract;
 mod documents;
 mod layers;
+mod references;
 mod shape;
 mod source;
 

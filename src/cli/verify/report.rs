@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::super::stdout;
 use crate::domain::foreign_text::shown;
+use crate::domain::invariants::Invariant;
 use crate::failure::{Failure, Result};
 use crate::verify::{Findings, Violation};
 
@@ -44,6 +45,9 @@ pub fn print(outcome: Outcome, is_json: bool) -> Result<()> {
             let detail = shown(detail);
             stdout::line(&format!("{invariant}  {topic}/{partition}/{offset}  {detail}"))?;
         }
+        for sentence in broken_sentences(&violations) {
+            stdout::line(&sentence)?;
+        }
         for (topic, records) in &checked {
             stdout::line(&format!("checked  {records} records of {topic}"))?;
         }
@@ -58,6 +62,15 @@ pub fn print(outcome: Outcome, is_json: bool) -> Result<()> {
             Err(Failure::failed(format!("{}; docs/verify.md says what each means", counted(found))))
         }
     }
+}
+
+/// What each violated invariant says, once, in the order of their numbers.
+fn broken_sentences(violations: &[Violation]) -> Vec<String> {
+    let is_broken = |id: &String| violations.iter().any(|violation| violation.invariant == *id);
+    let broken = Invariant::ALL.into_iter().filter(|invariant| is_broken(&invariant.id()));
+    broken
+        .map(|invariant| format!("broken  {}: {}", invariant.id(), invariant.sentence()))
+        .collect()
 }
 
 /// The last line.
@@ -84,6 +97,26 @@ fn counted(found: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_broken_invariant_is_explained_once_in_order() {
+        let found = |invariant: &str, offset| Violation {
+            invariant: invariant.to_owned(),
+            topic: "segmentation-audit".to_owned(),
+            partition: 0,
+            offset,
+            detail: String::new(),
+        };
+        let violations = [found("INV-13", 1), found("INV-9", 2), found("INV-13", 3)];
+        assert_eq!(
+            broken_sentences(&violations),
+            [
+                format!("broken  INV-9: {}", Invariant::Provable.sentence()),
+                format!("broken  INV-13: {}", Invariant::Leased.sentence()),
+            ]
+        );
+        assert!(broken_sentences(&[]).is_empty());
+    }
 
     #[test]
     fn the_last_line_says_what_was_found_and_what_could_not_be_checked() {

@@ -1,4 +1,4 @@
-//! Reads the keyset file, with the permissions of the design's section 4.
+//! Reads the keyset file, with the permissions of docs/contract/pseudonyms.md#keyset.
 //!
 //! No message repeats a byte of a secret. `change` writes it.
 

@@ -119,7 +119,7 @@ pub(super) const ALLOWED: &[Allowed] = &[
 const ONCE: &str = "inputs, outputs and offsets are committed in one transaction (INV-5)";
 const IDENTITY: &str = "it is made from kafka.group_id and pipeline.state_dir, so that a zombie is \
                         fenced (INV-5)";
-const FENCING: &str = "fencing and recovery times rest on Assent's own value (INV-5, section 7)";
+const FENCING: &str = "fencing and recovery times rest on Assent's own value (INV-5)";
 const TIMEOUTS: &str =
     "after SIGKILL others decide again within 30 s because of Assent's own value";
 const TOPICS: &str = "topics need the settings that `assent topics create` gives them";

@@ -1,4 +1,4 @@
-//! The gate's table as a person reads it (design, section 5): its twelve lines, in order.
+//! The gate's table as a person reads it (docs/contract/gate.md): its twelve lines, in order.
 //!
 //! `super::decide` is what runs; a test holds each line's verdicts against the [`Verdict`]s there are.
 

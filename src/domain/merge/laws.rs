@@ -1,5 +1,5 @@
 //! Laws of merging: in which order records, repeats and signals come does not matter, where nothing
-//! was erased between; and what is unclear is read as the strictest (design, section 5).
+//! was erased between; and what is unclear is read as the strictest (docs/contract/merging.md).
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,6 @@
 //! Opt-out signals that are not kept one by one any more: whoever may have sent one counts as having
-//! sent it (design, section 5). A signal that is missed is a violation; one too many costs a click.
+//! sent it (docs/contract/gate.md#opt-out-signals). A signal that is missed is a violation; one too
+//! many costs a click.
 
 use super::SubjectConsent;
 use crate::domain::time::{Span, Timestamp};

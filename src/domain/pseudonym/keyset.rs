@@ -3,7 +3,8 @@
 //! `{"keys":[{"version":1,"status":"active","secret":"<base64 of 32 bytes>"}]}`
 //!
 //! Knows no path and no permission bits: whoever reads the file checks those. No type here has
-//! `Debug`, and no message repeats a byte of the file but key versions (section 4).
+//! `Debug`, and no message repeats a byte of the file but key versions
+//! (docs/contract/pseudonyms.md#keyset).
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,4 +1,5 @@
-//! Pseudonyms: keyed tokens of a subject, of one purpose and one key version (design, section 4).
+//! Pseudonyms: keyed tokens of a subject, of one purpose and one key version
+//! (docs/contract/pseudonyms.md).
 //!
 //! `K = HKDF-SHA256(secret, salt "assent/v1", info "pseudonym|<purpose>|<version>")`;
 //! the 17 bytes are `[version] ‖ HMAC-SHA256(K, subject_id)[0..16]`; the text is their base64url,

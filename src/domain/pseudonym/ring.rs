@@ -16,10 +16,10 @@ use super::keyset::{Keyset, Secret, Status};
 use crate::domain::audit::AuditToken;
 use crate::domain::time::{Span, Timestamp};
 
-/// HKDF's salt (section 4).
+/// HKDF's salt (docs/contract/pseudonyms.md#derivation).
 const SALT: &[u8] = b"assent/v1";
 
-/// The reserved purpose under which the audit names a subject (section 4).
+/// The reserved purpose under which the audit names a subject (docs/contract/pseudonyms.md#derivation).
 pub(super) const AUDIT: &str = "audit";
 
 /// Session keys kept prepared: clicks come from today and the day before, a replay walks through

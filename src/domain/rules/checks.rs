@@ -1,4 +1,5 @@
-//! What no rulebook may say, where one part must be held against another (design, section 6).
+//! What no rulebook may say, where one part must be held against another
+//! (docs/contract/rulebook.md#what-is-refused).
 //!
 //! Finds everything that is wrong in one run; changes nothing.
 

@@ -17,7 +17,7 @@ use super::{
 use crate::domain::event::ClickFields;
 use crate::domain::time::Span;
 
-/// How old a click may be where no purpose says so (section 10).
+/// How old a click may be where no purpose says so (docs/contract/bad-input.md#clicks).
 const RETENTION_WITHOUT_PURPOSE: Span = Span::DAY;
 
 /// Reads, checks and compiles a rulebook. `Err`: every refusal, in the order of the file.

@@ -7,7 +7,8 @@ use crate::domain::event::Click;
 use crate::domain::rules::{Bound, DistinctField, Measure, Purpose, Slot, value_hash};
 use crate::domain::time::{Span, Timestamp};
 
-/// Longest window of a sum that goes by UTC hours; a longer one goes by UTC days (section 6).
+/// Longest window of a sum that goes by UTC hours; a longer one goes by UTC days
+/// (docs/contract/rulebook.md#time).
 const HOURLY_SUM_MAX: Span = Span(48 * Span::HOUR.0);
 
 /// A slot's measure at the moment of a decision.

@@ -96,7 +96,7 @@ fn conditions() -> Vec<String> {
 
 static MANY: LazyLock<Purpose> = LazyLock::new(|| purpose("6h", &conditions()));
 
-/// Every counted click, and section 6 asked of all of them.
+/// Every counted click, and docs/contract/rulebook.md#time asked of all of them.
 struct History<'p> {
     purpose: &'p Purpose,
     /// With the t of the decision; in the order of the offsets.

@@ -1,4 +1,4 @@
-//! Section 6's conditions as the contract's test vectors have them.
+//! The conditions as the contract's test vectors have them.
 
 use serde::Deserialize;
 

@@ -43,7 +43,8 @@ fn exists(plan: &TopicPlan, cluster: &Cluster) -> Finding {
     }
 }
 
-/// Clickstream, consent, state and audit have the same number of partitions (section 3).
+/// Clickstream, consent, state and audit have the same number of partitions
+/// (docs/contract/topics.md#partitions).
 fn equal_counts(plans: &[TopicPlan], cluster: &Cluster) -> Option<Finding> {
     let counts: Vec<(&str, i32)> = plans
         .iter()

@@ -115,7 +115,7 @@ fn differs(
     (contextual != seen.contextual).then(|| "contextual segments differ".to_owned())
 }
 
-/// Timers in the order of their subjects, an entry's effects in that of their purposes: the design
+/// Timers in the order of their subjects, an entry's effects in that of their purposes: the contract
 /// leaves both open.
 fn ordered(mut entries: Vec<Entry>) -> Vec<Entry> {
     for entry in &mut entries {

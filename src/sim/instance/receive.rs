@@ -12,7 +12,7 @@ use crate::task::clicks::ReceivedClick;
 use crate::task::consent::HeldConsent;
 use crate::wire::Inbound;
 
-/// The header of a record that was sent on (design, section 10).
+/// The header of a record that was sent on (docs/contract/bad-input.md#consent).
 const FORWARDED: &str = "assent-forwarded";
 
 /// As the worker's.

@@ -1,5 +1,5 @@
-//! Taking partitions up, in the order of the design's section 7: the producer first, the group's
-//! offsets, then the state to its end; the two must say the same.
+//! Taking partitions up, in the order of docs/contract/batch.md#assignment: the producer first, the
+//! group's offsets, then the state to its end; the two must say the same.
 
 use std::collections::BTreeMap;
 

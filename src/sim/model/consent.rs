@@ -1,4 +1,5 @@
-//! Section 5 of the design, read line by line: what one subject's facts add up to, and the gate.
+//! docs/contract/gate.md and merging.md, read line by line: what one subject's facts add up to, and the
+//! gate.
 //!
 //! Knows neither the library's gate nor its merging, of which it is the judge.
 

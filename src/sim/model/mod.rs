@@ -1,6 +1,7 @@
-//! The reference model: sections 5, 6 and 7 of the design for one partition, naively.
+//! The reference model: docs/contract/gate.md, merging.md, rulebook.md and batch.md for one partition,
+//! naively.
 //!
-//! Written from the design alone and sharing only plain types, it judges the engine (INV-1, INV-4,
+//! Written from the contract alone and sharing only plain types, it judges the engine (INV-1, INV-4,
 //! INV-8, INV-13). Whole histories lie in vectors; every question folds them from the first fact on.
 //! It knows no timers: before every entry, and once a batch for everybody, it looks at each subject
 //! afresh, so a timer that the engine forgets shows as a difference.

@@ -1,4 +1,5 @@
-//! Section 6's conditions by brute force: no counters, no latest-N lists, every click each time.
+//! The conditions of docs/contract/rulebook.md by brute force: no counters, no latest-N lists, every
+//! click each time.
 
 use std::collections::BTreeSet;
 

@@ -1,12 +1,13 @@
-//! The catalog against the contract's list (design, section 9) and against its document.
+//! The catalog against the list of the contract (docs/contract/http.md#metrics) and against its
+//! document.
 
 use std::collections::BTreeMap;
 
 use super::*;
 use crate::domain::pseudonym::{KeyRing, Keyset};
 
-/// Section 9's metrics, written out by hand; and five that it does not list: of the clock, of what `check`
-/// finds, of calls and clients that were left behind, and of a worker's turn.
+/// The metrics and their labels, written out by hand: they are part of the contract
+/// (docs/contract/http.md#metrics).
 const CONTRACT: &[(&str, &str)] = &[
     ("assent_consent_sync_lag_seconds", "partition"),
     ("assent_consent_synced_timestamp_seconds", "partition"),

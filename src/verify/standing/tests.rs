@@ -1,5 +1,5 @@
-//! The contract's vectors `gate` and `merge` in the verifier's own reading of section 5, and what it says
-//! where compaction has taken a part.
+//! The contract's vectors `gate` and `merge` in the verifier's own reading of docs/contract/gate.md,
+//! and what it says where compaction has taken a part.
 
 use serde_json::{Value, json};
 

@@ -17,7 +17,8 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    /// Of an input: 256 decisions are more purposes than a shop has; the steps are section 10's.
+    /// Of an input: 256 decisions are more purposes than a shop has; the steps are those of
+    /// docs/contract/bad-input.md.
     pub const INPUT: Self = Self { steps: 100_000, items: 256 };
 
     /// Of what Assent wrote, whose batches are as long as their bytes: an item takes a byte at least.

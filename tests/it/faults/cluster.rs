@@ -122,7 +122,7 @@ fn a_broker_that_is_away_and_one_that_is_replaced_are_outlasted() {
     services.into_iter().for_each(Service::stop);
 }
 
-/// Of the one worker of an instance (design, section 7).
+/// Of the one worker of an instance (docs/contract/batch.md#identity).
 fn transactional_id(shop: &Shop<'_>, instance: &str) -> String {
     let file = shop.folder().join(format!("state-{instance}/instance-id"));
     let id = std::fs::read_to_string(file).expect("an instance id");

@@ -13,7 +13,7 @@ use crate::support::{
     Registry, Service, Shop, consent, pseudonym, schema_text, view, wait_until, with,
 };
 
-/// How long an id is asked for that the registry does not have (section 10).
+/// How long an id is asked for that the registry does not have (docs/contract/bad-input.md#schemas).
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 fn letters(shop: &Shop<'_>, registry: &Registry) -> Vec<Value> {

@@ -1,5 +1,5 @@
 //! The registry stops while clicks flow: what is known goes on, what is not waits, and all goes on by
-//! itself when it is back (section 10, INV-12).
+//! itself when it is back (docs/contract/bad-input.md#schemas, INV-12).
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use crate::support::{
     Message, Registry, Service, Shop, consent, pseudonym, schema_text, view, wait_until, with,
 };
 
-/// Consent waits no longer than this for the registry (section 10).
+/// Consent waits no longer than this for the registry (docs/contract/bad-input.md#schemas).
 const SILENCE: Duration = Duration::from_secs(30);
 
 /// A shop whose producers write with the contract's schemas, which are known before the outage, and

@@ -1,4 +1,4 @@
-//! The tokens of a shop's subjects, computed as section 4 of the contract says, from the secret that
+//! The tokens of a shop's subjects, computed as docs/contract/pseudonyms.md says, from the secret that
 //! every shop's keyset has: 32 bytes from 0 to 31.
 //!
 //! `K = HKDF-SHA256(secret, "assent/v1", info)`; token = `[1] ‖ HMAC-SHA256(K, id)[0..16]`

@@ -13,7 +13,7 @@ use super::{Shop, wait_until};
 
 const UP_WITHIN: Duration = Duration::from_mins(1);
 const READY_WITHIN: Duration = Duration::from_mins(1);
-/// `run` commits, leaves the group and exits 0 within this (design, section 8).
+/// `run` commits, leaves the group and exits 0 within this (docs/contract/commands.md#how-run-ends).
 const DRAINED_WITHIN: Duration = Duration::from_secs(10);
 
 pub struct Service {

@@ -196,7 +196,7 @@ impl<'k> Shop<'k> {
         })
     }
 
-    /// The topics as section 3 of the contract has them.
+    /// The topics as docs/contract/topics.md has them.
     pub fn topic_plans(&self, purposes: &[&str]) -> Vec<TopicPlan> {
         let plan = |default_name: &str, config| TopicPlan {
             name: self.topic(default_name),

@@ -1,6 +1,7 @@
 //! What changes from one rulebook to the next, in plain words, and what that does to live keys.
 //!
-//! Says beforehand what the engine's sweep does afterwards (design, sections 3 and 6): both ask
+//! Says beforehand what the engine's sweep does afterwards (docs/contract/topics.md#tombstones,
+//! docs/contract/rulebook.md): both ask
 //! `SegmentRule::rests_on_the_same`. Knows no file; compares what was compiled.
 
 mod purposes;

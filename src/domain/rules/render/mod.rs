@@ -1,7 +1,8 @@
 //! The rulebook as a document for people: what it says, and what Assent does with it.
 //!
-//! Made from the [`Rulebook`] that runs, so the two can't disagree (design, section 6). Knows no file
-//! and no clock: the same rulebook gives the same bytes.
+//! Made from the [`Rulebook`] that runs, so the two can't disagree
+//! (docs/contract/rulebook.md#documents). Knows no file and no clock: the same rulebook gives the same
+//! bytes.
 
 mod approaches;
 mod data_map;
