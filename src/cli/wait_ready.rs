@@ -100,12 +100,13 @@ impl Wait {
         self.ready(|_| true)?; // before it has joined, the group has no offsets
         let mut backlog = Backlog::measure(config)?;
         loop {
-            let left = backlog.left()?;
-            if left == 0 {
+            let left = backlog.left();
+            if let Ok(0) = left {
                 return self
                     .ready(|answer| self.started.elapsed() >= IN_SYNC_SINCE && is_in_sync(answer));
             }
             if self.started.elapsed() >= self.timeout {
+                let left = left?; // brokers that don't answer now are asked again until then
                 return Err(Failure::failed(format!(
                     "after {} s {left} clicks that were there at the start are not decided yet; wait \
                      longer (--timeout), or look at assent_consent_sync_lag_seconds and the log",

@@ -4,7 +4,7 @@
 
 #![allow(unsafe_code)]
 
-use std::ffi::{CStr, c_char, c_int};
+use std::ffi::{CStr, c_char};
 use std::ptr;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use rdkafka::client::{Client, ClientContext};
 use rdkafka::error::KafkaResult;
 use rdkafka::types::RDKafkaRespErr;
 
-use super::topic_ids::{Guard, failed};
+use super::native::{Guard, ask, failed};
 
 /// A rule that lets a principal read a topic, or forbids it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,17 +40,15 @@ pub fn topic_acls<C: ClientContext>(
     client: &Client<C>,
     timeout: Duration,
 ) -> KafkaResult<Vec<Acl>> {
-    let event = describe(client, timeout);
-    if event.0.is_null() {
-        return Err(failed(RDKafkaRespErr::RD_KAFKA_RESP_ERR__TIMED_OUT));
-    }
-    // SAFETY: the event is live until its guard drops, and so is all that it lends.
+    let all = of_every_topic()?;
+    let what = native::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBEACLS;
+    let answer = ask(client, what, timeout, &|handle, options, queue| {
+        // SAFETY: all four are live until the answer is there.
+        unsafe { native::rd_kafka_DescribeAcls(handle, all.0, options, queue) }
+    })?;
+    // SAFETY: the answer is live until its guard drops, and so is all that it lends.
     unsafe {
-        let error = native::rd_kafka_event_error(event.0);
-        if error != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
-            return Err(failed(error));
-        }
-        let result = native::rd_kafka_event_DescribeAcls_result(event.0);
+        let result = native::rd_kafka_event_DescribeAcls_result(answer.0);
         if result.is_null() {
             return Err(failed(RDKafkaRespErr::RD_KAFKA_RESP_ERR__FAIL));
         }
@@ -60,52 +58,26 @@ pub fn topic_acls<C: ClientContext>(
     }
 }
 
-/// Asks, and waits for the answer; null: there was none in time.
-fn describe<C: ClientContext>(
-    client: &Client<C>,
-    timeout: Duration,
-) -> Guard<native::rd_kafka_event_t> {
-    let wait = c_int::try_from(timeout.as_millis()).unwrap_or(c_int::MAX);
-    let handle = client.native_ptr();
+fn of_every_topic() -> KafkaResult<Guard<native::rd_kafka_AclBindingFilter_t>> {
     let mut why: [c_char; 256] = [0; 256];
-    // SAFETY: `handle` lives as long as `client`; a null name, principal or host stands for any; filter,
-    // options and queue are live until their guards drop, after the answer.
-    unsafe {
-        let queue = Guard(native::rd_kafka_queue_new(handle), native::rd_kafka_queue_destroy);
-        let options = Guard(
-            native::rd_kafka_AdminOptions_new(
-                handle,
-                native::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBEACLS,
-            ),
-            native::rd_kafka_AdminOptions_destroy,
-        );
-        native::rd_kafka_AdminOptions_set_request_timeout(
-            options.0,
-            wait,
+    // SAFETY: a null name, principal or host stands for any; the text outlives the call.
+    let filter = unsafe {
+        native::rd_kafka_AclBindingFilter_new(
+            native::rd_kafka_ResourceType_t::RD_KAFKA_RESOURCE_TOPIC,
+            ptr::null(),
+            native::rd_kafka_ResourcePatternType_t::RD_KAFKA_RESOURCE_PATTERN_ANY,
+            ptr::null(),
+            ptr::null(),
+            native::rd_kafka_AclOperation_t::RD_KAFKA_ACL_OPERATION_ANY,
+            native::rd_kafka_AclPermissionType_t::RD_KAFKA_ACL_PERMISSION_TYPE_ANY,
             why.as_mut_ptr(),
             why.len(),
-        );
-        let filter = Guard(
-            native::rd_kafka_AclBindingFilter_new(
-                native::rd_kafka_ResourceType_t::RD_KAFKA_RESOURCE_TOPIC,
-                ptr::null(),
-                native::rd_kafka_ResourcePatternType_t::RD_KAFKA_RESOURCE_PATTERN_ANY,
-                ptr::null(),
-                ptr::null(),
-                native::rd_kafka_AclOperation_t::RD_KAFKA_ACL_OPERATION_ANY,
-                native::rd_kafka_AclPermissionType_t::RD_KAFKA_ACL_PERMISSION_TYPE_ANY,
-                why.as_mut_ptr(),
-                why.len(),
-            ),
-            native::rd_kafka_AclBinding_destroy,
-        );
-        if filter.0.is_null() {
-            return Guard(ptr::null_mut(), native::rd_kafka_event_destroy);
-        }
-        native::rd_kafka_DescribeAcls(handle, filter.0, options.0, queue.0);
-        let event = native::rd_kafka_queue_poll(queue.0, wait);
-        Guard(event, native::rd_kafka_event_destroy)
+        )
+    };
+    if filter.is_null() {
+        return Err(failed(RDKafkaRespErr::RD_KAFKA_RESP_ERR__INVALID_ARG));
     }
+    Ok(Guard(filter, native::rd_kafka_AclBinding_destroy))
 }
 
 /// # Safety

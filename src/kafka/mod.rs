@@ -15,6 +15,7 @@ pub mod handle;
 pub mod heartbeat;
 pub mod inputs;
 mod member_id;
+mod native;
 pub mod probe;
 pub mod producer;
 pub mod reach;
