@@ -324,10 +324,18 @@ fn ctrl_c_ends_the_examples_without_a_word() {
         let mut command = Command::new(&examples.python);
         command.arg(path).args(arguments).current_dir(shop.folder());
         let child = command.stderr(std::process::Stdio::piped()).spawn().expect("it starts");
+        wait_until(Duration::from_secs(30), "it has a Kafka client", || has_client(child.id()));
         std::thread::sleep(Duration::from_secs(3));
         crate::support::signal(child.id(), crate::support::Signal::Int);
         let output = child.wait_with_output().expect("its output");
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!((output.status.code(), said.as_ref()), (Some(code), ""), "{script}");
     }
+}
+
+/// A process that is interrupted while Python still imports what it needs ends in a traceback. Where there
+/// is no /proc, it is given a while.
+fn has_client(pid: u32) -> Option<()> {
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps"));
+    maps.map_or(true, |maps| maps.contains("librdkafka")).then_some(())
 }

@@ -141,7 +141,6 @@ fn two(shop: &Shop<'_>) -> [Service; 2] {
 /// All replicas in sync, then no lag within 15 s.
 fn settled(kafka: &Kafka, services: &[Service], after: &str) {
     kafka.await_in_sync();
-    kafka.await_usable();
     let began = Instant::now();
     wait_until(LAG_ZERO_WITHIN, &format!("no lag after {after}"), || {
         services.iter().all(has_no_lag).then_some(())

@@ -2,26 +2,17 @@
 
 use std::path::PathBuf;
 use std::sync::{Condvar, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rdkafka::error::KafkaResult;
 use rdkafka::metadata::{Metadata, MetadataPartition, MetadataTopic};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
 use super::kafka::run;
-use super::{BrokerPlan, Kafka, LeftOut, TopicPlan, wait_until};
+use super::{BrokerPlan, Kafka, LeftOut, wait_until};
 
 /// A replica that was away for a minute has caught up by then, also on a loaded machine.
 const IN_SYNC_WITHIN: Duration = Duration::from_mins(2);
 
 const ANSWERED_WITHIN: Duration = Duration::from_secs(5);
-
-/// Far more than a transaction with a new client takes on brokers that get the time to answer.
-const USABLE_WITHIN: Duration = Duration::from_secs(2);
-
-/// A topic of the tests' own, so many partitions that each broker leads some.
-const TRIED: &str = "tried";
-const TRIED_PARTITIONS: i32 = 12;
 
 /// Leaders go back to the first replica soon after it is in sync.
 const ELECTIONS: [&str; 2] =
@@ -91,8 +82,6 @@ impl Kafka {
         let plan = BrokerPlan { nodes: 3, settings, ..BrokerPlan::default() };
         let mut kafka = Self::start_as(plan)?;
         kafka.turn = Some(turn);
-        let name = TRIED.to_owned();
-        kafka.create_topics(&[TopicPlan { name, partitions: TRIED_PARTITIONS, config: vec![] }]);
         Ok(kafka)
     }
 
@@ -141,27 +130,6 @@ impl Kafka {
         self.await_partitions("the first replicas leading", |it| {
             it.isr().len() == it.replicas().len() && it.replicas().first() == Some(&it.leader())
         });
-    }
-
-    /// Waits until a client that has just come commits a transaction over partitions of every broker without
-    /// delay: metadata says that replicas are in sync before a starved machine's brokers answer anything.
-    pub fn await_usable(&self) {
-        wait_until(IN_SYNC_WITHIN, "a transaction of the test's own", || {
-            let began = Instant::now();
-            self.try_transaction().ok().filter(|()| began.elapsed() < USABLE_WITHIN)
-        });
-    }
-
-    fn try_transaction(&self) -> KafkaResult<()> {
-        let producer: BaseProducer =
-            self.client().set("transactional.id", TRIED).create().expect("a producer");
-        producer.init_transactions(ANSWERED_WITHIN)?;
-        producer.begin_transaction()?;
-        for partition in 0..TRIED_PARTITIONS {
-            let record = BaseRecord::to(TRIED).partition(partition).key("").payload("");
-            producer.send(record).map_err(|(error, _)| error)?;
-        }
-        producer.commit_transaction(ANSWERED_WITHIN)
     }
 
     fn await_partitions(&self, what: &str, whole: impl Fn(&MetadataPartition) -> bool) {
