@@ -159,7 +159,7 @@ impl List {
             Ok(letter) if !self.wanted.has(&letter) => self.others += 1,
             Ok(_) if self.left == 0 => {}
             Ok(letter) => {
-                let last = last_offset(message.key(), &letter);
+                let last = message.key().and_then(|key| letter.last_offset(key));
                 self.show(&letter, last)?;
                 self.left -= 1;
                 self.shown += 1;
@@ -195,13 +195,6 @@ impl List {
             _ => {}
         }
     }
-}
-
-/// The last offset, where the letter stands for a range: its key is `topic/partition/first-last`.
-fn last_offset(key: Option<&[u8]>, letter: &DeadLetter) -> Option<i64> {
-    let key = std::str::from_utf8(key?).ok()?;
-    let range = key.strip_prefix(&format!("{}/{}/", letter.topic, letter.partition))?;
-    range.strip_prefix(&format!("{}-", letter.offset))?.parse().ok()
 }
 
 /// Field names as in the schema; `last_offset` is null where the letter is of one record.
@@ -254,20 +247,6 @@ mod tests {
         assert!(render(&letter("x"), Some(240)).starts_with("clickstream/3/118-240  "));
         let line = render(&letter(&format!("\u{1b}[2J\r{}", "x".repeat(10_000))), None);
         assert!(!line.contains('\u{1b}') && line.chars().count() < 300, "{line}");
-    }
-
-    #[test]
-    fn a_key_that_names_a_range_says_how_far_it_goes() {
-        for (key, expected) in [
-            (Some("clickstream/3/118-240"), Some(240)),
-            (Some("clickstream/3/118"), None),
-            (Some("clickstream/3/117-240"), None),
-            (Some("clickstream/4/118-240"), None),
-            (Some("clickstream/3/118-x"), None),
-            (None, None),
-        ] {
-            assert_eq!(last_offset(key.map(str::as_bytes), &letter("")), expected, "{key:?}");
-        }
     }
 
     #[test]

@@ -1,4 +1,6 @@
-//! A dead letter and its Avro body (`assent.v1.DeadLetter`): an input that could not be used.
+//! A dead letter and its Avro body (`assent.v1.DeadLetter`): an input that could not be used, or a whole
+//! batch of them that nobody can read. Kafka key: `topic/partition/offset`, of a batch
+//! `topic/partition/first-last`, its body names the first.
 //!
 //! Never holds the payload, which lies at these coordinates until its own topic's retention, nor
 //! any byte of it (INV-6).
@@ -25,6 +27,18 @@ impl DeadLetter {
     /// The Kafka key: `topic/partition/offset`.
     pub fn key(&self) -> String {
         format!("{}/{}/{}", self.topic, self.partition, self.offset)
+    }
+
+    /// The Kafka key where it stands for all offsets up to `last`: `topic/partition/first-last`.
+    pub fn range_key(&self, last: i64) -> String {
+        format!("{}-{last}", self.key())
+    }
+
+    /// The last offset that it stands for, where its Kafka key is of a range.
+    pub fn last_offset(&self, key: &[u8]) -> Option<i64> {
+        let range = std::str::from_utf8(key).ok()?.strip_prefix(&self.key())?.strip_prefix('-')?;
+        let last = range.parse().ok().filter(|last| *last >= self.offset)?;
+        (self.range_key(last).as_bytes() == key).then_some(last)
     }
 
     /// The Avro body of `assent.v1.DeadLetter`.
@@ -85,5 +99,23 @@ mod tests {
         }
         let letter = DeadLetter::decode(&[0, 2, b't', 4, 6, 0, 0, 0]).unwrap();
         assert_eq!(letter.key(), "t/2/3");
+        assert_eq!(letter.range_key(9), "t/2/3-9");
+    }
+
+    #[test]
+    fn a_key_that_names_a_range_says_how_far_it_goes() {
+        let letter = DeadLetter::decode(&[0, 2, b't', 4, 6, 0, 0, 0]).unwrap();
+        for (key, expected) in [
+            ("t/2/3-9", Some(9)),
+            ("t/2/3-3", Some(3)),
+            ("t/2/3", None),
+            ("t/2/3-2", None),
+            ("t/2/3-+9", None),
+            ("t/2/4-9", None),
+            ("t/1/3-9", None),
+            ("t/2/3-x", None),
+        ] {
+            assert_eq!(letter.last_offset(key.as_bytes()), expected, "{key}");
+        }
     }
 }

@@ -13,6 +13,23 @@ pub struct ClickInput<'a> {
     pub click: Result<Click<'a>, Rejection>,
 }
 
+/// Clicks that were not read, and never will be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadClicks {
+    pub first: i64,
+    pub last: i64,
+    /// All that a batch covers, or a part of it; else one record.
+    pub is_batch: bool,
+    pub rejection: Rejection,
+}
+
+impl DeadClicks {
+    /// How many offsets it covers.
+    pub fn count(&self) -> usize {
+        usize::try_from(self.last - self.first + 1).unwrap_or(0)
+    }
+}
+
 /// A record of the consent changelog.
 pub struct ConsentInput<'a> {
     pub offset: i64,

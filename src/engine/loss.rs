@@ -66,6 +66,8 @@ pub struct View {
     pub topics: TopicIds,
     pub clicks: Range,
     pub consent: Range,
+    /// Consent that nobody can read, where it is known to be what comes next.
+    pub unreadable: Option<Range>,
 }
 
 /// What became of an input.
@@ -77,6 +79,8 @@ pub enum InputLoss {
     CutOff { from: i64, end: i64 },
     /// The topic is another one under the same name.
     Remade { from: i64, start: i64 },
+    /// Offsets `from` up to `to` are there, and nobody can read them.
+    Unreadable { from: i64, to: i64 },
 }
 
 /// What became of the state.
@@ -144,6 +148,7 @@ pub fn find(view: &View) -> Losses {
             Some(InputLoss::Remade { from, .. }) if !known => {
                 Some(InputLoss::CutOff { from, end: view.consent.end })
             }
+            None => unreadable(next, view.unreadable),
             loss => loss,
         }
     });
@@ -155,7 +160,7 @@ pub fn find(view: &View) -> Losses {
     losses.resume = Resume {
         next_click: match losses.clicks {
             None => base.next_click.unwrap_or(view.clicks.start),
-            Some(InputLoss::Removed { to, .. }) => to,
+            Some(InputLoss::Removed { to, .. } | InputLoss::Unreadable { to, .. }) => to,
             // What of it was decided can't be told: to decide a click twice would count it twice.
             Some(InputLoss::CutOff { end, .. }) => end,
             Some(InputLoss::Remade { start, .. }) => start,
@@ -163,6 +168,7 @@ pub fn find(view: &View) -> Losses {
         next_consent: match losses.consent {
             // What it still holds of a person may be the grant before the denial that is gone.
             Some(InputLoss::CutOff { end, .. }) => end,
+            Some(InputLoss::Unreadable { to, .. }) => to,
             _ if losses.doubts_consent() => view.consent.start,
             _ => base.next_consent.unwrap_or(view.consent.start),
         },
@@ -228,6 +234,11 @@ pub fn sequence_of(group: Option<&GroupMark>) -> Option<i64> {
     group.and_then(|group| group.metadata.parse().ok())
 }
 
+fn unreadable(next: i64, range: Option<Range>) -> Option<InputLoss> {
+    let Range { start, end } = range?;
+    (start..end).contains(&next).then_some(InputLoss::Unreadable { from: next, to: end })
+}
+
 fn input_loss(next: i64, range: Range, was: TopicId, is: TopicId) -> Option<InputLoss> {
     let known = was != 0 && is != 0;
     if known && was != is {
@@ -260,6 +271,12 @@ impl fmt::Display for InputLoss {
             Self::CutOff { from, end } => {
                 write!(f, "offsets {end} to {} were decided, but it ends at {end}", from - 1)
             }
+            Self::Unreadable { from, to } => write!(
+                f,
+                "offsets {from} to {} can't be read by any client: the batch is damaged, or too large \
+                 once it is decompressed (the log says more)",
+                to - 1
+            ),
             Self::Remade { from, start } => write!(
                 f,
                 "it was made anew after offset {from} was decided up to: what the old one held \

@@ -7,6 +7,7 @@ mod at_hand;
 mod check;
 mod claim;
 pub mod commit;
+mod dead;
 pub mod input;
 mod layout;
 mod lease;

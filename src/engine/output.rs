@@ -36,6 +36,8 @@ pub struct DeadLetterNote {
     pub reason: DeadLetterReason,
     pub topic: InputTopic,
     pub offset: i64,
+    /// Where it stands for a batch that nobody can read: its last offset.
+    pub last: Option<i64>,
     pub payload_sha256: Option<[u8; 32]>,
     pub failed_at: Timestamp,
     pub detail: String,

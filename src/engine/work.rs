@@ -2,7 +2,7 @@
 
 use super::input::{Rejection, payload_hash};
 use super::output::{DeadLetterNote, InputTopic, OptOut, Output, Tally, Violations};
-use crate::domain::audit::{AuditEntry, AuditToken, Effect};
+use crate::domain::audit::{AuditEntry, AuditToken, Effect, Sha256Hash};
 use crate::domain::event::SignalSource;
 use crate::domain::merge::unkept::UnkeptSignals;
 use crate::domain::outcome::{DeadLetterReason, InputKind, Outcome, TombstoneReason, Verdict};
@@ -121,12 +121,29 @@ impl Work {
         payload: Option<&[u8]>,
         rejection: &Rejection,
     ) {
+        let payload_sha256 = rejection.payload_sha256.or_else(|| payload_hash(payload));
+        self.put_letter(topic, (offset, None), payload_sha256, rejection);
+    }
+
+    /// Clicks that nobody can read: one letter for all.
+    pub fn dead_range(&mut self, first: i64, last: i64, rejection: &Rejection) {
+        self.put_letter(InputTopic::Clickstream, (first, Some(last)), None, rejection);
+    }
+
+    fn put_letter(
+        &mut self,
+        topic: InputTopic,
+        (offset, last): (i64, Option<i64>),
+        payload_sha256: Option<Sha256Hash>,
+        rejection: &Rejection,
+    ) {
         *self.tally.dead_letters.entry((topic, rejection.reason)).or_default() += 1;
         self.outputs.push(Output::DeadLetter(DeadLetterNote {
             reason: rejection.reason,
             topic,
             offset,
-            payload_sha256: payload_hash(payload),
+            last,
+            payload_sha256,
             failed_at: self.now,
             detail: rejection.detail.clone(),
         }));
@@ -196,9 +213,6 @@ fn topic_of(input: InputKind) -> Option<InputTopic> {
 /// A click whose time lies ahead: the last reason of docs/contract/bad-input.md#clicks, found only once
 /// `now` is known.
 pub fn event_time_ahead() -> Rejection {
-    Rejection {
-        reason: DeadLetterReason::EventTimeAhead,
-        detail: "occurred_at lies more than 5 minutes ahead of the clock of the decision"
-            .to_owned(),
-    }
+    let detail = "occurred_at lies more than 5 minutes ahead of the clock of the decision";
+    Rejection::new(DeadLetterReason::EventTimeAhead, detail)
 }

@@ -7,11 +7,12 @@ use serde::{Serialize, Serializer};
 /// In the order in which they are named where several hold: the first is what to look at first.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reason {
+    /// A batch of records can't be read. Of clicks it is passed over within seconds; of consent a person has
+    /// to decide about it, and consent is not caught up with until then.
+    UnreadableBatch,
     /// Its state is being read back, or consent was not caught up with yet; or it was lost, and is
     /// to be given to somebody again.
     Restoring,
-    /// A batch of records can't be read, and a person has to decide about it.
-    UnreadableBatch,
     /// The wall clock, or the state's own time, is ahead of its witnesses.
     Clock,
     /// Consent sync is past its bound.
@@ -28,8 +29,8 @@ impl Reason {
         let sources = closing_sources.map(|id| Self::Source(id.to_owned()));
         let mut all: Vec<Self> = sources.collect();
         all.extend([
-            Self::Restoring,
             Self::UnreadableBatch,
+            Self::Restoring,
             Self::Clock,
             Self::Stale,
             Self::NotCommitting,

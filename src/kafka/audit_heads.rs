@@ -7,11 +7,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rdkafka::error::KafkaError;
-use rdkafka::message::Message;
 
 use super::consumer::{Follower, Polled};
 use super::probe::Probe;
-use super::restore::{Interrupted, Patience};
+use super::restore::{Interrupted, Patience, unreadable};
 use crate::config::Config;
 use crate::domain::audit::chain;
 use crate::engine::loss::AuditHead;
@@ -88,7 +87,10 @@ fn read_tails(
                 continue;
             }
             Polled::Nothing => {}
-            Polled::OutOfRange => {
+            Polled::Unreadable { partition, error } => {
+                return Err(unreadable(follower.topic(), partition, &error));
+            }
+            Polled::OutOfRange { .. } => {
                 return Err(Interrupted::Again(KafkaError::MessageConsumption(
                     rdkafka::error::RDKafkaErrorCode::AutoOffsetReset,
                 )));

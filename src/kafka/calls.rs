@@ -50,6 +50,7 @@ calls! {
     TopicIds = "topic_ids",
     Members = "members",
     Forward = "forward",
+    Examine = "examine",
     Admin = "admin",
     Close = "close",
 }

@@ -52,6 +52,8 @@ pub fn committed_reader_config(config: &Config) -> ClientConfig {
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
         .set("allow.auto.create.topics", "false")
+        // What a disk or a wire changed is an error, not another value.
+        .set("check.crcs", "true")
         .set("fetch.wait.max.ms", FETCH_WAIT_MS)
         .set("fetch.queue.backoff.ms", "10");
     client

@@ -4,6 +4,7 @@
 //! A rebalance callback only notes what happened; the worker takes it up after its poll and does
 //! the assigning itself. librdkafka waits for that, and goes on with heartbeats meanwhile.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -13,12 +14,12 @@ use rdkafka::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::message::BorrowedMessage;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
 use rdkafka::types::RDKafkaRespErr;
 
 use super::client::{committed_reader_config, set_default};
 use super::context::{self, Logged};
+use super::events::{Aside, Event, Queue, ReadError, Received, last_known_end};
 use super::handle::{Handle, await_closed};
 use super::member_id::member_id;
 use crate::config::Config;
@@ -46,11 +47,20 @@ pub enum Rebalance {
 
 /// What a poll of a consumer brought.
 pub enum Polled<'a> {
-    Message(BorrowedMessage<'a>),
+    Message(Received<'a>),
     /// Nothing now, or something that librdkafka handled.
     Nothing,
-    /// The log does not hold the offset that was asked for.
-    OutOfRange,
+    /// The log does not hold the offset that was asked for. After [`Self::Unreadable`] that says nothing:
+    /// librdkafka may have taken a damaged batch's bytes for an offset.
+    OutOfRange {
+        partition: Option<i32>,
+    },
+    /// What comes next in this partition can't be read. What comes of it afterwards may be anything, until it
+    /// is fetched anew.
+    Unreadable {
+        partition: i32,
+        error: ReadError,
+    },
     /// The consumer can't go on.
     Fatal(KafkaError),
 }
@@ -83,36 +93,45 @@ impl ConsumerContext for Membership {
             let _ = consumer.unassign();
             return;
         }
-        let change = match cause {
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => Rebalance::Assigned(
-                partitions.elements().iter().map(TopicPartitionListElem::partition).collect(),
-            ),
-            _ => Rebalance::Revoked { lost: consumer.assignment_lost() },
-        };
+        let assigns = cause == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
+        let numbers =
+            || partitions.elements().iter().map(TopicPartitionListElem::partition).collect();
+        self.note(consumer, assigns.then(numbers));
+    }
+}
+
+impl Membership {
+    fn note(&self, consumer: &BaseConsumer<Self>, assigned: Option<Vec<i32>>) {
+        let revoked = || Rebalance::Revoked { lost: consumer.assignment_lost() };
+        let change = assigned.map_or_else(revoked, Rebalance::Assigned);
         self.noted.lock().unwrap_or_else(PoisonError::into_inner).push_back(change);
     }
 }
 
 /// A member's client. It gives up its partitions before it is closed, since nobody answers a rebalance then.
-struct Member(BaseConsumer<Membership>);
+struct Member {
+    queue: Queue,
+    consumer: BaseConsumer<Membership>,
+}
 
 impl Drop for Member {
     fn drop(&mut self) {
-        self.0.context().closing.store(true, Ordering::Relaxed);
-        let _ = self.0.unassign();
+        self.consumer.context().closing.store(true, Ordering::Relaxed);
+        let _ = self.consumer.unassign();
     }
 }
 
 /// The click consumer of a worker.
 pub struct ClickConsumer {
+    aside: RefCell<Option<Aside>>,
     member: Handle<Member>,
     topic: String,
 }
 
 impl ClickConsumer {
     /// Not a member yet. `instance_id` is the static member's name.
-    pub fn new(config: &Config, instance_id: &str) -> KafkaResult<Self> {
-        let mut client = following(config);
+    pub fn new(config: &Config, instance_id: &str, answers: Answers) -> KafkaResult<Self> {
+        let mut client = following_input(config, answers);
         client
             .set("group.instance.id", instance_id)
             .set("group.protocol", "classic")
@@ -122,7 +141,9 @@ impl ClickConsumer {
         let membership = Membership { noted: Mutex::default(), closing: AtomicBool::new(false) };
         let consumer: BaseConsumer<Membership> = client.create_with_context(membership)?;
         let topic = config.topics.clickstream.clone();
-        Ok(Self { member: Handle::new(Member(consumer)), topic })
+        let queue = queue_of(&consumer)?;
+        let member = Handle::new(Member { queue, consumer });
+        Ok(Self { aside: RefCell::default(), member, topic })
     }
 
     /// Joins the group.
@@ -131,12 +152,28 @@ impl ClickConsumer {
     }
 
     fn consumer(&self) -> &BaseConsumer<Membership> {
-        &self.member.0
+        &self.member.consumer
     }
 
     /// Never blocks.
     pub fn poll(&self) -> Polled<'_> {
-        polled(self.consumer().poll(Duration::ZERO))
+        let queue = &self.member.queue;
+        if let Some(aside) = self.aside.take() {
+            return Polled::Message(queue.take_up(aside));
+        }
+        polled(queue.poll(&**self.consumer().context()), |assigned| {
+            self.consumer().context().note(self.consumer(), assigned);
+        })
+    }
+
+    /// The next poll brings it again.
+    pub fn put_back(&self, received: Received<'_>) {
+        self.aside.replace(Some(received.put_aside()));
+    }
+
+    /// Where a partition ends, as far as the broker has said.
+    pub fn last_known_end(&self, partition: i32) -> Option<i64> {
+        last_known_end(self.consumer(), &self.topic, partition)
     }
 
     /// What the group decided since the last call.
@@ -167,11 +204,13 @@ impl ClickConsumer {
 
     /// Accepts an assignment without fetching from it yet.
     pub fn accept(&self) -> KafkaResult<()> {
+        self.aside.take();
         self.consumer().assign(&TopicPartitionList::new())
     }
 
-    /// Fetches from these offsets on.
+    /// Fetches from these offsets on. Nothing that was fetched before comes any more.
     pub fn fetch_from(&self, offsets: &BTreeMap<i32, i64>) -> KafkaResult<()> {
+        self.aside.take();
         self.consumer().assign(&list(&self.topic, offsets)?)
     }
 
@@ -193,12 +232,13 @@ impl ClickConsumer {
 
     /// Gives the partitions back.
     pub fn unassign(&self) -> KafkaResult<()> {
+        self.aside.take();
         self.consumer().unassign()
     }
 
     /// The next offset of each partition: beyond what was polled, control records included.
     pub fn positions(&self) -> KafkaResult<BTreeMap<i32, i64>> {
-        positions(self.consumer())
+        positions(self.consumer(), &self.aside, &self.member.queue)
     }
 
     /// Leaves the group, so that others have the partitions at once. Blocks for 3 s at most.
@@ -228,35 +268,114 @@ impl ClickConsumer {
 
 /// A consumer that is told what to read: consent, or the state.
 pub struct Follower {
-    consumer: Handle<BaseConsumer<Logged>>,
+    aside: RefCell<Option<Aside>>,
+    reader: Handle<Reader>,
     topic: String,
 }
 
+/// The queue goes first.
+struct Reader {
+    queue: Queue,
+    consumer: BaseConsumer<Logged>,
+}
+
 impl Follower {
+    /// Of a topic of Assent's own.
     pub fn new(config: &Config, role: &'static str, topic: &str) -> KafkaResult<Self> {
-        let consumer = Handle::new(following(config).create_with_context(Logged(role))?);
-        Ok(Self { consumer, topic: topic.to_owned() })
+        Self::of(&following(config), role, topic)
+    }
+
+    /// Of an input.
+    pub fn of_input(
+        config: &Config,
+        role: &'static str,
+        topic: &str,
+        answers: Answers,
+    ) -> KafkaResult<Self> {
+        Self::of(&following_input(config, answers), role, topic)
+    }
+
+    /// Of a client that is configured already.
+    pub fn of(client: &ClientConfig, role: &'static str, topic: &str) -> KafkaResult<Self> {
+        let consumer: BaseConsumer<Logged> = client.create_with_context(Logged(role))?;
+        let queue = queue_of(&consumer)?;
+        let reader = Handle::new(Reader { queue, consumer });
+        Ok(Self { aside: RefCell::default(), reader, topic: topic.to_owned() })
+    }
+
+    pub fn topic(&self) -> &str {
+        &self.topic
     }
 
     /// Reads these partitions from these offsets, and no others.
     pub fn fetch_from(&self, offsets: &BTreeMap<i32, i64>) -> KafkaResult<()> {
-        self.consumer.assign(&list(&self.topic, offsets)?)
+        self.aside.take();
+        self.reader.consumer.assign(&list(&self.topic, offsets)?)
     }
 
     pub fn unassign(&self) -> KafkaResult<()> {
-        self.consumer.unassign()
+        self.aside.take();
+        self.reader.consumer.unassign()
     }
 
     /// Never blocks.
     pub fn poll(&self) -> Polled<'_> {
-        polled(self.consumer.poll(Duration::ZERO))
+        let Reader { queue, consumer } = &*self.reader;
+        if let Some(aside) = self.aside.take() {
+            return Polled::Message(queue.take_up(aside));
+        }
+        polled(queue.poll(&**consumer.context()), |_| {})
+    }
+
+    /// The next poll brings it again.
+    pub fn put_back(&self, received: Received<'_>) {
+        self.aside.replace(Some(received.put_aside()));
+    }
+
+    /// Where a partition ends, as far as the broker has said.
+    pub fn last_known_end(&self, partition: i32) -> Option<i64> {
+        last_known_end(&self.reader.consumer, &self.topic, partition)
     }
 
     /// The next offset of each partition: beyond what was polled, control records included. Absent
     /// before the first fetch.
     pub fn positions(&self) -> KafkaResult<BTreeMap<i32, i64>> {
-        positions(&self.consumer)
+        positions(&self.reader.consumer, &self.aside, &self.reader.queue)
     }
+}
+
+/// How large an answer of a broker may be, and with it what a batch in zstd may grow to: librdkafka bounds no
+/// other codec.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answers {
+    /// librdkafka's own 100 MB.
+    Usual,
+    /// [`LARGER_BYTES`]: for a batch that is larger, although each of its records is small enough.
+    Larger,
+}
+
+/// Four times the largest record that is taken.
+const LARGER_BYTES: &str = "268435456";
+
+/// What one answer to a fetch of an input brings at most, but for its first batch, which always comes whole.
+/// librdkafka decompresses an answer as it comes, whatever waits already; so an answer can take this, times
+/// what its codec can grow by (gzip 1,032, lz4 255, snappy 21).
+const FETCH_BYTES_MAX: &str = "1048576";
+
+impl Answers {
+    pub fn set(self, client: &mut ClientConfig) {
+        if self == Self::Larger {
+            client.set("receive.message.max.bytes", LARGER_BYTES);
+        }
+    }
+}
+
+/// A consumer of an input: what comes is bounded.
+pub fn following_input(config: &Config, answers: Answers) -> ClientConfig {
+    let mut client = following(config);
+    client.set("fetch.max.bytes", FETCH_BYTES_MAX);
+    answers.set(&mut client);
+    client
 }
 
 /// What a worker's consumers share: they never jump.
@@ -269,6 +388,11 @@ fn following(config: &Config) -> ClientConfig {
     client
 }
 
+fn queue_of<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> KafkaResult<Queue> {
+    let missing = || KafkaError::ClientCreation("the consumer has no queue".to_owned());
+    Queue::of(consumer).ok_or_else(missing)
+}
+
 fn list(topic: &str, offsets: &BTreeMap<i32, i64>) -> KafkaResult<TopicPartitionList> {
     let mut list = TopicPartitionList::with_capacity(offsets.len());
     for (&partition, &offset) in offsets {
@@ -277,27 +401,67 @@ fn list(topic: &str, offsets: &BTreeMap<i32, i64>) -> KafkaResult<TopicPartition
     Ok(list)
 }
 
-fn positions<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> KafkaResult<BTreeMap<i32, i64>> {
+/// What was put back counts as not polled.
+fn positions<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    aside: &RefCell<Option<Aside>>,
+    queue: &Queue,
+) -> KafkaResult<BTreeMap<i32, i64>> {
     let positions = consumer.position()?;
     let known = positions.elements().into_iter().filter_map(|element| match element.offset() {
         Offset::Offset(offset) => Some((element.partition(), offset)),
         _ => None,
     });
-    Ok(known.collect())
+    let mut known: BTreeMap<i32, i64> = known.collect();
+    if let Some(put_back) = aside.take() {
+        let received = queue.take_up(put_back);
+        if let Some(at) = known.get_mut(&received.partition()) {
+            *at = received.offset().min(*at);
+        }
+        aside.replace(Some(received.put_aside()));
+    }
+    Ok(known)
 }
 
-fn polled(result: Option<KafkaResult<BorrowedMessage<'_>>>) -> Polled<'_> {
-    match result {
-        None => Polled::Nothing,
-        Some(Ok(message)) => Polled::Message(message),
-        Some(Err(KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset))) => {
-            Polled::OutOfRange
+fn polled(event: Option<Event<'_>>, rebalance: impl FnOnce(Option<Vec<i32>>)) -> Polled<'_> {
+    match event {
+        Some(Event::Record(received)) => Polled::Message(received),
+        Some(Event::Error(error)) => failed(error),
+        Some(Event::Rebalance(assigned)) => {
+            rebalance(assigned);
+            Polled::Nothing
         }
-        Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => Polled::Fatal(error),
+        Some(Event::Other) | None => Polled::Nothing,
+    }
+}
+
+fn failed<'a>(error: ReadError) -> Polled<'a> {
+    match error.partition {
+        _ if error.is_fatal => Polled::Fatal(KafkaError::MessageConsumptionFatal(error.code)),
+        partition if error.code == RDKafkaErrorCode::AutoOffsetReset => {
+            Polled::OutOfRange { partition }
+        }
+        Some(partition) if is_of_data(error.code) => Polled::Unreadable { partition, error },
         // librdkafka retries; what lasts shows as lag.
-        Some(Err(error)) => {
-            tracing::debug!(%error, "a fetch failed");
+        _ => {
+            tracing::debug!(code = %error.code, "a fetch failed");
             Polled::Nothing
         }
     }
+}
+
+/// Is it about the bytes themselves, which come again however often they are asked for?
+pub fn is_of_data(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        // A checksum, or no way to read on.
+        RDKafkaErrorCode::BadMessage
+            | RDKafkaErrorCode::BadCompression
+            // A codec or a format that this build has not.
+            | RDKafkaErrorCode::NotImplemented
+            // The broker's own word for a damaged batch.
+            | RDKafkaErrorCode::InvalidMessage
+            | RDKafkaErrorCode::InvalidMessageSize
+            | RDKafkaErrorCode::MessageSizeTooLarge
+    )
 }

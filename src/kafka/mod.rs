@@ -9,6 +9,8 @@ pub mod calls;
 pub mod client;
 pub mod consumer;
 pub mod context;
+pub mod events;
+pub mod examine;
 pub mod forwarder;
 pub mod group_offsets;
 pub mod handle;

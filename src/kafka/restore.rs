@@ -7,12 +7,13 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::Message;
 
 use super::consumer::{Follower, Polled};
+use super::events::ReadError;
 use super::probe::Probe;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
+use crate::pace;
 
 const ASKED_FOR: Duration = Duration::from_secs(10);
 
@@ -66,6 +67,15 @@ impl From<KafkaError> for Interrupted {
     }
 }
 
+/// It is tried again, and named.
+pub fn unreadable(topic: &str, partition: i32, error: &ReadError) -> Interrupted {
+    if let Some(repeated) = pace::may_say(&format!("unreadable {topic}")) {
+        let (offset, reason) = (error.offset, &error.reason);
+        tracing::error!(topic, partition, offset, reason, repeated, "a batch can't be read");
+    }
+    Interrupted::Again(KafkaError::MessageConsumption(error.code))
+}
+
 /// Hands every record of these partitions to `take(partition, key, value)`, in the order of the
 /// offsets of each. `wanted` is asked between bursts.
 pub fn read_state(
@@ -110,7 +120,10 @@ fn read_burst(
                 take(message.partition(), message.key().unwrap_or_default(), message.payload());
             }
             Polled::Nothing => return Ok(read > 0),
-            Polled::OutOfRange => {
+            Polled::Unreadable { partition, error } => {
+                return Err(unreadable(follower.topic(), partition, &error));
+            }
+            Polled::OutOfRange { .. } => {
                 return Err(Interrupted::Again(KafkaError::MessageConsumption(
                     RDKafkaErrorCode::AutoOffsetReset,
                 )));

@@ -6,19 +6,18 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use rdkafka::Message;
-use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Headers};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
 
 use super::client::committed_reader_config;
-use super::context::Logged;
-use super::handle::Handle;
+use super::consumer::{Answers, Follower, Polled};
+use super::events::Received;
+use super::examine::{Place, Verdict, examine};
 use super::probe::{Isolation, Probe};
 use super::reach::reach;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
+use crate::domain::ids::ID_BYTES_MAX;
+use crate::domain::intake::{RECORD_BYTES_MAX, payload_hash};
 use crate::domain::time::Timestamp;
 use crate::failure::{Failure, Result};
 use crate::registry::Reading;
@@ -131,8 +130,9 @@ fn one(partition: i32, answer: &BTreeMap<i32, i64>) -> KafkaResult<i64> {
 
 /// Reads one partition.
 pub struct Scan {
-    consumer: Handle<BaseConsumer<Logged>>,
-    topic: String,
+    config: Config,
+    follower: Follower,
+    answers: Answers,
     partition: i32,
     /// Where the reading ends.
     to: i64,
@@ -140,6 +140,10 @@ pub struct Scan {
     at: i64,
     /// Read, and at or past what was asked for.
     ahead: VecDeque<Record>,
+    /// First and last offset of each batch that nobody can read.
+    unreadable: Vec<(i64, i64)>,
+    /// Where an examination was made last.
+    last_tried: Option<i64>,
     schemas: Reading,
     /// Records handed over.
     pub records: u64,
@@ -148,23 +152,23 @@ pub struct Scan {
 impl Scan {
     /// From `from`, or from the first offset that the partition still holds where that is later.
     pub fn open(config: &Config, topic: &str, partition: i32, from: i64, to: i64) -> Result<Self> {
-        let failed = |error: KafkaError| read_failed(topic, partition, &error);
-        let consumer: Handle<BaseConsumer<Logged>> = committed_reader_config(config)
-            // librdkafka assigns nothing without one; only a subscription would join it.
-            .set("group.id", format!("{}-verify", config.kafka.group_id))
-            .set("auto.offset.reset", "earliest")
-            .set("queued.max.messages.kbytes", QUEUED_KBYTES)
-            .create_with_context(Logged("verify"))
-            .map(Handle::new)
-            .map_err(failed)?;
-        let mut assignment = TopicPartitionList::new();
-        assignment.add_partition_offset(topic, partition, Offset::Offset(from)).map_err(failed)?;
-        if from < to {
-            consumer.assign(&assignment).map_err(failed)?;
-        }
-        let (topic, ahead) = (topic.to_owned(), VecDeque::new());
+        let answers = Answers::Usual;
+        let follower = follow(config, topic, partition, (from, to), answers)?;
         let schemas = Reading::open(config)?;
-        Ok(Self { consumer, topic, partition, to, at: from, ahead, schemas, records: 0 })
+        let (config, ahead, unreadable) = (config.clone(), VecDeque::new(), Vec::new());
+        Ok(Self {
+            config,
+            follower,
+            answers,
+            partition,
+            to,
+            at: from,
+            ahead,
+            unreadable,
+            last_tried: None,
+            schemas,
+            records: 0,
+        })
     }
 
     /// The next record below the end; `None`: it is reached.
@@ -186,6 +190,11 @@ impl Scan {
         self.at
     }
 
+    /// The batches that nobody can read, as far as this was read.
+    pub fn unreadable(&self) -> &[(i64, i64)] {
+        &self.unreadable
+    }
+
     /// The next record before this offset; `None`: there is none any more.
     pub fn next_below(&mut self, end: i64) -> Result<Option<Record>> {
         let end = end.min(self.to);
@@ -204,15 +213,14 @@ impl Scan {
         let mut moved = SystemClock.instant();
         let mut trouble = None;
         loop {
-            match self.consumer.poll(Duration::ZERO) {
-                Some(Ok(message)) => {
+            match self.follower.poll() {
+                Polled::Message(message) => {
                     self.at = message.offset() + 1;
                     let known = self.schemas.knowing(message.payload())?;
                     self.ahead.push_back(Record { known, ..record(&message) });
                     return Ok(());
                 }
-                Some(Err(error)) => trouble = Some(error),
-                None => {
+                Polled::Nothing => {
                     // A position passes control records and what was aborted.
                     let at = self.position()?;
                     if at > self.at {
@@ -223,36 +231,100 @@ impl Scan {
                     }
                     std::thread::sleep(PAUSE);
                 }
+                Polled::Unreadable { error, .. } => {
+                    self.pass_unreadable(&error.reason)?;
+                    moved = SystemClock.instant();
+                    if self.at >= end {
+                        return Ok(());
+                    }
+                }
+                Polled::OutOfRange { .. } => {
+                    trouble = Some("an offset that is not there".to_owned());
+                }
+                Polled::Fatal(error) => trouble = Some(error.to_string()),
             }
             if moved.elapsed() > STALL_MAX {
-                return Err(stalled(&self.topic, self.partition, trouble.as_ref()));
+                let trouble = trouble.take().unwrap_or_else(|| "no answer".to_owned());
+                // Where nobody says that it can't be read, it may be so all the same.
+                self.pass_unreadable(&trouble)?;
+                moved = SystemClock.instant();
             }
         }
     }
 
+    /// Past what no client can read; or reads anew what can be read after all.
+    fn pass_unreadable(&mut self, trouble: &str) -> Result<()> {
+        let (topic, offset) = (self.follower.topic().to_owned(), self.at);
+        let place = Place { topic: topic.clone(), partition: self.partition, offset };
+        let verdict = match examine(&self.config, &place) {
+            Verdict::Unclear(_) => examine(&self.config, &place),
+            verdict => verdict,
+        };
+        match verdict {
+            Verdict::Unclear(why) => {
+                return Err(stalled(&topic, self.partition, &format!("{trouble}; {why}")));
+            }
+            Verdict::Readable { larger: true } if self.answers == Answers::Usual => {
+                self.answers = Answers::Larger;
+            }
+            Verdict::Readable { .. } if self.last_tried == Some(offset) => {
+                return Err(stalled(&topic, self.partition, trouble));
+            }
+            Verdict::Readable { .. } => {}
+            Verdict::Unreadable { last, .. } => {
+                self.unreadable.push((offset, last));
+                self.at = last + 1;
+            }
+        }
+        self.last_tried = Some(offset);
+        let range = (self.at, self.to);
+        self.follower = follow(&self.config, &topic, self.partition, range, self.answers)?;
+        Ok(())
+    }
+
     fn position(&self) -> Result<i64> {
-        let failed = |error: KafkaError| read_failed(&self.topic, self.partition, &error);
-        let positions = self.consumer.position().map_err(failed)?;
-        Ok(match positions.elements().first().map(TopicPartitionListElem::offset) {
-            Some(Offset::Offset(at)) => at,
-            _ => self.at,
-        })
+        let failed = |error: KafkaError| read_failed(self.follower.topic(), self.partition, &error);
+        let positions = self.follower.positions().map_err(failed)?;
+        Ok(positions.get(&self.partition).copied().unwrap_or(self.at))
     }
 }
 
-fn record(message: &BorrowedMessage<'_>) -> Record {
-    let headers = message.headers().map_or_else(Vec::new, |headers| {
-        let owned = |header: rdkafka::message::Header<'_, &[u8]>| {
-            (header.key.to_owned(), header.value.map(<[u8]>::to_vec))
-        };
-        headers.iter().map(owned).collect()
-    });
+fn follow(
+    config: &Config,
+    topic: &str,
+    partition: i32,
+    (from, to): (i64, i64),
+    answers: Answers,
+) -> Result<Follower> {
+    let failed = |error: KafkaError| read_failed(topic, partition, &error);
+    let mut client = committed_reader_config(config);
+    client
+        // librdkafka assigns nothing without one; only a subscription would join it.
+        .set("group.id", format!("{}-verify", config.kafka.group_id))
+        .set("auto.offset.reset", "earliest")
+        .set("queued.max.messages.kbytes", QUEUED_KBYTES);
+    answers.set(&mut client);
+    let follower = Follower::of(&client, "verify", topic).map_err(failed)?;
+    if from < to {
+        follower.fetch_from(&BTreeMap::from([(partition, from)])).map_err(failed)?;
+    }
+    Ok(follower)
+}
+
+/// Of one that is too large to be an input the hash alone is kept, and of a key that is none its beginning.
+fn record(message: &Received<'_>) -> Record {
+    let (key, value) = (message.key(), message.payload());
+    let length = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
+    let is_outsized = length(key) + length(value) > RECORD_BYTES_MAX;
+    let kept = |value: &[u8]| if is_outsized { Vec::new() } else { value.to_vec() };
+    let most = if is_outsized { ID_BYTES_MAX + 1 } else { usize::MAX };
     Record {
         offset: message.offset(),
         timestamp: Timestamp(message.timestamp().to_millis().unwrap_or_default()),
-        key: message.key().map(<[u8]>::to_vec),
-        value: message.payload().map(<[u8]>::to_vec),
-        headers,
+        key: key.map(|key| key[..key.len().min(most)].to_vec()),
+        value: value.map(kept),
+        unkept_sha256: payload_hash(value.filter(|_| is_outsized)),
+        headers: message.headers(),
         ..Record::default()
     }
 }
@@ -270,10 +342,8 @@ fn read_failed(topic: &str, partition: i32, error: &KafkaError) -> Failure {
     Failure::failed(format!("topic {topic}, partition {partition}: reading failed: {error}"))
 }
 
-fn stalled(topic: &str, partition: i32, trouble: Option<&KafkaError>) -> Failure {
-    let why = trouble.map_or_else(|| "no answer".to_owned(), ToString::to_string);
+fn stalled(topic: &str, partition: i32, why: &str) -> Failure {
     Failure::unavailable(format!(
-        "topic {topic}, partition {partition}: nothing came for {} s: {why}",
-        STALL_MAX.as_secs()
+        "topic {topic}, partition {partition}: reading does not come on: {why}"
     ))
 }

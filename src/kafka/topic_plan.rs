@@ -16,6 +16,10 @@ const DEAD_LETTER_RETENTION: Span = Span(30 * Span::DAY.0);
 /// A topic that is deleted from, rather than compacted, is so by whole files; of this length.
 const CONTEXTUAL_SEGMENT: Span = Span::HOUR;
 
+/// A batch of an input as it lies there, compressed: Kafka's own default. librdkafka decompresses a batch
+/// whole, and gzip grows by up to 1,032: this bounds what one can take to some 1 GiB.
+const BATCH_BYTES: Setting = Setting::BytesAtMost(1_048_588);
+
 /// How a topic must be set up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicPlan {
@@ -35,6 +39,8 @@ pub enum Setting {
     AtMost(Span),
     /// Milliseconds; Kafka's -1 is for ever.
     AtLeast(Span),
+    /// Bytes.
+    BytesAtMost(i64),
     /// Milliseconds; sensible, but nothing rests on it.
     AtCreation(Span),
 }
@@ -45,16 +51,18 @@ impl Setting {
         match self {
             Self::Exactly(text) => text.to_owned(),
             Self::AtMost(span) | Self::AtLeast(span) | Self::AtCreation(span) => span.0.to_string(),
+            Self::BytesAtMost(bytes) => bytes.to_string(),
         }
     }
 
     /// Does this value, as the cluster has it, keep the contract?
     pub fn accepts(self, found: &str) -> bool {
-        let millis: Option<i64> = found.parse().ok();
+        let number: Option<i64> = found.parse().ok();
         match self {
             Self::Exactly(text) => found == text,
-            Self::AtMost(span) => millis.is_some_and(|found| (0..=span.0).contains(&found)),
-            Self::AtLeast(span) => millis.is_some_and(|found| found == -1 || found >= span.0),
+            Self::BytesAtMost(bytes) => number.is_some_and(|found| (0..=bytes).contains(&found)),
+            Self::AtMost(span) => number.is_some_and(|found| (0..=span.0).contains(&found)),
+            Self::AtLeast(span) => number.is_some_and(|found| found == -1 || found >= span.0),
             Self::AtCreation(_) => true,
         }
     }
@@ -90,7 +98,7 @@ impl TopicPlan {
 pub fn topic_plans(config: &Config, rulebook: &Rulebook) -> Vec<TopicPlan> {
     let topics = &config.topics;
     let mut plans = vec![
-        plan("topics.clickstream", &topics.clickstream, Role::Input, delete(None)),
+        plan("topics.clickstream", &topics.clickstream, Role::Input, clicks()),
         plan("topics.consent", &topics.consent, Role::Input, consent()),
         plan("topics.state", &topics.state, Role::Alongside, compact()),
         plan(
@@ -134,8 +142,15 @@ fn compact() -> Settings {
     ])
 }
 
+fn clicks() -> Settings {
+    let mut settings = delete(None);
+    settings.insert("max.message.bytes", BATCH_BYTES);
+    settings
+}
+
 fn consent() -> Settings {
     let mut settings = compact();
+    settings.insert("max.message.bytes", BATCH_BYTES);
     settings.insert("message.timestamp.type", Setting::Exactly("LogAppendTime"));
     settings
 }

@@ -12,13 +12,15 @@ use super::loss_words::{Toll, statement};
 use super::orphans::{Orphans, find_orphans};
 use super::survey::{Gathered, Survey, gather, refused};
 use super::{Shared, Start, admit, share};
+use crate::config::Config;
 use crate::domain::audit::chain::GENESIS;
 use crate::domain::pseudonym::Pseudonym;
 use crate::domain::time::Timestamp;
-use crate::engine::loss::{AuditHead, Losses, sequence_of};
+use crate::engine::loss::{AuditHead, Losses, Range, sequence_of};
 use crate::engine::store::{bucket_heads, is_evidence};
 use crate::engine::{Accepted, Doubt, ORPHANS_PER_BATCH_MAX, Orphan, Partition, Restore, Salvage};
 use crate::failure::{Exit, Failure, Result};
+use crate::kafka::examine::{Place, Verdict, examine};
 use crate::kafka::probe::Probe;
 use crate::kafka::topics;
 use crate::registry::{self, Framings, Subject};
@@ -83,7 +85,12 @@ impl Recovery {
         for (partition, mut gathered) in states {
             let (salvage, keys) = (gathered.salvage(), std::mem::take(&mut gathered.keys));
             let state = gathered.finish(&self.shared).map_err(failure_of)?;
-            let losses = self.survey.losses(partition, &state);
+            let mut losses = self.survey.losses(partition, &state, None);
+            if losses.state.is_none() && losses.consent.is_none() {
+                let next = losses.resume.next_consent;
+                let unreadable = unreadable_consent(&self.shared.config, partition, next)?;
+                losses = self.survey.losses(partition, &state, unreadable);
+            }
             let held = match state {
                 Ok(engine) if losses.state.is_none() => {
                     accounted.extend(engine.live_keys().map(|(of, key)| (of.to_owned(), key)));
@@ -225,6 +232,20 @@ impl Recovery {
 
     fn now(&self) -> Timestamp {
         self.shared.clock.now()
+    }
+}
+
+/// What `run` stops at: consent at this offset that no client can read.
+fn unreadable_consent(config: &Config, partition: i32, next: i64) -> Result<Option<Range>> {
+    let topic = config.topics.consent.clone();
+    match examine(config, &Place { topic, partition, offset: next }) {
+        Verdict::Readable { .. } => Ok(None),
+        Verdict::Unreadable { last, .. } => Ok(Some(Range { start: next, end: last + 1 })),
+        Verdict::Unclear(why) => Err(Failure::unavailable(format!(
+            "topic {}, partition {partition}, offset {next}: can't tell what lies there ({why}); is every \
+             broker up?",
+            config.topics.consent
+        ))),
     }
 }
 

@@ -14,7 +14,7 @@ use super::crash::crash_point;
 use crate::engine::commit::Fault;
 use crate::engine::output::BatchOutput;
 use crate::failure::{Failure, Result};
-use crate::kafka::consumer::{ClickConsumer, Rebalance};
+use crate::kafka::consumer::{Answers, ClickConsumer, Rebalance};
 use crate::kafka::probe::Probe;
 use crate::kafka::producer::{GroupOffset, TransactionalProducer};
 
@@ -44,7 +44,7 @@ impl Alone {
         let config = &shared.config;
         let name = format!("{}-accept-loss", config.kafka.group_id);
         let made = |error: KafkaError| Failure::config(format!("kafka.properties: {error}"));
-        let clicks = ClickConsumer::new(config, &name).map_err(made)?;
+        let clicks = ClickConsumer::new(config, &name, Answers::Usual).map_err(made)?;
         clicks.join().map_err(made)?;
         let deadline = shared.clock.instant() + JOINED_WITHIN;
         loop {

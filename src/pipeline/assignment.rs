@@ -61,7 +61,7 @@ pub fn take_up(
     let (mut tasks, mut lost) = (BTreeMap::new(), BTreeMap::new());
     for (partition, gathered) in gathered {
         let state = gathered.finish(shared)?;
-        let losses = survey.losses(partition, &state);
+        let losses = survey.losses(partition, &state, None);
         match state {
             Ok(engine) if losses.is_empty() => {
                 tasks.insert(partition, position(partition, engine, &survey, &losses, now));
@@ -144,8 +144,9 @@ pub fn find_loss(
         let range =
             |of: &BTreeMap<i32, loss::Range>| of.get(&partition).copied().unwrap_or_default();
         let (clicks, consent) = (range(&clicks), range(&consent));
-        let (group, audit, state) = (None, None, Ok(standing));
-        let losses = loss::find(&View { state, group, audit, topics: ids, clicks, consent });
+        let (group, audit, unreadable, state) = (None, None, None, Ok(standing));
+        let losses =
+            loss::find(&View { state, group, audit, topics: ids, clicks, consent, unreadable });
         if !losses.is_empty() {
             lost.insert(partition, losses);
         }

@@ -6,15 +6,15 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::receive::{Ended, size, timestamp};
+use super::bounded::{Fit, HELD_MAX, Room, outsized, size};
+use super::receive::{Ended, timestamp};
 use crate::clock::Clock;
+use crate::engine::input::DeadClicks;
+use crate::engine::output::InputTopic;
 use crate::kafka::consumer::{ClickConsumer, Polled};
+use crate::kafka::events::Received;
 use crate::task::Task;
 use crate::task::clicks::ReceivedClick;
-use rdkafka::message::Message;
-
-/// Clicks held back take at most this a worker (docs/contract/batch.md#when-it-commits).
-const CLICKS_HELD_MAX: usize = 64 * 1024 * 1024;
 
 /// Clicks taken before something else has its turn.
 const BURST: usize = 2_000;
@@ -26,7 +26,7 @@ const TRICKLE: Duration = Duration::from_millis(100);
 /// What the clicks of one partition that wait may take, of so many partitions, and what one burst takes
 /// at most: so those that wait leave half of the memory to the others.
 pub fn share(partitions: usize) -> usize {
-    CLICKS_HELD_MAX / (2 * partitions.max(1))
+    HELD_MAX / (2 * partitions.max(1))
 }
 
 /// The parts of a worker that clicks go through.
@@ -41,45 +41,76 @@ pub struct ClickIntake<'a> {
 impl ClickIntake<'_> {
     /// Takes a burst of what has arrived.
     pub fn receive(&mut self) -> (usize, Ended) {
-        let (room, mut bytes_left) = self.room();
-        for taken in 0..room {
-            if bytes_left == 0 {
+        let (most, mut room) = self.room();
+        for taken in 0..most {
+            if room.is_over() {
                 return (taken, Ended::Full);
             }
             match self.clicks.poll() {
                 Polled::Message(message) => {
-                    bytes_left = bytes_left.saturating_sub(size(&message));
-                    if let Some(task) = self.tasks.get_mut(&message.partition()) {
-                        task.receive_click(&ReceivedClick {
-                            offset: message.offset(),
-                            timestamp: timestamp(&message),
-                            key: message.key(),
-                            payload: message.payload(),
-                        });
+                    if !self.take(message, &mut room) {
+                        return (taken, Ended::Full);
                     }
                 }
                 Polled::Nothing => return (taken, Ended::Drained),
-                Polled::OutOfRange => return (taken, Ended::OutOfRange),
+                Polled::Unreadable { partition, error } => {
+                    if let Some(task) = self.tasks.get_mut(&partition) {
+                        task.note_fault(InputTopic::Clickstream, &error.reason);
+                    }
+                }
+                Polled::OutOfRange { partition } if self.has_fault(partition) => {}
+                Polled::OutOfRange { .. } => return (taken, Ended::OutOfRange),
                 Polled::Fatal(error) => {
                     tracing::error!(%error, "the group does not know this member any more");
                     return (taken, Ended::Gone);
                 }
             }
         }
-        (room, Ended::Full)
+        (most, Ended::Full)
     }
 
-    /// How many clicks may be taken, and after how many bytes of them no more.
-    fn room(&mut self) -> (usize, usize) {
+    /// False: there is no room for it, and it comes again.
+    fn take(&mut self, message: Received<'_>, room: &mut Room) -> bool {
+        let Some(task) = self.tasks.get_mut(&message.partition()) else { return true };
+        let offset = message.offset();
+        match room.fit(size(&message)) {
+            Fit::Taken => task.receive_click(&ReceivedClick {
+                offset,
+                timestamp: timestamp(&message),
+                key: message.key(),
+                payload: message.payload(),
+                dead: None,
+            }),
+            Fit::Outsized if task.fault(InputTopic::Clickstream).is_none() => {
+                let rejection = outsized(&message);
+                let (first, last) = (offset, offset);
+                task.receive_dead(&DeadClicks { first, last, is_batch: false, rejection });
+            }
+            Fit::Outsized => {}
+            Fit::Waits => {
+                self.clicks.put_back(message);
+                return false;
+            }
+        }
+        true
+    }
+
+    fn has_fault(&self, partition: Option<i32>) -> bool {
+        let task = partition.and_then(|partition| self.tasks.get(&partition));
+        task.is_some_and(|task| task.fault(InputTopic::Clickstream).is_some())
+    }
+
+    /// How many clicks may be taken, and room for them.
+    fn room(&mut self) -> (usize, Room) {
         let held: usize = self.tasks.values().map(|task| task.clicks.size()).sum();
-        if held < CLICKS_HELD_MAX {
-            return (BURST, share(self.tasks.len()).min(CLICKS_HELD_MAX - held));
+        if held < HELD_MAX {
+            return (BURST, Room::of(held, share(self.tasks.len())));
         }
         let now = self.clock.instant();
         if now < *self.trickle_until {
-            return (0, 0);
+            return (0, Room::of(held, 0));
         }
         *self.trickle_until = now + TRICKLE;
-        (1, 1)
+        (1, Room::trickle(held))
     }
 }

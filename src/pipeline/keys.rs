@@ -8,12 +8,12 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use rdkafka::error::KafkaResult;
-use rdkafka::message::Message;
 
 use super::Shared;
-use crate::config::read_keyset;
+use crate::config::{Config, read_keyset};
 use crate::domain::pseudonym::KeyRing;
 use crate::kafka::consumer::{Follower, Polled};
+use crate::kafka::examine::{Examination, Place, Verdict};
 use crate::kafka::probe::Probe;
 use crate::pace;
 use crate::task::{IDS_HELD, Task};
@@ -70,6 +70,8 @@ pub struct Sweep {
     ends: BTreeMap<i32, i64>,
     /// When it brought something, or had no room.
     moved: Instant,
+    /// What can't be read, while it is looked at.
+    examination: Option<(i32, Examination)>,
 }
 
 /// How a sweep goes.
@@ -91,11 +93,46 @@ impl Sweep {
         let ends = probe.ends(topic, partitions, ASKED_FOR)?;
         let reader = Follower::new(&shared.config, "keys", topic)?;
         reader.fetch_from(&starts)?;
-        Ok(Self { reader, starts, ends, moved: shared.clock.instant() })
+        let (moved, examination) = (shared.clock.instant(), None);
+        Ok(Self { reader, starts, ends, moved, examination })
+    }
+
+    /// What of consent nobody can read names nobody: its loss was accepted, or will be. `None`: it is looked
+    /// at; false: nothing is known.
+    fn pass_unreadable(&mut self, config: &Config) -> Option<bool> {
+        let Some((partition, examination)) = &self.examination else { return Some(true) };
+        let (partition, verdict) = (*partition, examination.verdict()?);
+        self.examination = None;
+        let Ok(positions) = self.reader.positions() else { return Some(false) };
+        self.starts.extend(positions);
+        match verdict {
+            Verdict::Unclear(_) | Verdict::Readable { larger: true } => return Some(false),
+            Verdict::Readable { larger: false } => {}
+            Verdict::Unreadable { last, .. } => {
+                self.starts.insert(partition, last + 1);
+            }
+        }
+        // Another client: after a damaged batch this one may bring anything.
+        let made = Follower::new(config, "keys", self.reader.topic());
+        let made = made.and_then(|reader| reader.fetch_from(&self.starts).map(|()| reader));
+        Some(made.map(|reader| self.reader = reader).is_ok())
     }
 
     /// Hands ids over to the tasks, as many as they hold.
-    fn go_on(&mut self, tasks: &mut BTreeMap<i32, Task>, now: Instant) -> Pace {
+    fn go_on(
+        &mut self,
+        config: &Arc<Config>,
+        tasks: &mut BTreeMap<i32, Task>,
+        now: Instant,
+    ) -> Pace {
+        match self.pass_unreadable(config) {
+            None => {
+                self.moved = now;
+                return Pace::Waits;
+            }
+            Some(true) => {}
+            Some(false) => return Pace::Broken,
+        }
         let mut pace = Pace::Waits;
         while self
             .ends
@@ -118,7 +155,17 @@ impl Sweep {
                     return if stands { Pace::Broken } else { Pace::Waits };
                 }
                 Polled::Nothing => break,
-                Polled::OutOfRange | Polled::Fatal(_) => return Pace::Broken,
+                Polled::Unreadable { partition, .. } => {
+                    let topic = self.reader.topic().to_owned();
+                    let positions = self.reader.positions().unwrap_or_default();
+                    let at = positions.get(&partition).or_else(|| self.starts.get(&partition));
+                    let Some(&offset) = at else { return Pace::Broken };
+                    let examination =
+                        Examination::begin(config, Place { topic, partition, offset });
+                    self.examination = Some((partition, examination));
+                    break;
+                }
+                Polled::OutOfRange { .. } | Polled::Fatal(_) => return Pace::Broken,
             }
         }
         self.moved = now;
@@ -160,7 +207,7 @@ impl super::worker::Worker {
             self.start_sweep();
         }
         let Some(mut sweep) = self.sweep.take() else { return false };
-        let pace = sweep.go_on(&mut self.tasks, self.shared.clock.instant());
+        let pace = sweep.go_on(&self.shared.config, &mut self.tasks, self.shared.clock.instant());
         match pace {
             Pace::Moves | Pace::Waits => self.sweep = Some(sweep),
             Pace::Done => {

@@ -83,7 +83,9 @@ pub fn gives_up(losses: &Losses, toll: Toll) -> Vec<String> {
 
 fn gives_up_clicks(loss: InputLoss, losses: &Losses, toll: Toll) -> String {
     let count = match loss {
-        InputLoss::Removed { from, to } => format!("{} offsets", to - from),
+        InputLoss::Removed { from, to } | InputLoss::Unreadable { from, to } => {
+            format!("{} offsets", to - from)
+        }
         _ => "an unknown number".to_owned(),
     };
     let next = losses.resume.next_click;

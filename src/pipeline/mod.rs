@@ -6,6 +6,7 @@
 pub mod accept;
 mod alone;
 mod assignment;
+mod bounded;
 mod bounds;
 mod click_intake;
 mod clock_watch;
@@ -24,6 +25,7 @@ mod schemas;
 mod standstill;
 mod stop;
 mod survey;
+mod suspects;
 mod tolerate;
 mod transaction;
 mod twin;

@@ -13,14 +13,18 @@ use super::Shared;
 use super::alone::{Alone, again, not_alone};
 use super::assignment::Trouble;
 use super::survey::ranges;
+use crate::config::Config;
 use crate::domain::pseudonym::Pseudonym;
 use crate::engine::Orphan;
 use crate::failure::Result;
 use crate::kafka::admin::Admin;
 use crate::kafka::assignments::SegmentTopics;
 use crate::kafka::consumer::{Follower, Polled};
+use crate::kafka::events::ReadError;
+use crate::kafka::examine::{Place, Verdict, examine};
 use crate::kafka::probe::Probe;
 use crate::kafka::read::{Start, TopicReader};
+use crate::kafka::restore::unreadable;
 
 /// How often a long read looks whether it is still the group's only member, which also keeps it one.
 const TAKEN_PER_LOOK: u64 = 1_024;
@@ -127,8 +131,9 @@ fn name(
 ) -> std::result::Result<Named, Trouble> {
     let topic = &shared.config.topics.consent;
     let ranges = ranges(probe, topic, partitions)?;
-    let from = ranges.iter().map(|(&partition, range)| (partition, range.start)).collect();
-    let follower = Follower::new(&shared.config, "names", topic)?;
+    let mut from: BTreeMap<i32, i64> =
+        ranges.iter().map(|(&partition, range)| (partition, range.start)).collect();
+    let mut follower = Follower::new(&shared.config, "names", topic)?;
     follower.fetch_from(&from)?;
     let mut named = Named::new();
     let mut taken = 0_u64;
@@ -136,12 +141,13 @@ fn name(
         if taken.is_multiple_of(TAKEN_PER_LOOK) && !alone.is_so() {
             return Err(Trouble::Unwanted);
         }
-        match follower.poll() {
+        let unreadable = match follower.poll() {
             Polled::Message(message) => {
                 taken += 1;
                 if let Some(id) = message.key() {
                     name_keys_of(shared, id, message.partition(), purposes, live, &mut named);
                 }
+                None
             }
             Polled::Nothing => {
                 if !alone.is_so() {
@@ -150,21 +156,47 @@ fn name(
                 let positions = follower.positions()?;
                 let is_read = |(partition, range): (&i32, &crate::engine::loss::Range)| {
                     range.start == range.end
+                        || from.get(partition).is_some_and(|at| *at >= range.end)
                         || positions.get(partition).is_some_and(|at| *at >= range.end)
                 };
                 if ranges.iter().all(is_read) {
                     return Ok(named);
                 }
                 std::thread::sleep(std::time::Duration::from_millis(2));
+                None
             }
-            Polled::OutOfRange => {
+            Polled::Unreadable { partition, error } => Some((partition, error)),
+            Polled::OutOfRange { .. } => {
                 return Err(Trouble::Again(KafkaError::MessageConsumption(
                     RDKafkaErrorCode::AutoOffsetReset,
                 )));
             }
             Polled::Fatal(error) => return Err(Trouble::Again(error)),
+        };
+        if let Some((partition, error)) = unreadable {
+            from.extend(follower.positions()?);
+            pass(&shared.config, topic, partition, &error, &mut from)?;
+            follower = Follower::new(&shared.config, "names", topic)?;
+            follower.fetch_from(&from)?;
         }
     }
+}
+
+/// What nobody can read names nobody.
+fn pass(
+    config: &Config,
+    topic: &str,
+    partition: i32,
+    error: &ReadError,
+    from: &mut BTreeMap<i32, i64>,
+) -> std::result::Result<(), Trouble> {
+    let offset = from.get(&partition).copied().unwrap_or_default();
+    let place = Place { topic: topic.to_owned(), partition, offset };
+    let Verdict::Unreadable { last, .. } = examine(config, &place) else {
+        return Err(unreadable(topic, partition, error).into());
+    };
+    from.insert(partition, last + 1);
+    Ok(())
 }
 
 fn name_keys_of(

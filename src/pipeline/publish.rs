@@ -151,7 +151,8 @@ impl Destinations {
                 let mut body = Vec::new();
                 letter.encode(&mut body);
                 let value = self.dead_letters.framing.frame(&body);
-                send(self.keyed(&self.dead_letters, letter.key().as_bytes(), Some(&value)))
+                let key = note.last.map_or_else(|| letter.key(), |last| letter.range_key(last));
+                send(self.keyed(&self.dead_letters, key.as_bytes(), Some(&value)))
             }
             Output::Audit { body } => {
                 let value = self.audit_framing.frame(body);

@@ -184,6 +184,7 @@ fn reasons(
     });
     let mut reasons: Vec<Reason> = closed.collect();
     reasons.extend((!may_decide).then_some(Reason::Clock));
+    reasons.extend(task.has_fault().then_some(Reason::UnreadableBatch));
     let is_stuck = task.is_held_back() || waits > WAIT_MAX;
     reasons.extend(is_stuck.then_some(Reason::NotCommitting));
     reasons
@@ -259,7 +260,7 @@ fn count_inputs(shared: &Shared, part: &Part, task: &Task, now: Timestamp) {
     let consumed = |topic: &str, count: usize| {
         metrics.records_consumed_total.with_label_values(&[topic]).inc_by(count as u64);
     };
-    consumed(&topics.clickstream, part.cut.clicks);
+    consumed(&topics.clickstream, task.clicks.inputs_of(part.cut.clicks));
     consumed(&topics.consent, part.cut.consents);
     let latencies = metrics.click_latency_seconds.local();
     for timestamp in task.clicks.timestamps(part.cut.clicks) {

@@ -4,8 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::worker::Worker;
-use crate::kafka::consumer::Follower;
+use super::worker::{Worker, consent};
 
 /// Three times what Assent's own transactions may hold a reader back, and half of the bound on consent sync
 /// that is usual.
@@ -39,18 +38,23 @@ impl Worker {
                 .collect()
         };
         let (at, now) = (waits.then(at), self.shared.clock.instant());
-        if self.standstill.look(at.clone(), now) {
+        if self.standstill.look(at, now) {
             let stands = STANDS_MAX.as_secs();
             tracing::warn!(
                 worker = self.number,
                 "consent has not come on for {stands} s; reading anew"
             );
-            let (config, at) = (&self.shared.config, at.unwrap_or_default());
-            let made = Follower::new(config, "consent", &config.topics.consent);
-            match made.and_then(|follower| follower.fetch_from(&at).map(|()| follower)) {
-                Ok(follower) => self.consent = follower,
-                Err(error) => tracing::warn!(%error, "can't read consent anew"),
-            }
+            self.follow_consent_anew();
+        }
+    }
+
+    /// From where it was received to, by another client.
+    pub(super) fn follow_consent_anew(&mut self) {
+        let at = self.tasks.iter().map(|(&partition, task)| (partition, task.received().consent));
+        let (at, made) = (at.collect(), consent(&self.shared, self.answers));
+        match made.and_then(|follower| follower.fetch_from(&at).map(|()| follower)) {
+            Ok(follower) => self.consent = follower,
+            Err(error) => tracing::warn!(%error, "can't read consent anew"),
         }
     }
 }

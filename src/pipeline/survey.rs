@@ -139,8 +139,13 @@ impl Survey {
         self.group.get(&partition)
     }
 
-    /// What was lost of a partition with this state.
-    pub fn losses(&self, partition: i32, state: &Result<Partition, String>) -> Losses {
+    /// What was lost of a partition with this state. `unreadable`: consent that nobody can read.
+    pub fn losses(
+        &self,
+        partition: i32,
+        state: &Result<Partition, String>,
+        unreadable: Option<Range>,
+    ) -> Losses {
         let range =
             |ranges: &BTreeMap<i32, Range>| ranges.get(&partition).copied().unwrap_or_default();
         crate::engine::loss::find(&View {
@@ -150,6 +155,7 @@ impl Survey {
             topics: self.topics,
             clicks: range(&self.clicks),
             consent: range(&self.consent),
+            unreadable,
         })
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::ConsumerGroupMetadata;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, KafkaResult};
 
 use super::Shared;
 use super::assignment::{self, Trouble};
@@ -18,12 +18,13 @@ use super::receive::Ended;
 use super::receive::FORWARD;
 use super::report::{REPORT_EVERY, Report};
 use super::standstill::Standstill;
+use super::suspects::Suspects;
 use super::transaction::Transactor;
 use super::twin::Seat;
 use crate::domain::time::Moment;
 use crate::engine::commit::Event;
 use crate::failure::{Failure, Result};
-use crate::kafka::consumer::{ClickConsumer, Follower, Rebalance};
+use crate::kafka::consumer::{Answers, ClickConsumer, Follower, Rebalance};
 use crate::kafka::probe::Probe;
 use crate::pace;
 use crate::pipeline::crash::crash_point;
@@ -61,6 +62,9 @@ pub struct Worker {
     pub(super) clicks: ClickConsumer,
     pub(super) consent: Follower,
     pub(super) standstill: Standstill,
+    /// How large an answer both may take.
+    pub(super) answers: Answers,
+    pub(super) suspects: Suspects,
     pub(super) probe: Probe,
     pub(super) transactor: Transactor,
     /// As captured at assignment.
@@ -107,13 +111,15 @@ impl Worker {
         let status = Arc::clone(&shared.status);
         let probe = Probe::new(config).map_err(made)?.on_question(move || status.tick(number));
         let seat = Seat::of_worker(&config.pipeline.state_dir, number, name.clone());
-        let clicks = ClickConsumer::new(config, &name).map_err(made)?;
+        let clicks = ClickConsumer::new(config, &name, Answers::Usual).map_err(made)?;
         await_seat(&shared, number, &seat, &probe)?;
         clicks.join().map_err(made)?;
         Ok(Self {
             clicks,
-            consent: Follower::new(config, "consent", &config.topics.consent).map_err(made)?,
+            consent: consent(&shared, Answers::Usual).map_err(made)?,
             standstill: Standstill::default(),
+            answers: Answers::Usual,
+            suspects: Suspects::default(),
             probe,
             transactor: Transactor::new(name, now),
             number,
@@ -167,7 +173,7 @@ impl Worker {
     /// Once round; was there anything to do?
     fn turn(&mut self) -> Result<bool> {
         self.shared.status.tick(self.number);
-        let mut busy = self.receive()?;
+        let mut busy = self.receive()? | self.look_into_faults()?;
         if let Some(change) = self.clicks.rebalance() {
             self.rebalance(change)?;
             return Ok(true);
@@ -353,6 +359,7 @@ impl Worker {
         self.sweep = None;
         self.resume_all();
         self.met_in_commit = None;
+        self.suspects.clear();
         self.tasks.clear();
         self.group = None;
         std::mem::take(&mut self.assigned)
@@ -376,13 +383,19 @@ impl Worker {
         std::thread::sleep(RETRY);
         let made = |error: KafkaError| Failure::config(format!("kafka.properties: {error}"));
         let config = &self.shared.config;
-        self.consent = Follower::new(config, "consent", &config.topics.consent).map_err(made)?;
-        let successor = ClickConsumer::new(config, self.seat.name()).map_err(made)?;
+        self.consent = consent(&self.shared, self.answers).map_err(made)?;
+        let successor = ClickConsumer::new(config, self.seat.name(), self.answers).map_err(made)?;
         self.seat.note(self.clicks.member_id());
         std::mem::replace(&mut self.clicks, successor).close();
         await_seat(&self.shared, self.number, &self.seat, &self.probe)?;
         self.clicks.join().map_err(made)
     }
+}
+
+/// A consumer of the changelog that was not told yet where to read.
+pub(super) fn consent(shared: &Shared, answers: Answers) -> KafkaResult<Follower> {
+    let config = &shared.config;
+    Follower::of_input(config, "consent", &config.topics.consent, answers)
 }
 
 /// Before joining: is this worker's name its own? librdkafka's mock cluster can't say who is there.

@@ -55,6 +55,8 @@ faults! {
     Misrouted = "misrouted consent",
     Unreadable = "unreadable consent",
     BadClick = "bad click",
+    /// A batch of clicks that a disk damaged before anybody read it.
+    DamagedClicks = "damaged batch of clicks",
     /// Opt-out signals under ids that nobody knows, many at once.
     ForgedSignals = "forged signals",
     Compaction = "compaction",

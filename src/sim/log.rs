@@ -6,7 +6,9 @@
 
 use std::collections::BTreeMap;
 
+use crate::domain::intake::Rejection;
 use crate::domain::time::Timestamp;
+use crate::engine::input::DeadClicks;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Topic {
@@ -41,6 +43,13 @@ pub struct Stored {
     pub is_control: bool,
     /// Taken by compaction or retention, at this order.
     pub removed: Option<u64>,
+    /// First and last offset of its batch, where that was damaged: nobody can read it.
+    pub damaged: Option<(i64, i64)>,
+}
+
+/// What becomes of clicks of a damaged batch: the same wherever it is met.
+pub fn dead_clicks((first, last): (i64, i64)) -> DeadClicks {
+    DeadClicks { first, last, is_batch: true, rejection: Rejection::unreadable("simulated damage") }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,8 +148,16 @@ impl Log {
         if let Some(transaction) = transaction.filter(|_| !is_control) {
             place.open.entry(transaction).or_insert(offset);
         }
-        let removed = None;
-        place.records.push(Stored { record, appended_at, order, transaction, is_control, removed });
+        let (removed, damaged) = (None, None);
+        place.records.push(Stored {
+            record,
+            appended_at,
+            order,
+            transaction,
+            is_control,
+            removed,
+            damaged,
+        });
         offset as i64
     }
 
@@ -225,6 +242,15 @@ impl Log {
             if !stored.is_control && stored.removed.is_none() && (!is_last || is_old_tombstone) {
                 stored.removed = Some(order);
             }
+        }
+    }
+
+    /// The disk damages what lies there, as one batch.
+    pub fn damage(&mut self, topic: Topic, partition: i32, (first, last): (i64, i64)) {
+        self.trace.count(first);
+        for stored in &mut self.partition(topic, partition).records[first as usize..=last as usize]
+        {
+            stored.damaged = Some((first, last));
         }
     }
 

@@ -162,6 +162,22 @@ impl Workload {
         self.inputs += 1;
     }
 
+    /// Clicks of one batch, which nobody can read.
+    pub fn damaged_clicks(&mut self, random: &mut Random, broker: &mut Broker) {
+        let subject = random.pick(&SUBJECTS);
+        let partition = partition_of(subject.as_bytes());
+        let (mut first, mut last) = (i64::MAX, 0);
+        for _ in 0..random.between(1, 4) {
+            let value = Some(encode_click(&event(random, broker.now, Some(subject))));
+            let record =
+                Record { key: Some(subject.as_bytes().to_vec()), value, headers: Vec::new() };
+            last = broker.log.append((Topic::Clicks, partition), record, broker.now, None);
+            first = first.min(last);
+            self.inputs += 1;
+        }
+        broker.log.damage(Topic::Clicks, partition, (first, last));
+    }
+
     /// A flood of signals under new ids. Some of who sent one, or stayed away, then say what they decided.
     pub fn forge_signals(&mut self, random: &mut Random, broker: &mut Broker) {
         for _ in 0..random.between(3, 12) {

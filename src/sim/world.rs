@@ -254,6 +254,7 @@ impl<'s> World<'s> {
             Fault::Misrouted => self.workload.misroute(random, broker),
             Fault::Unreadable => self.workload.unreadable(random, broker),
             Fault::BadClick => self.workload.bad_click(random, broker),
+            Fault::DamagedClicks => self.workload.damaged_clicks(random, broker),
             Fault::ForgedSignals => self.workload.forge_signals(random, broker),
             Fault::Compaction => self.compact(now - Span(30_000)),
             Fault::Retention => {

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 
 use crate::domain::time::Timestamp;
+use crate::engine::input::DeadClicks;
 
 /// Bytes of one chunk: about 1,000 clicks.
 const CHUNK_BYTES: usize = 256 * 1024;
@@ -20,6 +21,8 @@ pub struct Clicks {
     chunks: VecDeque<Chunk>,
     spare: Vec<Chunk>,
     len: usize,
+    /// How many of them are dead: one of them may stand for many clicks.
+    dead: usize,
     /// Of the clicks held.
     bytes: usize,
     /// Clicks received since the assignment, held or not.
@@ -31,21 +34,29 @@ struct Chunk {
     /// Each click's key, then its payload, one click after the other.
     bytes: Vec<u8>,
     held: Vec<HeldClick>,
+    /// What those of `held` that are dead stand for, in order; mostly none.
+    dead: Vec<DeadClicks>,
     /// Of `held`, how many are forgotten, and where the bytes of the others begin.
     forgotten: usize,
     forgotten_bytes: usize,
 }
 
 struct HeldClick {
+    /// Of dead clicks the last.
     offset: i64,
     timestamp: Timestamp,
-    /// [`ABSENT`]: null.
+    /// [`ABSENT`]: null. [`DEAD`]: there is neither.
     key_len: u32,
     payload_len: u32,
 }
 
 /// No Kafka record is that long.
 const ABSENT: u32 = u32::MAX;
+const DEAD: u32 = u32::MAX - 1;
+
+/// Dead clicks of one batch are cut into pieces of this many: each is written in one transaction, at some 12
+/// bytes of audit a click.
+const DEAD_MAX: i64 = 20_000;
 
 /// One click, as it was received.
 pub struct ReceivedClick<'a> {
@@ -54,6 +65,8 @@ pub struct ReceivedClick<'a> {
     pub timestamp: Timestamp,
     pub key: Option<&'a [u8]>,
     pub payload: Option<&'a [u8]>,
+    /// It stands for clicks that were not read.
+    pub dead: Option<&'a DeadClicks>,
 }
 
 impl Clicks {
@@ -69,8 +82,48 @@ impl Clicks {
         self.received += 1;
     }
 
+    /// Clicks that were not read: they keep their place among the others.
+    pub fn push_dead(&mut self, dead: &DeadClicks) {
+        let mut first = dead.first;
+        while first <= dead.last {
+            let last = dead.last.min(first + DEAD_MAX - 1);
+            if self.chunks.is_empty() {
+                self.chunks.push_back(self.spare.pop().unwrap_or_default());
+            }
+            let chunk = self.chunks.back_mut().expect("just seen to");
+            chunk.push_dead(DeadClicks { first, last, ..dead.clone() });
+            self.len += 1;
+            self.dead += 1;
+            self.received += 1;
+            first = last + 1;
+        }
+    }
+
+    /// How many of the held there are; dead ones of one batch count as one, or a few.
     pub fn len(&self) -> usize {
         self.len
+    }
+
+    /// How many clicks the first `count` of the held stand for.
+    pub fn inputs_of(&self, count: usize) -> usize {
+        if self.dead == 0 { count } else { self.weights().take(count).sum() }
+    }
+
+    /// Of the first `count` of the held, those that stand for at most so many clicks, and the first at least.
+    pub fn within(&self, count: usize, most: usize) -> usize {
+        if self.dead == 0 {
+            return count;
+        }
+        let mut sum = 0;
+        let fits = self.weights().take(count).take_while(|weight| {
+            sum += weight;
+            sum <= most
+        });
+        fits.count().max(count.min(1))
+    }
+
+    fn weights(&self) -> impl Iterator<Item = usize> {
+        self.chunks.iter().flat_map(Chunk::clicks).map(|it| it.dead.map_or(1, DeadClicks::count))
     }
 
     pub fn is_empty(&self) -> bool {
@@ -109,9 +162,10 @@ impl Clicks {
         None
     }
 
-    /// The record timestamps of the first `count`.
+    /// The record timestamps of the first `count`, as far as they were read.
     pub fn timestamps(&self, count: usize) -> impl Iterator<Item = Timestamp> {
-        self.chunks.iter().flat_map(Chunk::held).take(count).map(|held| held.timestamp)
+        let first = self.chunks.iter().flat_map(Chunk::held).take(count);
+        first.filter(|held| held.payload_len != DEAD).map(|held| held.timestamp)
     }
 
     /// The first `count`, in order.
@@ -124,9 +178,10 @@ impl Clicks {
         let mut left = count;
         while left > 0 {
             let Some(first) = self.chunks.front_mut() else { return };
-            let (clicks, bytes) = first.forget(left);
+            let (clicks, dead, bytes) = first.forget(left);
             left -= clicks;
             self.len -= clicks;
+            self.dead -= dead;
             self.bytes -= bytes;
             if first.held().is_empty() {
                 self.drop_first();
@@ -156,6 +211,12 @@ impl Chunk {
         });
     }
 
+    fn push_dead(&mut self, dead: DeadClicks) {
+        let (offset, timestamp) = (dead.last, Timestamp::MIN);
+        self.held.push(HeldClick { offset, timestamp, key_len: DEAD, payload_len: DEAD });
+        self.dead.push(dead);
+    }
+
     fn held(&self) -> &[HeldClick] {
         &self.held[self.forgotten..]
     }
@@ -167,21 +228,31 @@ impl Chunk {
             timestamp: held.timestamp,
             key: take(&mut rest, held.key_len),
             payload: take(&mut rest, held.payload_len),
+            dead: if held.payload_len == DEAD { self.dead_at(held.offset) } else { None },
         })
     }
 
-    /// Up to so many; returns how many, and their bytes.
-    fn forget(&mut self, count: usize) -> (usize, usize) {
+    fn dead_at(&self, last: i64) -> Option<&DeadClicks> {
+        let place = self.dead.binary_search_by_key(&last, |dead| dead.last);
+        place.ok().map(|place| &self.dead[place])
+    }
+
+    /// Up to so many; returns how many, how many of them are dead, and their bytes.
+    fn forget(&mut self, count: usize) -> (usize, usize, usize) {
         let clicks = count.min(self.held().len());
-        let bytes = self.held()[..clicks].iter().map(HeldClick::size).sum();
+        let gone = &self.held()[..clicks];
+        let bytes = gone.iter().map(HeldClick::size).sum();
+        let is_dead = |held: &&HeldClick| held.payload_len == DEAD;
+        let dead = if self.dead.is_empty() { 0 } else { gone.iter().filter(is_dead).count() };
         self.forgotten += clicks;
         self.forgotten_bytes += bytes;
-        (clicks, bytes)
+        (clicks, dead, bytes)
     }
 
     fn clear(&mut self) {
         self.bytes.clear();
         self.held.clear();
+        self.dead.clear();
         (self.forgotten, self.forgotten_bytes) = (0, 0);
     }
 }
@@ -191,7 +262,7 @@ impl HeldClick {
     fn size(&self) -> usize {
         [self.key_len, self.payload_len]
             .iter()
-            .filter(|&&len| len != ABSENT)
+            .filter(|&&len| len < DEAD)
             .map(|&len| len as usize)
             .sum()
     }
@@ -209,7 +280,7 @@ fn append(chunk: &mut Vec<u8>, bytes: Option<&[u8]>) -> u32 {
 }
 
 fn take<'a>(chunk: &mut &'a [u8], len: u32) -> Option<&'a [u8]> {
-    if len == ABSENT {
+    if len >= DEAD {
         return None;
     }
     let (taken, rest) = chunk.split_at(len as usize);
@@ -220,13 +291,14 @@ fn take<'a>(chunk: &mut &'a [u8], len: u32) -> Option<&'a [u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::intake::Rejection;
 
     fn click<'a>(
         offset: i64,
         key: Option<&'a [u8]>,
         payload: Option<&'a [u8]>,
     ) -> ReceivedClick<'a> {
-        ReceivedClick { offset, timestamp: Timestamp(offset), key, payload }
+        ReceivedClick { offset, timestamp: Timestamp(offset), key, payload, dead: None }
     }
 
     type Owned = (i64, Option<Vec<u8>>, Option<Vec<u8>>);
@@ -290,6 +362,43 @@ mod tests {
         clicks.push(&click(2, Some(b"key"), Some(b"value")));
         clicks.forget(1);
         assert_eq!(offsets(&clicks)[1], (2, Some(b"key".to_vec()), Some(b"value".to_vec())));
+    }
+
+    fn dead(first: i64, last: i64) -> DeadClicks {
+        let rejection = Rejection::unreadable("damaged");
+        DeadClicks { first, last, is_batch: true, rejection }
+    }
+
+    #[test]
+    fn clicks_that_were_not_read_keep_their_place_and_count_each() {
+        let mut clicks = Clicks::default();
+        clicks.push(&click(3, Some(b"a"), Some(b"one")));
+        clicks.push_dead(&dead(4, 8));
+        clicks.push(&click(9, None, Some(b"two")));
+        clicks.push_dead(&dead(10, 10 + DEAD_MAX + 4));
+        let (all, far) = (clicks.len(), 10 + DEAD_MAX);
+        assert_eq!(
+            (all, clicks.inputs_of(3), clicks.inputs_of(all)),
+            (5, 7, 7 + DEAD_MAX as usize + 5)
+        );
+        let ends: Vec<_> = (1..=5).map(|count| clicks.end_of(count).unwrap()).collect();
+        assert_eq!(ends, [4, 9, 10, far, far + 5]);
+        assert_eq!(clicks.within(5, 7), 3);
+        assert_eq!((clicks.within(5, 6), clicks.within(5, 0), clicks.within(0, 9)), (2, 1, 0));
+        let ranges = |clicks: &Clicks| -> Vec<_> {
+            let all = clicks.first(9).map(|it| it.dead.map(|dead| (dead.first, dead.last)));
+            all.collect()
+        };
+        let pieces = [Some((10, far - 1)), Some((far, far + 4))];
+        assert_eq!(ranges(&clicks), [&[None, Some((4, 8)), None][..], &pieces].concat());
+        assert_eq!(clicks.timestamps(5).collect::<Vec<_>>(), [Timestamp(3), Timestamp(9)]);
+        clicks.forget(2);
+        assert_eq!(ranges(&clicks), [&[None][..], &pieces].concat());
+        assert_eq!(offsets(&clicks)[0], (9, None, Some(b"two".to_vec())));
+        clicks.forget(3);
+        assert_eq!((clicks.len(), clicks.dead, clicks.inputs_of(0)), (0, 0, 0));
+        clicks.push(&click(far + 5, None, None));
+        assert_eq!((clicks.within(1, 0), ranges(&clicks)), (1, vec![None]));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use super::barrier::Arrival;
 use crate::domain::consent::ConsentStatus;
+use crate::domain::intake::Rejection;
 use crate::engine::input::ConsentInput;
 use crate::wire::{ConsentReader, ConsentReading, Inbound, KnownSchemas, UnknownId};
 
@@ -19,6 +20,8 @@ pub struct HeldConsent {
     /// read it once its schema is known.
     payload: Option<Vec<u8>>,
     pub reading: ConsentReading,
+    /// It was too large to be kept: what is known of it.
+    outsized: Option<Rejection>,
     /// It lies on a wrong partition, and the right one does not have it yet.
     misrouted: bool,
     /// Something of its subject was live when it was received.
@@ -41,10 +44,28 @@ impl HeldConsent {
                 + inbound.payload.map_or(0, <[u8]>::len),
             key: inbound.key.unwrap_or_default().to_vec(),
             payload: inbound.payload.filter(|_| needed).map(<[u8]>::to_vec),
+            outsized: None,
             misrouted: matches!(reading, ConsentReading::Forwarded),
             is_of_live: false,
             reading,
         }
+    }
+
+    /// It was too large, and it was read as an empty value: whoever its key names is withheld for this.
+    #[must_use]
+    pub fn outsized(mut self, why: Rejection) -> Self {
+        if matches!(self.reading, ConsentReading::Waits(_) | ConsentReading::Unreadable(_)) {
+            self.reading = ConsentReading::Unreadable(why.clone());
+        } else if let ConsentReading::DeadLettered(rejection) = &mut self.reading {
+            rejection.payload_sha256 = why.payload_sha256;
+        }
+        self.payload = None;
+        self.outsized = Some(why);
+        self
+    }
+
+    pub fn is_outsized(&self) -> bool {
+        self.outsized.is_some()
     }
 
     /// Something of its subject is live.

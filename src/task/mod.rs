@@ -10,6 +10,7 @@ pub mod batch;
 pub mod clicks;
 pub mod consent;
 pub mod crash;
+mod faults;
 mod gate;
 mod held_back;
 mod schemas;
@@ -27,6 +28,8 @@ use crate::wire::{ClickReader, Inbound, KnownSchemas, Unread};
 use barrier::{Arrival, Barrier, Question};
 use clicks::{Clicks, ReceivedClick};
 use consent::HeldConsent;
+pub use faults::Fault;
+use faults::Faults;
 pub use gate::Closed;
 use held_back::HeldBack;
 pub use schemas::Lack;
@@ -34,6 +37,9 @@ use waiting::Waiting;
 
 /// Consent records in one batch of a partition: a changelog of millions is caught up with in steps.
 pub const CONSENTS_PER_BATCH: usize = 20_000;
+
+/// Clicks that one batch of a partition decides at most, where some of those held stand for many.
+const INPUTS_PER_BATCH: usize = 60_000;
 
 /// Raw ids held for a rotation, for the batches to come: bounds memory to 512 bytes each.
 pub const IDS_HELD: usize = 2_000;
@@ -125,6 +131,8 @@ pub struct Task {
     waiting_since: Waiting,
     /// Ids of clicks held that it does not say yet; of the first few.
     unknown: BTreeSet<u32>,
+    /// What can't be read on.
+    faults: Faults,
 }
 
 impl Task {
@@ -153,6 +161,7 @@ impl Task {
             known: Arc::default(),
             waiting_since: Waiting::default(),
             unknown: BTreeSet::new(),
+            faults: Faults::default(),
         };
         task.notice_signs(now);
         task
@@ -170,8 +179,8 @@ impl Task {
     }
 
     pub fn receive_click(&mut self, click: &ReceivedClick<'_>) {
-        if click.offset < self.received.click {
-            return; // fetched for an assignment before this one
+        if click.offset < self.received.click || self.faults.clicks.is_some() {
+            return; // fetched for an assignment before this one, or past what can't be read
         }
         self.notice_id(click.payload);
         self.clicks.push(click);
@@ -179,7 +188,7 @@ impl Task {
     }
 
     pub fn receive_consent(&mut self, mut consent: HeldConsent) {
-        if consent.offset < self.received.consent {
+        if consent.offset < self.received.consent || self.faults.consent.is_some() {
             return;
         }
         self.received.consent = consent.offset + 1;
@@ -196,8 +205,12 @@ impl Task {
     pub fn advance(&mut self, click: Option<&i64>, consent: Option<&i64>) {
         let further =
             |known: i64, position: Option<&i64>| position.map_or(known, |&p| p.max(known));
-        self.received.click = further(self.received.click, click);
-        self.received.consent = further(self.received.consent, consent);
+        if self.faults.clicks.is_none() {
+            self.received.click = further(self.received.click, click);
+        }
+        if self.faults.consent.is_none() {
+            self.received.consent = further(self.received.consent, consent);
+        }
     }
 
     /// Of the last audit batch that was committed; `None`: there is none.
@@ -361,9 +374,10 @@ impl Task {
         self.consents.iter().filter(|held| held.is_misrouted())
     }
 
-    /// All of [`Self::misrouted`] are acknowledged.
-    pub fn set_forwarded(&mut self) {
-        self.consents.iter_mut().for_each(HeldConsent::set_forwarded);
+    /// The first so many of [`Self::misrouted`] are acknowledged.
+    pub fn set_forwarded(&mut self, count: usize) {
+        let misrouted = self.consents.iter_mut().filter(|held| held.is_misrouted());
+        misrouted.take(count).for_each(HeldConsent::set_forwarded);
     }
 
     /// What a batch of at most so many clicks would hold now.
@@ -379,6 +393,7 @@ impl Task {
         let stale = ahead.lag(now) > bounds.max_sync_lag;
         let (ready, barrier) = self.clicks_ready(bounds, now, consent_to, &ahead);
         let clicks = self.readable(ready.min(clicks_max).min(self.clicks_max(now)));
+        let clicks = self.clicks.within(clicks, INPUTS_PER_BATCH);
         let click_to = if clicks == self.clicks.len() {
             self.received.click
         } else {
@@ -412,6 +427,10 @@ impl Task {
             self.engine.end_old_keys();
         }
         for received in self.clicks.first(cut.clicks) {
+            if let Some(dead) = received.dead {
+                self.engine.dead_clicks(dead);
+                continue;
+            }
             let inbound =
                 Inbound { partition: self.partition, key: received.key, payload: received.payload };
             self.engine.click(&ClickInput {
@@ -421,7 +440,7 @@ impl Task {
             });
         }
         let mut output = self.engine.finish(cut.coverage);
-        output.hold_to_account(cut.clicks, cut.consents);
+        output.hold_to_account(self.clicks.inputs_of(cut.clicks), cut.consents);
         output
     }
 

@@ -198,6 +198,8 @@ catalog! {
         "Records committed to each output topic, for capacity planning.";
     dead_letters_total: IntCounterVec["topic", "reason"] =
         "Inputs that could not be used. Any steady rate: read segmentation-dead-letters and tell the producer of that topic.";
+    unreadable_batches_total: IntCounterVec["topic"] =
+        "Batches of an input that no client can read: damaged on a broker's disk, or too large once decompressed. Any: the log names topic, partition, offsets and reason. Of clicks they become one dead letter; consent ends the run, see docs/stops.md. Look at the broker's disks, and at who writes with which compression.";
     clicks_without_gpc_total: IntCounter[] =
         "Clicks whose collector did not look for Sec-GPC. Above 0: an opt-out preference signal may go unseen; fix that collector.";
     opt_out_signals_total: IntCounterVec["source"] =

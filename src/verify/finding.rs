@@ -22,6 +22,7 @@ pub struct Violation {
 pub enum Unchecked {
     ConsentCompacted,
     ClicksDeleted,
+    ClicksUnreadable,
     StandingUnknown,
     SignalUnknown,
     RulebookUnknown,
@@ -42,6 +43,9 @@ impl Unchecked {
         match self {
             Self::ConsentCompacted => "consent records: audited, and compacted away since",
             Self::ClicksDeleted => "clicks: audited, and deleted by retention since",
+            Self::ClicksUnreadable => {
+                "clicks: audited, and in a batch that no client can read any more"
+            }
             Self::StandingUnknown => {
                 "judgments: they rest on a consent record that compaction has taken, or that is not \
                  decided yet"

@@ -15,6 +15,8 @@ pub struct Record {
     pub timestamp: Timestamp,
     pub key: Option<Vec<u8>>,
     pub value: Option<Vec<u8>>,
+    /// Of a value that is too large to be an input's: the value here is empty.
+    pub unkept_sha256: Option<[u8; 32]>,
     pub headers: Vec<(String, Option<Vec<u8>>)>,
     /// Of the schema registry: what its value's id names is among it.
     pub known: Arc<KnownSchemas>,
@@ -39,7 +41,7 @@ impl Record {
     }
 
     pub fn payload_sha256(&self) -> Option<[u8; 32]> {
-        payload_hash(self.value.as_deref())
+        self.unkept_sha256.or_else(|| payload_hash(self.value.as_deref()))
     }
 
     pub fn bytes(&self) -> usize {
@@ -64,6 +66,9 @@ impl Readers {
         record: &'a Record,
         known: &KnownSchemas,
     ) -> Result<Click<'a>, Rejection> {
+        if record.unkept_sha256.is_some() {
+            return Err(outsized());
+        }
         let read = self.clicks.read_with(&record.inbound(partition), known);
         read.map_err(Unread::into_rejection)
     }
@@ -76,8 +81,19 @@ impl Readers {
     ) -> ConsentReading {
         let forwarded = record.has_header(FORWARDED);
         let source = record.header_text("source");
-        self.consent.read_with(&record.inbound(partition), forwarded, source, known)
+        let reading = self.consent.read_with(&record.inbound(partition), forwarded, source, known);
+        let is_read = |it: &ConsentReading| {
+            matches!(it, ConsentReading::Unreadable(_) | ConsentReading::Waits(_))
+        };
+        if record.unkept_sha256.is_some() && is_read(&reading) {
+            return ConsentReading::Unreadable(outsized());
+        }
+        reading
     }
+}
+
+fn outsized() -> Rejection {
+    Rejection::new(DeadLetterReason::Undecodable, "too large once it is decompressed")
 }
 
 /// A schema that is not known here may have been known to who decided.

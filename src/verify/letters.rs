@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use super::inputs::Record;
+use super::unreadable::BatchLetter;
 use crate::domain::audit::Sha256Hash;
 use crate::domain::dead_letter::DeadLetter;
 use crate::domain::outcome::{DeadLetterReason, InputKind};
@@ -35,6 +36,8 @@ pub struct Letters {
     consent: String,
     partition: i32,
     by_input: BTreeMap<(InputKind, i64), Letter>,
+    /// Those of whole batches of clicks, by the first offset.
+    pub(super) of_batches: BTreeMap<i64, BatchLetter>,
     /// A second letter of the same input.
     doubled: Vec<(i32, i64)>,
     /// Letters from before may have been deleted.
@@ -51,6 +54,7 @@ impl Letters {
     /// Takes a letter if it is of this input partition. `partition`: where the letter lies.
     pub fn take(&mut self, partition: i32, record: &Record, is_late: bool) {
         let Some(letter) = read(record) else { return };
+        let last = record.key.as_deref().and_then(|key| letter.last_offset(key));
         let DeadLetter { reason, payload_sha256, detail, .. } = letter;
         let kind = match &letter.topic {
             topic if *topic == self.clickstream => InputKind::Click,
@@ -61,6 +65,13 @@ impl Letters {
             return;
         }
         let offset = record.offset;
+        if let (Some(last), InputKind::Click) = (last, kind) {
+            let of_batch = BatchLetter::new(last, (partition, offset), reason, is_late);
+            if self.of_batches.insert(letter.offset, of_batch).is_some() {
+                self.doubled.push((partition, offset));
+            }
+            return;
+        }
         let known = Letter { partition, offset, reason, payload_sha256, detail, is_late };
         match self.by_input.entry((kind, letter.offset)) {
             Entry::Vacant(place) => {

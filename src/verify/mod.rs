@@ -25,6 +25,7 @@ mod segments;
 mod standing;
 mod subjects;
 mod unproven;
+mod unreadable;
 
 pub use finding::{Findings, Unchecked, Violation};
 pub use inputs::{Readers, Record};

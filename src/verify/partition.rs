@@ -78,6 +78,8 @@ pub struct Partition<'a> {
     /// Outcomes of clicks that are not in the clickstream, with the audit's offset.
     pub(super) absent: Vec<i64>,
     pub(super) absent_left_off: u64,
+    /// Batches of clicks that nobody can read now, as far as clicks were read.
+    pub(super) unreadable: Vec<(i64, i64)>,
 }
 
 /// A batch at hand, and under what it was decided.
@@ -117,6 +119,7 @@ impl<'a> Partition<'a> {
             compacted: false,
             absent: Vec::new(),
             absent_left_off: 0,
+            unreadable: Vec::new(),
         }
     }
 
@@ -303,7 +306,11 @@ impl<'a> Partition<'a> {
         let before: Vec<Record> = records.drain(..before).collect();
         self.without_outcome(entry.input, before, findings);
         if records.front().is_some_and(|record| record.offset == offset) {
-            return records.pop_front();
+            let record = records.pop_front();
+            return if self.is_given_up(entry, true, sitting, findings) { None } else { record };
+        }
+        if self.is_given_up(entry, false, sitting, findings) {
+            return None;
         }
         self.note_absent(entry, offset, findings);
         None
@@ -371,6 +378,7 @@ impl<'a> Partition<'a> {
     /// `first_click`: the first offset that the clickstream still holds.
     pub fn finish(mut self, first_click: i64, sink: Sink<'_>, findings: &mut Findings) -> Horizon {
         self.report_absent(first_click, findings);
+        self.report_batch_letters(first_click, findings);
         self.report_letters(findings);
         self.report_unproven(findings);
         self.say_all(sink);

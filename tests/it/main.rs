@@ -45,5 +45,6 @@ mod sim;
 mod stops;
 mod terminals;
 mod told;
+mod unreadable;
 mod verify;
 mod waiting;

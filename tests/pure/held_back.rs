@@ -83,6 +83,7 @@ fn with_clicks(count: i64) -> Task {
             timestamp: at(0).wall,
             key: Some(b"s"),
             payload: Some(&value),
+            dead: None,
         });
     }
     ask(&mut task, 0);

@@ -89,8 +89,7 @@ pub enum Body {
 
 impl Consent {
     pub fn input(&self) -> ConsentInput<'_> {
-        let rejection =
-            |reason| Rejection { reason, detail: "made so by the generator".to_owned() };
+        let rejection = |reason| Rejection::new(reason, "made so by the generator");
         let body = match &self.body {
             Body::Record(record) => ConsentBody::Record(record),
             Body::Erasure => ConsentBody::Erasure,
@@ -113,8 +112,7 @@ impl Consent {
 
 /// A click as the partition is told of it; `None`: one that could not be decoded.
 pub fn click_input(offset: i64, click: Option<Click<'static>>) -> ClickInput<'static> {
-    let rejection =
-        Rejection { reason: DeadLetterReason::WrongKey, detail: "the key is another".to_owned() };
+    let rejection = Rejection::new(DeadLetterReason::WrongKey, "the key is another");
     ClickInput { offset, payload: Some(b"click"), click: click.ok_or(rejection) }
 }
 

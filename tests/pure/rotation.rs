@@ -185,11 +185,12 @@ fn clicks_behind_consent_that_must_wait_are_not_ready() {
         timestamp: at(2).wall,
         key: Some(b"ann"),
         payload: Some(b"-"),
+        dead: None,
     });
     ask(&mut task, 2, 3);
     assert_eq!(task.ready(&bounds(), at(2)), 0);
     assert_eq!(task.cut(&bounds(), at(2), usize::MAX).clicks, 0);
-    task.set_forwarded();
+    task.set_forwarded(usize::MAX);
     assert_eq!(task.ready(&bounds(), at(2)), 1);
     assert_eq!(task.cut(&bounds(), at(2), usize::MAX).clicks, 1);
 }

@@ -183,6 +183,7 @@ impl Passes<'_> {
             }
             let consents = self.below(&mut consent, batch.consent_to)?;
             let clicks = self.below(click, batch.click_to)?;
+            partition.set_unreadable(click.unreadable());
             partition.batch(record.offset, &batch, consents, clicks, sink, findings);
         }
         let mut waiting = click.as_mut().map_or(0, |scan| (clicks.to - scan.at()).max(0) as u64);

@@ -26,6 +26,7 @@ fn sound() -> View {
         audit: Some(audit(5, HEAD)),
         topics: TopicIds { clicks: 1, consent: 2 },
         clicks: Range { start: 10, end: 100 },
+        unreadable: None,
         consent: Range { start: 0, end: 30 },
     }
 }
@@ -64,6 +65,23 @@ fn what_went_before_it_was_decided_is_named_and_skipped_only_then() {
     assert_eq!(losses.consent, Some(InputLoss::Removed { from: 20, to: 25 }));
     assert_eq!(losses.resume, Resume { next_click: 80, next_consent: 25 });
     assert!(check(|view| view.clicks.start = 80).is_empty());
+}
+
+#[test]
+fn consent_that_nobody_can_read_is_passed_over_and_older_records_lift_nothing() {
+    let losses = check(|view| view.unreadable = Some(Range { start: 20, end: 23 }));
+    assert_eq!(losses.consent, Some(InputLoss::Unreadable { from: 20, to: 23 }));
+    assert_eq!(losses.resume, Resume { next_click: 80, next_consent: 23 });
+    assert!(losses.doubts_consent() && losses.doubts_signals());
+    let text = losses.consent.unwrap().to_string();
+    assert!(text.starts_with("offsets 20 to 22 can't be read"), "{text}");
+    for (start, end) in [(21, 23), (15, 20)] {
+        assert!(check(|view| view.unreadable = Some(Range { start, end })).is_empty());
+    }
+    let removed = check(|view| {
+        (view.unreadable, view.consent.start) = (Some(Range { start: 20, end: 23 }), 25);
+    });
+    assert_eq!(removed.consent, Some(InputLoss::Removed { from: 20, to: 25 }), "gone meanwhile");
 }
 
 #[test]

@@ -16,6 +16,7 @@ use crate::domain::rules;
 use crate::domain::time::{Span, Timestamp};
 
 mod accepted;
+mod dead;
 mod ends;
 mod former;
 mod mended;

@@ -8,7 +8,7 @@ use crate::domain::event::ClickFields;
 use crate::domain::invariants::Invariant;
 use crate::domain::outcome::{InputKind, Outcome};
 use crate::engine::input::{ClickInput, ConsentInput};
-use crate::sim::log::{Log, Stored, Topic};
+use crate::sim::log::{Log, Stored, Topic, dead_clicks};
 use crate::sim::stage::{PARTITIONER, PARTITIONS};
 use crate::wire::{ClickReader, ConsentReader, ConsentReading, Inbound};
 
@@ -50,6 +50,12 @@ impl<'a> Inputs<'a> {
             payload: stored.record.value.as_deref(),
             body: reading.body(),
         })
+    }
+
+    /// One letter stands for all clicks of a damaged batch.
+    pub fn has_letter(&self, offset: i64) -> bool {
+        let damaged = self.clicks.get(&offset).and_then(|(stored, _)| stored.damaged);
+        damaged.is_none_or(|(first, _)| first == offset)
     }
 
     /// INV-8: every input has one outcome, in the order of the offsets; nothing else has any. Only consent
@@ -140,6 +146,9 @@ pub fn click<'a>(
     offset: i64,
     stored: &'a Stored,
 ) -> ClickInput<'a> {
+    if let Some(batch) = stored.damaged {
+        return ClickInput { offset, payload: None, click: Err(dead_clicks(batch).rejection) };
+    }
     let (key, payload) = (stored.record.key.as_deref(), stored.record.value.as_deref());
     ClickInput { offset, payload, click: reader.read(&Inbound { partition, key, payload }) }
 }

@@ -13,7 +13,7 @@ use crate::domain::invariants::Invariant;
 use crate::engine::input::Coverage;
 use crate::engine::{Partition, Restore, Setup};
 use crate::sim::instance::{first_setup, record_of};
-use crate::sim::log::{Record, Topic};
+use crate::sim::log::{Record, Topic, dead_clicks};
 use crate::sim::stage::{PARTITIONER, PARTITIONS, Stage};
 use crate::sim::world::World;
 use crate::wire::ClickReader;
@@ -66,7 +66,11 @@ fn differs(
     }
     engine.timers();
     for (&offset, (stored, _)) in inputs.clicks.range(batch.click_from..batch.click_to) {
-        engine.click(&click(&reader, partition, offset, stored));
+        match stored.damaged {
+            Some(batch) if batch.0 == offset => engine.dead_clicks(&dead_clicks(batch)),
+            Some(_) => {}
+            None => engine.click(&click(&reader, partition, offset, stored)),
+        }
     }
     let output = engine.finish(Coverage {
         click_to: batch.click_to,

@@ -37,7 +37,8 @@ pub fn record(partition: i32, purposes: &[String], output: &Output) -> ((Topic, 
             let letter = letter(partition, note);
             let mut body = Vec::new();
             letter.encode(&mut body);
-            keyed(Topic::DeadLetters, &letter.key(), Some(frame(SchemaName::DeadLetter, &body)))
+            let key = note.last.map_or_else(|| letter.key(), |last| letter.range_key(last));
+            keyed(Topic::DeadLetters, &key, Some(frame(SchemaName::DeadLetter, &body)))
         }
         Output::Audit { body } => {
             let key = chain::name(GROUP, partition).into_bytes();

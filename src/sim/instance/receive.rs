@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use super::{Around, Instance};
 use crate::domain::time::Span;
+use crate::engine::output::InputTopic;
 use crate::sim::faults::Fault;
-use crate::sim::log::{Record, Topic};
+use crate::sim::log::{Record, Topic, dead_clicks};
 use crate::sim::workload::partition_of;
+use crate::task::Task;
 use crate::task::barrier::{Arrival, Question};
 use crate::task::clicks::ReceivedClick;
 use crate::task::consent::HeldConsent;
@@ -77,7 +79,7 @@ impl Instance {
                 around.broker.log.append((Topic::Consent, to), record, around.broker.now, None);
             }
             if !is_lost {
-                task.set_forwarded();
+                task.set_forwarded(usize::MAX);
             }
         }
     }
@@ -90,11 +92,16 @@ impl Instance {
             *at = next;
             for offset in offsets {
                 let stored = &around.broker.log.get(Topic::Clicks, partition)[offset as usize];
+                if let Some(batch) = stored.damaged {
+                    *at = meet_damage(task, batch, around.random.chance(50));
+                    break;
+                }
                 task.receive_click(&ReceivedClick {
                     offset,
                     timestamp: stored.appended_at,
                     key: stored.record.key.as_deref(),
                     payload: stored.record.value.as_deref(),
+                    dead: None,
                 });
             }
         }
@@ -163,4 +170,14 @@ impl Instance {
             task.complete_ids(now);
         }
     }
+}
+
+/// What can't be read is looked at for a while, then passed over as dead. Returns where clicks go on.
+fn meet_damage(task: &mut Task, batch: (i64, i64), is_sure: bool) -> i64 {
+    task.note_fault(InputTopic::Clickstream, "simulated damage");
+    if is_sure {
+        task.receive_dead(&dead_clicks((task.received_of(InputTopic::Clickstream), batch.1)));
+        task.end_fault(InputTopic::Clickstream);
+    }
+    task.received_of(InputTopic::Clickstream)
 }

@@ -40,6 +40,7 @@ const CONTRACT: &[(&str, &str)] = &[
     ("assent_tombstones_total", "purpose,reason"),
     ("assent_records_produced_total", "topic"),
     ("assent_dead_letters_total", "topic,reason"),
+    ("assent_unreadable_batches_total", "topic"),
     ("assent_clicks_without_gpc_total", ""),
     ("assent_opt_out_signals_total", "source"),
     ("assent_erasures_of_unknown_total", ""),

@@ -7,6 +7,7 @@
 
 mod avro;
 mod cluster;
+mod damage;
 mod inputs;
 mod kafka;
 mod process;
@@ -22,6 +23,7 @@ use std::time::{Duration, Instant};
 
 pub use avro::{datum, decode, encode, read_datum, schema_text, unhex};
 pub use cluster::Node;
+pub use damage::Damage;
 pub use inputs::{consent, view, with};
 pub use kafka::{BrokerPlan, Kafka, LeftOut};
 pub use process::{Assent, Finished, Signal, signal};

@@ -197,11 +197,19 @@ impl Kafka {
     }
 
     pub fn producer(&self) -> Producer {
+        self.producer_with(&[])
+    }
+
+    /// With these properties besides: one that compresses, or takes larger records.
+    pub fn producer_with(&self, properties: &[(&str, &str)]) -> Producer {
         let mut client = self.client();
         client.set("enable.idempotence", "true").set("linger.ms", "0");
         client.set("partitioner", "murmur2");
         // A request that is lost while a broker dies is sent again soon.
         client.set("request.timeout.ms", "10000").set("socket.timeout.ms", "15000");
+        for (name, value) in properties {
+            client.set(*name, *value);
+        }
         Producer(client.create_with_context(Receipts).expect("a producer"))
     }
 
