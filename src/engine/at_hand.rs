@@ -11,8 +11,9 @@ use hashbrown::hash_map::Entry;
 
 use super::signals::Minute;
 use super::stats::Counted;
-use super::subject::{StateToken, Subject};
-use super::subjects::{Kept, Resting, Subjects, bucket_of};
+use super::subject::Subject;
+use super::subjects::{Kept, Resting, Subjects};
+use super::token::{StateToken, bucket_of};
 
 /// Room for so many is kept between two batches: some 300 bytes each.
 const KEPT_MAX: usize = 16_384;

@@ -1,7 +1,8 @@
 //! When an assignment is written, renewed, or looked at again: its lease, its grant, its windows.
 //! Keeps INV-13: nothing is usable for longer than its lease without being decided again.
 
-use super::mandate::{Edition, Mandate};
+use super::edition::Edition;
+use super::mandate::Mandate;
 use super::subject::{Assigned, Subject};
 use crate::domain::consent::{AgeBand, ConsentStatus};
 use crate::domain::gate::{self, PurposeTerms};

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::loss::TopicIds;
-use super::subjects::BUCKETS;
+use super::token::BUCKETS;
 use crate::domain::audit::Sha256Hash;
 use crate::domain::audit::chain::GENESIS;
 use crate::domain::binary::{Malformed, Reader, Write};

@@ -3,17 +3,19 @@
 
 use std::sync::Arc;
 
-use super::partition::Setup;
+use super::edition::Edition;
 use super::roster::{Place, Roster};
+use super::setup::Setup;
+use super::stats::Stats;
 use super::subject::{Assigned, Subject};
 use crate::domain::gate::PurposeTerms;
+use crate::domain::merge::{NameId, PurposeNames};
 use crate::domain::rules::{Purpose, Rulebook};
-
-/// The number of a rulebook among those that ever decided here, in order.
-pub type Edition = u16;
 
 pub struct Mandate {
     pub setup: Arc<Setup>,
+    /// The names of the rulebook's purposes, in its order.
+    pub declared: Vec<NameId>,
     pub roster: Roster,
     /// The configured rulebook's.
     pub edition: Edition,
@@ -22,6 +24,11 @@ pub struct Mandate {
 }
 
 impl Mandate {
+    /// The purposes that are to be judged from now on.
+    pub fn roster_of(&self, names: &PurposeNames, stats: &Stats) -> Roster {
+        Roster::new(&self.setup.rulebook, &self.declared, names, stats)
+    }
+
     pub fn places(&self) -> &[Place] {
         &self.roster.places
     }

@@ -12,8 +12,7 @@ use std::collections::BTreeMap;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
-use super::subject::StateToken;
-use super::subjects::{BUCKETS, bucket_of};
+use super::token::{BUCKETS, StateToken, bucket_of};
 use crate::domain::time::{Span, Timestamp};
 
 /// Minutes since the epoch: how a binding time is kept.

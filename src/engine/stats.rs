@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::mandate::Edition;
+use super::edition::Edition;
 use super::signals::Signals;
 use super::subject::Subject;
 use crate::domain::merge::NameId;

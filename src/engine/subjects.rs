@@ -12,11 +12,9 @@ use hashbrown::HashMap;
 use super::ledger::FORMAT;
 use super::pack::{pack_subject, unpack_subject};
 use super::signals::{Minute, Signals};
-use super::subject::{Agenda, StateToken, Subject};
+use super::subject::{Agenda, Subject};
+use super::token::{BUCKETS, StateToken, bucket_of};
 use crate::domain::binary::Reader;
-
-/// A bucket's number is the first byte of its subjects' tokens.
-pub const BUCKETS: usize = 256;
 
 /// A subject at rest.
 #[derive(Clone, Debug)]
@@ -44,10 +42,6 @@ impl Default for Subjects {
         let shards = vec![HashMap::with_hasher(FixedState::default()); BUCKETS];
         Self { shards, signals: Signals::default() }
     }
-}
-
-pub fn bucket_of(token: StateToken) -> usize {
-    (token >> 120) as usize
 }
 
 impl Resting {

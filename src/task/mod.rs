@@ -10,6 +10,7 @@ pub mod batch;
 pub mod clicks;
 pub mod consent;
 pub mod crash;
+mod engine;
 mod gate;
 mod held_back;
 mod schemas;
@@ -27,6 +28,7 @@ use crate::wire::{ClickReader, Inbound, KnownSchemas, Unread};
 use barrier::{Arrival, Barrier, Question};
 use clicks::{Clicks, ReceivedClick};
 use consent::HeldConsent;
+pub use engine::Engine;
 pub use gate::Closed;
 use held_back::HeldBack;
 pub use schemas::Lack;
@@ -94,7 +96,7 @@ pub enum Wish {
 
 pub struct Task {
     pub partition: i32,
-    pub engine: Partition,
+    pub engine: Engine,
     pub clicks: Clicks,
     pub barrier: Barrier,
     pub assigned: Moment,
@@ -132,7 +134,7 @@ impl Task {
         let committed_sequence = engine.positions().map(|it| it.next_sequence - 1);
         let mut task = Self {
             partition,
-            engine,
+            engine: Engine::new(engine),
             clicks: Clicks::default(),
             barrier: Barrier::new(now),
             assigned: now,
@@ -255,7 +257,7 @@ impl Task {
         self.ids_complete_at.is_some_and(|at| ahead.has_reached_since(at))
     }
 
-    /// Other keys from now on, between two batches; the changelog is to be read for them.
+    /// Other keys from now on; the changelog is to be read for them.
     pub fn set_keys(&mut self, setup: Arc<Setup>) -> Result<(), Refusal> {
         self.ids_complete_at = None;
         self.engine.set_keys(setup)
@@ -400,34 +402,34 @@ impl Task {
 
     /// Decides a batch: consent by offset, then what time alone asks for, then clicks by offset.
     pub fn decide(&mut self, cut: &Cut, clicks: &ClickReader, wall: Timestamp) -> BatchOutput {
-        self.engine.begin(wall, cut.gate_open);
-        for consent in self.consents.iter().take(cut.consents) {
-            self.engine.consent(&consent.input());
-        }
-        self.engine.timers();
-        for id in self.ids.iter().take(cut.ids) {
-            self.engine.change_key(id);
-        }
-        if cut.ends_old_keys {
-            self.engine.end_old_keys();
-        }
-        for received in self.clicks.first(cut.clicks) {
-            let inbound =
-                Inbound { partition: self.partition, key: received.key, payload: received.payload };
-            self.engine.click(&ClickInput {
-                offset: received.offset,
-                payload: received.payload,
-                click: clicks.read_with(&inbound, &self.known).map_err(Unread::into_rejection),
-            });
-        }
-        let mut output = self.engine.finish(cut.coverage);
+        let Self { engine, consents, ids, clicks: held, known, partition, .. } = self;
+        let mut output = engine.decide(wall, cut.gate_open, |mut batch| {
+            for consent in consents.iter().take(cut.consents) {
+                batch.consent(&consent.input());
+            }
+            batch.timers();
+            for id in ids.iter().take(cut.ids) {
+                batch.change_key(id);
+            }
+            if cut.ends_old_keys {
+                batch.end_old_keys();
+            }
+            for ReceivedClick { offset, key, payload, .. } in held.first(cut.clicks) {
+                let inbound = Inbound { partition: *partition, key, payload };
+                let click = clicks.read_with(&inbound, known).map_err(Unread::into_rejection);
+                batch.click(&ClickInput { offset, payload, click });
+            }
+            batch.finish(cut.coverage)
+        });
         output.hold_to_account(cut.clicks, cut.consents);
         output
     }
 
     /// The batch is committed: what it held is forgotten.
     pub fn confirm(&mut self, cut: &Cut, now: Moment) {
-        self.engine.confirm();
+        if !self.engine.confirm() {
+            return; // no batch was decided: nothing is covered
+        }
         self.clicks.forget(cut.clicks);
         self.ids.drain(..cut.ids);
         if cut.ends_old_keys && !self.engine.has_old_keys() {

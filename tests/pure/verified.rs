@@ -112,10 +112,10 @@ fn lived(history: &History) -> Logs {
         let consent: Vec<Record> = batch.consent.iter().map(consent_record).collect();
         let clicks = batch.clicks.iter().map(|(offset, it)| click_record(*offset, *it));
         let clicks: Vec<Record> = clicks.collect();
-        engine.begin(batch.wall, batch.gate_open);
+        let mut open = engine.begin(batch.wall, batch.gate_open);
         for record in &consent {
             let reading = readers.read_consent(0, record, &record.known);
-            engine.consent(&ConsentInput {
+            open.consent(&ConsentInput {
                 offset: record.offset,
                 append_time: record.timestamp,
                 key: record.key.as_deref().expect("a key"),
@@ -123,15 +123,15 @@ fn lived(history: &History) -> Logs {
                 body: reading.body(),
             });
         }
-        engine.timers();
+        open.timers();
         for record in &clicks {
             let click = readers.clicks.read(&record.inbound(0));
             let (offset, payload) = (record.offset, record.value.as_deref());
-            engine.click(&ClickInput { offset, payload, click });
+            open.click(&ClickInput { offset, payload, click });
         }
         let (click_to, consent_to) = (batch.click_to, batch.consent_to);
-        let output = engine.finish(Coverage { click_to, consent_to, barrier: consent_to });
-        engine.confirm();
+        let (decided, output) = open.finish(Coverage { click_to, consent_to, barrier: consent_to });
+        engine = decided.confirm();
         logs.consent.extend(consent);
         logs.clicks.extend(clicks);
         output.outputs.iter().for_each(|output| logs.write(output));

@@ -10,8 +10,9 @@ use crate::engine::lease;
 use crate::engine::ledger::FORMAT;
 use crate::engine::partition::Partition;
 use crate::engine::stats::Counted;
-use crate::engine::subject::{StateToken, Subject};
+use crate::engine::subject::Subject;
 use crate::engine::subjects::Resting;
+use crate::engine::token::StateToken;
 
 impl Partition {
     /// Takes the subjects in: bucket by bucket, each gone before the next, so that not all of them are
@@ -25,15 +26,15 @@ impl Partition {
         let purposes = self.mandate.setup.rulebook.purposes.iter();
         let declared: Vec<(Veiled, NameId)> = purposes
             .map(|purpose| veiled(self.mandate.setup.veil(&purpose.id)))
-            .zip(self.declared.iter().copied())
+            .zip(self.mandate.declared.iter().copied())
             .collect();
         let mut signals = 0;
-        self.let_signals_go();
+        self.state.let_signals_go();
         for (token, packed) in buckets.into_iter().flatten() {
             let ((format, layout), bytes) = match packed {
                 Packed::Signal(minute) => {
                     signals += 1;
-                    self.subjects.signals.restore(token, minute);
+                    self.state.subjects.signals.restore(token, minute);
                     continue;
                 }
                 Packed::Bytes { form, bytes } => (forms[form], bytes),
@@ -41,7 +42,7 @@ impl Partition {
             let layout = layout.ok_or(Malformed("layout"))?;
             let mut subject = layout.unpack(&bytes, format)?;
             let record = subject.consent.record.as_mut();
-            let renamed = record.is_some_and(|it| it.recognize(&self.names, &declared));
+            let renamed = record.is_some_and(|it| it.recognize(&self.state.names, &declared));
             self.look_ahead(token, &mut subject);
             let resting = if layout.is_current && format == FORMAT && !renamed {
                 Resting { packed: bytes, agenda: subject.agenda }
@@ -49,42 +50,42 @@ impl Partition {
                 Resting::of(&subject)
             };
             self.stats.add_bytes(resting.footprint() as i64);
-            self.subjects.insert(token, resting);
+            self.state.subjects.insert(token, resting);
         }
-        self.stats.signals = self.subjects.signals.len() as i64;
-        self.mandate.roster = self.roster();
+        self.stats.signals = self.state.subjects.signals.len() as i64;
+        self.mandate.roster = self.mandate.roster_of(&self.state.names, &self.stats);
         Ok(signals)
     }
 
     /// `signals_read`: see [`Self::take_in`]; a state from before they were counted apart counts them all
     /// among its subjects, and is counted apart from now on.
     pub(super) fn check_counts(&mut self, signals_read: usize) -> Result<(), String> {
-        let (ledger, resting) = (&mut self.ledger, self.subjects.len() as i64);
+        let (ledger, resting) = (&mut self.state.ledger, self.state.subjects.len() as i64);
         let Some(signals) = ledger.signals else {
             let counted = std::mem::replace(&mut ledger.subjects, resting);
             return says_the_same(resting + signals_read as i64, counted, "subjects");
         };
         says_the_same(resting, ledger.subjects, "subjects")?;
-        let found = self.subjects.signals.len() as i64;
+        let found = self.state.subjects.signals.len() as i64;
         says_the_same(found, signals, "signals of subjects without a record")
     }
 
     /// Counts a subject and schedules its timer. Who has an assignment due that is not written (a closed
     /// gate, a shorter lease) is looked at with the first batch.
     fn look_ahead(&mut self, token: StateToken, subject: &mut Subject) {
-        let now = self.ledger.now;
+        let now = self.state.ledger.now;
         self.stats.replace(None, Some(&Counted::of(subject)), self.mandate.edition);
         // The sweep after a new rulebook comes to those by itself, so many a batch.
         let outdated = self.mandate.is_outdated(subject);
         if outdated {
-            self.outdated.insert(token);
+            self.backlog.outdated.insert(token);
         }
         subject.agenda.due = if !outdated && lease::is_behind(subject, &self.mandate, now) {
             now
         } else {
             lease::next_due(subject, &self.mandate, now)
         };
-        self.timers.schedule(token, &mut subject.agenda);
+        self.schedule.timers.schedule(token, &mut subject.agenda);
     }
 }
 

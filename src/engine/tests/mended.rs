@@ -6,7 +6,7 @@ use crate::domain::invariants::Invariant;
 use crate::engine::subject::Subject;
 
 /// What the next batch writes of Anna, whose state a defect changed while the batch was decided.
-fn next_batch(change: impl FnOnce(&mut Subject)) -> (Partition, BatchOutput) {
+fn next_batch(change: impl FnOnce(&mut Subject)) -> (Driver, BatchOutput) {
     let setup = setup();
     let mut partition = fresh(&setup);
     let first = first_batch(&mut partition);
@@ -15,17 +15,16 @@ fn next_batch(change: impl FnOnce(&mut Subject)) -> (Partition, BatchOutput) {
 }
 
 fn batch_after(
-    mut partition: Partition,
+    mut partition: Driver,
     setup: &Setup,
     change: impl FnOnce(&mut Subject),
-) -> (Partition, BatchOutput) {
+) -> (Driver, BatchOutput) {
     partition.confirm();
     partition.begin(START + Span::MINUTE, true);
     partition.timers();
     look(&mut partition, 2, START + Span::MINUTE);
     let token = setup.keys.state_token(b"anna");
-    let place = partition.at_hand.take(&partition.subjects, token).unwrap();
-    change(&mut partition.at_hand[place].subject);
+    change(partition.subject(token));
     let output = end(&mut partition, 3, 1);
     (partition, output)
 }
@@ -56,7 +55,7 @@ fn a_live_key_that_the_gate_withholds_is_removed() {
     assert!(!output.is_broken(), "the others' opt-outs do not wait");
     partition.confirm();
     assert_eq!(partition.stats().live_keys.values().sum::<i64>(), 0);
-    let subject = partition.subjects.get(setup().keys.state_token(b"anna")).unwrap().unpack();
+    let subject = partition.state.subjects.get(setup().keys.state_token(b"anna")).unwrap().unpack();
     assert!(subject.purposes.iter().all(|state| state.counters.is_empty()));
 }
 

@@ -21,7 +21,7 @@ fn keyset(active: usize) -> Keyset {
 }
 
 /// One subject in segment `twice`, and what it left in the state.
-fn with_a_live_key(setup: &Arc<Setup>) -> (Partition, BatchOutput) {
+fn with_a_live_key(setup: &Arc<Setup>) -> (Driver, BatchOutput) {
     let mut partition = fresh(setup);
     let first = first_batch(&mut partition);
     assert_eq!(assignments(&first), 1);
@@ -29,7 +29,7 @@ fn with_a_live_key(setup: &Arc<Setup>) -> (Partition, BatchOutput) {
     (partition, first)
 }
 
-fn sweep(partition: &mut Partition) -> BatchOutput {
+fn sweep(partition: &mut Driver) -> BatchOutput {
     partition.begin(START + Span::MINUTE, true);
     partition.timers();
     let output = end(partition, 2, 1);
@@ -45,7 +45,7 @@ fn reasons(output: &BatchOutput) -> Vec<TombstoneReason> {
     output.outputs.iter().filter_map(reason).collect()
 }
 
-fn changed_to(first: &BatchOutput, rules: &str) -> Partition {
+fn changed_to(first: &BatchOutput, rules: &str) -> Driver {
     recover(&setup_of(rules, &keyset(1)), &[first])
 }
 

@@ -1,0 +1,201 @@
+//! A record of the clickstream: judged for every purpose, counted where it is allowed. Most clicks change
+//! nothing of their subject, and leave it untouched.
+
+use super::page::show_page;
+use super::scope::Scope;
+use crate::domain::audit::AuditToken;
+use crate::domain::event::Click;
+use crate::domain::gate;
+use crate::domain::outcome::{InputKind, Outcome};
+use crate::domain::time::{Span, Timestamp};
+use crate::engine::batch::OpenBatch;
+use crate::engine::input::ClickInput;
+use crate::engine::mandate::Mandate;
+use crate::engine::output::InputTopic;
+use crate::engine::revise::{Occasion, Reviser};
+use crate::engine::subject::Subject;
+use crate::engine::work::{Work, event_time_ahead};
+
+/// A click may lie this far ahead of the clock of its decision (docs/contract/bad-input.md#clicks).
+pub const EVENT_TIME_AHEAD_MAX: Span = Span(5 * Span::MINUTE.0);
+
+impl OpenBatch {
+    /// Takes one record of the clickstream.
+    pub fn click(&mut self, input: &ClickInput<'_>) {
+        match &input.click {
+            Err(rejection) => {
+                let work = &mut self.work;
+                work.dead_letter(InputTopic::Clickstream, input.offset, input.payload, rejection);
+                let (kind, outcome) = (InputKind::Click, Outcome::DeadLettered);
+                work.end_entry(kind, Some(input.offset), outcome, None, None);
+            }
+            Ok(click) => take_click(&mut self.scope(), input, click),
+        }
+    }
+}
+
+fn take_click(scope: &mut Scope<'_>, input: &ClickInput<'_>, click: &Click<'_>) {
+    let outcome = click_outcome(scope.mandate, scope.work, input, click);
+    let decided = outcome == Outcome::Decided;
+    if decided {
+        show_page(scope.mandate, scope.work, click);
+    }
+    let effect = match click.subject_id {
+        Some(subject_id) => use_click(scope, input.offset, click, subject_id.as_bytes(), decided),
+        None => ClickEffect::default(),
+    };
+    let work = &mut *scope.work;
+    if decided && work.verdicts.is_empty() {
+        for place in scope.mandate.places() {
+            let (at, now) = (click.occurred_at, work.now);
+            let verdict = gate::decide_click(!work.gate_open, None, place.terms, at, now);
+            work.verdicts.push(verdict);
+        }
+    }
+    let version = effect.version.filter(|_| decided);
+    work.end_entry(InputKind::Click, Some(input.offset), outcome, effect.named, version);
+}
+
+fn click_outcome(
+    mandate: &Mandate,
+    work: &mut Work,
+    input: &ClickInput<'_>,
+    click: &Click<'_>,
+) -> Outcome {
+    if click.gpc.is_none() {
+        work.count_click_without_gpc();
+    }
+    if click.occurred_at - work.now > EVENT_TIME_AHEAD_MAX {
+        let (offset, payload) = (input.offset, input.payload);
+        work.dead_letter(InputTopic::Clickstream, offset, payload, &event_time_ahead());
+        Outcome::DeadLettered
+    } else if mandate.setup.rulebook.is_too_late(click.occurred_at, work.now) {
+        Outcome::TooLate
+    } else {
+        Outcome::Decided
+    }
+}
+
+/// The click's signal binds; where the click is decided and allowed, the counters take it. Most
+/// clicks do neither and leave their subject untouched.
+fn use_click(
+    scope: &mut Scope<'_>,
+    offset: i64,
+    click: &Click<'_>,
+    subject_id: &[u8],
+    decided: bool,
+) -> ClickEffect {
+    if !decided && click.opt_out_signal.is_none() {
+        return ClickEffect::default();
+    }
+    let keys = &scope.mandate.setup.keys;
+    let token = keys.state_token(subject_id);
+    let found = if click.opt_out_signal.is_some() {
+        Some(scope.at_hand.take_or_blank(scope.subjects, token))
+    } else {
+        scope.at_hand.take(scope.subjects, token)
+    };
+    let Some(place) = found else { return ClickEffect::default() };
+    let handled = &mut scope.at_hand[place];
+    let mut reviser = Reviser { mandate: scope.mandate, work: scope.work };
+    let settles = !handled.is_open && reviser.has_to_settle(&handled.subject, true);
+    if click.opt_out_signal.is_none() && !settles {
+        let subject = &handled.subject;
+        reviser.judge_click(subject, click);
+        if !reviser.is_changed_by(subject, click) {
+            let allowed = reviser.work.verdicts.iter().any(|verdict| verdict.allows());
+            let named = subject.audit_token.filter(|_| allowed);
+            return ClickEffect { named, version: subject.consent.version() };
+        }
+    }
+    reviser.touch(handled, Some(subject_id));
+    let subject = &mut handled.subject;
+    let at = click.occurred_at.min(reviser.work.now);
+    let unkept = reviser.work.unkept;
+    let moved = click.opt_out_signal.is_some_and(|source| {
+        reviser.work.count_signal(source);
+        subject.consent.make_up_for(unkept);
+        subject.consent.bind(at)
+    });
+    let occasion = Occasion { subject_id: Some(subject_id), erased: false };
+    if moved {
+        reviser.revise_all(subject, occasion);
+    }
+    let allowed = decided && reviser.count_click(subject, offset, click, occasion);
+    let is_named = moved || allowed || !reviser.work.effects.is_empty();
+    let named =
+        is_named.then(|| *subject.audit_token.get_or_insert_with(|| keys.audit_token(subject_id)));
+    ClickEffect { named, version: subject.consent.version() }
+}
+
+/// What a click did to its subject, as far as the audit may name it.
+#[derive(Default)]
+struct ClickEffect {
+    named: Option<AuditToken>,
+    version: Option<i64>,
+}
+
+impl Reviser<'_> {
+    /// Judges a click for every purpose; the verdicts lie on the desk.
+    fn judge_click(&mut self, subject: &Subject, click: &Click<'_>) {
+        let (line_1_holds, at, now) = (!self.work.gate_open, click.occurred_at, self.work.now);
+        for place in self.mandate.places() {
+            let consent = Some(&subject.consent);
+            let verdict = gate::decide_click(line_1_holds, consent, place.terms, at, now);
+            self.work.verdicts.push(verdict);
+        }
+    }
+
+    /// Does a click that was judged change anything of its subject? Most move no counter.
+    fn is_changed_by(&self, subject: &Subject, click: &Click<'_>) -> bool {
+        let judged = self.mandate.places().iter().zip(&self.work.verdicts).enumerate();
+        let mut allowed = judged.filter(|(_, (_, verdict))| verdict.allows()).peekable();
+        let unnamed = subject.audit_token.is_none() && allowed.peek().is_some();
+        unnamed
+            || allowed.any(|(index, (place, _))| {
+                self.mandate.rule(index).is_some_and(|rule| rule.counts(click))
+                    || subject.purpose(place.terms.name).is_none()
+            })
+    }
+
+    /// Counts a decided click for every purpose that allows it; judges it, unless it was judged
+    /// before. Returns whether any purpose allowed it.
+    fn count_click(
+        &mut self,
+        subject: &mut Subject,
+        offset: i64,
+        click: &Click<'_>,
+        occasion: Occasion<'_>,
+    ) -> bool {
+        if self.work.verdicts.is_empty() {
+            self.judge_click(subject, click);
+        }
+        let t = click.occurred_at.min(self.work.now);
+        let mut allowed = false;
+        for index in 0..self.work.verdicts.len() {
+            if self.work.verdicts[index].allows() {
+                allowed = true;
+                self.ensure_state(subject, index, occasion);
+                self.observe(subject, index, click, t, offset, occasion);
+            }
+        }
+        allowed
+    }
+
+    fn observe(
+        &mut self,
+        subject: &mut Subject,
+        index: usize,
+        click: &Click<'_>,
+        t: Timestamp,
+        offset: i64,
+        occasion: Occasion<'_>,
+    ) {
+        let (name, now) = (self.mandate.terms(index).name, self.work.now);
+        let Some(purpose) = self.mandate.rule(index) else { return };
+        let state = subject.purposes.iter_mut().find(|state| state.name == name);
+        if state.is_some_and(|state| state.counters.observe(purpose, click, t, offset, now)) {
+            self.revise(subject, index, occasion);
+        }
+    }
+}
