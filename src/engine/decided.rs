@@ -39,8 +39,9 @@ impl Decided {
 
     /// Other keys from now on, whether the batch is confirmed or rolled back.
     pub fn set_keys(&mut self, setup: Arc<Setup>) -> Result<(), Refusal> {
-        self.partition.set_keys(Arc::clone(&setup))?;
-        self.undo.note(&setup);
+        let noted = Arc::clone(&setup);
+        self.partition.set_keys(setup)?;
+        self.undo.note(&noted);
         Ok(())
     }
 

@@ -14,6 +14,7 @@ pub struct Engine {
     stage: Option<Stage>,
 }
 
+#[allow(clippy::large_enum_variant)] // one of a partition, moved a few times a batch
 enum Stage {
     AtRest(Partition),
     Decided(Decided),

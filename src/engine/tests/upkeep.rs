@@ -249,6 +249,28 @@ fn a_live_key_whose_owner_nobody_names_ends_and_begins_anew_with_a_click() {
     }
 }
 
+/// What undoes a batch must not bring back the keys from before it.
+#[test]
+fn keys_that_come_while_a_batch_is_decided_stay_whichever_way_it_ends() {
+    for is_confirmed in [true, false] {
+        let (mut partition, _) = with_a_live_key(&setup_of(RULES, &keyset(1)));
+        partition.begin(START + Span::MINUTE, true);
+        end(&mut partition, 3, 1);
+        partition.set_keys(setup_of(RULES, &keyset(2))).unwrap();
+        if is_confirmed {
+            partition.confirm();
+        } else {
+            partition.rollback();
+        }
+        let ledger = &partition.state.ledger;
+        assert_eq!((ledger.active_key, ledger.key_fingerprints.len()), (2, 2));
+        assert_eq!(ledger.next_click, if is_confirmed { 3 } else { 2 });
+        partition.begin(START + Span::MINUTE, true);
+        partition.change_key(b"anna");
+        assert_eq!(reasons(&end(&mut partition, 3, 1)), [TombstoneReason::KeyRetired]);
+    }
+}
+
 #[test]
 fn an_opt_out_during_a_rotation_removes_the_old_key() {
     let (mut partition, _) = with_a_live_key(&setup_of(RULES, &keyset(1)));
