@@ -182,11 +182,11 @@ fn pseudonym(group: &mut Group<'_>, setup: &Setup, raw: &[(Vec<u8>, Vec<u8>)]) {
 fn gate(group: &mut Group<'_>) {
     let (mut names, mut consent) = (PurposeNames::default(), SubjectConsent::default());
     let record = record(1);
-    let veil = |purpose: &str| purpose.len() as u128;
+    let undeclared_token = |purpose: &str| purpose.len() as u128;
     for purpose in record.decisions.keys() {
-        names.declare(purpose, &veil);
+        names.declare(purpose, &undeclared_token);
     }
-    consent.apply(&record, START, &names, &veil, &[0, 1]);
+    consent.apply(&record, START, &names, &undeclared_token, &[0, 1]);
     let terms = [0, 1].map(|name| PurposeTerms {
         name,
         sale_or_share: name == 1,

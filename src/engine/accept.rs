@@ -9,11 +9,11 @@ use std::sync::Arc;
 use super::batch::OpenBatch;
 use super::decided::Decided;
 use super::input::Coverage;
+use super::judged_purposes::JudgedPurpose;
 use super::ledger::Ledger;
 use super::loss::{Resume, TopicIds};
 use super::output::{BatchOutput, Output};
 use super::partition::Partition;
-use super::roster::Place;
 use super::state::State;
 use super::step::Scope;
 use super::store;
@@ -88,9 +88,9 @@ impl Partition {
         let subjects =
             self.state.subjects.iter().map(|(_, resting)| resting.unpack()).filter(doubted);
         let keys = |subject: &Subject| {
-            let goes = |place: &&Place| doubt.consent || place.terms.sale_or_share;
-            let states = self.mandate.places().iter().filter(goes);
-            states.filter_map(|place| subject.purpose(place.terms.name)?.live.as_ref()).count()
+            let goes = |judged: &&JudgedPurpose| doubt.consent || judged.terms.sale_or_share;
+            let states = self.policy.purposes().iter().filter(goes);
+            states.filter_map(|judged| subject.purpose(judged.terms.name)?.live.as_ref()).count()
         };
         subjects.fold((0, 0), |(count, live), subject| (count + 1, live + keys(&subject)))
     }
@@ -101,14 +101,14 @@ impl Partition {
         let consent = &subject.consent;
         let is_relied_on =
             (consent.record.is_some() && !consent.undecodable) || !subject.purposes.is_empty();
-        let is_sold = |place: &Place| {
-            let standing = || gate::decide_standing(consent, place.terms, self.state.ledger.now);
-            place.terms.sale_or_share
-                && (subject.purpose(place.terms.name).is_some() || standing().allows())
+        let is_sold = |judged: &JudgedPurpose| {
+            let standing = || gate::decide_standing(consent, judged.terms, self.state.ledger.now);
+            judged.terms.sale_or_share
+                && (subject.purpose(judged.terms.name).is_some() || standing().allows())
         };
         (doubt.consent && is_relied_on)
             || (doubt.signals_lost_at.is_some_and(|lost_at| consent.may_miss_signal(lost_at))
-                && self.mandate.places().iter().any(is_sold))
+                && self.policy.purposes().iter().any(is_sold))
     }
 
     /// Whom [`Self::withhold_doubted`] is to withhold.
@@ -141,7 +141,7 @@ impl Partition {
 
     /// Removes live keys that a lost state knew. `purposes`: sorted. `wiped`: records of the lost
     /// state that go with them.
-    pub fn bury_orphans(
+    pub fn remove_orphans(
         self,
         wall: Timestamp,
         purposes: &Arc<[String]>,
@@ -149,7 +149,7 @@ impl Partition {
         wiped: &[Vec<u8>],
     ) -> (Decided, BatchOutput) {
         let mut batch = self.begin(wall, false);
-        let Partition { mandate, state, .. } = &batch.partition;
+        let Partition { policy, state, .. } = &batch.partition;
         let decided_at = state.ledger.now;
         let mut outputs = Vec::with_capacity(orphans.len() + wiped.len() + 2);
         for orphan in orphans {
@@ -163,7 +163,7 @@ impl Partition {
         outputs.extend(wiped.iter().map(|key| Output::State { key: key.clone(), value: None }));
         let Ledger { next_click, next_consent, .. } = state.ledger;
         let here = Resume { next_click, next_consent };
-        let rulebook = &mandate.setup.rulebook;
+        let rulebook = &policy.setup.rulebook;
         let under = (rulebook.version.clone(), rulebook.sha256);
         let entries = orphans.iter().map(entry).collect();
         outputs.push(link(&mut batch.partition, under, here, purposes.to_vec(), entries));
@@ -193,7 +193,7 @@ impl OpenBatch {
         outputs: Vec<Output>,
         purposes: Arc<[String]>,
     ) -> (Decided, BatchOutput) {
-        self.work.outputs.extend(outputs);
+        self.log.outputs.extend(outputs);
         self.write_state(&[]);
         let (decided, output) = self.close();
         (decided, BatchOutput { purposes, ..output })
@@ -220,7 +220,7 @@ fn link(
     purposes: Vec<String>,
     entries: Vec<AuditEntry>,
 ) -> Output {
-    let Partition { chain, mandate, state: State { ledger, .. }, .. } = partition;
+    let Partition { chain, policy, state: State { ledger, .. }, .. } = partition;
     let mut body = Vec::new();
     AuditBatch {
         chain: chain.clone(),
@@ -229,7 +229,7 @@ fn link(
         decided_at: ledger.now,
         rulebook,
         rulebook_sha256,
-        key_version: mandate.setup.keys.active(),
+        key_version: policy.setup.keys.active(),
         click_from: ledger.next_click,
         click_to: to.next_click,
         consent_from: ledger.next_consent,

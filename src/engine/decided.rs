@@ -7,13 +7,13 @@
 use std::sync::Arc;
 
 use super::at_hand::{AtHand, Handled, Left};
+use super::batch_log::EntryBuffers;
 use super::partition::{Partition, Spare};
 use super::refusal::Refusal;
 use super::setup::Setup;
 use super::stats::Counted;
 use super::subjects::Resting;
 use super::undo::Undo;
-use super::work::Paper;
 
 /// A decided batch. Its output is to be written as one transaction, or not at all.
 #[must_use = "a batch that is dropped takes its partition with it"]
@@ -22,7 +22,7 @@ pub struct Decided {
     pub(super) partition: Partition,
     pub(super) at_hand: AtHand,
     pub(super) undo: Undo,
-    pub(super) paper: Paper,
+    pub(super) buffers: EntryBuffers,
 }
 
 impl Decided {
@@ -32,7 +32,7 @@ impl Decided {
 
     /// Is any key of this subject live, before the batch or after it?
     pub fn has_live(&self, subject_id: &[u8]) -> bool {
-        let token = self.partition.mandate.setup.keys.state_token(subject_id);
+        let token = self.partition.policy.setup.keys.state_token(subject_id);
         self.partition.has_live(subject_id)
             || self.at_hand.get(token).is_some_and(|handled| handled.subject.has_live())
     }
@@ -53,7 +53,7 @@ impl Decided {
         let Partition { state, stats, .. } = &mut self.partition;
         state.subjects.signals.clear_away();
         stats.signals = state.subjects.signals.len() as i64;
-        end(self.partition, self.at_hand, self.paper)
+        end(self.partition, self.at_hand, self.buffers)
     }
 
     /// The batch is not committed: everything is as `begin` found it.
@@ -68,24 +68,24 @@ impl Decided {
             schedule.timers.reinstate(token, &agenda);
         }
         self.undo.put_back(state);
-        end(self.partition, self.at_hand, self.paper)
+        end(self.partition, self.at_hand, self.buffers)
     }
 }
 
-fn end(mut partition: Partition, mut at_hand: AtHand, paper: Paper) -> Partition {
+fn end(mut partition: Partition, mut at_hand: AtHand, buffers: EntryBuffers) -> Partition {
     at_hand.shrink();
-    partition.spare = Spare { at_hand, paper };
+    partition.spare = Spare { at_hand, buffers };
     partition
 }
 
 fn put_back(partition: &mut Partition, handled: Handled) {
-    let Partition { mandate, state, schedule, backlog, stats, .. } = partition;
+    let Partition { policy, state, schedule, backlog, stats, .. } = partition;
     let Handled { token, subject, before, left, .. } = handled;
     let is_there = matches!(left, Left::AsItWas | Left::Packed(_));
     if !is_there || !subject.agenda.deferred {
         schedule.deferred.remove(&token);
     }
-    if !is_there || !mandate.is_outdated(&subject) {
+    if !is_there || !policy.is_outdated(&subject) {
         backlog.outdated.remove(&token);
     }
     let subjects = &mut state.subjects;
@@ -113,5 +113,5 @@ fn put_back(partition: &mut Partition, handled: Handled) {
     };
     stats.add_bytes(-replaced.map_or(0, |replaced| replaced.footprint() as i64));
     let after = is_there.then(|| Counted::of(&subject));
-    stats.replace(before.as_ref(), after.as_ref(), mandate.edition);
+    stats.replace(before.as_ref(), after.as_ref(), policy.edition);
 }

@@ -229,9 +229,9 @@ impl Cycle {
 pub fn pack_former_names(names: &PurposeNames) -> Vec<u8> {
     let mut out = vec![FORMAT];
     let former: Vec<(NameId, u128)> = names.formers().collect();
-    put_list(&mut out, former.into_iter(), |out, (id, veil)| {
+    put_list(&mut out, former.into_iter(), |out, (id, undeclared_token)| {
         out.put_long(i64::from(id));
-        out.put_fixed(&veil.to_be_bytes());
+        out.put_fixed(&undeclared_token.to_be_bytes());
     });
     out
 }

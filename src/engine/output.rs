@@ -60,7 +60,7 @@ pub struct BatchOutput {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Violations {
     /// Mended in the batch itself: the purpose's live key was removed.
-    pub mended: Vec<Violation>,
+    pub repaired: Vec<Violation>,
     /// Of the batch as a whole.
     pub broken: Option<Violation>,
 }

@@ -7,15 +7,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::at_hand::{After, AtHand, Packed};
-use super::loss::{Standing, TopicIds};
-use super::mandate::Mandate;
+use super::batch_log::EntryBuffers;
+use super::loss::{StateHead, TopicIds};
 use super::pack::pack_signal;
+use super::policy::Policy;
 use super::refusal::{self, Refusal};
 use super::setup::Setup;
 use super::state::{Backlog, Schedule, State};
 use super::stats::Stats;
 use super::token::BUCKETS;
-use super::work::Paper;
 use crate::domain::merge::NameId;
 use crate::domain::pseudonym::Pseudonym;
 use crate::domain::time::Timestamp;
@@ -32,7 +32,7 @@ pub struct Positions {
 #[must_use]
 pub struct Partition {
     pub(super) chain: String,
-    pub(super) mandate: Mandate,
+    pub(super) policy: Policy,
     pub(super) state: State,
     pub(super) schedule: Schedule,
     pub(super) backlog: Backlog,
@@ -44,7 +44,7 @@ pub struct Partition {
 #[derive(Default)]
 pub(super) struct Spare {
     pub at_hand: AtHand,
-    pub paper: Paper,
+    pub buffers: EntryBuffers,
 }
 
 impl Partition {
@@ -74,8 +74,8 @@ impl Partition {
 
     /// Where it stands, for whoever compares it with what else is there; `None`: nothing was ever
     /// decided here.
-    pub fn standing(&self) -> Option<Standing> {
-        (!self.state.fresh).then_some(Standing {
+    pub fn state_head(&self) -> Option<StateHead> {
+        (!self.state.fresh).then_some(StateHead {
             next_click: self.state.ledger.next_click,
             next_consent: self.state.ledger.next_consent,
             next_sequence: self.state.ledger.next_sequence,
@@ -126,8 +126,8 @@ impl Partition {
     pub fn set_keys(&mut self, setup: Arc<Setup>) -> Result<(), Refusal> {
         refusal::check_keys(&self.state.ledger, &setup)?;
         refusal::note(&mut self.state.ledger, &setup);
-        self.mandate.setup = setup;
-        self.backlog.unnamed.clear();
+        self.policy.setup = setup;
+        self.backlog.unresolved.clear();
         Ok(())
     }
 
@@ -149,17 +149,17 @@ impl Partition {
 
     /// Is any subject's pseudonym under a key that is no longer emitted?
     pub fn has_old_keys(&self) -> bool {
-        self.stats.has_pseudonyms_but(self.mandate.setup.keys.active())
+        self.stats.has_pseudonyms_but(self.policy.setup.keys.active())
     }
 
     /// Is anything of this subject under a key that is no longer emitted?
     pub fn has_old_keys_of(&self, subject_id: &[u8]) -> bool {
-        let keys = &self.mandate.setup.keys;
+        let keys = &self.policy.setup.keys;
         if keys.has_one_version() {
             return false;
         }
         let subject = self.state.subjects.get(keys.state_token(subject_id));
-        subject.is_some_and(|resting| self.mandate.has_old_pseudonym(&resting.unpack()))
+        subject.is_some_and(|resting| self.policy.has_old_pseudonym(&resting.unpack()))
     }
 
     /// Partition counts of the segment topics that this partition ever wrote to, by purpose.
@@ -169,7 +169,7 @@ impl Partition {
 
     /// Is any key of this subject live?
     pub fn has_live(&self, subject_id: &[u8]) -> bool {
-        let token = self.mandate.setup.keys.state_token(subject_id);
+        let token = self.policy.setup.keys.state_token(subject_id);
         self.state.subjects.get(token).is_some_and(|resting| resting.unpack().has_live())
     }
 

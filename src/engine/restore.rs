@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::edition::Edition;
+use super::judged_purposes::JudgedPurposes;
 use super::layout::{self, Layout};
 use super::ledger::{Cycle, FORMATS, Ledger, unpack_former_names};
 use super::loss::AuditHead;
-use super::mandate::Mandate;
 use super::pack::unpack_signal;
 use super::partition::{Partition, Spare};
+use super::policy::Policy;
 use super::refusal::{Refusal, check, note};
-use super::roster::Roster;
 use super::setup::Setup;
 use super::signals::Minute;
 use super::state::{Backlog, Schedule, State};
@@ -187,23 +187,19 @@ impl Restore {
             check(&ledger, &setup)?;
         }
         note(&mut ledger, &setup);
-        self.former_names.iter().for_each(|(id, veil)| names.place_former(*id, *veil));
+        self.former_names
+            .iter()
+            .for_each(|(id, undeclared_token)| names.place_former(*id, *undeclared_token));
         let declared = declare(&setup, &mut names).map_err(|e| damaged(e.to_string()))?;
         let past = Past::read(&self.rulebooks, &ledger, &setup, &names)
             .map_err(|e| damaged(e.to_string()))?;
         let forms: Vec<(u8, Option<&Layout>)> =
             self.forms.iter().map(|it| (it.format, past.layouts.get(&it.rulebook))).collect();
         let stats = Stats::default();
-        let roster = Roster::new(&setup.rulebook, &declared, &names, &stats);
+        let judged = JudgedPurposes::new(&setup.rulebook, &declared, &names, &stats);
         let mut partition = Partition {
             chain: chain::name(&setup.group_id, self.partition),
-            mandate: Mandate {
-                setup,
-                declared,
-                roster,
-                edition: past.edition,
-                past: past.editions,
-            },
+            policy: Policy { setup, declared, judged, edition: past.edition, past: past.editions },
             state: State {
                 fresh,
                 written_at: ledger.now,
@@ -267,6 +263,8 @@ fn index(part: Option<&str>) -> Result<usize, Malformed> {
 /// The rulebook's purposes get their names' numbers: the same as ever for those known before.
 fn declare(setup: &Setup, names: &mut PurposeNames) -> Result<Vec<NameId>, Malformed> {
     let purposes = setup.rulebook.purposes.iter();
-    let veil = |purpose: &str| setup.veil(purpose);
-    purposes.map(|purpose| names.declare(&purpose.id, &veil).ok_or(Malformed("names"))).collect()
+    let undeclared_token = |purpose: &str| setup.undeclared_token(purpose);
+    purposes
+        .map(|purpose| names.declare(&purpose.id, &undeclared_token).ok_or(Malformed("names")))
+        .collect()
 }

@@ -3,15 +3,16 @@
 
 use super::at_hand::{After, AtHand, Handled, Left};
 use super::batch::OpenBatch;
+use super::batch_log::{BatchLog, Mark};
 use super::check::{self, Covered};
 use super::decided::Decided;
 use super::input::Coverage;
 use super::lease;
 use super::ledger::Ledger;
-use super::mandate::Mandate;
 use super::output::{BatchOutput, Output, Violations};
 use super::pack::pack_subject;
 use super::partition::Partition;
+use super::policy::Policy;
 use super::revise::Reviser;
 use super::signals::{self, Signals};
 use super::state::Schedule;
@@ -20,7 +21,6 @@ use super::subject::Subject;
 use super::subjects::{Kept, Resting};
 use super::token::StateToken;
 use super::undo::Undo;
-use super::work::{Mark, Work};
 use crate::domain::audit::{AuditBatch, chain};
 use crate::domain::binary::Write;
 use crate::domain::outcome::InputKind;
@@ -31,7 +31,7 @@ const HEAD_BYTES_MAX: usize = 64 * 1024;
 
 /// A subject that broke an invariant is decided again after this: a defect that stays then costs no
 /// more than two records a minute.
-const MENDED_AGAIN: Span = Span::MINUTE;
+const RECHECK_AFTER_REPAIR: Span = Span::MINUTE;
 
 impl OpenBatch {
     /// Ends the batch. Without anything to say, the output is empty and needs no transaction.
@@ -46,9 +46,9 @@ impl OpenBatch {
             return self.close();
         }
         self.let_oldest_signals_give_way(&mut changed);
-        let Partition { chain, mandate, state, .. } = &mut self.partition;
-        write_audit(&mut self.work, chain, mandate, &mut state.ledger, coverage);
-        note_rulebook(&mut self.work, mandate, &mut state.ledger);
+        let Partition { chain, policy, state, .. } = &mut self.partition;
+        write_audit(&mut self.log, chain, policy, &mut state.ledger, coverage);
+        note_rulebook(&mut self.log, policy, &mut state.ledger);
         state.ledger.next_click = coverage.click_to;
         state.ledger.next_consent = coverage.consent_to;
         self.write_state(&changed);
@@ -57,32 +57,32 @@ impl OpenBatch {
 
     /// Gives the batch up, however far it has come: everything is as `begin` found it.
     pub fn rollback(self) -> Partition {
-        let Self { partition, at_hand, work, undo } = self;
-        Decided { partition, at_hand, undo, paper: work.clear() }.rollback()
+        let Self { partition, at_hand, log, undo } = self;
+        Decided { partition, at_hand, undo, buffers: log.clear() }.rollback()
     }
 
     /// Nothing is added to the batch any more.
     pub(super) fn close(mut self) -> (Decided, BatchOutput) {
-        let Self { partition, work, .. } = &mut self;
+        let Self { partition, log, .. } = &mut self;
         if cfg!(all(debug_assertions, not(test))) {
-            assert_eq!(work.violations, Violations::default(), "a defect of the engine");
+            assert_eq!(log.violations, Violations::default(), "a defect of the engine");
         }
         let output = BatchOutput {
-            purposes: std::sync::Arc::clone(&partition.mandate.roster.ids),
-            outputs: std::mem::take(&mut work.outputs),
-            tally: work.take_tally(),
-            opt_outs: std::mem::take(&mut work.opt_outs),
+            purposes: std::sync::Arc::clone(&partition.policy.judged.ids),
+            outputs: std::mem::take(&mut log.outputs),
+            tally: log.take_tally(),
+            opt_outs: std::mem::take(&mut log.opt_outs),
             next_click: partition.state.ledger.next_click,
             next_sequence: partition.state.ledger.next_sequence,
-            violations: std::mem::take(&mut work.violations),
+            violations: std::mem::take(&mut log.violations),
         };
-        let Self { partition, at_hand, work, undo } = self;
-        (Decided { partition, at_hand, undo, paper: work.clear() }, output)
+        let Self { partition, at_hand, log, undo } = self;
+        (Decided { partition, at_hand, undo, buffers: log.clear() }, output)
     }
 
     /// Forgets who left nothing, looks ahead for the others; returns, sorted, whom the batch changed.
     fn settle_open(&mut self) -> Vec<StateToken> {
-        let Partition { mandate, state, schedule, .. } = &mut self.partition;
+        let Partition { policy, state, schedule, .. } = &mut self.partition;
         let (now, subjects) = (state.ledger.now, &state.subjects);
         let (mut changed, mut members, mut packed) = (Vec::new(), 0, Vec::new());
         for handled in self.at_hand.open_mut() {
@@ -96,9 +96,10 @@ impl OpenBatch {
                 handled.left = left;
             } else {
                 members += 1;
-                let mut reviser = Reviser { mandate, work: &mut self.work };
-                let decided_again = mend_all(&mut reviser, &mut handled.subject, resting, now);
-                look_ahead(handled, mandate, schedule, decided_again, now);
+                let mut reviser = Reviser { policy, log: &mut self.log };
+                let recheck_at =
+                    remove_all_violating(&mut reviser, &mut handled.subject, resting, now);
+                look_ahead(handled, policy, schedule, recheck_at, now);
                 packed.clear();
                 pack_subject(&handled.subject, &mut packed);
                 if resting.is_none_or(|resting| *resting.packed != *packed) {
@@ -118,8 +119,8 @@ impl OpenBatch {
     /// Where more signals are kept of subjects of whom nothing else is than may be, the oldest give way:
     /// whoever first appears from now on counts as bound as of the last of them.
     fn let_oldest_signals_give_way(&mut self, changed: &mut Vec<StateToken>) {
-        let Partition { mandate, state, .. } = &mut self.partition;
-        let Some(floor) = state.subjects.signals.giving_way(mandate.setup.signals_max) else {
+        let Partition { policy, state, .. } = &mut self.partition;
+        let Some(floor) = state.subjects.signals.giving_way(policy.setup.signals_max) else {
             return;
         };
         for handled in self.at_hand.open_mut() {
@@ -134,31 +135,31 @@ impl OpenBatch {
         };
         changed.retain(|&token| !is_gone(token) || state.subjects.find(token).is_some());
         let before = state.ledger.signals_gave_way_at.replace(floor);
-        self.work.note_gave_way(before, floor);
+        self.log.note_gave_way(before, floor);
     }
 
     fn has_something_to_say(&self, coverage: Coverage, changed: &[StateToken]) -> bool {
-        let (state, work) = (&self.partition.state, &self.work);
-        !work.marks.is_empty()
+        let (state, log) = (&self.partition.state, &self.log);
+        !log.marks.is_empty()
             || !changed.is_empty()
-            || work.signs_changed
+            || log.signs_changed
             || state.subjects.signals.have_ended()
             || coverage.click_to != state.ledger.next_click
             || coverage.consent_to != state.ledger.next_consent
-            || state.housekeeping_is_due(work.now)
+            || state.housekeeping_is_due(log.now)
     }
 
     /// Writes the state as the batch leaves it.
     pub(super) fn write_state(&mut self, changed: &[StateToken]) {
-        let Partition { mandate, state, .. } = &mut self.partition;
+        let Partition { policy, state, .. } = &mut self.partition;
         state.let_signals_go();
         state.ledger.signals = Some(state.subjects.signals.len() as i64);
         Store {
             after: After { subjects: &state.subjects, at_hand: &self.at_hand, changed },
             names: &state.names,
-            layout: &mandate.setup.rulebook.sha256,
+            layout: &policy.setup.rulebook.sha256,
             chunks: &mut state.chunks,
-            outputs: &mut self.work.outputs,
+            outputs: &mut self.log.outputs,
         }
         .write(&mut state.ledger);
         state.written_at = state.ledger.now;
@@ -182,30 +183,30 @@ fn left_without_record(
 }
 
 /// Removes every purpose that breaks an invariant; returns when the subject is to be decided again.
-fn mend_all(
+fn remove_all_violating(
     reviser: &mut Reviser<'_>,
     subject: &mut Subject,
     resting: Option<&Resting>,
     now: Timestamp,
 ) -> Timestamp {
-    let mut decided_again = Timestamp::MAX;
+    let mut recheck_at = Timestamp::MAX;
     let as_found = || resting.map(Resting::unpack);
-    while let Some((index, found)) = check::of_subject(as_found, subject, reviser.mandate, now) {
-        reviser.mend(subject, index, found);
-        decided_again = now + MENDED_AGAIN;
+    while let Some((index, found)) = check::of_subject(as_found, subject, reviser.policy, now) {
+        reviser.remove_violating(subject, index, found);
+        recheck_at = now + RECHECK_AFTER_REPAIR;
     }
-    decided_again
+    recheck_at
 }
 
 fn look_ahead(
     handled: &mut Handled,
-    mandate: &Mandate,
+    policy: &Policy,
     schedule: &mut Schedule,
     at_the_latest: Timestamp,
     now: Timestamp,
 ) {
     let Handled { token, subject, .. } = handled;
-    let due = lease::next_due(subject, mandate, now).min(at_the_latest);
+    let due = lease::next_due(subject, policy, now).min(at_the_latest);
     subject.agenda.look_again(due, now);
     schedule.timers.schedule(*token, &mut subject.agenda);
     if subject.agenda.deferred {
@@ -226,74 +227,74 @@ fn recount_signals(at_hand: &mut AtHand, signals: &mut Signals, undo: &mut Undo)
 }
 
 fn write_audit(
-    work: &mut Work,
+    log: &mut BatchLog,
     chain_name: &str,
-    mandate: &Mandate,
+    policy: &Policy,
     ledger: &mut Ledger,
     coverage: Coverage,
 ) {
     let (click, consent) = (ledger.next_click, ledger.next_consent);
     let (mut covered, mut broken) = (Covered { click, consent }, None);
     let mut audits = Vec::new();
-    let mut rest = work.marks.as_slice();
-    for part in split(work, click, consent, coverage) {
+    let mut rest = log.marks.as_slice();
+    for part in split(log, click, consent, coverage) {
         let (marks, later) = rest.split_at(part.entries);
         rest = later;
-        broken = broken.or_else(|| covered.take(&part, marks, work.gate_open));
-        let body = encode_part(work, chain_name, mandate, ledger, &part);
+        broken = broken.or_else(|| covered.take(&part, marks, log.gate_open));
+        let body = encode_part(log, chain_name, policy, ledger, &part);
         ledger.head = chain::body_hash(&body);
         ledger.next_sequence += 1;
         audits.push(Output::Audit { body });
     }
-    work.violations.broken = broken.or_else(|| covered.end(coverage));
-    work.outputs.append(&mut audits);
+    log.violations.broken = broken.or_else(|| covered.end(coverage));
+    log.outputs.append(&mut audits);
 }
 
 fn encode_part(
-    work: &Work,
+    log: &BatchLog,
     chain: &str,
-    mandate: &Mandate,
+    policy: &Policy,
     ledger: &Ledger,
     part: &Part,
 ) -> Vec<u8> {
-    let rulebook = &mandate.setup.rulebook;
+    let rulebook = &policy.setup.rulebook;
     let head = AuditBatch {
         chain: chain.to_owned(),
         sequence: ledger.next_sequence,
         previous: ledger.head,
-        decided_at: work.now,
+        decided_at: log.now,
         rulebook: rulebook.version.clone(),
         rulebook_sha256: rulebook.sha256,
-        key_version: mandate.setup.keys.active(),
+        key_version: policy.setup.keys.active(),
         click_from: part.click.0,
         click_to: part.click.1,
         consent_from: part.consent.0,
         consent_to: part.consent.1,
         barrier: part.barrier,
-        gate_open: work.gate_open,
-        purposes: mandate.roster.ids.to_vec(),
+        gate_open: log.gate_open,
+        purposes: policy.judged.ids.to_vec(),
         entries: Vec::new(),
     };
     let mut body = Vec::with_capacity(part.bytes.len() + 512);
     head.encode_head(&mut body);
     if part.entries > 0 {
         body.put_long(part.entries as i64);
-        body.extend_from_slice(&work.entries[part.bytes.clone()]);
+        body.extend_from_slice(&log.entries[part.bytes.clone()]);
     }
     body.put_long(0);
     body
 }
 
 /// Every rulebook that ever decided is kept by its hash, as evidence.
-fn note_rulebook(work: &mut Work, mandate: &Mandate, ledger: &mut Ledger) {
-    let rulebook = &mandate.setup.rulebook;
+fn note_rulebook(log: &mut BatchLog, policy: &Policy, ledger: &mut Ledger) {
+    let rulebook = &policy.setup.rulebook;
     if ledger.rulebooks.last().is_some_and(|(_, hash)| *hash == rulebook.sha256) {
         return;
     }
     ledger.rulebooks.push((rulebook.version.clone(), rulebook.sha256));
     let key = store::rulebook_key(&rulebook.sha256);
-    let value = Some(mandate.setup.rulebook_yaml.to_vec());
-    work.outputs.push(Output::State { key, value });
+    let value = Some(policy.setup.rulebook_yaml.to_vec());
+    log.outputs.push(Output::State { key, value });
 }
 
 /// What one audit batch of several covers.
@@ -307,13 +308,13 @@ pub(super) struct Part {
 
 /// Cuts the entries where a batch would pass [`AuditBatch::BYTES_MAX`]. A part that covers clicks
 /// covers all of the batch's consent, so that its barrier is at most its `consent_to`.
-fn split(work: &Work, next_click: i64, next_consent: i64, coverage: Coverage) -> Vec<Part> {
+fn split(log: &BatchLog, next_click: i64, next_consent: i64, coverage: Coverage) -> Vec<Part> {
     let mut parts = Vec::new();
     let (mut click, mut consent, mut from, mut begin) = (next_click, next_consent, 0, 0);
     loop {
-        let end = cut(&work.marks, begin, from);
-        let last = end == work.marks.len();
-        let marks = &work.marks[begin..end];
+        let end = cut(&log.marks, begin, from);
+        let last = end == log.marks.len();
+        let marks = &log.marks[begin..end];
         let to = marks.last().map_or(from, |mark| mark.end);
         let click_to = past(marks, InputKind::Click);
         let consent_to = past(marks, InputKind::Consent);

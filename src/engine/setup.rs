@@ -32,7 +32,7 @@ pub struct Setup {
 
 impl Setup {
     /// What stands in the state for a purpose that no rulebook declares (INV-6).
-    pub fn veil(&self, purpose: &str) -> u128 {
+    pub fn undeclared_token(&self, purpose: &str) -> u128 {
         self.keys.state_token(format!("purpose|{purpose}").as_bytes())
     }
 

@@ -39,7 +39,7 @@ pub struct Backlog {
     pub outdated: BTreeSet<StateToken>,
     /// Subjects under an old key whose id the changelog no longer holds, as far as they are listed. Some
     /// may have moved since.
-    pub unnamed: VecDeque<StateToken>,
+    pub unresolved: VecDeque<StateToken>,
 }
 
 impl State {

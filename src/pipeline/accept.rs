@@ -200,7 +200,7 @@ impl Recovery {
         let mut chunk = chunks.next().unwrap_or_default();
         let mut wiped = wiped.as_slice();
         loop {
-            let (decided, output) = engine.bury_orphans(self.now(), &purposes, chunk, wiped);
+            let (decided, output) = engine.remove_orphans(self.now(), &purposes, chunk, wiped);
             self.alone.write(&self.shared, partition, &output)?;
             engine = decided.confirm();
             wiped = &[];

@@ -106,7 +106,7 @@ pub enum Held {
 
 /// What stands of a subject after some of its facts.
 #[derive(Clone)]
-pub struct Standing {
+pub struct ConsentView {
     pub held: Held,
     pub mark: Mark,
     /// At least: clicks and records that said so may be gone.
@@ -139,7 +139,7 @@ impl Terms {
     }
 }
 
-impl Standing {
+impl ConsentView {
     pub const NOTHING: Self = Self {
         held: Held::Nothing,
         mark: Mark::Readable,

@@ -15,8 +15,8 @@ use assent::engine::input::{ClickInput, ConsentInput, Coverage};
 use assent::engine::output::{InputTopic, Output};
 use assent::engine::{Partition as Engine, Restore, Setup as EngineSetup};
 use assent::verify::{
-    Bench, Findings, Letters, Partition, Readers, Record, Row, Rulebooks, SegmentPartition, Setup,
-    UNPLACED, Violation,
+    Findings, Letters, Partition, Readers, Record, Row, Rulebooks, SegmentPartition, SegmentScope,
+    Setup, UNPLACED, Violation,
 };
 use assent::wire::{ClickReader, ConsentReader, SchemaName, encode_click, encode_consent, frame};
 use proptest::prelude::*;
@@ -276,7 +276,7 @@ fn verify_by(history: &History, logs: &Logs, rulebooks: &Rulebooks, told: Told) 
         BTreeMap::from([(0, partition.finish(logs.first_click, &mut sink, &mut findings))]);
     let now = logs.batches().last().map_or(Timestamp(0), |batch| batch.decided_at);
     for (at, purpose) in purposes.iter().enumerate() {
-        let mut segment = SegmentPartition::new(Bench {
+        let mut segment = SegmentPartition::new(SegmentScope {
             topic: purpose,
             partition: 0,
             purpose,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Packed;
 use crate::domain::binary::Malformed;
-use crate::domain::merge::{NameId, Veiled, veiled};
+use crate::domain::merge::{NameId, ShortToken, short_token};
 use crate::engine::layout::Layout;
 use crate::engine::lease;
 use crate::engine::ledger::FORMAT;
@@ -23,10 +23,10 @@ impl Partition {
         buckets: Vec<BTreeMap<StateToken, Packed>>,
         forms: &[(u8, Option<&Layout>)],
     ) -> Result<usize, Malformed> {
-        let purposes = self.mandate.setup.rulebook.purposes.iter();
-        let declared: Vec<(Veiled, NameId)> = purposes
-            .map(|purpose| veiled(self.mandate.setup.veil(&purpose.id)))
-            .zip(self.mandate.declared.iter().copied())
+        let purposes = self.policy.setup.rulebook.purposes.iter();
+        let declared: Vec<(ShortToken, NameId)> = purposes
+            .map(|purpose| short_token(self.policy.setup.undeclared_token(&purpose.id)))
+            .zip(self.policy.declared.iter().copied())
             .collect();
         let mut signals = 0;
         self.state.let_signals_go();
@@ -53,7 +53,7 @@ impl Partition {
             self.state.subjects.insert(token, resting);
         }
         self.stats.signals = self.state.subjects.signals.len() as i64;
-        self.mandate.roster = self.mandate.roster_of(&self.state.names, &self.stats);
+        self.policy.judged = self.policy.judged_purposes(&self.state.names, &self.stats);
         Ok(signals)
     }
 
@@ -74,16 +74,16 @@ impl Partition {
     /// gate, a shorter lease) is looked at with the first batch.
     fn look_ahead(&mut self, token: StateToken, subject: &mut Subject) {
         let now = self.state.ledger.now;
-        self.stats.replace(None, Some(&Counted::of(subject)), self.mandate.edition);
+        self.stats.replace(None, Some(&Counted::of(subject)), self.policy.edition);
         // The sweep after a new rulebook comes to those by itself, so many a batch.
-        let outdated = self.mandate.is_outdated(subject);
+        let outdated = self.policy.is_outdated(subject);
         if outdated {
             self.backlog.outdated.insert(token);
         }
-        subject.agenda.due = if !outdated && lease::is_behind(subject, &self.mandate, now) {
+        subject.agenda.due = if !outdated && lease::is_behind(subject, &self.policy, now) {
             now
         } else {
-            lease::next_due(subject, &self.mandate, now)
+            lease::next_due(subject, &self.policy, now)
         };
         self.schedule.timers.schedule(token, &mut subject.agenda);
     }

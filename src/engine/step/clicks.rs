@@ -9,12 +9,12 @@ use crate::domain::gate;
 use crate::domain::outcome::{InputKind, Outcome};
 use crate::domain::time::{Span, Timestamp};
 use crate::engine::batch::OpenBatch;
+use crate::engine::batch_log::{BatchLog, event_time_ahead};
 use crate::engine::input::ClickInput;
-use crate::engine::mandate::Mandate;
 use crate::engine::output::InputTopic;
-use crate::engine::revise::{Occasion, Reviser};
+use crate::engine::policy::Policy;
+use crate::engine::revise::{Reviser, Trigger};
 use crate::engine::subject::Subject;
-use crate::engine::work::{Work, event_time_ahead};
 
 /// A click may lie this far ahead of the clock of its decision (docs/contract/bad-input.md#clicks).
 pub const EVENT_TIME_AHEAD_MAX: Span = Span(5 * Span::MINUTE.0);
@@ -24,10 +24,10 @@ impl OpenBatch {
     pub fn click(&mut self, input: &ClickInput<'_>) {
         match &input.click {
             Err(rejection) => {
-                let work = &mut self.work;
-                work.dead_letter(InputTopic::Clickstream, input.offset, input.payload, rejection);
+                let log = &mut self.log;
+                log.dead_letter(InputTopic::Clickstream, input.offset, input.payload, rejection);
                 let (kind, outcome) = (InputKind::Click, Outcome::DeadLettered);
-                work.end_entry(kind, Some(input.offset), outcome, None, None);
+                log.end_entry(kind, Some(input.offset), outcome, None, None);
             }
             Ok(click) => take_click(&mut self.scope(), input, click),
         }
@@ -35,41 +35,41 @@ impl OpenBatch {
 }
 
 fn take_click(scope: &mut Scope<'_>, input: &ClickInput<'_>, click: &Click<'_>) {
-    let outcome = click_outcome(scope.mandate, scope.work, input, click);
+    let outcome = click_outcome(scope.policy, scope.log, input, click);
     let decided = outcome == Outcome::Decided;
     if decided {
-        show_page(scope.mandate, scope.work, click);
+        show_page(scope.policy, scope.log, click);
     }
     let effect = match click.subject_id {
         Some(subject_id) => use_click(scope, input.offset, click, subject_id.as_bytes(), decided),
         None => ClickEffect::default(),
     };
-    let work = &mut *scope.work;
-    if decided && work.verdicts.is_empty() {
-        for place in scope.mandate.places() {
-            let (at, now) = (click.occurred_at, work.now);
-            let verdict = gate::decide_click(!work.gate_open, None, place.terms, at, now);
-            work.verdicts.push(verdict);
+    let log = &mut *scope.log;
+    if decided && log.verdicts.is_empty() {
+        for judged in scope.policy.purposes() {
+            let (at, now) = (click.occurred_at, log.now);
+            let verdict = gate::decide_click(!log.gate_open, None, judged.terms, at, now);
+            log.verdicts.push(verdict);
         }
     }
     let version = effect.version.filter(|_| decided);
-    work.end_entry(InputKind::Click, Some(input.offset), outcome, effect.named, version);
+    log.end_entry(InputKind::Click, Some(input.offset), outcome, effect.named, version);
 }
 
 fn click_outcome(
-    mandate: &Mandate,
-    work: &mut Work,
+    policy: &Policy,
+    log: &mut BatchLog,
     input: &ClickInput<'_>,
     click: &Click<'_>,
 ) -> Outcome {
     if click.gpc.is_none() {
-        work.count_click_without_gpc();
+        log.count_click_without_gpc();
     }
-    if click.occurred_at - work.now > EVENT_TIME_AHEAD_MAX {
+    if click.occurred_at - log.now > EVENT_TIME_AHEAD_MAX {
         let (offset, payload) = (input.offset, input.payload);
-        work.dead_letter(InputTopic::Clickstream, offset, payload, &event_time_ahead());
+        log.dead_letter(InputTopic::Clickstream, offset, payload, &event_time_ahead());
         Outcome::DeadLettered
-    } else if mandate.setup.rulebook.is_too_late(click.occurred_at, work.now) {
+    } else if policy.setup.rulebook.is_too_late(click.occurred_at, log.now) {
         Outcome::TooLate
     } else {
         Outcome::Decided
@@ -88,7 +88,7 @@ fn use_click(
     if !decided && click.opt_out_signal.is_none() {
         return ClickEffect::default();
     }
-    let keys = &scope.mandate.setup.keys;
+    let keys = &scope.policy.setup.keys;
     let token = keys.state_token(subject_id);
     let found = if click.opt_out_signal.is_some() {
         Some(scope.at_hand.take_or_blank(scope.subjects, token))
@@ -97,32 +97,32 @@ fn use_click(
     };
     let Some(place) = found else { return ClickEffect::default() };
     let handled = &mut scope.at_hand[place];
-    let mut reviser = Reviser { mandate: scope.mandate, work: scope.work };
+    let mut reviser = Reviser { policy: scope.policy, log: scope.log };
     let settles = !handled.is_open && reviser.has_to_settle(&handled.subject, true);
     if click.opt_out_signal.is_none() && !settles {
         let subject = &handled.subject;
         reviser.judge_click(subject, click);
         if !reviser.is_changed_by(subject, click) {
-            let allowed = reviser.work.verdicts.iter().any(|verdict| verdict.allows());
+            let allowed = reviser.log.verdicts.iter().any(|verdict| verdict.allows());
             let named = subject.audit_token.filter(|_| allowed);
             return ClickEffect { named, version: subject.consent.version() };
         }
     }
     reviser.touch(handled, Some(subject_id));
     let subject = &mut handled.subject;
-    let at = click.occurred_at.min(reviser.work.now);
-    let unkept = reviser.work.unkept;
+    let at = click.occurred_at.min(reviser.log.now);
+    let unkept = reviser.log.unkept;
     let moved = click.opt_out_signal.is_some_and(|source| {
-        reviser.work.count_signal(source);
+        reviser.log.count_signal(source);
         subject.consent.make_up_for(unkept);
         subject.consent.bind(at)
     });
-    let occasion = Occasion { subject_id: Some(subject_id), erased: false };
+    let trigger = Trigger { subject_id: Some(subject_id), erased: false };
     if moved {
-        reviser.revise_all(subject, occasion);
+        reviser.revise_all(subject, trigger);
     }
-    let allowed = decided && reviser.count_click(subject, offset, click, occasion);
-    let is_named = moved || allowed || !reviser.work.effects.is_empty();
+    let allowed = decided && reviser.count_click(subject, offset, click, trigger);
+    let is_named = moved || allowed || !reviser.log.effects.is_empty();
     let named =
         is_named.then(|| *subject.audit_token.get_or_insert_with(|| keys.audit_token(subject_id)));
     ClickEffect { named, version: subject.consent.version() }
@@ -138,23 +138,23 @@ struct ClickEffect {
 impl Reviser<'_> {
     /// Judges a click for every purpose; the verdicts lie on the desk.
     fn judge_click(&mut self, subject: &Subject, click: &Click<'_>) {
-        let (line_1_holds, at, now) = (!self.work.gate_open, click.occurred_at, self.work.now);
-        for place in self.mandate.places() {
+        let (line_1_holds, at, now) = (!self.log.gate_open, click.occurred_at, self.log.now);
+        for judged in self.policy.purposes() {
             let consent = Some(&subject.consent);
-            let verdict = gate::decide_click(line_1_holds, consent, place.terms, at, now);
-            self.work.verdicts.push(verdict);
+            let verdict = gate::decide_click(line_1_holds, consent, judged.terms, at, now);
+            self.log.verdicts.push(verdict);
         }
     }
 
     /// Does a click that was judged change anything of its subject? Most move no counter.
     fn is_changed_by(&self, subject: &Subject, click: &Click<'_>) -> bool {
-        let judged = self.mandate.places().iter().zip(&self.work.verdicts).enumerate();
+        let judged = self.policy.purposes().iter().zip(&self.log.verdicts).enumerate();
         let mut allowed = judged.filter(|(_, (_, verdict))| verdict.allows()).peekable();
         let unnamed = subject.audit_token.is_none() && allowed.peek().is_some();
         unnamed
-            || allowed.any(|(index, (place, _))| {
-                self.mandate.rule(index).is_some_and(|rule| rule.counts(click))
-                    || subject.purpose(place.terms.name).is_none()
+            || allowed.any(|(index, (judged, _))| {
+                self.policy.rule(index).is_some_and(|rule| rule.counts(click))
+                    || subject.purpose(judged.terms.name).is_none()
             })
     }
 
@@ -165,18 +165,18 @@ impl Reviser<'_> {
         subject: &mut Subject,
         offset: i64,
         click: &Click<'_>,
-        occasion: Occasion<'_>,
+        trigger: Trigger<'_>,
     ) -> bool {
-        if self.work.verdicts.is_empty() {
+        if self.log.verdicts.is_empty() {
             self.judge_click(subject, click);
         }
-        let t = click.occurred_at.min(self.work.now);
+        let t = click.occurred_at.min(self.log.now);
         let mut allowed = false;
-        for index in 0..self.work.verdicts.len() {
-            if self.work.verdicts[index].allows() {
+        for index in 0..self.log.verdicts.len() {
+            if self.log.verdicts[index].allows() {
                 allowed = true;
-                self.ensure_state(subject, index, occasion);
-                self.observe(subject, index, click, t, offset, occasion);
+                self.ensure_state(subject, index, trigger);
+                self.observe(subject, index, click, t, offset, trigger);
             }
         }
         allowed
@@ -189,13 +189,13 @@ impl Reviser<'_> {
         click: &Click<'_>,
         t: Timestamp,
         offset: i64,
-        occasion: Occasion<'_>,
+        trigger: Trigger<'_>,
     ) {
-        let (name, now) = (self.mandate.terms(index).name, self.work.now);
-        let Some(purpose) = self.mandate.rule(index) else { return };
+        let (name, now) = (self.policy.terms(index).name, self.log.now);
+        let Some(purpose) = self.policy.rule(index) else { return };
         let state = subject.purposes.iter_mut().find(|state| state.name == name);
         if state.is_some_and(|state| state.counters.observe(purpose, click, t, offset, now)) {
-            self.revise(subject, index, occasion);
+            self.revise(subject, index, trigger);
         }
     }
 }

@@ -9,31 +9,31 @@ use crate::domain::gate;
 use crate::domain::outcome::{InputKind, Outcome};
 use crate::domain::time::Timestamp;
 use crate::engine::batch::OpenBatch;
+use crate::engine::batch_log::BatchLog;
 use crate::engine::input::{ConsentBody, ConsentInput, Rejection};
 use crate::engine::ledger::Ledger;
-use crate::engine::mandate::Mandate;
 use crate::engine::output::{InputTopic, OptOut};
 use crate::engine::partition::Partition;
-use crate::engine::revise::{Occasion, Reviser};
+use crate::engine::policy::Policy;
+use crate::engine::revise::{Reviser, Trigger};
 use crate::engine::subject::Subject;
-use crate::engine::work::Work;
 
 impl OpenBatch {
     /// Takes one record of the consent changelog.
     pub fn consent(&mut self, input: &ConsentInput<'_>) {
         match &input.body {
             ConsentBody::Heartbeat { source } => {
-                self.work.count_heartbeat();
+                self.log.count_heartbeat();
                 if let Some(source) = source {
                     self.note_sign(source, input);
                 }
             }
             ConsentBody::Forwarded => {
-                end_without_subject(&mut self.work, input, Outcome::Forwarded);
+                end_without_subject(&mut self.log, input, Outcome::Forwarded);
             }
             ConsentBody::DeadLettered(rejection) => {
-                dead_letter(&mut self.work, input, rejection);
-                end_without_subject(&mut self.work, input, Outcome::DeadLettered);
+                dead_letter(&mut self.log, input, rejection);
+                end_without_subject(&mut self.log, input, Outcome::DeadLettered);
             }
             ConsentBody::Erasure => erase(&mut self.scope(), input),
             ConsentBody::Record(record) => {
@@ -41,7 +41,7 @@ impl OpenBatch {
                 apply_record(&mut self.scope(), input, record);
             }
             ConsentBody::Unreadable(rejection) => {
-                dead_letter(&mut self.work, input, rejection);
+                dead_letter(&mut self.log, input, rejection);
                 decide_consent(&mut self.scope(), input, None, |subject| {
                     subject.consent.mark_undecodable();
                     Outcome::Unreadable
@@ -51,9 +51,9 @@ impl OpenBatch {
     }
 
     fn note_sign(&mut self, source: &str, input: &ConsentInput<'_>) {
-        let Partition { mandate, state, .. } = &mut self.partition;
-        if mandate.setup.sources.iter().any(|configured| configured == source) {
-            self.work.signs_changed |= note_sign(&mut state.ledger, source, input.append_time);
+        let Partition { policy, state, .. } = &mut self.partition;
+        if policy.setup.sources.iter().any(|configured| configured == source) {
+            self.log.signs_changed |= note_sign(&mut state.ledger, source, input.append_time);
         }
     }
 }
@@ -66,12 +66,12 @@ fn note_sign(ledger: &mut Ledger, source: &str, at: Timestamp) -> bool {
     is_later
 }
 
-fn dead_letter(work: &mut Work, input: &ConsentInput<'_>, rejection: &Rejection) {
-    work.dead_letter(InputTopic::Consent, input.offset, input.payload, rejection);
+fn dead_letter(log: &mut BatchLog, input: &ConsentInput<'_>, rejection: &Rejection) {
+    log.dead_letter(InputTopic::Consent, input.offset, input.payload, rejection);
 }
 
-fn end_without_subject(work: &mut Work, input: &ConsentInput<'_>, outcome: Outcome) {
-    work.end_entry(InputKind::Consent, Some(input.offset), outcome, None, None);
+fn end_without_subject(log: &mut BatchLog, input: &ConsentInput<'_>, outcome: Outcome) {
+    log.end_entry(InputKind::Consent, Some(input.offset), outcome, None, None);
 }
 
 /// Of somebody of whom nothing is kept it may be meant for another key: counted.
@@ -83,20 +83,20 @@ fn erase(scope: &mut Scope<'_>, input: &ConsentInput<'_>) {
         Outcome::Erased
     });
     if is_unknown {
-        scope.work.count_erasure_of_unknown();
+        scope.log.count_erasure_of_unknown();
     }
 }
 
 fn apply_record(scope: &mut Scope<'_>, input: &ConsentInput<'_>, record: &ConsentRecord) {
-    let (mandate, names) = (scope.mandate, scope.names);
-    let veil = |purpose: &str| mandate.setup.veil(purpose);
+    let (policy, names) = (scope.policy, scope.names);
+    let undeclared_token = |purpose: &str| policy.setup.undeclared_token(purpose);
     let mut signals = false;
     decide_consent(scope, input, Some(record.recorded_at), |subject| {
         signals = record.opt_out_signal_at.is_some() && !subject.consent.is_outdated(record);
-        subject.consent.apply(record, input.append_time, names, &veil, &mandate.declared)
+        subject.consent.apply(record, input.append_time, names, &undeclared_token, &policy.declared)
     });
     if signals {
-        scope.work.count_signal(SignalSource::Record);
+        scope.log.count_signal(SignalSource::Record);
     }
 }
 
@@ -107,31 +107,31 @@ fn decide_consent(
     recorded_at: Option<Timestamp>,
     change: impl FnOnce(&mut Subject) -> Outcome,
 ) {
-    let keys = &scope.mandate.setup.keys;
+    let keys = &scope.policy.setup.keys;
     let audit_token = keys.audit_token(input.key);
     let place = scope.touch(keys.state_token(input.key), Some(input.key));
-    let Scope { mandate, at_hand, work, .. } = scope;
+    let Scope { policy, at_hand, log, .. } = scope;
     let subject = &mut at_hand[place].subject;
     // An erasure takes signals with it, kept or not.
     if !matches!(input.body, ConsentBody::Erasure) {
-        subject.consent.make_up_for(work.unkept);
+        subject.consent.make_up_for(log.unkept);
     }
     subject.audit_token = Some(audit_token);
     let outcome = change(subject);
     let erased = outcome == Outcome::Erased;
-    Reviser { mandate, work }.revise_all(subject, Occasion { subject_id: Some(input.key), erased });
+    Reviser { policy, log }.revise_all(subject, Trigger { subject_id: Some(input.key), erased });
     if matches!(outcome, Outcome::Applied | Outcome::Erased | Outcome::Unreadable) {
-        standing_verdicts(mandate, subject, work);
+        standing_verdicts(policy, subject, log);
     }
-    if work.effects.iter().any(|effect| matches!(effect.change, Change::Removed(_))) {
-        work.opt_outs.push(OptOut { append_time: input.append_time, recorded_at });
+    if log.effects.iter().any(|effect| matches!(effect.change, Change::Removed(_))) {
+        log.opt_outs.push(OptOut { append_time: input.append_time, recorded_at });
     }
     let version = subject.consent.version();
-    work.end_entry(InputKind::Consent, Some(input.offset), outcome, Some(audit_token), version);
+    log.end_entry(InputKind::Consent, Some(input.offset), outcome, Some(audit_token), version);
 }
 
-fn standing_verdicts(mandate: &Mandate, subject: &Subject, work: &mut Work) {
-    for place in mandate.places() {
-        work.verdicts.push(gate::decide_standing(&subject.consent, place.terms, work.now));
+fn standing_verdicts(policy: &Policy, subject: &Subject, log: &mut BatchLog) {
+    for judged in policy.purposes() {
+        log.verdicts.push(gate::decide_standing(&subject.consent, judged.terms, log.now));
     }
 }

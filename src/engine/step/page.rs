@@ -3,20 +3,20 @@
 
 use crate::domain::event::Click;
 use crate::domain::segment::encode_contextual;
-use crate::engine::mandate::Mandate;
+use crate::engine::batch_log::BatchLog;
 use crate::engine::output::Output;
-use crate::engine::work::Work;
+use crate::engine::policy::Policy;
 
 /// Writes the contextual segments of a decided click, if any holds.
-pub fn show_page(mandate: &Mandate, work: &mut Work, click: &Click<'_>) {
-    let rulebook = &mandate.setup.rulebook;
+pub fn show_page(policy: &Policy, log: &mut BatchLog, click: &Click<'_>) {
+    let rulebook = &policy.setup.rulebook;
     let holding = rulebook.contextual.iter().filter(|rule| rule.condition.holds(click));
     let segments: Vec<&str> = holding.map(|rule| rule.id.as_str()).collect();
     if segments.is_empty() {
         return;
     }
-    let token = mandate.setup.keys.session_token(click.session_id, click.occurred_at).text();
+    let token = policy.setup.keys.session_token(click.session_id, click.occurred_at).text();
     let mut body = Vec::with_capacity(128);
     encode_contextual(&token, &segments, click.occurred_at, &rulebook.version, &mut body);
-    work.outputs.push(Output::Contextual { session_token: token, body });
+    log.outputs.push(Output::Contextual { session_token: token, body });
 }

@@ -3,27 +3,27 @@
 
 use crate::domain::outcome::{InputKind, Outcome};
 use crate::engine::at_hand::Handled;
-use crate::engine::revise::{Occasion, Reviser};
+use crate::engine::revise::{Reviser, Trigger};
 use crate::engine::stats::Counted;
 use crate::engine::subject::Subject;
 
 impl Reviser<'_> {
     /// Does time, a new rulebook, a new key or a lost signal ask for a look at it before anything else?
     pub fn has_to_settle(&self, subject: &Subject, is_named: bool) -> bool {
-        subject.agenda.is_due(self.work.now, self.work.gate_open)
+        subject.agenda.is_due(self.log.now, self.log.gate_open)
             || self.wants_upkeep(subject, is_named)
     }
 
     /// `is_named`: the raw id is at hand, so that keys can be moved.
     fn wants_upkeep(&self, subject: &Subject, is_named: bool) -> bool {
-        self.mandate.is_outdated(subject)
-            || (is_named && self.mandate.has_old_key(subject))
+        self.policy.is_outdated(subject)
+            || (is_named && self.policy.has_old_key(subject))
             || self.misses_signal(subject)
     }
 
     /// Without a record nothing is used, and the next one to come binds it.
     fn misses_signal(&self, subject: &Subject) -> bool {
-        self.work.unkept.lost_at.is_some_and(|lost_at| {
+        self.log.unkept.lost_at.is_some_and(|lost_at| {
             subject.consent.record.is_some() && subject.consent.may_miss_signal(lost_at)
         })
     }
@@ -47,19 +47,19 @@ impl Reviser<'_> {
 
     /// What is due of a subject without an input, as an entry of its own where it had an effect.
     pub fn settle(&mut self, subject: &mut Subject, kind: InputKind, subject_id: Option<&[u8]>) {
-        subject.consent.expire(self.work.now);
+        subject.consent.expire(self.log.now);
         if self.misses_signal(subject) {
-            subject.consent.make_up_for(self.work.unkept);
+            subject.consent.make_up_for(self.log.unkept);
         }
         if let (Some(token), Some(subject_id)) = (&mut subject.audit_token, subject_id) {
-            *token = self.mandate.setup.keys.audit_token(subject_id);
+            *token = self.policy.setup.keys.audit_token(subject_id);
         }
-        self.revise_all(subject, Occasion { subject_id, erased: false });
-        if !self.work.effects.is_empty() {
+        self.revise_all(subject, Trigger { subject_id, erased: false });
+        if !self.log.effects.is_empty() {
             let outcome =
                 if kind == InputKind::Upkeep { Outcome::Revised } else { Outcome::Elapsed };
             let version = subject.consent.version();
-            self.work.end_entry(kind, None, outcome, subject.audit_token, version);
+            self.log.end_entry(kind, None, outcome, subject.audit_token, version);
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::engine::token::StateToken;
 pub const TIMERS_PER_BATCH_MAX: usize = 10_000;
 
 /// What was held back comes after everything whose time has come: a grant's end does not wait for it.
-const HELD_BACK: Timestamp = Timestamp::MAX;
+const AFTER_ALL_DUE: Timestamp = Timestamp::MAX;
 
 /// Most subjects that one batch of a sweep revises: at two live keys each, some 4,000 records.
 pub const UPKEEP_PER_BATCH_MAX: usize = 1_000;
@@ -22,7 +22,7 @@ impl OpenBatch {
     /// which knows less of what was held back since when, settles in the same order (INV-10). Then
     /// so many of those whom a new rulebook left behind.
     pub fn timers(&mut self) {
-        let (now, gate_open) = (self.work.now, self.work.gate_open);
+        let (now, gate_open) = (self.log.now, self.log.gate_open);
         let Partition { state, schedule, .. } = &mut self.partition;
         let due = take_due(schedule, &mut state.subjects, &self.at_hand, now, gate_open);
         let mut scope = self.scope();
@@ -79,12 +79,12 @@ fn take_due(
             agenda.is_some_and(|agenda| agenda.deferred && agenda.due > now)
                 && !at_hand.is_open(*token)
         };
-        let held_back = schedule.deferred.iter().copied().filter(waits);
-        due.extend(held_back.map(|token| (HELD_BACK, token)));
+        let deferred = schedule.deferred.iter().copied().filter(waits);
+        due.extend(deferred.map(|token| (AFTER_ALL_DUE, token)));
     }
     due.sort_unstable();
     for (at, token) in due.split_off(due.len().min(TIMERS_PER_BATCH_MAX)) {
-        if at != HELD_BACK
+        if at != AFTER_ALL_DUE
             && let Some(resting) = subjects.get(token)
         {
             schedule.timers.reinstate(token, &resting.agenda);

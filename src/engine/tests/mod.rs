@@ -19,7 +19,7 @@ mod accepted;
 mod driver;
 mod ends;
 mod former;
-mod mended;
+mod repaired;
 mod signals;
 mod undeclared;
 mod upkeep;

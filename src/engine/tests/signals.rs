@@ -121,13 +121,13 @@ fn of_whom_more_is_known_nothing_gives_way_and_nothing_is_added() {
     assert_eq!(partition.state.ledger.signals_gave_way_at, Some(at(117)));
     assert_eq!(live(&partition), ["ads", "offers"], "anna was known before");
     let signal_of = |partition: &Driver, id: &[u8]| {
-        let token = partition.mandate.setup.keys.state_token(id);
+        let token = partition.policy.setup.keys.state_token(id);
         partition.state.subjects.find(token).map(|kept| kept.unpack().consent.signal_at)
     };
     assert_eq!(signal_of(&partition, b"anna"), Some(None));
     assert_eq!(signal_of(&partition, b"ben"), Some(Some(at(1))), "kept beside the erasure");
     assert_eq!(signal_of(&partition, b"forged-0"), None);
-    let unreadable = crate::engine::work::event_time_ahead();
+    let unreadable = crate::engine::batch_log::event_time_ahead();
     appears_with(&mut partition, "cas", at(120), ConsentBody::Unreadable(unreadable));
     assert_eq!(signal_of(&partition, b"cas"), Some(Some(at(117))), "bound, and withheld anyway");
 }

@@ -8,7 +8,7 @@ use crate::domain::merge::unkept::UnkeptSignals;
 use crate::domain::outcome::{DeadLetterReason, InputKind, Outcome, TombstoneReason, Verdict};
 use crate::domain::time::{Span, Timestamp};
 
-pub struct Work {
+pub struct BatchLog {
     pub now: Timestamp,
     pub gate_open: bool,
     pub unkept: UnkeptSignals,
@@ -29,12 +29,12 @@ pub struct Work {
 
 /// The memory of a desk's entries, empty: each batch needs about what the last one did.
 #[derive(Default)]
-pub struct Paper {
+pub struct EntryBuffers {
     entries: Vec<u8>,
     marks: Vec<Mark>,
 }
 
-/// Where an entry ends in [`Work::entries`], and what it was of.
+/// Where an entry ends in [`BatchLog::entries`], and what it was of.
 #[derive(Clone, Copy, Debug)]
 pub struct Mark {
     pub end: usize,
@@ -49,16 +49,16 @@ struct Counts {
     verdicts: Vec<[u64; Verdict::ALL.len()]>,
 }
 
-impl Work {
-    /// `paper`: of a batch before.
-    pub fn new(now: Timestamp, gate_open: bool, purposes: usize, paper: Paper) -> Self {
+impl BatchLog {
+    /// `buffers`: of a batch before.
+    pub fn new(now: Timestamp, gate_open: bool, purposes: usize, buffers: EntryBuffers) -> Self {
         Self {
             now,
             gate_open,
             unkept: UnkeptSignals::default(),
             outputs: Vec::new(),
-            entries: paper.entries,
-            marks: paper.marks,
+            entries: buffers.entries,
+            marks: buffers.marks,
             verdicts: Vec::with_capacity(purposes),
             effects: Vec::new(),
             opt_outs: Vec::new(),
@@ -73,11 +73,11 @@ impl Work {
     }
 
     /// The batch is over.
-    pub fn clear(self) -> Paper {
+    pub fn clear(self) -> EntryBuffers {
         let (mut entries, mut marks) = (self.entries, self.marks);
         entries.clear();
         marks.clear();
-        Paper { entries, marks }
+        EntryBuffers { entries, marks }
     }
 
     /// Ends the entry at hand: its verdicts and effects are those gathered since the last one.
