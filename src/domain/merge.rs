@@ -16,12 +16,12 @@ pub struct PurposeNames {
 /// A purpose id's number in [`PurposeNames`].
 pub type NameId = u16;
 
-/// What stands for a purpose id that no rulebook declares, keyed: the key of a decision is whatever a
-/// producer wrote, a subject's id perhaps, and no raw identifier is kept (INV-6). The same for the same
-/// id.
+/// Gives the token of a purpose id that no rulebook declares: a keyed hash, the same for the same id. The
+/// key of a decision is whatever a producer wrote, perhaps a subject's id, and no raw identifier is kept
+/// (INV-6).
 pub type UndeclaredToken<'a> = &'a dyn Fn(&str) -> u128;
 
-/// As much of it as a record keeps: two of the at most 256 ids in a record are never taken for each other.
+/// The part of the token that a record keeps: enough to tell apart the at most 256 ids of a record.
 pub type ShortToken = u64;
 
 pub fn short_token(undeclared_token: u128) -> ShortToken {

@@ -63,7 +63,7 @@ pub struct Doubt {
     pub signals_lost_at: Option<Timestamp>,
 }
 
-/// Whom a loss puts in doubt and who is not withheld yet, in the order of their tokens.
+/// Subjects that a loss puts in doubt and that are not withheld yet, sorted by token.
 pub struct Doubted {
     doubt: Doubt,
     left: Vec<StateToken>,
@@ -95,8 +95,8 @@ impl Partition {
         subjects.fold((0, 0), |(count, live), subject| (count + 1, live + keys(&subject)))
     }
 
-    /// Of consent in doubt whoever has a readable record, which may be used, now or later; of signals
-    /// whoever may be sold or shared.
+    /// Consent in doubt: every subject with a readable record, since it may be used now or later. Signals
+    /// in doubt: every subject whose data may be sold or shared.
     fn is_doubted(&self, subject: &Subject, doubt: Doubt) -> bool {
         let consent = &subject.consent;
         let is_relied_on =
@@ -111,7 +111,7 @@ impl Partition {
                 && self.policy.purposes().iter().any(is_sold))
     }
 
-    /// Whom [`Self::withhold_doubted`] is to withhold.
+    /// The subjects that [`Self::withhold_doubted`] has to withhold.
     pub fn doubted(&self, doubt: Doubt) -> Doubted {
         let subjects = self.state.subjects.iter().map(|(token, resting)| (token, resting.unpack()));
         let doubted = subjects.filter(|(_, subject)| self.is_doubted(subject, doubt));
@@ -120,8 +120,8 @@ impl Partition {
         Doubted { doubt, left }
     }
 
-    /// Withholds the next of them: of consent all, until a record of theirs is read again; of signals what
-    /// sells or shares, as if one had come.
+    /// Withholds the next of them. Consent in doubt: every purpose, until a record is read again. Signals
+    /// in doubt: every purpose that sells or shares, as if a signal had come.
     pub fn withhold_doubted(
         self,
         wall: Timestamp,

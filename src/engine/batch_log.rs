@@ -1,4 +1,4 @@
-//! The desk of one batch: what it has decided so far, in the order of the inputs.
+//! The log of one batch: what it has decided so far, in the order of the inputs.
 
 use super::input::{Rejection, payload_hash};
 use super::output::{DeadLetterNote, InputTopic, OptOut, Output, Tally, Violations};
@@ -16,7 +16,7 @@ pub struct BatchLog {
     /// The entries' Avro bytes, one after the other, and where each ends.
     pub entries: Vec<u8>,
     pub marks: Vec<Mark>,
-    /// Of the entry at hand.
+    /// Of the current entry.
     pub verdicts: Vec<Verdict>,
     pub effects: Vec<Effect>,
     pub opt_outs: Vec<OptOut>,
@@ -27,7 +27,7 @@ pub struct BatchLog {
     tally: Tally,
 }
 
-/// The memory of a desk's entries, empty: each batch needs about what the last one did.
+/// Buffers recycled from the previous batch, empty: each batch needs about as much as the last one.
 #[derive(Default)]
 pub struct EntryBuffers {
     entries: Vec<u8>,
@@ -50,7 +50,7 @@ struct Counts {
 }
 
 impl BatchLog {
-    /// `buffers`: of a batch before.
+    /// `buffers`: recycled from an earlier batch.
     pub fn new(now: Timestamp, gate_open: bool, purposes: usize, buffers: EntryBuffers) -> Self {
         Self {
             now,
@@ -80,7 +80,7 @@ impl BatchLog {
         EntryBuffers { entries, marks }
     }
 
-    /// Ends the entry at hand: its verdicts and effects are those gathered since the last one.
+    /// Ends the current entry: its verdicts and effects are those gathered since the last one.
     pub fn end_entry(
         &mut self,
         input: InputKind,

@@ -1,5 +1,5 @@
-//! The purposes that a batch judges: the rulebook's, and after a change those that it lacks and that
-//! still have live keys. A purpose's place here is its index in audit entries and outputs.
+//! The purposes that a batch judges: those of the rulebook and, after a change of rulebook, former ones
+//! that still have live keys. Audit entries and outputs refer to a purpose by its index here.
 
 use std::sync::Arc;
 

@@ -78,7 +78,7 @@ pub fn next_due(subject: &Subject, policy: &Policy, now: Timestamp) -> Timestamp
     purposes.chain(retention).min().unwrap_or(Timestamp::MAX)
 }
 
-/// When a live key is renewed; while that is held back, when it ends.
+/// When a live key is renewed or, while its renewal is deferred, when it ends.
 fn lease_turn(live: &Assigned, terms: &Terms, lease: Span, deferred: bool) -> Option<Timestamp> {
     if deferred {
         return Some(live.expires_at);

@@ -8,8 +8,8 @@
 //! signal_at  ms · erased_at ms                                 (if 16 · if 32)
 //! purposes   count, each: name, pseudonym (17 bytes), counters, live?
 //! ```
-//! Numbers are Avro longs. A subject that is unpacked and packed again gives the same bytes. One of whom
-//! nothing but a signal is kept has no token: 8 bytes in all.
+//! Numbers are Avro longs. A subject that is unpacked and packed again gives the same bytes. A
+//! subject that has only a signal has no token: 8 bytes in all.
 
 use super::signals::{self, Minute};
 use super::subject::{Assigned, PurposeState, Subject};
@@ -57,7 +57,7 @@ pub fn pack_subject(subject: &Subject, out: &mut Vec<u8>) {
     }
 }
 
-/// Somebody of whom nothing but a signal is kept: as [`pack_subject`] would.
+/// A subject that has only a signal, packed as [`pack_subject`] would.
 pub fn pack_signal(minute: Minute, out: &mut Vec<u8>) {
     out.push(SIGNAL);
     out.put_long(signals::time_of(minute).0);

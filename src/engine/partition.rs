@@ -120,9 +120,10 @@ impl Partition {
             .min()
     }
 
-    /// Other keys from now on, between two batches: the same purposes, and no known version with
-    /// another secret or missing. Live keys move as their raw ids are met, see [`Self::change_key`];
-    /// of whom nobody names they end, see [`Self::end_old_keys`].
+    /// Switches to other keys, between two batches. They must cover the same purposes, and every known
+    /// version must be there with its secret. Live keys migrate when their raw id is next seen (see
+    /// [`super::OpenBatch::change_key`]); keys of subjects that the changelog no longer names are removed
+    /// (see [`super::OpenBatch::end_old_keys`]).
     pub fn set_keys(&mut self, setup: Arc<Setup>) -> Result<(), Refusal> {
         refusal::check_keys(&self.state.ledger, &setup)?;
         refusal::note(&mut self.state.ledger, &setup);

@@ -1,5 +1,5 @@
-//! What a partition decides under at this moment: configuration, rulebook edition, judged. Fixed
-//! during a batch.
+//! What a partition decides by: configuration, rulebook edition, and the purposes that are judged. It
+//! does not change during a batch.
 
 use std::sync::Arc;
 

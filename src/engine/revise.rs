@@ -15,7 +15,7 @@ use crate::domain::pseudonym::Pseudonym;
 use crate::domain::rules::{Purpose, SegmentSet};
 use crate::domain::segment::AssignmentBody;
 
-/// Whoever revises: the rules, and the batch that takes the effects.
+/// Revises subjects: reads the policy, writes effects to the batch's log.
 pub struct Reviser<'a> {
     pub policy: &'a Policy,
     pub log: &'a mut BatchLog,
@@ -191,7 +191,7 @@ impl Reviser<'_> {
         state.live.take().map(|_| Retired { pseudonym: old })
     }
 
-    /// Ends what is under a key that is no longer emitted, where nobody will say whose it is.
+    /// Ends everything under a key that is no longer emitted: its raw id will not be seen again.
     pub fn end_old_keys(&mut self, subject: &mut Subject) {
         let active = self.policy.setup.keys.active();
         for index in 0..self.policy.purposes().len() {
@@ -235,9 +235,8 @@ impl Reviser<'_> {
         state.live = Some(wanted);
     }
 
-    /// A purpose that breaks an invariant is removed, and its counters too where the gate withholds:
-    /// others' opt-outs must not wait for it, and what is wrong about it must not go on (INV-4). An
-    /// entry of its own.
+    /// Removes the live key of a purpose that breaks an invariant, and its counters too if the gate
+    /// withholds it (INV-4). Others' opt-outs must not wait for it. Ends an entry of its own.
     pub fn remove_violating(&mut self, subject: &mut Subject, index: usize, violation: Violation) {
         self.log.violations.repaired.push(violation);
         let (terms, version) = (self.policy.terms(index), subject.consent.version());

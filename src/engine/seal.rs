@@ -29,8 +29,8 @@ use crate::domain::time::{Span, Timestamp};
 /// Room for a batch's fields before its entries: names and purposes of the rulebook.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 
-/// A subject that broke an invariant is decided again after this: a defect that stays then costs no
-/// more than two records a minute.
+/// A subject that broke an invariant is decided again after this time. A lasting defect then costs at
+/// most two records a minute.
 const RECHECK_AFTER_REPAIR: Span = Span::MINUTE;
 
 impl OpenBatch {
@@ -80,7 +80,7 @@ impl OpenBatch {
         (Decided { partition, at_hand, undo, buffers: log.clear() }, output)
     }
 
-    /// Forgets who left nothing, looks ahead for the others; returns, sorted, whom the batch changed.
+    /// Drops empty subjects and schedules the rest. Returns the sorted tokens of those that changed.
     fn settle_open(&mut self) -> Vec<StateToken> {
         let Partition { policy, state, schedule, .. } = &mut self.partition;
         let (now, subjects) = (state.ledger.now, &state.subjects);
@@ -116,8 +116,8 @@ impl OpenBatch {
         changed
     }
 
-    /// Where more signals are kept of subjects of whom nothing else is than may be, the oldest give way:
-    /// whoever first appears from now on counts as bound as of the last of them.
+    /// Bounds the signals of subjects without any other record: beyond the limit, the oldest are dropped.
+    /// From then on, a new subject counts as bound since the latest dropped signal.
     fn let_oldest_signals_give_way(&mut self, changed: &mut Vec<StateToken>) {
         let Partition { policy, state, .. } = &mut self.partition;
         let Some(floor) = state.subjects.signals.giving_way(policy.setup.signals_max) else {
@@ -167,7 +167,7 @@ impl OpenBatch {
     }
 }
 
-/// What is left of a subject of whom at most a signal is kept; `None`: there is more.
+/// What the batch leaves of a subject that has no record: a signal or nothing. `None`: it has more.
 fn left_without_record(
     handled: &Handled,
     before: Option<Kept<'_>>,

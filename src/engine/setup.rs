@@ -25,8 +25,8 @@ pub struct Setup {
     pub sources: Vec<String>,
     /// What must stay as it is while the state lives, by configuration key: topics and group.
     pub made_with: BTreeMap<String, String>,
-    /// Of so many subjects, of whom nothing else is kept, a signal is kept; more, and the oldest give
-    /// way. Applied at the end of a batch, so it decides nothing by itself: what gave way is in the state.
+    /// The most subjects that have only a signal; beyond that the oldest are dropped. Applied at the end
+    /// of a batch, so it decides nothing by itself: the state records what was dropped.
     pub signals_max: usize,
 }
 

@@ -28,7 +28,7 @@ pub struct State {
 #[derive(Default)]
 pub struct Schedule {
     pub timers: Timers,
-    /// Subjects with an assignment that is due and that a closed gate does not let out.
+    /// Subjects with an assignment that is due, but waits for the gate to open.
     pub deferred: HashSet<StateToken>,
 }
 
@@ -37,8 +37,8 @@ pub struct Schedule {
 pub struct Backlog {
     /// Subjects whose live keys rest on an earlier rulebook.
     pub outdated: BTreeSet<StateToken>,
-    /// Subjects under an old key whose id the changelog no longer holds, as far as they are listed. Some
-    /// may have moved since.
+    /// Subjects under an old key whose id the changelog no longer holds. Some may have moved since they
+    /// were listed.
     pub unresolved: VecDeque<StateToken>,
 }
 

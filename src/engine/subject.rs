@@ -92,8 +92,7 @@ impl Subject {
         self.purposes.is_empty() && self.consent.is_blank()
     }
 
-    /// Somebody of whom nothing but a signal is kept. The audit's token comes with the raw id, if that
-    /// ever comes again.
+    /// A subject that has only a signal. It gets its audit token when its raw id is next seen.
     pub fn of_signal(minute: Minute) -> Self {
         let mut subject = Self::default();
         subject.consent.signal_at = Some(signals::time_of(minute));

@@ -1,6 +1,6 @@
-//! What a partition tries after a batch that broke an invariant: everything but clicks, so that opt-outs
-//! and timers don't wait for a click that can't be decided; then its clicks in halves, until only the
-//! one that breaks it stays, and what lies behind it.
+//! The search for the click that makes a batch break an invariant. First everything but clicks is
+//! committed, so that opt-outs and timers don't wait. Then the clicks are tried in halves, until only the
+//! click that causes it, and those behind it, are left.
 
 use crate::domain::time::{Moment, Span};
 

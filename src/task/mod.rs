@@ -70,7 +70,7 @@ pub struct Cut {
     pub consents: usize,
     /// Ids whose keys are moved; none with the gate closed.
     pub ids_to_rotate: usize,
-    /// With these, everybody whom the changelog names has moved: what is left under an old key ends.
+    /// With these ids, every subject of the changelog has moved: what is left under an old key ends.
     pub ends_old_keys: bool,
     pub coverage: Coverage,
     pub gate_open: bool,
@@ -85,7 +85,7 @@ impl Cut {
     }
 }
 
-/// How soon a partition wants a batch.
+/// How soon a partition needs a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Urgency {
     Nothing,
@@ -251,8 +251,9 @@ impl Task {
         !self.ids_to_rotate.is_empty() || self.ids_complete_at.is_some()
     }
 
-    /// Is everybody known whom the changelog names? Whose record was superseded and compacted away while it
-    /// was read is named by the later one, so consent must have come as far as it went then.
+    /// Is every id of the changelog known? A subject whose record was compacted away during the read is
+    /// named only by its newer record: wait until consent is applied up to the end seen when the read
+    /// finished.
     fn knows_all_ids(&self, ahead: &Barrier) -> bool {
         self.ids_complete_at.is_some_and(|at| ahead.has_reached_since(at))
     }
@@ -300,7 +301,7 @@ impl Task {
         clicks.min(self.clicks_max(now))
     }
 
-    /// How soon a batch is wanted.
+    /// How soon this partition needs a batch.
     pub fn commit_urgency(&self, bounds: &Bounds, now: Moment) -> Urgency {
         match self.bisection {
             Some(bisection) if bisection.rests(now) => return Urgency::Nothing,
@@ -460,14 +461,14 @@ impl Task {
         self.notice_signs(now);
     }
 
-    /// The batch broke an invariant: it is not committed. What it held is tried again without clicks,
-    /// then with fewer and fewer of them: what is wrong may be one of them, or have been passing.
+    /// The batch broke an invariant and is not committed. Its inputs are tried again, first without
+    /// clicks, then with fewer and fewer of them: one click may be the cause, or the cause has passed.
     pub fn isolate(&mut self, cut: &Cut, now: Moment) {
         self.rollback();
         self.bisection = Some(Bisection::by(cut.clicks, self.bisection, now));
     }
 
-    /// Is it held back, now?
+    /// Has a batch broken an invariant, and is its cause not found or gone yet?
     pub fn is_bisecting(&self) -> bool {
         self.bisection.is_some()
     }

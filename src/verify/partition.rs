@@ -80,7 +80,7 @@ pub struct Partition<'a> {
     pub(super) absent_left_off: u64,
 }
 
-/// A batch at hand, and under what it was decided.
+/// The batch that is being checked, and the rules it was decided under.
 pub(super) struct BatchUnderReview<'b> {
     pub batch: &'b AuditBatch,
     /// Where it lies.

@@ -31,7 +31,7 @@ pub struct Horizon {
     pub sweeping_to: Option<String>,
 }
 
-/// Which partition this is, and what it is judged by.
+/// A partition of a segment topic, and what its records are checked against.
 pub struct SegmentScope<'a> {
     pub topic: &'a str,
     pub partition: i32,
@@ -248,7 +248,7 @@ impl<'a> SegmentPartition<'a> {
         let key = self.keys.entry(pseudonym).or_default();
         match row {
             Row::FinalVerdict { partition, final_verdict } => {
-                key.final_verdict = Some((partition, final_verdict))
+                key.final_verdict = Some((partition, final_verdict));
             }
             Row::Effect { partition, offset, decided_at, written } => {
                 key.has_effect = true;

@@ -178,7 +178,7 @@ impl ConsentView {
         }
     }
 
-    /// 24 months: the residue of an erasure, and the signal of a subject of whom no record came.
+    /// After 24 months: drops the residue of an erasure, and the signal of a subject without a record.
     pub fn forget(&mut self, now: Timestamp) {
         let is_over = |time: Timestamp| now >= time + Span(731 * 86_400_000);
         let came = !matches!(self.held, Held::Nothing) || self.mark != Mark::Readable;

@@ -34,7 +34,7 @@ impl Subject {
     }
 }
 
-/// Everybody of whom the partition's consent changelog knows, and whose signal it saw.
+/// Every subject that the partition's consent changelog names, and every subject with a signal.
 #[derive(Default)]
 pub struct Subjects {
     list: Vec<Subject>,
@@ -48,7 +48,7 @@ pub struct Subjects {
 const STRANGERS_MAX: usize = 1_000_000;
 
 impl Subjects {
-    /// Knows somebody of whom the changelog says nothing, unless there are too many of them.
+    /// Adds a subject that the changelog does not name, unless there are too many of them.
     pub fn register_stranger(
         &mut self,
         key: &[u8],

@@ -1,4 +1,4 @@
-//! The subjects of a state that was read back: each in its place, counted, and looked at when it is due.
+//! The subjects of a state that was read back: stored, counted, and scheduled.
 
 use std::collections::BTreeMap;
 
@@ -16,8 +16,8 @@ use crate::engine::token::StateToken;
 
 impl Partition {
     /// Takes the subjects in: bucket by bucket, each gone before the next, so that not all of them are
-    /// held twice. Returns how many signals of subjects of whom nothing else is kept were read, those that
-    /// gave way since they were written among them.
+    /// held twice. Returns how many subjects with only a signal were read, also those that were dropped
+    /// since they were written.
     pub(super) fn take_in(
         &mut self,
         buckets: Vec<BTreeMap<StateToken, Packed>>,

@@ -136,7 +136,7 @@ struct ClickEffect {
 }
 
 impl Reviser<'_> {
-    /// Judges a click for every purpose; the verdicts lie on the desk.
+    /// Judges a click for every purpose. The verdicts go to the log's current entry.
     fn judge_click(&mut self, subject: &Subject, click: &Click<'_>) {
         let (line_1_holds, at, now) = (!self.log.gate_open, click.occurred_at, self.log.now);
         for judged in self.policy.purposes() {
@@ -150,8 +150,8 @@ impl Reviser<'_> {
     fn is_changed_by(&self, subject: &Subject, click: &Click<'_>) -> bool {
         let judged = self.policy.purposes().iter().zip(&self.log.verdicts).enumerate();
         let mut allowed = judged.filter(|(_, (_, verdict))| verdict.allows()).peekable();
-        let unnamed = subject.audit_token.is_none() && allowed.peek().is_some();
-        unnamed
+        let lacks_token = subject.audit_token.is_none() && allowed.peek().is_some();
+        lacks_token
             || allowed.any(|(index, (judged, _))| {
                 self.policy.rule(index).is_some_and(|rule| rule.counts(click))
                     || subject.purpose(judged.terms.name).is_none()

@@ -74,7 +74,7 @@ fn end_without_subject(log: &mut BatchLog, input: &ConsentInput<'_>, outcome: Ou
     log.end_entry(InputKind::Consent, Some(input.offset), outcome, None, None);
 }
 
-/// Of somebody of whom nothing is kept it may be meant for another key: counted.
+/// Erases a subject. An erasure of an unknown subject is counted: its key may be wrong.
 fn erase(scope: &mut Scope<'_>, input: &ConsentInput<'_>) {
     let mut is_unknown = false;
     decide_consent(scope, input, None, |subject| {

@@ -1,6 +1,5 @@
-//! What a change of keys leaves to do: purposes under a key that is no longer emitted move to the active
-//! one as their raw ids are read again, since a pseudonym needs the raw id. Those of whom the consent
-//! changelog does not name end.
+//! Migration to the active key. A pseudonym needs the raw id, so a purpose under an old key migrates when
+//! its raw id is read again. Purposes of subjects that the consent changelog does not name end.
 
 use std::collections::VecDeque;
 
@@ -24,9 +23,9 @@ impl OpenBatch {
         }
     }
 
-    /// Ends so many of them: the live key has its tombstone and the counters are gone. For after
-    /// [`Self::change_key`] was told of everybody in the changelog. The next record or click of such a
-    /// subject begins under the active key, from nothing.
+    /// Ends old keys of at most [`UPKEEP_PER_BATCH_MAX`] subjects: each live key gets its tombstone, and
+    /// the counters are removed. Call it once [`Self::change_key`] has seen every id of the changelog. The
+    /// next record or click of such a subject starts from nothing, under the active key.
     pub fn end_old_keys(&mut self) {
         if !self.partition.has_old_keys() {
             return;

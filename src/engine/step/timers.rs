@@ -11,16 +11,16 @@ use crate::engine::token::StateToken;
 /// Most subjects whose timers one batch settles: bounds the transaction; the rest follow at once.
 pub const TIMERS_PER_BATCH_MAX: usize = 10_000;
 
-/// What was held back comes after everything whose time has come: a grant's end does not wait for it.
+/// Deferred subjects come after everything that is due: a grant's end does not wait for them.
 const AFTER_ALL_DUE: Timestamp = Timestamp::MAX;
 
 /// Most subjects that one batch of a sweep revises: at two live keys each, some 4,000 records.
 pub const UPKEEP_PER_BATCH_MAX: usize = 1_000;
 
 impl OpenBatch {
-    /// Settles what is due by time alone: of the earliest, by token, so that a restored partition,
-    /// which knows less of what was held back since when, settles in the same order (INV-10). Then
-    /// so many of those whom a new rulebook left behind.
+    /// Settles subjects whose time has come: the earliest are chosen, and settled in the order of their
+    /// tokens, so that a restored partition settles them in the same order (INV-10). Then at most
+    /// [`UPKEEP_PER_BATCH_MAX`] subjects whose live keys rest on an earlier rulebook.
     pub fn timers(&mut self) {
         let (now, gate_open) = (self.log.now, self.log.gate_open);
         let Partition { state, schedule, .. } = &mut self.partition;

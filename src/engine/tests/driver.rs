@@ -10,6 +10,7 @@ use crate::engine::token::StateToken;
 /// Reads as the partition in whatever stage it is.
 pub struct Driver(Option<Stage>);
 
+#[allow(clippy::large_enum_variant)] // one in a test
 enum Stage {
     AtRest(Partition),
     Open(OpenBatch),
