@@ -32,7 +32,7 @@ pub struct AuditHead {
 
 /// Where the state says that the partition stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct StateHead {
     pub next_click: i64,
     pub next_consent: i64,
     pub next_sequence: i64,
@@ -59,7 +59,7 @@ pub struct Range {
 /// All that is there of a partition.
 pub struct View {
     /// `Ok(None)`: the state holds nothing of it. `Err`: it can't be read, and why.
-    pub state: Result<Option<Standing>, String>,
+    pub state: Result<Option<StateHead>, String>,
     pub group: Option<GroupMark>,
     /// `None`: the audit holds nothing of its chain.
     pub audit: Option<AuditHead>,

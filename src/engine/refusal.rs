@@ -4,7 +4,7 @@
 use std::fmt;
 
 use super::ledger::Ledger;
-use super::partition::Setup;
+use super::setup::Setup;
 
 /// Why a partition can't go on under this configuration. Each is a message for a person.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,6 +127,18 @@ pub(super) fn check_keys(ledger: &Ledger, setup: &Setup) -> Result<(), Refusal> 
         }
     }
     Ok(())
+}
+
+/// What the next transaction records of the configuration.
+pub(super) fn note(ledger: &mut Ledger, setup: &Setup) {
+    ledger.partitioner = setup.partitioner.to_string();
+    ledger.input_partitions = setup.input_partitions;
+    ledger.key_fingerprints.extend(setup.keys.fingerprints());
+    ledger.active_key = setup.keys.active();
+    ledger.made_with.extend(setup.made_with.clone());
+    ledger
+        .segment_partitions
+        .extend(setup.segment_partitions.iter().map(|(purpose, count)| (purpose.clone(), *count)));
 }
 
 impl Refusal {

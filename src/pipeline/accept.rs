@@ -156,9 +156,10 @@ impl Recovery {
         };
         let doubt = self.doubt(losses, &engine);
         let mut doubted = engine.doubted(doubt);
-        while let Some(output) = engine.withhold_doubted(self.now(), &mut doubted) {
+        while !doubted.is_empty() {
+            let (decided, output) = engine.withhold_doubted(self.now(), &mut doubted);
             self.alone.write(&self.shared, partition, &output)?;
-            engine.confirm();
+            engine = decided.confirm();
         }
         let statement = statement(&self.shared.config, partition, losses);
         let accepted = Accepted {
@@ -167,7 +168,7 @@ impl Recovery {
             statement: &statement,
             signals_lost_at: doubt.signals_lost_at,
         };
-        let output = engine.accept_loss(self.now(), &accepted);
+        let (_, output) = engine.accept_loss(self.now(), &accepted);
         self.alone.write(&self.shared, partition, &output)
     }
 
@@ -199,9 +200,9 @@ impl Recovery {
         let mut chunk = chunks.next().unwrap_or_default();
         let mut wiped = wiped.as_slice();
         loop {
-            let output = engine.bury_orphans(self.now(), &purposes, chunk, wiped);
+            let (decided, output) = engine.remove_orphans(self.now(), &purposes, chunk, wiped);
             self.alone.write(&self.shared, partition, &output)?;
-            engine.confirm();
+            engine = decided.confirm();
             wiped = &[];
             match chunks.next() {
                 Some(next) => chunk = next,

@@ -104,7 +104,7 @@ fn position(
     now: Moment,
 ) -> Task {
     let start = Offsets { click: losses.resume.next_click, consent: losses.resume.next_consent };
-    match engine.standing() {
+    match engine.state_head() {
         None => engine.start_at(start.click, start.consent),
         Some(standing) => {
             let reaches = |audit: &loss::AuditHead| audit.next_sequence >= standing.next_sequence;
@@ -136,7 +136,7 @@ pub fn find_loss(
     let mut lost = BTreeMap::new();
     for (&partition, task) in tasks {
         let received = task.received();
-        let standing = task.engine.standing().map(|standing| loss::Standing {
+        let standing = task.engine.state_head().map(|standing| loss::StateHead {
             next_click: received.click,
             next_consent: received.consent,
             ..standing

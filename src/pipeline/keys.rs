@@ -100,7 +100,7 @@ impl Sweep {
         while self
             .ends
             .keys()
-            .all(|it| tasks.get(it).is_none_or(|task| task.ids().len() < IDS_HELD))
+            .all(|it| tasks.get(it).is_none_or(|task| task.ids_to_rotate().len() < IDS_HELD))
         {
             match self.reader.poll() {
                 Polled::Message(message) => {

@@ -19,8 +19,8 @@ use crate::failure::{Failure, Result};
 use crate::kafka::admin::Admin;
 use crate::kafka::scan::{Ends, Scan};
 use crate::verify::{
-    Bench, Findings, Horizon, Letters, Partition, Readers, Record, Row, Rulebooks,
-    SegmentPartition, Setup, UNPLACED, Unchecked, check_contextual, check_letter,
+    Findings, Horizon, Letters, Partition, Readers, Record, Row, Rulebooks, SegmentPartition,
+    SegmentScope, Setup, UNPLACED, Unchecked, check_contextual, check_letter,
 };
 use crate::wire::{ClickReader, ConsentReader};
 
@@ -228,7 +228,7 @@ impl Passes<'_> {
             let topic = self.config.topics.segments_of(purpose);
             let tombstones_kept = self.tombstones_kept(&topic)?;
             for (&number, range) in ranges {
-                let mut partition = SegmentPartition::new(Bench {
+                let mut partition = SegmentPartition::new(SegmentScope {
                     topic: &topic,
                     partition: number,
                     purpose,

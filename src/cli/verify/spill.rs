@@ -153,8 +153,8 @@ mod tests {
         let mut spill = Spill::create(folder.path()).unwrap();
         for number in 0..10_000 {
             spill.put((number as usize % 2, 3), Pseudonym([number as u8; 17]), row(number));
-            let lying = std::fs::read_dir(folder.path()).unwrap().count();
-            assert_eq!(lying, 0, "a killed process leaves nothing");
+            let stored = std::fs::read_dir(folder.path()).unwrap().count();
+            assert_eq!(stored, 0, "a killed process leaves nothing");
         }
         spill.flush().unwrap();
         assert!(spill.blocks[&(0, 3)].len() > 2, "several blocks");
