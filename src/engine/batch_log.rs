@@ -198,7 +198,6 @@ fn topic_of(input: InputKind) -> Option<InputTopic> {
 pub fn event_time_ahead() -> Rejection {
     Rejection {
         reason: DeadLetterReason::EventTimeAhead,
-        detail: "occurred_at lies more than 5 minutes ahead of the clock of the decision"
-            .to_owned(),
+        detail: "occurred_at is more than 5 minutes ahead of the clock of the decision".to_owned(),
     }
 }

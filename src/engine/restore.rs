@@ -179,7 +179,7 @@ impl Restore {
         let damaged = |detail: String| Refusal::Damaged { partition: self.partition, detail };
         let fresh = self.meta.is_none();
         if fresh && self.buckets.iter().any(|bucket| !bucket.is_empty()) {
-            return Err(damaged("subjects without the partition's own record".to_owned()));
+            return Err(damaged("subjects without the record of the partition itself".to_owned()));
         }
         let (mut ledger, mut names) =
             self.meta.unwrap_or_else(|| (Ledger::fresh(), PurposeNames::default()));

@@ -234,7 +234,7 @@ fn check_asked(asked: Option<&BTreeSet<i32>>, count: i32) -> Result<()> {
     unknown.map_or(Ok(()), |unknown| {
         Err(Failure::new(
             Exit::Usage,
-            format!("--partitions {unknown}: there are {count} partitions, from 0"),
+            format!("--partitions {unknown}: there are only {count} partitions, counted from 0"),
         ))
     })
 }
@@ -243,7 +243,7 @@ fn all_at_once(without_state: &[i32]) -> Failure {
     let all: Vec<String> = without_state.iter().map(i32::to_string).collect();
     let all = all.join(",");
     Failure::failed(format!(
-        "partitions {all} lost their state, and whose live keys are whose can't be told without: go \
-         on with all of them at once, --partitions {all}"
+        "partitions {all} lost their state, and without it nobody can tell which live key belongs \
+         to which of them; accept all of them at once with --partitions {all}"
     ))
 }

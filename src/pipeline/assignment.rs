@@ -111,8 +111,8 @@ fn position(
             if survey.audit(partition).is_some_and(|audit| !reaches(audit)) {
                 tracing::error!(
                     partition,
-                    "the audit topic lost the end of this partition's chain; `assent verify` \
-                     will find it missing from there to {}",
+                    "the audit topic lost the end of the chain of this partition; `assent verify` \
+                     will report it as missing from there to {}",
                     standing.next_sequence
                 );
             }

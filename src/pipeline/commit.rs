@@ -109,7 +109,7 @@ impl Worker {
                 tracing::warn!(
                     worker = self.number,
                     repeated,
-                    "no broker says where consent ends; consent-sync lag grows until one does"
+                    "no broker answers where consent ends; consent-sync lag grows until one does"
                 );
             }
             self.probe.renew();
@@ -130,7 +130,7 @@ impl Worker {
                 true
             }
             Err(error) => {
-                tracing::debug!(?partitions, %error, "no broker said where consent ends");
+                tracing::debug!(?partitions, %error, "no broker answered where consent ends");
                 false
             }
         }
@@ -333,7 +333,9 @@ fn landed(shared: &Shared, probe: &Probe, batch: &Batch) -> std::result::Result<
         found = positions_of_state(shared, probe, &partitions)?;
     }
     batch.landed(&found).inspect_err(|_| {
-        tracing::error!("what is committed is neither before nor after the batch at hand");
+        tracing::error!(
+            "the committed offsets are neither those before nor those after the current batch"
+        );
     })
 }
 

@@ -96,7 +96,7 @@ impl Worker {
                 Polled::Nothing => return (taken, Ended::Drained),
                 Polled::OutOfRange => return (taken, Ended::OutOfRange),
                 Polled::Fatal(error) => {
-                    tracing::error!(%error, "the consent consumer can't go on");
+                    tracing::error!(%error, "the consent consumer failed for good");
                     return (taken, Ended::Gone);
                 }
             }
@@ -127,7 +127,7 @@ impl Worker {
                     partition,
                     count,
                     repeated,
-                    "consent lies on a wrong partition; sending it on"
+                    "a consent record lies on the wrong partition; forwarding it"
                 );
             }
             self.shared.status.tick(self.number);
@@ -174,8 +174,8 @@ impl Worker {
 }
 
 fn tell_not_sent_on(partition: i32, error: &str) {
-    if let Some(repeated) = pace::may_say("not sent on") {
-        tracing::warn!(partition, error, repeated, "can't send misrouted consent on; trying again");
+    if let Some(repeated) = pace::may_say("not forwarded") {
+        tracing::warn!(partition, error, repeated, "can't forward misrouted consent; trying again");
     }
 }
 

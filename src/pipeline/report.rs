@@ -284,9 +284,10 @@ fn tell_what_gave_way(partition: i32, output: &BatchOutput) {
         tracing::warn!(
             partition,
             bound_as_of = at.0,
-            "there are more opt-out signals of unknown subjects than are kept \
-             (consent.signals_without_record_max), and the oldest gave way: whoever first appears counts \
-             as opted out of sale and sharing as of then, until they opt in again"
+            "there are more opt-out signals of subjects without a record than \
+             consent.signals_without_record_max allows, so the oldest were dropped: every subject \
+             that first appears counts as opted out of sale and sharing as of then, until they opt \
+             in again"
         );
     }
 }

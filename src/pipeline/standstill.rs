@@ -43,13 +43,13 @@ impl Worker {
             let stands = STANDS_MAX.as_secs();
             tracing::warn!(
                 worker = self.number,
-                "consent has not come on for {stands} s; reading anew"
+                "consent has made no progress for {stands} s; reading again"
             );
             let (config, at) = (&self.shared.config, at.unwrap_or_default());
             let made = Follower::new(config, "consent", &config.topics.consent);
             match made.and_then(|follower| follower.fetch_from(&at).map(|()| follower)) {
                 Ok(follower) => self.consent = follower,
-                Err(error) => tracing::warn!(%error, "can't read consent anew"),
+                Err(error) => tracing::warn!(%error, "can't read consent again"),
             }
         }
     }

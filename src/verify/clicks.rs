@@ -36,8 +36,10 @@ impl Partition<'_> {
             }
             Err(why) => {
                 if entry.outcome != Outcome::DeadLettered {
-                    let detail =
-                        format!("it is no usable click, and yet {}", entry.outcome.symbol());
+                    let detail = format!(
+                        "it is not a usable click, but its outcome is {}",
+                        entry.outcome.symbol()
+                    );
                     findings.violation(Invariant::Accounted, place, detail);
                 }
                 return self.claim_letter(entry, (record, why.reason), review, findings);
@@ -51,7 +53,7 @@ impl Partition<'_> {
         };
         if entry.outcome != expected {
             let detail = format!(
-                "its outcome is {}, but it is {}",
+                "its outcome is {}, but it should be {}",
                 entry.outcome.symbol(),
                 expected.symbol()
             );
@@ -154,12 +156,12 @@ impl Partition<'_> {
             if review.batch.decided_at <= self.letters.complete_from {
                 return findings.unchecked(Unchecked::LettersDeleted, 1);
             }
-            let detail = format!("{}, and its dead letter is not there", entry.outcome.symbol());
+            let detail = format!("{}, but its dead letter is missing", entry.outcome.symbol());
             return findings.violation(Invariant::Atomic, place, detail);
         };
         let lies_at = (self.setup.dead_letters, letter.partition, letter.offset);
         if letter.payload_sha256 != record.payload_sha256() {
-            let detail = "its payload_sha256 is not that of the input that it names";
+            let detail = "its payload_sha256 is not that of the input it names";
             findings.violation(Invariant::Atomic, lies_at, detail);
         }
         if letter.reason != reason
@@ -174,7 +176,7 @@ impl Partition<'_> {
             findings.violation(Invariant::Atomic, lies_at, detail);
         }
         if record.key.as_deref().is_some_and(|key| letter.repeats(key)) {
-            let detail = "its text repeats the key of the input: a raw identifier";
+            let detail = "its text contains the key of the input: a raw identifier";
             findings.violation(Invariant::Pseudonymous, lies_at, detail);
         }
     }

@@ -30,7 +30,7 @@ impl Partition<'_> {
             ConsentBody::Erasure | ConsentBody::Record(_) | ConsentBody::Unreadable(_)
         );
         if of_somebody && entry.subject.is_some_and(|token| self.names_another(&token, subject)) {
-            let detail = "the audit names another subject than the record's key";
+            let detail = "the audit names a different subject than the key of the record";
             findings.violation(Invariant::Accounted, place, detail);
         }
         if let (Some(subject), Some(token)) = (subject.filter(|_| of_somebody), entry.subject) {
@@ -55,7 +55,8 @@ impl Partition<'_> {
             ConsentBody::Record(_) => Some(entry.outcome),
         };
         if expected != Some(entry.outcome) {
-            let detail = format!("its outcome is {}, which it can't be", entry.outcome.symbol());
+            let detail =
+                format!("its outcome is {}, which is impossible for it", entry.outcome.symbol());
             findings.violation(Invariant::Accounted, place, detail);
         }
         let Some(subject) = subject.filter(|_| of_somebody) else { return };
@@ -87,7 +88,7 @@ impl Partition<'_> {
         if let Some(expected) = expected.filter(|it| is_laxer(entry.outcome, *it)) {
             let place = (self.setup.consent, self.number, record.offset);
             let detail = format!(
-                "its outcome is {}, but the changelog makes it {}",
+                "its outcome is {}, but by the changelog it should be {}",
                 entry.outcome.symbol(),
                 expected.symbol()
             );
@@ -171,7 +172,7 @@ impl Partition<'_> {
     ) {
         let place = (self.setup.audit, self.number, review.offset);
         let Some(id) = review.batch.purposes.get(usize::from(effect.purpose)) else {
-            let detail = "an effect of a purpose that its batch does not name";
+            let detail = "an effect for a purpose that its batch does not name";
             return findings.violation(Invariant::Provable, place, detail);
         };
         let Ok(purpose) = self.setup.purposes.binary_search(id) else {
@@ -185,7 +186,7 @@ impl Partition<'_> {
             }
             Change::Removed(reason) => {
                 let Some(number) = reason_number(reason) else {
-                    let detail = "a tombstone's reason that the contract does not have";
+                    let detail = "a tombstone with an unknown reason";
                     return findings.violation(Invariant::Pseudonymous, place, detail);
                 };
                 Written::Removed(number)
@@ -269,7 +270,7 @@ impl Partition<'_> {
             let verdict = subject.standing.verdict(*terms, None, review.batch.decided_at);
             if let Some(own) = verdict.filter(|own| !own.allows()) {
                 let detail = format!(
-                    "{id} is withheld from here on ({}), and its live key has no tombstone",
+                    "{id} is withheld from here on ({}), but its live key has no tombstone",
                     own.symbol()
                 );
                 findings.violation(Invariant::OptOut, place, detail);

@@ -148,7 +148,7 @@ impl<'a> Partition<'a> {
         };
         let name = chain::name(self.setup.group_id, self.number);
         if batch.chain != name || record.key.as_deref() != Some(name.as_bytes()) {
-            let detail = format!("a batch of another chain lies in that of {name}");
+            let detail = format!("a batch of another chain lies in the chain of {name}");
             findings.violation(Invariant::Provable, place, detail);
             return None;
         }
@@ -291,8 +291,8 @@ impl<'a> Partition<'a> {
                 entry.offset.map_or((self.setup.audit, self.number, review.offset), |offset| {
                     (topic, self.number, offset)
                 });
-            let detail = "an outcome out of its order, a second one, or one that its batch does not \
-                          cover";
+            let detail = "an outcome that is out of order, is a second one, or is not covered by \
+                its batch";
             findings.violation(Invariant::Accounted, place, detail);
             return None;
         };
@@ -406,7 +406,7 @@ impl<'a> Partition<'a> {
             findings.violation(
                 Invariant::Accounted,
                 place,
-                "an outcome of a click that is not there",
+                "an outcome of a click that does not exist",
             );
         }
     }

@@ -132,7 +132,7 @@ impl<'a> SegmentPartition<'a> {
     pub fn record(&mut self, record: &Record, findings: &mut Findings) {
         let place = (self.scope.topic, self.scope.partition, record.offset);
         let Some(pseudonym) = token_of(record.key.as_deref()) else {
-            let detail = "the key is no pseudonym: it may be a raw identifier";
+            let detail = "the key is not a pseudonym: it may be a raw identifier";
             return findings.violation(Invariant::Pseudonymous, place, detail);
         };
         let stored = match &record.value {
@@ -150,15 +150,15 @@ impl<'a> SegmentPartition<'a> {
         let known = ["reason", "decided_at"];
         let foreign = record.headers.iter().any(|(name, _)| !known.contains(&name.as_str()));
         if foreign {
-            let detail = "a tombstone with a header that the contract does not have: readers of two \
-                          purposes could join their keys by it";
+            let detail = "a tombstone with an unknown header: readers of two purposes could join \
+                their keys by it";
             findings.violation(Invariant::Unlinkable, place, detail);
         }
         let reason = record.header_text("reason").and_then(reason_number);
         let (Some(reason), Some(decided_at), false) = (reason, number("decided_at"), foreign)
         else {
-            let detail = "a tombstone without the contract's headers, or with others: not Assent's, \
-                          and they may hold a raw identifier";
+            let detail = "a tombstone with missing or unknown headers: Assent did not write it, \
+                and they may contain a raw identifier";
             findings.violation(Invariant::Pseudonymous, place, detail);
             // It removes all the same.
             let (written, decided_at) = (Written::Removed(u8::MAX), Timestamp::MAX);
@@ -188,14 +188,14 @@ impl<'a> SegmentPartition<'a> {
     ) -> Option<StoredRecord> {
         let place = (self.scope.topic, self.scope.partition, record.offset);
         let Ok(assignment) = decode_assignment(value, &record.known) else {
-            let detail = "no SegmentAssignment, so nothing that Assent wrote";
+            let detail = "not a SegmentAssignment, so Assent did not write it";
             findings.violation(Invariant::Atomic, place, detail);
             return None;
         };
         let body = Framed::split(value).body().unwrap_or_default();
         if assignment.body() != body {
-            let detail = "an assignment with other fields than the contract's: readers of two purposes \
-                          could join their keys by them";
+            let detail = "an assignment with unknown fields: readers of two purposes could join \
+                their keys by them";
             findings.violation(Invariant::Unlinkable, place, detail);
         }
         self.check_form(&assignment, pseudonym, place, findings);
@@ -223,14 +223,14 @@ impl<'a> SegmentPartition<'a> {
     ) {
         let (purpose, rulebooks) = (self.scope.purpose, self.scope.rulebooks);
         if assignment.pseudonym != pseudonym.text() || assignment.purpose != purpose {
-            let detail = "pseudonym is not the key, or purpose is not the topic's: either may be a \
-                          raw identifier";
+            let detail = "pseudonym differs from the key, or purpose from that of the topic: \
+                either may be a raw identifier";
             findings.violation(Invariant::Pseudonymous, place, detail);
         }
         if !rulebooks.has_version(&assignment.rulebook) {
             findings.unchecked(Unchecked::RulebookUnknown, 1);
         } else if !assignment.segments.iter().all(|id| rulebooks.has_segment(purpose, id)) {
-            let detail = "names a segment that no rulebook has: it may be a raw identifier";
+            let detail = "names a segment that is in no rulebook: it may be a raw identifier";
             findings.violation(Invariant::Pseudonymous, place, detail);
         }
     }
@@ -388,7 +388,7 @@ impl<'a> SegmentPartition<'a> {
             Some(_) if !self.scope.all => {
                 return findings.unchecked(Unchecked::SubjectUnknown, 1);
             }
-            Some(_) => "a live key that no subject of the consent changelog hashes to".to_owned(),
+            Some(_) => "a live key that belongs to no subject of the consent changelog".to_owned(),
         };
         findings.violation(Invariant::Consent, place, detail);
     }

@@ -210,8 +210,8 @@ impl Passes<'_> {
         match self.keys.status(version) {
             Some(_) => Ok(()),
             None => Err(Failure::config(format!(
-                "keyset {}: key version {version} is missing, and Assent has decided under it; give \
-                 verify the keyset of the instance that runs",
+                "keyset {}: key version {version} is missing, but decisions were made with it; use \
+                 the keyset of the running instance",
                 self.config.keyset.display()
             ))),
         }

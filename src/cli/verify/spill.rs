@@ -84,7 +84,7 @@ impl Spill {
     /// Every row of a bucket, in the order in which they were put.
     pub fn rows(&self, bucket: Bucket, mut each: impl FnMut(Pseudonym, Row)) -> Result<()> {
         let refused = |error: &std::io::Error| refused(&self.folder, error);
-        let broken = || refused(&std::io::Error::other("it is not what was written"));
+        let broken = || refused(&std::io::Error::other("it does not hold what was written"));
         let blocks = self.blocks.get(&bucket).map_or(&[][..], Vec::as_slice);
         let reading = Reading { file: &self.file, blocks: blocks.iter().copied(), rest: None };
         let (mut file, mut row) = (BufReader::with_capacity(BUFFER_BYTES, reading), Vec::new());
@@ -130,8 +130,8 @@ fn read_length(file: &mut impl std::io::Read) -> std::io::Result<Option<usize>> 
 
 fn refused(path: &Path, error: &std::io::Error) -> Failure {
     Failure::failed(format!(
-        "{}: {error}; `assent verify --scratch FOLDER` names another place for what lies between its \
-         two passes",
+        "{}: {error}; choose another directory for the temporary file with `assent verify \
+         --scratch FOLDER`",
         path.display()
     ))
 }

@@ -93,6 +93,6 @@ fn says_the_same(found: i64, counted: i64, what: &str) -> Result<(), String> {
     if found == counted {
         Ok(())
     } else {
-        Err(format!("{found} {what} where {counted} were counted"))
+        Err(format!("{found} {what}, but {counted} were counted"))
     }
 }
