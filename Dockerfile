@@ -1,17 +1,17 @@
 # syntax=docker/dockerfile:1
 # Assent as a small image: docker build -t assent:local --build-arg ASSENT_REVISION=$(git rev-parse HEAD) .
-# Its folder is /assent: assent.yaml (mount one, or set ASSENT__SECTION__KEY), rules/, keys/, state/.
+# Its directory /assent holds assent.yaml (mount one, or set ASSENT__SECTION__KEY), rules/, keys/ and state/.
 # Both images are pinned by the digests of their indexes, which hold all platforms. To move to newer ones:
 # docker buildx imagetools inspect rust:1.95-slim-trixie (and debian:trixie-slim), and write down its Digest.
 
 FROM rust:1.95-slim-trixie@sha256:ee4fa026a11f9e8b1b00568364a880dc720409bb94b0e6800f63f974f9c909d5 AS build
-# librdkafka: make and a C++ compiler; OpenSSL, which is built along: all of Perl.
+# librdkafka needs make and a C++ compiler; OpenSSL, which is built too, needs all of Perl.
 RUN apt-get update \
  && apt-get install -y --no-install-recommends g++ make perl \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
 
-# The dependencies, in a layer that lasts until they change: with nothing of Assent but its manifest.
+# Build the dependencies in a layer of their own, which is reused until they change.
 COPY Cargo.toml Cargo.lock build.rs ./
 COPY benches benches
 RUN mkdir -p src tests/it \
@@ -19,19 +19,19 @@ RUN mkdir -p src tests/it \
  && echo 'fn main() {}' > src/main.rs \
  && cargo build --profile dist --features tls-vendored --locked --bin assent
 
-# Which revision this is; asked for only here, so that it doesn't rebuild the dependencies.
+# The revision. It is declared only here, so that a new one doesn't rebuild the dependencies.
 ARG ASSENT_REVISION=unknown
 ENV ASSENT_REVISION=$ASSENT_REVISION
 COPY schemas schemas
 COPY rules rules
 COPY src src
-# COPY keeps the times of the files: without touch they could be older than what stood in for them.
+# COPY keeps file times: without touch, the files could be older than the placeholders above.
 RUN touch src/lib.rs src/main.rs \
  && cargo build --profile dist --features tls-vendored --locked --bin assent \
  && strip --strip-debug target/dist/assent
 
 FROM debian:trixie-slim@sha256:a29215f6a35e51e22adffa17f89e9d2ef06214e64a2bad10d765c46aea49f11f
-# ca-certificates: brokers over TLS whose authority is a public one.
+# ca-certificates is for brokers whose TLS certificate comes from a public authority.
 RUN apt-get update \
  && apt-get install -y --no-install-recommends ca-certificates \
  && rm -rf /var/lib/apt/lists/* \
@@ -42,7 +42,7 @@ COPY rules /assent/rules
 COPY LICENSE NOTICE THIRD_PARTY_LICENSES.md /usr/share/doc/assent/
 WORKDIR /assent
 USER 10001:10001
-# A new volume gets this folder's owner.
+# A new volume gets the owner of this directory.
 VOLUME ["/assent/state"]
 EXPOSE 9464
 STOPSIGNAL SIGTERM

@@ -33,6 +33,7 @@ docs:
     UPDATE_DOCS=1 cargo test --lib config
     UPDATE_DOCS=1 cargo test --lib telemetry
     UPDATE_DOCS=1 cargo test --test tidy
+    UPDATE_DOCS=1 cargo test --test it current
 
 # All of CI.
 ci:

@@ -19,7 +19,7 @@ use assent::domain::pseudonym::{KeyRing, Keyset};
 use assent::domain::rules;
 use assent::domain::time::{Span, Timestamp};
 use assent::engine::input::{ClickInput, ConsentBody, ConsentInput, Coverage};
-use assent::engine::{Partition, Restore, Setup};
+use assent::engine::{OpenBatch, Partition, Restore, Setup};
 use assent::wire::{ClickReader, Inbound, encode_click};
 use criterion::measurement::WallTime;
 use criterion::{
@@ -134,10 +134,10 @@ fn setup() -> Arc<Setup> {
 fn partition(setup: &Arc<Setup>) -> Partition {
     let mut partition = Restore::new(0).finish(Arc::clone(setup)).expect("nothing to refuse");
     partition.start_at(0, 0);
-    partition.begin(START, true);
+    let mut batch = partition.begin(START, true);
     for subject in 0..=SUBJECTS {
         let record = record(subject);
-        partition.consent(&ConsentInput {
+        batch.consent(&ConsentInput {
             offset: subject as i64,
             append_time: START,
             key: record.subject_id.as_bytes(),
@@ -145,9 +145,7 @@ fn partition(setup: &Arc<Setup>) -> Partition {
             body: ConsentBody::Record(&record),
         });
     }
-    partition.finish(coverage(0));
-    partition.confirm();
-    partition
+    batch.finish(coverage(0)).0.confirm()
 }
 
 fn coverage(click_to: i64) -> Coverage {
@@ -184,11 +182,11 @@ fn pseudonym(group: &mut Group<'_>, setup: &Setup, raw: &[(Vec<u8>, Vec<u8>)]) {
 fn gate(group: &mut Group<'_>) {
     let (mut names, mut consent) = (PurposeNames::default(), SubjectConsent::default());
     let record = record(1);
-    let veil = |purpose: &str| purpose.len() as u128;
+    let undeclared_token = |purpose: &str| purpose.len() as u128;
     for purpose in record.decisions.keys() {
-        names.declare(purpose, &veil);
+        names.declare(purpose, &undeclared_token);
     }
-    consent.apply(&record, START, &names, &veil, &[0, 1]);
+    consent.apply(&record, START, &names, &undeclared_token, &[0, 1]);
     let terms = [0, 1].map(|name| PurposeTerms {
         name,
         sale_or_share: name == 1,
@@ -211,29 +209,29 @@ fn gate(group: &mut Group<'_>) {
 /// The same clicks on the same state: what they did is undone each time.
 fn step(
     group: &mut Group<'_>,
-    partition: &RefCell<Partition>,
+    partition: Partition,
     reader: &ClickReader,
     raw: &[(Vec<u8>, Vec<u8>)],
-) {
-    partition.borrow_mut().begin(START, true);
+) -> Partition {
+    let open = RefCell::new(Some(partition.begin(START, true)));
     group.bench_function("step", |bench| {
         bench.iter_batched(
             || {
-                let mut partition = partition.borrow_mut();
-                partition.rollback();
-                partition.begin(START, true);
+                let undone = open.take().map(OpenBatch::rollback);
+                open.replace(undone.map(|partition| partition.begin(START, true)));
                 raw.iter().map(|click| reader.read(&inbound(click))).collect::<Vec<_>>()
             },
             |clicks| {
-                let mut partition = partition.borrow_mut();
+                let mut open = open.borrow_mut();
+                let batch = open.as_mut().expect("an open batch");
                 for (offset, (click, (_, payload))) in (0..).zip(clicks.into_iter().zip(raw)) {
-                    partition.click(&ClickInput { offset, payload: Some(payload), click });
+                    batch.click(&ClickInput { offset, payload: Some(payload), click });
                 }
             },
             BatchSize::PerIteration,
         );
     });
-    partition.borrow_mut().rollback();
+    open.take().expect("an open batch").rollback()
 }
 
 /// The entry of a click that both purposes allowed.
@@ -266,41 +264,43 @@ fn state_pack(group: &mut Group<'_>, partition: &Partition) {
 
 fn whole(
     group: &mut Group<'_>,
-    partition: &mut Partition,
+    partition: Partition,
     reader: &ClickReader,
     raw: &[(Vec<u8>, Vec<u8>)],
-) {
-    let (mut next, mut now) = (0, START);
+) -> Partition {
+    let (mut next, mut now, mut at_rest) = (0, START, Some(partition));
     group.bench_function("decode, step and seal", |bench| {
         bench.iter(|| {
             now = now + Span(100);
-            partition.begin(now, true);
-            partition.timers();
+            let partition = at_rest.take().expect("between two batches");
+            let mut batch = partition.begin(now, true);
+            batch.timers();
             for received in raw {
                 let click = reader.read(&inbound(received));
-                partition.click(&ClickInput { offset: next, payload: Some(&received.1), click });
+                batch.click(&ClickInput { offset: next, payload: Some(&received.1), click });
                 next += 1;
             }
-            black_box(partition.finish(coverage(next)));
-            partition.confirm();
+            let (decided, output) = batch.finish(coverage(next));
+            black_box(output);
+            at_rest = Some(decided.confirm());
         });
     });
+    at_rest.expect("between two batches")
 }
 
 fn heart(criterion: &mut Criterion) {
     let setup = setup();
     let raw = raw_clicks();
     let reader = ClickReader::new(setup.rulebook.fields, setup.partitioner, 1);
-    let partition = RefCell::new(partition(&setup));
+    let partition = partition(&setup);
     let mut group = criterion.benchmark_group("heart");
     group.throughput(Throughput::Elements(CLICKS as u64)).sample_size(20);
     decode(&mut group, &reader, &raw);
     pseudonym(&mut group, &setup, &raw);
     gate(&mut group);
-    step(&mut group, &partition, &reader, &raw);
+    let partition = step(&mut group, partition, &reader, &raw);
     audit_encode(&mut group);
-    let mut partition = partition.into_inner();
-    whole(&mut group, &mut partition, &reader, &raw);
+    let partition = whole(&mut group, partition, &reader, &raw);
     state_pack(&mut group, &partition);
     group.finish();
 }

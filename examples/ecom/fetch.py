@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""A public clickstream as Assent's input: clicks.jsonl (ClickEvent) and consent.jsonl (ConsentRecord).
+"""Write a public clickstream as input for Assent: clicks.jsonl (ClickEvent) and consent.jsonl (ConsentRecord).
 
   python3 examples/ecom/fetch.py [FOLDER]        default: examples/ecom/data
 
 The clicks are datasets/ecom.csv.gz of the wheel of retentioneering 5.2.4 (Apache-2.0), fetched with
-pip: 31,106 events of 600 users of an online shop, January to June 2024. The consent is made up here,
-since the data has none, and is the same at every run: README.md beside this file says which part of
-the users decided what. Needs Python 3 and its pip; nothing is installed.
+pip: 31,106 events of 600 users of an online shop, January to June 2024. The data has no consent, so the script
+generates it, the same in every run; README.md in this directory says which users decided what. Needs Python 3
+with pip; installs nothing.
 
 Exit codes: 0 done, 1 the folder can't be written, 64 bad usage, 65 the wheel holds something else,
 69 pip could not fetch it.

@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
-"""Writes clicks and consent into Kafka, as docs/producers.md says a producer must.
+"""Write clicks and consent to Kafka, following the rules of docs/producers.md.
 
   shop.py consent SUBJECT [--decide PURPOSE=STATUS]... [--age-band BAND] [--double-opt-in]
-                                              one whole consent record
+                                              write one complete consent record
   shop.py click SESSION [--subject SUBJECT] [--sec-gpc 0|1] [--kind KIND] [--category C]
-                                              one click
-  shop.py erase SUBJECT                       the subject asks for erasure
-  shop.py heartbeat SOURCE                    a sign of life of a consent source, in every partition
+                                              write one click
+  shop.py erase SUBJECT                       request the erasure of a subject
+  shop.py heartbeat SOURCE                    write a heartbeat of a consent source to every partition
 
 Needs examples/requirements.txt. Kafka: --bootstrap, and --set KEY=VALUE for librdkafka's properties.
-Prints where each record went, as JSON lines. Exit code 1: a record was not acknowledged; one line on
-stderr says why.
+Prints the partition and offset of each record as JSON lines. Exits with code 1 if a record was not acknowledged;
+one line on stderr says why.
 """
 
 import argparse
@@ -76,13 +76,13 @@ class Shop:
             except KafkaException as error:
                 why = error.args[0].str()
         sys.exit(f"shop.py: no broker answers at {bootstrap} within {REACHED_WITHIN_SECONDS} s ({why}); "
-                 "is it up, and is --bootstrap right?")
+                 "check that Kafka runs, and --bootstrap")
 
     def partitions(self, topic):
         found = self.topics.get(topic)
         if found is None or found.error is not None:
-            sys.exit(f"shop.py: there is no topic {topic}, or it may not be written; `assent topics create` "
-                     "makes the topics")
+            sys.exit(f"shop.py: topic {topic} does not exist, or this user may not write it; create the topics with "
+                     "`assent topics create`")
         return found.partitions
 
     def click(self, event):
@@ -179,7 +179,7 @@ def parse_arguments():
     command.set_defaults(run=lambda shop, given: shop.click(click_event(given)))
     command.add_argument("session", metavar="SESSION")
     command.add_argument("--subject")
-    command.add_argument("--sec-gpc", choices=["0", "1"], help="the request's header; absent: it had none")
+    command.add_argument("--sec-gpc", choices=["0", "1"], help="the request header Sec-GPC, if there was one")
     command.add_argument("--kind", default="PRODUCT_VIEW")
     command.add_argument("--category")
     command = commands.add_parser("consent")
@@ -187,13 +187,13 @@ def parse_arguments():
     command.add_argument("subject", metavar="SUBJECT")
     command.add_argument("--decide", action="append", default=[], metavar="PURPOSE=STATUS", type=pair)
     command.add_argument("--age-band", default="UNKNOWN")
-    command.add_argument("--double-opt-in", action="store_true", help="both steps of it were confirmed")
+    command.add_argument("--double-opt-in", action="store_true", help="both steps of the opt-in were confirmed")
     command = commands.add_parser("erase")
     command.set_defaults(run=lambda shop, given: shop.erase(given.subject))
     command.add_argument("subject", metavar="SUBJECT")
     command = commands.add_parser("heartbeat")
     command.set_defaults(run=lambda shop, given: shop.heartbeat(given.source))
-    command.add_argument("source", metavar="SOURCE", help="a consent.sources id of Assent's configuration")
+    command.add_argument("source", metavar="SOURCE", help="an id from consent.sources in the configuration of Assent")
     return parser.parse_args()
 
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Keeps a copy of one segment topic in a SQLite file, as docs/readers.md says a reader must.
+"""Keep a copy of one segment topic in a SQLite file, following the rules of docs/readers.md.
 
-  segments.py follow TOPIC --copy FILE            keep the copy up to date until it is stopped
-  segments.py follow TOPIC --copy FILE --once     up to the end as it is now
-  segments.py show FILE PSEUDONYM                 the segments to use now, as JSON; else the default one
+  segments.py follow TOPIC --copy FILE            keep the copy up to date until interrupted
+  segments.py follow TOPIC --copy FILE --once     stop at the current end of the topic
+  segments.py show FILE PSEUDONYM                 print the segments to use now as JSON, or the default one
 
 Needs examples/requirements.txt. Kafka: --bootstrap, and --set KEY=VALUE for librdkafka's properties. With
 a schema registry: --registry URL, and REGISTRY_USER=NAME:PASSWORD in the environment where it asks for one.
@@ -71,7 +71,7 @@ class Decoder:
             self.writers[header] = self.registry.schema(int.from_bytes(header[1:], "big"))
         writer = self.writers.get(header)
         if writer is None:
-            raise ValueError("a schema that is not known here")
+            raise ValueError("unknown schema")
         try:
             return fastavro.schemaless_reader(io.BytesIO(value[len(header):]), writer, self.reader)
         except (EOFError, IndexError, OverflowError, TypeError, UnicodeDecodeError) as error:
@@ -149,7 +149,7 @@ class Copy:
         if row and row[0] == topic and now() - row[2] <= max_lag:
             return row[1]
         if row:
-            tell(f"{topic}/{part} is read again from the beginning: the copy is too old or of another topic")
+            tell(f"{topic}/{part} is read again from the beginning: the copy is too old or belongs to another topic")
         return self.forget(topic, part)
 
     def forget(self, topic, part):
@@ -219,7 +219,7 @@ class Follower:
             if error is None:
                 messages.append(message)
             elif error.code() in (KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET):
-                self.begin_anew(message.partition(), "its topic was made anew or cut off")
+                self.begin_anew(message.partition(), "the topic was recreated or truncated")
             elif error.fatal() or error.code() in HOPELESS:
                 raise KafkaException(error)
             else:
@@ -273,10 +273,10 @@ def partitions(client, topic):
             why = error.args[0].str()
     else:
         sys.exit(f"segments.py: no broker answers at {client['bootstrap.servers']} within "
-                 f"{REACHED_WITHIN_SECONDS} s ({why}); is it up, and is --bootstrap right?")
+                 f"{REACHED_WITHIN_SECONDS} s ({why}); check that Kafka runs, and --bootstrap")
     if found is None or found.error is not None:
-        sys.exit(f"segments.py: there is no topic {topic}, or it may not be read; it is segments.{{purpose}}, "
-                 "and `assent topics create` makes it")
+        sys.exit(f"segments.py: topic {topic} does not exist, or this user may not read it; name a topic "
+                 "segments.{purpose}, which `assent topics create` creates")
     return sorted(found.partitions)
 
 
@@ -323,7 +323,7 @@ def follow(arguments):
 
 def show(arguments):
     if not arguments.copy.exists():
-        sys.exit(f"{arguments.copy}: there is no such copy; make it with `segments.py follow`")
+        sys.exit(f"{arguments.copy}: the copy does not exist; create it with `segments.py follow`")
     segments = Copy(arguments.copy).segments(arguments.pseudonym, arguments.default_segment)
     print(json.dumps({"pseudonym": arguments.pseudonym, "segments": segments}))
 
@@ -340,7 +340,7 @@ def main():
     command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE",
                          type=pair)
     command.add_argument("--older-schema", action="append", default=[], type=pathlib.Path, metavar="FILE",
-                         help="a schema that values still in the topic were written with")
+                         help="an older schema that values in the topic were written with")
     command.add_argument("--registry", metavar="URL", type=web_address, help="as Assent's schema_registry.url")
     command = commands.add_parser("show")
     command.set_defaults(run=show)
@@ -356,10 +356,11 @@ def main():
     except KafkaException as error:
         sys.exit(f"segments.py: Kafka: {error.args[0].str()}")
     except (TimeoutError, concurrent.futures.TimeoutError):
-        sys.exit("segments.py: Kafka: no answer within 30 s; may this user describe the topic's configs?")
+        sys.exit("segments.py: Kafka: no answer within 30 s; check that this user may describe the configuration "
+                 "of the topic")
     except sqlite3.Error as error:
         sys.exit(f"segments.py: {arguments.copy}: {error}; name a copy that `segments.py follow` made, or a "
-                 "new file in a folder that is there")
+                 "new file in an existing directory")
     except BrokenPipeError:  # `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)

@@ -29,7 +29,8 @@ fn main() {
         let value = unhex(&case["hex"]);
         match case["schema"].as_str() {
             Some("click_event") => {
-                let id = case["json"]["subject_id"].as_str().or(case["json"]["session_id"].as_str());
+                let id =
+                    case["json"]["subject_id"].as_str().or(case["json"]["session_id"].as_str());
                 put(folder, "click", at, &keyed(id.expect("an id"), &value));
             }
             Some("consent_record") => {
@@ -72,19 +73,19 @@ fn camel(name: &str) -> String {
 
 /// All that a partition wrote which decided the vectors' consent record and some clicks.
 fn state(vectors: &Value) -> Vec<u8> {
-    let record = list(&vectors["records"]["cases"]).iter().find(|c| c["schema"] == "consent_record");
+    let record =
+        list(&vectors["records"]["cases"]).iter().find(|c| c["schema"] == "consent_record");
     let record: ConsentRecord =
         serde_json::from_value(record.expect("one")["json"].clone()).expect("a record");
-    let mut partition = fresh(&setup());
-    partition.begin(NOW, true);
-    partition.consent(&ConsentInput {
+    let mut batch = fresh(&setup()).begin(NOW, true);
+    batch.consent(&ConsentInput {
         offset: 0,
         append_time: NOW,
         key: record.subject_id.as_bytes(),
         payload: None,
         body: ConsentBody::Record(&record),
     });
-    partition.timers();
+    batch.timers();
     for offset in 0..6 {
         let click = Click {
             subject_id: Some(&record.subject_id),
@@ -95,9 +96,9 @@ fn state(vectors: &Value) -> Vec<u8> {
             gpc: Some(false),
             ..Click::default()
         };
-        partition.click(&ClickInput { offset, payload: None, click: Ok(click) });
+        batch.click(&ClickInput { offset, payload: None, click: Ok(click) });
     }
-    let output = partition.finish(Coverage { click_to: 6, consent_to: 1, barrier: 1 });
+    let (_, output) = batch.finish(Coverage { click_to: 6, consent_to: 1, barrier: 1 });
     let mut bytes = Vec::new();
     for output in &output.outputs {
         let Output::State { key, value: Some(value) } = output else { continue };

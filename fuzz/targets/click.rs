@@ -26,11 +26,11 @@ fuzz_target!(|bytes: &[u8]| {
         );
         assert_eq!(whole.opt_out_signal, least.opt_out_signal);
     }
-    let mut partition = fresh(&setup_once());
-    partition.begin(NOW, true);
-    partition.timers();
-    partition.click(&ClickInput { offset: 0, payload: inbound.payload, click: whole });
-    let mut output = partition.finish(Coverage { click_to: 1, consent_to: 0, barrier: 0 });
+    let partition = fresh(&setup_once());
+    let mut batch = partition.begin(NOW, true);
+    batch.timers();
+    batch.click(&ClickInput { offset: 0, payload: inbound.payload, click: whole });
+    let (_, mut output) = batch.finish(Coverage { click_to: 1, consent_to: 0, barrier: 0 });
     output.hold_to_account(1, 0);
     assert!(!output.is_broken(), "one outcome");
 });

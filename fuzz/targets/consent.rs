@@ -25,10 +25,10 @@ fuzz_target!(|bytes: &[u8]| {
         };
         assert!(again == *record);
     }
-    let mut partition = fresh(&SETUP);
-    partition.begin(NOW, true);
+    let partition = fresh(&SETUP);
+    let mut batch = partition.begin(NOW, true);
     for offset in 0..2 {
-        partition.consent(&ConsentInput {
+        batch.consent(&ConsentInput {
             offset,
             append_time: NOW,
             key: inbound.key.unwrap_or_default(),
@@ -36,8 +36,8 @@ fuzz_target!(|bytes: &[u8]| {
             body: reading.body(),
         });
     }
-    partition.timers();
-    let mut output = partition.finish(Coverage { click_to: 0, consent_to: 2, barrier: 2 });
+    batch.timers();
+    let (_, mut output) = batch.finish(Coverage { click_to: 0, consent_to: 2, barrier: 2 });
     output.hold_to_account(0, 2);
     assert!(!output.is_broken(), "one outcome each");
 });

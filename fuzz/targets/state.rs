@@ -28,20 +28,21 @@ fuzz_target!(|bytes: &[u8]| {
             return;
         }
     }
-    let Ok(mut partition) = restore.finish(Arc::clone(&SETUP)) else { return };
+    let Ok(partition) = restore.finish(Arc::clone(&SETUP)) else { return };
     let (click_to, next) = partition.positions().map_or((0, 0), |p| (p.next_click, p.next_consent));
     if next == i64::MAX {
         return; // no topic is that long
     }
-    partition.begin(NOW, true);
-    partition.consent(&ConsentInput {
+    let mut batch = partition.begin(NOW, true);
+    batch.consent(&ConsentInput {
         offset: next,
         append_time: NOW,
         key: b"subject-1",
         payload: None,
         body: ConsentBody::Erasure,
     });
-    partition.timers();
-    let _ = partition.finish(Coverage { click_to, consent_to: next + 1, barrier: next + 1 });
-    partition.rollback();
+    batch.timers();
+    let coverage = Coverage { click_to, consent_to: next + 1, barrier: next + 1 };
+    let (decided, _) = batch.finish(coverage);
+    let _ = decided.rollback();
 });

@@ -19,7 +19,7 @@ use crate::kafka::read::{Start, TopicReader};
 use crate::registry::Reading;
 use crate::wire::decode_dead_letter;
 
-/// Read the dead letters: which inputs could not be used, and why
+/// Show which inputs could not be used, and why
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  assent dead-letters list --json")]
 pub struct Args {
@@ -34,26 +34,26 @@ enum Command {
 
 /// List the dead letters that the topic still holds, partition by partition
 ///
-/// Each line: the input's topic, partition and offset (or its first and last offset, where a whole batch
-/// could not be read), the reason, when it failed, and what is wrong. The input itself lies at that place
-/// until its own topic's retention takes it.
+/// Each line shows the topic, partition and offset of the input (the first and last offset if a
+/// whole batch could not be read), the reason, the time of the failure and what is wrong. The input
+/// itself stays at that offset until the retention of its topic removes it.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  assent dead-letters list --reason undecodable --since \
                   2026-11-22T00:00:00Z\n  assent dead-letters list --follow --json")]
 struct ListArgs {
-    /// Go on with those that come, until interrupted
+    /// Keep printing new dead letters until interrupted
     #[arg(long)]
     follow: bool,
-    /// Only those of this input topic
+    /// Show only dead letters of this input topic
     #[arg(long)]
     topic: Option<String>,
-    /// Only those with this reason, such as wrong_key
+    /// Show only dead letters with this reason, for example wrong_key
     #[arg(long)]
     reason: Option<String>,
-    /// Only those that failed from then on (RFC 3339, or epoch milliseconds)
+    /// Show only failures since this time (`now`, RFC 3339 or epoch milliseconds)
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
-    /// At most this many
+    /// Show at most this many
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
 }
@@ -101,7 +101,8 @@ impl Wanted {
         if let Some(topic) = args.topic.as_ref().filter(|topic| !inputs.contains(topic)) {
             let [clicks, consent] = inputs;
             return Err(usage(format!(
-                "--topic {topic}: only the inputs have dead letters: {clicks} and {consent}"
+                "--topic {topic}: only the input topics have dead letters; use {clicks} or \
+                 {consent}"
             )));
         }
         Ok(Self { topic: args.topic.clone(), reason, since: since.unwrap_or(Timestamp::MIN) })
@@ -119,7 +120,7 @@ fn reason(text: &str) -> Result<DeadLetterReason> {
     let all = DeadLetterReason::ALL;
     all.iter().copied().find(|reason| reason.symbol() == named).ok_or_else(|| {
         let known: Vec<_> = all.iter().map(|reason| reason.symbol().to_lowercase()).collect();
-        usage(format!("--reason {text}: there is no such reason, only {}", known.join(", ")))
+        usage(format!("--reason {text}: unknown reason; use one of {}", known.join(", ")))
     })
 }
 
@@ -181,16 +182,14 @@ impl List {
     fn conclude(&self, topic: &str) {
         if self.unreadable > 0 {
             stderr::warning(&format!(
-                "{} records of {topic} are no dead letters that can be read",
+                "{} records of {topic} can't be read as dead letters",
                 self.unreadable
             ));
         }
         match (self.shown, self.others) {
             (0, 0) => stderr::line(&format!("{topic} holds no dead letters")),
             (0, others) => {
-                stderr::line(&format!(
-                    "no dead letter is like that; {topic} holds {others} others"
-                ));
+                stderr::line(&format!("no dead letter matches; {topic} holds {others} others"));
             }
             _ => {}
         }

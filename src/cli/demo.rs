@@ -9,26 +9,27 @@ use super::{Globals, when};
 use crate::demo::{self, Options};
 use crate::failure::{Exit, Failure, Result};
 
-/// Watch clicks turn into segments and an opt-out into tombstones; needs nothing
+/// Watch clicks become segments and opt-outs become tombstones; needs no Kafka
 ///
-/// Starts librdkafka's mock cluster in this process, makes up a family shop's clicks and consent,
-/// and runs the real pipeline against it, the same code as `run`. Ends with a summary after --for,
-/// or on Ctrl-C. NO_COLOR turns color off.
+/// Starts librdkafka's mock cluster in this process, generates the clicks and consent of a
+/// fictional family shop, and runs the same pipeline as `run` on them. Prints a summary when the
+/// time of --for is over, or on Ctrl-C. Set NO_COLOR to turn off color.
 ///
-/// The mock is not Kafka. It compacts nothing, and drops the oldest records past 5 MB a partition. It
-/// does not fence a departed member, stores no offsets that a transaction sends, and shows aborted
-/// records to readers. So the demo has one worker and a bounded rate, and proves nothing about
-/// exactly-once. The first message takes about 3 s. For the rest point `assent run` at Apache Kafka.
+/// The mock cluster is not Kafka. It does not compact, and it drops the oldest records of a
+/// partition beyond 5 MB. It does not fence a member that left, does not store the offsets that a
+/// transaction sends, and shows aborted records to readers. The demo therefore uses one worker and
+/// a limited rate, and proves nothing about exactly-once. The first message takes about 3 s. For
+/// everything else, run `assent run` against Apache Kafka.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  assent demo --for 30s")]
 pub struct Args {
-    /// How long (30s, 2m)
+    /// How long to run (30s, 2m)
     #[arg(long = "for", value_name = "DURATION", default_value = "30s")]
     length: String,
-    /// Clicks a second, 1 to 1000
+    /// Clicks per second, 1 to 1000
     #[arg(long, value_name = "R", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=1000))]
     rate: u64,
-    /// After the summary leave /metrics up until Ctrl-C
+    /// Keep serving /metrics after the summary, until Ctrl-C
     #[arg(long)]
     keep_running: bool,
 }
@@ -44,7 +45,9 @@ pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
 
 /// Becomes true on Ctrl-C or SIGTERM.
 fn interruption() -> Result<Arc<AtomicBool>> {
-    let cant = |error: std::io::Error| Failure::failed(format!("can't listen to signals: {error}"));
+    let cant = |error: std::io::Error| {
+        Failure::failed(format!("can't install the signal handlers: {error}"))
+    };
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(cant)?;
     let (mut interrupt, mut terminate) = {

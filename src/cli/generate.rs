@@ -16,41 +16,43 @@ const CLICKS_DEFAULT: u64 = 10_000;
 /// A click is sent up to this long before it is due: to sleep for each would bound the rate.
 const AHEAD_MAX: Duration = Duration::from_millis(1);
 
-/// Put a made-up shop's consent and clicks into Kafka
+/// Write the consent and clicks of a fictional shop to Kafka
 ///
-/// First one consent record for each subject (family-000000, family-000001, ...), then clicks in
-/// Zipf's order of the subjects. The seed decides everything but times and consent versions, which
-/// follow the clock, so that a second run is not superseded by the first.
+/// Writes one consent record for each subject (family-000000, family-000001, ...), then the clicks,
+/// whose numbers per subject follow Zipf's law. The seed determines everything except times and
+/// consent versions. Those follow the clock, so that the records of a second run supersede those of
+/// the first.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  assent generate --subjects 1000 --rate 500 --for 1m")]
 pub struct Args {
-    /// How many clicks [default: 10000, or as many as --for takes]
+    /// Number of clicks [default: 10000, or unlimited with --for]
     #[arg(long, value_name = "N")]
     clicks: Option<u64>,
-    /// How many subjects.
+    /// Number of subjects
     #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..))]
     subjects: u64,
-    /// Clicks a second; 0: as fast as possible.
+    /// Clicks per second; 0 means as fast as possible
     #[arg(long, value_name = "R", default_value_t = 0)]
     rate: u64,
+    /// Seed of the random choices
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Stop after this long (30s, 5m, 1h).
+    /// Stop after this time (30s, 5m, 1h)
     #[arg(long = "for", value_name = "DURATION")]
     duration: Option<String>,
-    /// Share of the decisions that are granted, 0 to 1.
+    /// Share of decisions that are grants, 0 to 1
     #[arg(long, value_name = "SHARE", default_value_t = 0.8)]
     granted: f64,
-    /// Share of the subjects whose browser sends Sec-GPC, 0 to 1.
+    /// Share of subjects whose browser sends Sec-GPC, 0 to 1
     #[arg(long, value_name = "SHARE", default_value_t = 0.01)]
     gpc: f64,
-    /// Share of the other subjects' clicks that carry Sec-GPC, 0 to 1.
+    /// Share of the other subjects' clicks that carry Sec-GPC, 0 to 1
     #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
     gpc_clicks: f64,
-    /// Changes of mind a second: who had granted withdraws, who had not grants.
+    /// Changed decisions per second: a granted one is withdrawn, any other one is granted
     #[arg(long, value_name = "R", default_value_t = 0.0)]
     consent_changes: f64,
-    /// Send no consent record before the clicks: an earlier run with this seed did.
+    /// Don't write consent records before the clicks (an earlier run with this seed did)
     #[arg(long)]
     no_first_records: bool,
 }
@@ -93,7 +95,7 @@ impl Args {
         let length = length.map_err(|why| usage("--for", &why))?;
         let unbounded = if length.is_some() { u64::MAX } else { CLICKS_DEFAULT };
         if !(self.consent_changes.is_finite() && self.consent_changes >= 0.0) {
-            return Err(usage("--consent-changes", "must be a number from 0 up"));
+            return Err(usage("--consent-changes", "must be a number of at least 0"));
         }
         Ok(Pace {
             clicks: self.clicks.unwrap_or(unbounded),
@@ -122,7 +124,7 @@ fn per_mille(flag: &str, share: f64) -> Result<u64> {
     if (0.0..=1.0).contains(&share) {
         Ok((share * 1_000.0).round() as u64)
     } else {
-        Err(usage(flag, "must be a share from 0 to 1"))
+        Err(usage(flag, "must be a number from 0 to 1"))
     }
 }
 
@@ -212,7 +214,7 @@ fn print(sent: &Sent, took: Duration, is_json: bool) -> Result<()> {
         }));
     }
     stdout::line(&format!(
-        "sent {records} consent records, then {clicks} clicks and {changes} changes of mind, in \
+        "sent {records} consent records, then {clicks} clicks and {changes} changed decisions, in \
          {seconds:.1} s"
     ))
 }

@@ -19,13 +19,13 @@ const EVERY_MIN: Duration = Duration::from_secs(1);
 
 /// Write a heartbeat to every partition of the consent changelog
 ///
-/// Each is a null value under `__assent_heartbeat_<partition>`, with the header `source`: assent. It is
-/// no erasure, and vouches for nobody else: a CMP or preference center writes heartbeats of its own,
-/// and falls silent where those stop.
+/// A heartbeat is a null value with the key `__assent_heartbeat_<partition>` and the header
+/// `source: assent`. It erases nobody. It does not replace the heartbeats of a CMP or a preference
+/// center: each source writes its own and counts as silent when they stop.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  assent heartbeat\n  assent heartbeat --every 1m")]
 pub struct Args {
-    /// Go on until interrupted, with this time between: 30s, 1m. What fails is said, and tried again
+    /// Repeat at this interval (30s, 1m) until interrupted; report failures and go on
     #[arg(long, value_name = "DURATION")]
     every: Option<String>,
 }
@@ -42,7 +42,7 @@ pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
         None => beat(),
         Some(every) => until_told(every, || {
             if let Err(failure) = beat() {
-                tracing::warn!("no heartbeat: {failure}");
+                tracing::warn!("no heartbeat was written: {failure}");
             }
         }),
     }
@@ -66,7 +66,7 @@ fn interval(text: &str) -> Result<Duration> {
     let refused = |why: String| Failure::new(Exit::Usage, format!("--every: {why}"));
     let every = when::duration(text).map_err(refused)?;
     if every < EVERY_MIN {
-        return Err(refused(format!("{text} is too short; the shortest is 1s")));
+        return Err(refused(format!("{text} is too short; use at least 1s")));
     }
     Ok(every)
 }
@@ -76,7 +76,7 @@ fn report(topic: &str, partitions: i32, is_json: bool) -> Result<()> {
         let result = json!({"topic": topic, "source": SOURCE, "partitions": partitions});
         return stdout::json(&result);
     }
-    stdout::line(&format!("{topic}: {partitions} heartbeats, source {SOURCE}"))
+    stdout::line(&format!("{topic}: wrote {partitions} heartbeats, source {SOURCE}"))
 }
 
 #[cfg(test)]

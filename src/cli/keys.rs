@@ -19,7 +19,7 @@ use crate::kafka::read::{Start, TopicReader};
 /// Bytes of a fingerprint that are shown: enough to compare two files by eye.
 const FINGERPRINT_SHOWN: usize = 8;
 
-/// Make or look at the keyset that pseudonyms are made with
+/// Create, change and show the keyset that pseudonyms are computed with
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  assent keys new\n  assent keys rotate\n  assent keys retire 1")]
 pub struct Args {
@@ -35,38 +35,41 @@ enum Command {
     Show(ShowArgs),
 }
 
-/// Write a new keyset with one active key; never over an existing one
+/// Create a keyset with one active key; never overwrites a file
 ///
-/// Whoever holds it can recompute pseudonyms from ids, and without it live pseudonyms can't be
-/// removed: keep a copy where your other secrets are.
+/// Anyone who has the keyset can compute pseudonyms from ids. Without it, live pseudonyms can't be
+/// removed. Keep a backup with your other secrets.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  assent keys new --out /etc/assent/keyset.json")]
 struct NewArgs {
-    /// Where to write it; default: the configured path
+    /// File to write [default: the configured keyset]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
 
-/// Add a new active key; the old one is retiring
+/// Add a new active key; the current one becomes retiring
 ///
-/// A running assent notices within 10 s and moves every live key: the new assignment and the old
-/// key's tombstone in one transaction. Give the changed file to every instance; when no live key is
-/// left under the old version, retire it. The file keeps its owner and permissions, a link to it
-/// stays; a secret that Kubernetes mounts is changed where it comes from.
+/// A running instance notices the change within 10 s and moves every live key: it writes the new
+/// assignment and the tombstone of the old key in one transaction. Give the changed file to every
+/// instance. Retire the old version once it has no live key left. The file keeps its owner and
+/// permissions, and a symbolic link to it stays a link. Change a secret that Kubernetes mounts
+/// where it is stored, not here.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  assent keys rotate")]
 struct RotateArgs {}
 
-/// Retire a retiring key version for ever; refused while a live key has it
+/// Retire a retiring key version for good; refused while it has live keys
 ///
-/// Its secret is emptied, but for the lowest version's: the state is keyed under that one.
+/// Removes the secret of the version from the keyset. The lowest version keeps its secret, because
+/// the state is keyed with it.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  assent keys retire 1")]
 struct RetireArgs {
+    /// Key version to retire
     version: u8,
 }
 
-/// Show versions, what each is used for, and fingerprints
+/// Show each key version with its status and fingerprint
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  assent keys show --json")]
 struct ShowArgs {}
@@ -90,13 +93,14 @@ fn new(out: Option<PathBuf>, globals: &Globals) -> Result<()> {
     if globals.json {
         return stdout::json(&json!({ "file": path, "version": 1 }));
     }
-    stdout::line(&format!("{}: a new keyset, key version 1 active", path.display()))
+    stdout::line(&format!("{}: created a keyset; key version 1 is active", path.display()))
 }
 
 fn new_secret() -> Result<Zeroizing<[u8; 32]>> {
     let mut secret = Zeroizing::new([0; 32]);
-    getrandom::fill(secret.as_mut_slice())
-        .map_err(|error| Failure::failed(format!("the system's random source failed: {error}")))?;
+    getrandom::fill(secret.as_mut_slice()).map_err(|error| {
+        Failure::failed(format!("the random number generator of the system failed: {error}"))
+    })?;
     Ok(secret)
 }
 
@@ -112,7 +116,7 @@ fn rotate(globals: &Globals) -> Result<()> {
         return stdout::json(&json!({ "file": path, "version": version, "retiring": retiring }));
     }
     let path = path.display();
-    stdout::line(&format!("{path}: key version {version} active, {retiring} retiring"))
+    stdout::line(&format!("{path}: key version {version} is active, {retiring} is retiring"))
 }
 
 fn retire(version: u8, globals: &Globals) -> Result<()> {
@@ -124,15 +128,15 @@ fn retire(version: u8, globals: &Globals) -> Result<()> {
     let live = live_keys_of(version, &config)?;
     if live > 0 {
         return Err(Failure::failed(format!(
-            "key version {version} has {live} live keys, and without it they could not be removed; \
-             wait until a running assent has moved them (assent_live_keys)"
+            "key version {version} still has {live} live keys, which could not be removed without \
+             it; wait until a running instance has moved them (see the metric assent_live_keys)"
         )));
     }
     change.finish(&keyset)?;
     if globals.json {
         return stdout::json(&json!({ "file": config.keyset, "version": version }));
     }
-    stdout::line(&format!("{}: key version {version} retired", config.keyset.display()))
+    stdout::line(&format!("{}: key version {version} is retired", config.keyset.display()))
 }
 
 /// Counts the live keys of a version in every segment topic of the cluster, whatever the rulebook

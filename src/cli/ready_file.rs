@@ -24,7 +24,7 @@ impl ReadyFile {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Ok(text) if text.starts_with(SCHEME) => {}
             Ok(_) | Err(_) => {
-                let why = "is there already, and no ready-file of Assent; name another";
+                let why = "exists and is not a ready file of Assent; choose another path";
                 return Err(refuse(path, why));
             }
         }
@@ -32,7 +32,7 @@ impl ReadyFile {
         file.write().map_err(|error| {
             refuse(
                 path,
-                &format!("can't be written ({error}); its folder must be there and writable"),
+                &format!("can't be written ({error}); the directory must exist and be writable"),
             )
         })?;
         file.remove();

@@ -30,16 +30,17 @@ const DRAINED_WITHIN: Duration = Duration::from_millis(8_500);
 /// How often the end of the workers is looked at.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Run the service: decide clicks until it is told to stop
+/// Run the service until it receives SIGTERM or SIGINT
 ///
-/// Joins the consumer group and keeps segments, tombstones and the audit up to date. On SIGTERM and
-/// SIGINT it commits, leaves the group, and exits 0 within 10 s. docs/stops.md says where it ends by
-/// itself. To share the load, start more instances,
-/// each with its own `pipeline.state_dir`.
+/// Joins the consumer group, decides clicks, and keeps segments and audit up to date. On SIGTERM or
+/// SIGINT it commits, leaves the group and exits with code 0 within 10 s. docs/stops.md lists the
+/// reasons for which it stops by itself. To share the load, start more instances, each with its own
+/// `pipeline.state_dir`.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  assent run --config /etc/assent/assent.yaml")]
 pub struct Args {
-    /// A file that is there while /readyz says ready; it holds the address of /readyz and /metrics
+    /// Create this file while /readyz reports ready; it contains the address of /readyz and
+    /// /metrics
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
 }
@@ -124,13 +125,13 @@ async fn serve(start: Start, mut file: Option<ReadyFile>) -> Result<()> {
     let is_told = signals.come_before(is_over).await;
     drop(file);
     if is_told {
-        tracing::info!("told to end: committing what is in hand, then leaving the group");
+        tracing::info!("stopping: committing the open batches, then leaving the group");
         running.stop();
     }
     if is_drained(&running).await {
         return running.wait();
     }
-    tracing::warn!("not drained in time; what was not committed is decided again later");
+    tracing::warn!("stopped before everything was committed; the rest will be decided again");
     running.give_up()
 }
 
@@ -143,8 +144,9 @@ pub(super) struct Signals {
 impl Signals {
     pub fn listen() -> Result<Self> {
         let listen = |kind| {
-            signal(kind)
-                .map_err(|error| Failure::failed(format!("can't listen to signals: {error}")))
+            signal(kind).map_err(|error| {
+                Failure::failed(format!("can't install the signal handlers: {error}"))
+            })
         };
         let (terminate, interrupt) =
             (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);

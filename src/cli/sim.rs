@@ -7,18 +7,19 @@ use super::{Globals, stdout};
 use crate::failure::{Failure, Result};
 use crate::sim::{Finding, Stage, Summary, attempt};
 
-/// Run the engine on a simulated cluster with faults, and check the invariants
+/// Run the engine on a simulated cluster with faults and check the invariants
 ///
-/// A seed is a history of about a minute of virtual time: two or three processes, people who change
-/// their minds, faults, crashes. The same seed is the same history. No Kafka and no configuration is
-/// needed. Exit code 1: a seed broke an invariant, or panicked.
+/// A seed stands for a history of about a minute of virtual time with two or three processes,
+/// people who change their decisions, faults and crashes. The same seed gives the same history.
+/// Needs neither Kafka nor a configuration. Exits with code 1 if a seed broke an invariant or
+/// panicked.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  assent sim --seeds 10000\n  assent sim --seed 4711")]
 pub struct Args {
-    /// The first seed
+    /// First seed
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// How many, from the first one on
+    /// Number of seeds, counted from the first one
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
 }
@@ -34,7 +35,7 @@ pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
         return Ok(());
     }
     Err(Failure::failed(format!(
-        "{} of {} seeds broke an invariant; `assent sim --seed N` shows one again",
+        "{} of {} seeds broke an invariant; run `assent sim --seed N` to repeat one",
         summary.broken, summary.seeds
     )))
 }
@@ -66,7 +67,7 @@ fn run_all(from: u64, seeds: u64) -> Result<Summary> {
     if all.seeds == seeds {
         return Ok(all);
     }
-    Err(Failure::failed(format!("{} of {seeds} seeds were run", all.seeds)))
+    Err(Failure::failed(format!("ran {} of {seeds} seeds", all.seeds)))
 }
 
 fn print(args: &Args, summary: &Summary) -> Result<()> {

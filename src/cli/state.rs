@@ -12,7 +12,7 @@ use crate::failure::Result;
 use crate::pipeline::accept::{Finding, Recovery};
 use crate::pipeline::loss_words::{describe, gives_up};
 
-/// Go on after a loss that Assent does not skip by itself
+/// Accept a loss of records or state that `assent run` refuses to skip
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  assent state accept-loss")]
 pub struct Args {
@@ -25,22 +25,23 @@ enum Command {
     AcceptLoss(AcceptLossArgs),
 }
 
-/// Say what was lost and what going on gives up; with --yes, go on
+/// Show what was lost and what accepting it means; with --yes, accept it
 ///
-/// After a stop of `assent run`: offsets removed before they were decided, an input topic made anew, a
-/// state topic lost or damaged, group offsets that something else changed. Refused while the group has
-/// live members. What may rest on lost consent is withheld and removed first; the loss stands in the
-/// audit, and the next `assent run` goes on. A changed partition count or partitioner is no loss but a
-/// migration, and is refused.
+/// Use this after `assent run` stopped because offsets were removed before they were decided, an
+/// input topic was recreated, a state topic was lost or damaged, or another program changed the
+/// group's offsets. Everything that may rest on lost consent is withheld and removed first. The
+/// audit records the loss, and the next `assent run` continues. Refused while the group has live
+/// members. Also refused for a changed partition count or partitioner: that is not a loss and needs
+/// a migration.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example:\n  assent state accept-loss\n  assent state accept-loss --partitions 0,3 --yes"
 )]
 struct AcceptLossArgs {
-    /// Only these partitions; default: every one that lost something
+    /// Accept the loss of these partitions only [default: every partition that lost something]
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = clap::value_parser!(i32).range(0..))]
     partitions: Vec<i32>,
-    /// Go on; without it nothing is written
+    /// Accept the loss; without this option nothing is written
     #[arg(long)]
     yes: bool,
 }
@@ -58,7 +59,7 @@ pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
         tell(&config, &findings, unnamed)?;
     }
     if accepts {
-        recovery.accept(|partition| tracing::info!(partition, "the loss is on record"))?;
+        recovery.accept(|partition| tracing::info!(partition, "the audit records the loss"))?;
     } else {
         recovery.leave();
     }
@@ -70,9 +71,11 @@ pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
         }));
     }
     stdout::line(match (findings.is_empty(), accepts) {
-        (true, _) => "nothing was lost; `assent run` goes on by itself",
-        (_, true) => "accepted and on record; the next `assent run` goes on",
-        (_, false) => "nothing was written; with --yes this is accepted",
+        (true, _) => "nothing was lost; start `assent run`",
+        (_, true) => {
+            "the loss is accepted and recorded in the audit; start `assent run` to continue"
+        }
+        (_, false) => "nothing was written; run the command again with --yes to accept this",
     })
 }
 
@@ -82,13 +85,16 @@ fn tell(config: &Config, findings: &[Finding], unnamed: usize) -> Result<()> {
             stdout::line(&format!("lost: {line}"))?;
         }
         for line in gives_up(&finding.losses, finding.toll) {
-            stdout::line(&format!("partition {} gives up {line}", finding.partition))?;
+            stdout::line(&format!(
+                "partition {}: accepting this means: {line}",
+                finding.partition
+            ))?;
         }
     }
     if unnamed > 0 {
         stdout::line(&format!(
-            "{unnamed} of these live keys are of nobody whom the changelog still names: they are \
-             removed too, and the audit can't say whose they were"
+            "{unnamed} of these live keys belong to subjects that the changelog no longer names; \
+             they are removed too, and the audit can't name their subjects"
         ))?;
     }
     Ok(())

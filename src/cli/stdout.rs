@@ -18,8 +18,9 @@ pub fn line(text: &str) -> Result<()> {
 
 /// Writes one object as a line of JSON, which escapes by itself.
 pub fn json(object: &impl serde::Serialize) -> Result<()> {
-    let text = serde_json::to_string(object)
-        .map_err(|error| Failure::failed(format!("the result has no JSON form: {error}")))?;
+    let text = serde_json::to_string(object).map_err(|error| {
+        Failure::failed(format!("the result can't be written as JSON: {error}"))
+    })?;
     write(&text)
 }
 

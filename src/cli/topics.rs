@@ -16,7 +16,7 @@ use crate::registry::client::Client;
 /// Replicas per partition where the cluster has enough brokers.
 const REPLICATION: usize = 3;
 
-/// Make the topics that Assent needs
+/// Create the topics that Assent needs
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  assent topics create")]
 pub struct Args {
@@ -29,17 +29,17 @@ enum Command {
     Create(CreateArgs),
 }
 
-/// Make every topic that is missing; existing ones are left as they are, and differences are named
+/// Create every missing topic; leave existing topics as they are and report differences
 ///
-/// With a schema registry configured, registers the schemas of their values, too.
-/// The partition count is chosen once: to grow, add instances up to it.
+/// If a schema registry is configured, also registers the schemas of the values. Choose the number
+/// of partitions with care: it can't be changed later, and it limits the number of instances.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  assent topics create --partitions 24")]
 struct CreateArgs {
-    /// Partitions of every topic
+    /// Partitions of each topic
     #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(i32).range(1..=10_000))]
     partitions: i32,
-    /// Replicas of every partition; default: 3 where there are as many brokers, else 1
+    /// Replicas of each partition [default: 3 if there are that many brokers, else 1]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(i32).range(1..=100))]
     replication_factor: Option<i32>,
 }
@@ -105,7 +105,7 @@ fn replication(asked: Option<i32>, cluster: &Cluster) -> Result<i32> {
         Some(count) if count as usize > cluster.brokers => Err(Failure::new(
             Exit::Usage,
             format!(
-                "--replication-factor {count}: more than the brokers there are, {}",
+                "--replication-factor {count}: the cluster has only {} brokers; use at most that",
                 cluster.brokers
             ),
         )),
@@ -133,11 +133,11 @@ fn existing_settings(
 fn differences(plan: &TopicPlan, count: i32, asked: i32, found: Option<&Settings>) -> Vec<String> {
     let mut differences = Vec::new();
     if count != asked {
-        differences.push(format!("has {count} partitions, not {asked}"));
+        differences.push(format!("has {count} partitions instead of {asked}"));
     }
     match found {
         Some(settings) => differences.extend(plan.differences(settings)),
-        None => differences.push("its settings may not be read by this user".to_owned()),
+        None => differences.push("this user is not allowed to read its settings".to_owned()),
     }
     differences
 }

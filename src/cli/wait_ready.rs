@@ -26,9 +26,9 @@ const IN_SYNC_SINCE: Duration = Duration::from_secs(2);
 
 /// Wait until `assent run` is ready, for scripts
 ///
-/// Asks /readyz at `http.listen`: run it on the instance's host, with the instance's configuration. Where
-/// the port is 0 it can't know where to ask; wait for the file of `assent run --ready-file` there. Exit
-/// code 0: it is ready; 1: it is not, in time; 69: nobody answers.
+/// Asks /readyz at `http.listen`: run it on the host of the instance, with the same configuration.
+/// If that port is 0, wait for the file of `assent run --ready-file` instead. Exits with code 0 if
+/// the instance is ready, 1 if it was not ready in time, and 69 if nothing answers.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example:\n  assent run & assent wait-ready && assent segments list\n  assent replay \
@@ -38,7 +38,7 @@ pub struct Args {
     /// How long to wait (30s, 5m)
     #[arg(long, value_name = "DURATION", default_value = "60s")]
     timeout: String,
-    /// Wait, too, until all consent and clicks that are in Kafka now have been decided
+    /// Also wait until all consent and clicks that are in Kafka now have been decided
     #[arg(long)]
     caught_up: bool,
 }
@@ -53,7 +53,7 @@ pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
         return stdout::json(&answer);
     }
     let partitions = answer["partitions"].as_array().map_or(0, Vec::len);
-    let decided = if args.caught_up { "; what was in Kafka is decided" } else { "" };
+    let decided = if args.caught_up { "; everything that was in Kafka is decided" } else { "" };
     stdout::line(&format!("ready at http://{}: {partitions} partitions{decided}", wait.address))
 }
 
@@ -108,8 +108,9 @@ impl Wait {
             if self.started.elapsed() >= self.timeout {
                 let left = left?; // brokers that don't answer now are asked again until then
                 return Err(Failure::failed(format!(
-                    "after {} s {left} clicks that were there at the start are not decided yet; wait \
-                     longer (--timeout), or look at assent_consent_sync_lag_seconds and the log",
+                    "{left} of the clicks that were there at the start are not decided after {} s; \
+                     wait longer (--timeout), or look at the log and at \
+                     assent_consent_sync_lag_seconds",
                     self.timeout.as_secs()
                 )));
             }
@@ -124,14 +125,14 @@ impl Wait {
         let body = body.map_err(|error| error.to_string())?;
         match serde_json::from_str::<Value>(&body) {
             Ok(answer) if answer["ready"].is_boolean() => Ok(answer),
-            _ => Err("what answers there is no assent".to_owned()),
+            _ => Err("another program answers there, not assent".to_owned()),
         }
     }
 
     fn unanswered(&self, why: &str) -> Failure {
         Failure::unavailable(format!(
-            "http.listen {}: no answer within {} s ({}); is `assent run` up with this configuration, on \
-             this host? Its log says why where it is not",
+            "http.listen {}: no answer within {} s ({}); check that `assent run` runs on this host \
+             with this configuration, and look at its log",
             self.address,
             self.timeout.as_secs(),
             shown(why)
@@ -155,8 +156,8 @@ fn gone(why: String) -> Failure {
 fn reachable(listen: SocketAddr) -> Result<SocketAddr> {
     if listen.port() == 0 {
         return Err(Failure::config(
-            "http.listen has port 0, so which port it is only the instance knows; give it a port, or \
-             wait for the file of `assent run --ready-file FILE`",
+            "http.listen has port 0, so only the instance knows its port; set a port, or wait for \
+             the file of `assent run --ready-file FILE`",
         ));
     }
     let ip = match listen.ip() {

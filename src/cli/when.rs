@@ -15,7 +15,7 @@ pub fn parse(text: &str, now: Timestamp) -> Result<Timestamp, String> {
     match text.parse::<jiff::Timestamp>() {
         Ok(time) => Ok(Timestamp(time.as_millisecond())),
         Err(_) => {
-            Err("a time is `now`, RFC 3339 (2026-11-22T09:00:00Z), or epoch milliseconds"
+            Err("not a time; write `now`, RFC 3339 (2026-11-22T09:00:00Z) or epoch milliseconds"
                 .to_owned())
         }
     }
@@ -35,7 +35,8 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     };
     match number.parse::<u64>().ok().and_then(|number| number.checked_mul(milliseconds_each)) {
         Some(length) if milliseconds_each > 0 => Ok(Duration::from_millis(length)),
-        _ => Err("a duration is a whole number and ms, s, m, h or d, such as 30s".to_owned()),
+        _ => Err("not a duration; write a whole number with ms, s, m, h or d, for example 30s"
+            .to_owned()),
     }
 }
 

@@ -74,7 +74,10 @@ impl Entries {
         if self.map.insert(key.clone(), entry).is_none() {
             return Ok(());
         }
-        Err(self.refuse(&key, &format!("{written} sets it, too, under another name; keep one")))
+        Err(self.refuse(
+            &key,
+            &format!("{written} is another name of this property and is set too; keep one"),
+        ))
     }
 
     pub fn get(&self, key: &str) -> Option<(&str, &Origin)> {
@@ -105,7 +108,7 @@ impl Entries {
     fn refuse_unknown(&self) -> Result<()> {
         for (key, entry) in &self.map {
             if SECTIONS.contains(&key.as_str()) && entry.text.is_some() {
-                return Err(self.refuse(key, "this is a section: its keys go below it"));
+                return Err(self.refuse(key, "this is a section; write its keys below it"));
             }
             if !is_known(key, entry.text.is_some()) {
                 return Err(self.refuse(key, &format!("unknown key; {}", known_beside(key))));
@@ -141,7 +144,9 @@ impl Entries {
             let Some((path, origin)) = self.get(&key) else { continue };
             let secret_key = twin(&key);
             if self.get(&secret_key).is_some() {
-                return Err(self.refuse(&key, &format!("{secret_key} is set too; keep one")));
+                return Err(
+                    self.refuse(&key, &format!("{secret_key} is set too; keep one of the two"))
+                );
             }
             let path = self.folder().join(path);
             let secret = std::fs::read_to_string(&path)
@@ -186,8 +191,8 @@ fn known_beside(key: &str) -> String {
         }
         Some((section, _)) if SECTIONS.contains(&section) => section,
         _ => {
-            return "the sections are kafka, schema_registry, topics, consent, pipeline and http, \
-                    and beside them stand rulebook and keyset"
+            return "the top-level keys are kafka, schema_registry, topics, consent, pipeline, \
+                http, rulebook and keyset"
                 .to_owned();
         }
     };

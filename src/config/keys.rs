@@ -48,56 +48,58 @@ pub(super) const KEYS: &[Declaration] = &[
         key: "kafka.bootstrap_servers",
         kind: Kind::Text,
         default: "localhost:9092",
-        meaning: "Brokers to ask first: `host:port`, with commas between.",
+        meaning: "Brokers to connect to first: `host:port`, separated by commas.",
     },
     Declaration {
         key: "kafka.group_id",
         kind: Kind::GroupId,
         default: "assent",
-        meaning: "The consumer group that instances share the partitions in. Also begins the \
-                  transactional ids and the audit's chains: another name starts both anew.",
+        meaning: "The consumer group in which instances share the partitions. Transactional ids \
+            and audit chains begin with it, so another name starts new ones.",
     },
     Declaration {
         key: "kafka.partitioner",
         kind: Kind::OneOf(&["murmur2", "crc32"]),
         default: "murmur2",
-        meaning: "How the producers of both inputs place a key: murmur2 is Kafka's own default, \
-                  crc32 librdkafka's. Never changed while the topics live.",
+        meaning: "How the producers of both inputs choose the partition of a key: murmur2 is the \
+            default of Kafka's Java client, crc32 that of librdkafka. Never change it for existing \
+            topics.",
     },
     Declaration {
         key: "kafka.properties.<name>",
         kind: Kind::Property,
         default: "",
-        meaning: "A property of librdkafka (`security.protocol`, `sasl.username`, ..): those of the \
-                  list below, and no others. Each value can be a secret: \
-                  `kafka.properties.<name>_file` names a file that holds it.",
+        meaning: "A property of librdkafka (`security.protocol`, `sasl.username`, ..). Only those \
+            listed below can be set. Any value can come from a file instead: set \
+            `kafka.properties.<name>_file` to its path.",
     },
     Declaration {
         key: "schema_registry.url",
         kind: Kind::RegistryUrl,
         default: "",
-        meaning: "Of a registry with Confluent's API, up to before `/subjects`; Apicurio's ends in \
-                  `/apis/ccompat/v7`. With it, Assent writes in Confluent's framing, under subjects \
-                  `<topic>-value`. None or empty: in Avro single-object encoding, with the schemas in \
-                  schemas/. Both are read, always.",
+        meaning: "Address of a schema registry with Confluent's API, without `/subjects`; \
+            Apicurio's ends in `/apis/ccompat/v7`. If it is set, Assent writes values in \
+            Confluent's framing, with schemas under the subjects `<topic>-value`. If it is missing \
+            or empty, Assent writes Avro single-object encoding with the schemas in schemas/. \
+            Assent always reads both.",
     },
     Declaration {
         key: "schema_registry.username",
         kind: Kind::Text,
         default: "",
-        meaning: "The registry's user (basic authentication); goes with the password.",
+        meaning: "User of the registry (basic authentication). Needs a password.",
     },
     Declaration {
         key: "schema_registry.password",
         kind: Kind::Secret,
         default: "",
-        meaning: "The registry's password.",
+        meaning: "Password of the registry.",
     },
     Declaration {
         key: "schema_registry.ca_file",
         kind: Kind::Path,
         default: "",
-        meaning: "Certificates (PEM) to trust for the registry, in the place of the system's.",
+        meaning: "Certificates (PEM) to trust for the registry, instead of the system's.",
     },
     Declaration {
         key: "topics.clickstream",
@@ -115,7 +117,7 @@ pub(super) const KEYS: &[Declaration] = &[
         key: "topics.segments",
         kind: Kind::TopicPerPurpose,
         default: "segments.{purpose}",
-        meaning: "Output: SegmentAssignment, a topic for each purpose.",
+        meaning: "Output: SegmentAssignment, one topic per purpose.",
     },
     Declaration {
         key: "topics.contextual",
@@ -133,7 +135,7 @@ pub(super) const KEYS: &[Declaration] = &[
         key: "topics.state",
         kind: Kind::Topic,
         default: "assent-state",
-        meaning: "Assent's own. No other topic may take a name that another key has.",
+        meaning: "The state of Assent. Each topic key needs a different topic.",
     },
     Declaration {
         key: "topics.dead_letters",
@@ -145,74 +147,78 @@ pub(super) const KEYS: &[Declaration] = &[
         key: "rulebook",
         kind: Kind::Path,
         default: "rules/children-retail.yaml",
-        meaning: "Purposes and segments. Read at start; a change comes with a new version in the \
-                  file and a rolling restart.",
+        meaning: "File with purposes and segments. It is read at start: to change it, set a new \
+            version in the file and restart the instances one by one.",
     },
     Declaration {
         key: "keyset",
         kind: Kind::Path,
         default: "keys/keyset.json",
-        meaning: "The pseudonyms' keys, made by `assent keys new`. Refused where others than its \
-                  owner can write it, or anyone outside owner and group can read it.",
+        meaning: "File with the keys of the pseudonyms, created by `assent keys new`. Refused if \
+            anyone but the owner can write it, or anyone but owner and group can read it.",
     },
     Declaration {
         key: "consent.max_sync_lag",
         kind: Kind::Duration("1s", "1d"),
         default: "60s",
-        meaning: "How far behind consent may be. Past it, clicks are decided CONSENT_STALE.",
+        meaning: "How far behind consent sync may be. Beyond it, clicks are decided CONSENT_STALE.",
     },
     Declaration {
         key: "consent.signals_without_record_max",
         kind: Kind::Whole("1", "100000000"),
         default: "1000000",
-        meaning: "Anybody can send an opt-out signal under any id. Of a subject without a consent \
-                  record it is kept for 24 months, of so many subjects a partition. Beyond, the \
-                  oldest give way: whoever first appears there counts as opted out as of the last \
-                  of them, until they opt in again.",
+        meaning: "How many opt-out signals of subjects without a consent record each partition \
+            keeps. A signal is kept for 24 months. Anybody can send one under any id, so the \
+            number is bounded: beyond it, the oldest signals are dropped, and every subject that \
+            first appears in that partition counts as opted out as of the last dropped one, until \
+            they opt in again.",
     },
     Declaration {
         key: "consent.sources.<id>.max_silence",
         kind: Kind::Duration("1s", "365d"),
         default: "15m",
-        meaning: "How long a source of consent may send neither record nor heartbeat. The id, 1 to \
-                  64 of a-z, 0-9, `_` and `-`, is what the source writes of itself.",
+        meaning: "How long a consent source may send neither a record nor a heartbeat. The id is \
+            the one that the source writes in its records: 1 to 64 of a-z, 0-9, `_` and `-`.",
     },
     Declaration {
         key: "consent.sources.<id>.on_silence",
         kind: Kind::OneOf(&["alert", "close"]),
         default: "alert",
-        meaning: "What its silence does: tell, or also allow no click of the partition.",
+        meaning: "What happens when the source is silent: `alert` only reports it; `close` also \
+            closes the gate of the partition, so that no click is allowed.",
     },
     Declaration {
         key: "pipeline.workers",
         kind: Kind::Whole("1", "64"),
         default: "1",
-        meaning: "Threads that share this instance's partitions. To grow further: more instances.",
+        meaning: "Threads that share the partitions of this instance. To grow further, start more \
+            instances.",
     },
     Declaration {
         key: "pipeline.commit_interval",
         kind: Kind::Duration("1ms", "5s"),
         default: "100ms",
-        meaning: "How long a transaction gathers clicks. One with an opt-out is committed at once, one with 60,000 clicks of a worker too.",
+        meaning: "How long a transaction collects clicks. A transaction is committed at once if it \
+            has an opt-out, or when its worker has collected 60,000 clicks.",
     },
     Declaration {
         key: "pipeline.lease",
         kind: Kind::Duration("1s", "30d"),
         default: "48h",
-        meaning: "How long an assignment may be used without being decided again.",
+        meaning: "How long an assignment may be used before Assent has to decide it again.",
     },
     Declaration {
         key: "pipeline.state_dir",
         kind: Kind::Path,
         default: "state",
-        meaning: "This instance's identity and lock; no data. Each instance needs its own, kept \
-                  over restarts.",
+        meaning: "Directory for the identity and the lock of this instance; it holds no data. Each \
+            instance needs its own and has to keep it across restarts.",
     },
     Declaration {
         key: "http.listen",
         kind: Kind::Address,
         default: "127.0.0.1:9464",
-        meaning: "Metrics and health. Port 0: a free one, which the log tells.",
+        meaning: "Address for metrics and health. Port 0 takes a free port, which the log shows.",
     },
 ];
 

@@ -101,7 +101,11 @@ impl Kafka {
     pub fn tools_note(&self) -> &'static str {
         let protocol = self.properties.get("security.protocol");
         let is_plain = protocol.is_none_or(|it| it.eq_ignore_ascii_case("plaintext"));
-        if is_plain { "" } else { ", with --command-config and the file of a user who may" }
+        if is_plain {
+            ""
+        } else {
+            ", with --command-config and the properties file of a user who is allowed to"
+        }
     }
 }
 

@@ -26,8 +26,8 @@ pub(super) fn of_variable(name: &str) -> Option<String> {
         })
     }?;
     Some(format!(
-        "is not read, and looks like {right}: between the parts of a key there are two underscores; \
-         rename it, or unset it"
+        "unknown variable that looks like {right} (the parts of a key are separated by two \
+         underscores); rename it, or unset it"
     ))
 }
 
@@ -61,7 +61,7 @@ mod tests {
     fn right(name: &str) -> Option<String> {
         let message = of_variable(&name.to_ascii_uppercase())?;
         let (_, after) = message.split_once("looks like ")?;
-        after.split_once(':').map(|(right, _)| right.to_owned())
+        after.split_once(" (").map(|(right, _)| right.to_owned())
     }
 
     #[test]

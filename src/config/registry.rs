@@ -52,7 +52,8 @@ pub(super) fn schema_registry(entries: &Entries) -> Result<Option<SchemaRegistry
     let ca_file = match entries.get(CA_FILE) {
         None => None,
         Some(_) if url.starts_with("http:") => {
-            let message = "is for https, and schema_registry.url begins with http:; change one";
+            let message = "needs https, but schema_registry.url begins with http:; change one of \
+                the two";
             return Err(entries.refuse(CA_FILE, message));
         }
         Some(_) => Some(path(entries, CA_FILE, "")?),
@@ -64,19 +65,18 @@ fn credentials(entries: &Entries) -> Result<Option<Credentials>> {
     let text = |key| entries.get(key).map(|(text, _)| text).filter(|text| !text.is_empty());
     match (text(USERNAME), text(PASSWORD)) {
         (None, None) => Ok(None),
-        (Some(name), Some(_)) if name.contains(':') => {
-            Err(entries.refuse(USERNAME, "holds a colon, which basic authentication can't carry"))
-        }
+        (Some(name), Some(_)) if name.contains(':') => Err(entries.refuse(
+            USERNAME,
+            "contains a colon, which basic authentication does not allow; use another user",
+        )),
         (Some(username), Some(password)) => Ok(Some(Credentials {
             username: username.to_owned(),
             password: Zeroizing::new(password.to_owned()),
         })),
-        (Some(_), None) => Err(entries.refuse(
-            USERNAME,
-            "there is no schema_registry.password beside it; set it, or password_file",
-        )),
+        (Some(_), None) => Err(entries
+            .refuse(USERNAME, "schema_registry.password is not set; set it, or password_file")),
         (None, Some(_)) => {
-            Err(entries.refuse(PASSWORD, "there is no schema_registry.username beside it; set it"))
+            Err(entries.refuse(PASSWORD, "schema_registry.username is not set; set it"))
         }
     }
 }

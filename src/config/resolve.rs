@@ -114,8 +114,8 @@ fn kafka(entries: &Entries) -> Result<Kafka> {
 fn partitioner(text: &str) -> std::result::Result<Partitioner, String> {
     text.parse().map_err(|_| {
         format!(
-            "`{text}` is not murmur2 (Kafka's own default) or crc32 (librdkafka's); it must be \
-             what the producers of both inputs use"
+            "`{text}` is not murmur2 (default of Kafka's Java client) or crc32 (default of \
+             librdkafka); set the one that the producers of both inputs use"
         )
     })
 }
@@ -161,11 +161,14 @@ fn refuse_shared_topics(entries: &Entries, topics: &Topics) -> Result<()> {
     ];
     for (index, (key, name)) in named.iter().enumerate() {
         if let Some((other, _)) = named[..index].iter().find(|(_, earlier)| earlier == name) {
-            let message = format!("`{name}` is the topic of {other} too; each needs its own");
+            let message = format!("`{name}` is also the topic of {other}; each needs its own");
             return Err(entries.refuse(key, &message));
         }
         if values::may_be_segments_topic(&topics.segments, name) {
-            let message = format!("`{name}`, the topic of {key}, could be a purpose's, too");
+            let message = format!(
+                "`{name}`, the topic of {key}, could also be the topic of a purpose; rename one of \
+                 them"
+            );
             return Err(entries.refuse("topics.segments", &message));
         }
     }
@@ -176,8 +179,8 @@ fn sources(entries: &Entries) -> Result<BTreeMap<String, Source>> {
     let ids = entries.sources();
     if let Some((one, other)) = near_misses::of_sources(&ids) {
         return Err(Failure::config(format!(
-            "{SOURCES}{one} and {SOURCES}{other} differ in `-` and `_` alone, which looks like one \
-             source under two names; in a variable's name, `-` is written `___`"
+            "{SOURCES}{one} and {SOURCES}{other} differ only in `-` and `_`, so they look like one \
+             source under two names; rename one (in the name of a variable, write `___` for `-`)"
         )));
     }
     ids.into_iter().map(|id| Ok((id.to_owned(), source(entries, id)?))).collect()
@@ -187,7 +190,7 @@ fn source(entries: &Entries, id: &str) -> Result<Source> {
     let silence = format!("{SOURCES}{id}.max_silence");
     let legal = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-".contains(&b);
     if !(1..=64).contains(&id.len()) || !id.bytes().all(legal) {
-        let message = "a source's id is 1 to 64 of a-z, 0-9, `_` and `-`";
+        let message = "not an id of a source; use 1 to 64 of a-z, 0-9, `_` and `-`";
         return Err(Failure::config(format!("{SOURCES}{id}: {message}")));
     }
     Ok(Source {
@@ -200,6 +203,6 @@ fn on_silence(text: &str) -> std::result::Result<OnSilence, String> {
     match text {
         "alert" => Ok(OnSilence::Alert),
         "close" => Ok(OnSilence::Close),
-        _ => Err(format!("`{text}` is not alert or close")),
+        _ => Err(format!("`{text}` is not allowed; use alert or close")),
     }
 }

@@ -29,7 +29,7 @@ impl RulebookRefusal {
             match self {
                 Self::Unreadable(error) => format!("{file}: the rulebook can't be read: {error}"),
                 Self::Faulty(errors) => {
-                    let mut message = format!("{file}: the rulebook is refused");
+                    let mut message = format!("{file}: the rulebook has errors");
                     for error in errors {
                         let _ = write!(message, "\n{file}:{error}");
                     }

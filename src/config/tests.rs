@@ -136,7 +136,7 @@ fn unknown_keys_are_refused_by_name_and_place() {
     refused(
         "pipelines: {workers: 1}",
         &[],
-        "pipelines.workers: unknown key; the sections are kafka,",
+        "pipelines.workers: unknown key; the top-level keys are kafka,",
     );
     refused("pipelines: {}", &[], "pipelines: unknown key");
     refused("consent: {sources: {cmp: {silence: 1m}}}", &[], "a source has max_silence");
@@ -151,17 +151,17 @@ fn unknown_keys_are_refused_by_name_and_place() {
 
 #[test]
 fn what_is_not_a_mapping_of_words_is_refused() {
-    refused("kafka: [a]", &[], "assent.yaml:1:8: a list");
-    refused("kafka: {group_id: a, group_id: b}", &[], "kafka.group_id stands here twice");
-    refused("kafka: {group_id: a}\nkafka: {partitioner: crc32}", &[], "kafka stands here twice");
-    refused("kafka:\nkafka: {}", &[], "kafka stands here twice");
+    refused("kafka: [a]", &[], "assent.yaml:1:8: this is a list");
+    refused("kafka: {group_id: a, group_id: b}", &[], "kafka.group_id is set twice");
+    refused("kafka: {group_id: a}\nkafka: {partitioner: crc32}", &[], "kafka is set twice");
+    refused("kafka:\nkafka: {}", &[], "kafka is set twice");
     let twice = "consent: {sources: {cmp: {on_silence: close}, cmp: {max_silence: 1m}}}";
-    refused(twice, &[], "consent.sources.cmp stands here twice");
+    refused(twice, &[], "consent.sources.cmp is set twice");
     let twice = "kafka: {properties: {client.id: a, client: {id: b}}}";
-    refused(twice, &[], "kafka.properties.client.id stands here twice");
-    refused("kafka: {group_id: 'a", &[], "not YAML");
+    refused(twice, &[], "kafka.properties.client.id is set twice");
+    refused("kafka: {group_id: 'a", &[], "not valid YAML");
     refused("hello", &[], "expected sections");
-    refused("a: 1\n---\nb: 2", &[], "a second YAML document");
+    refused("a: 1\n---\nb: 2", &[], "second YAML document");
 }
 
 #[test]
@@ -170,42 +170,57 @@ fn values_are_held_to_their_bounds() {
         ("pipeline: {workers: 0}", "pipeline.workers: `0` is not a whole number from 1 to 64"),
         ("pipeline: {workers: 65}", "from 1 to 64"),
         ("pipeline: {workers: many}", "from 1 to 64"),
-        ("pipeline: {commit_interval: 0ms}", "must be from 1ms to 5s"),
-        ("pipeline: {commit_interval: 6s}", "must be from 1ms to 5s"),
+        ("pipeline: {commit_interval: 0ms}", "out of bounds; use 1ms to 5s"),
+        ("pipeline: {commit_interval: 6s}", "out of bounds; use 1ms to 5s"),
         ("pipeline: {commit_interval: 100}", "`100` is not a duration"),
-        ("pipeline: {lease: 0s}", "must be from 1s to 30d"),
+        ("pipeline: {lease: 0s}", "out of bounds; use 1s to 30d"),
         ("pipeline: {lease: 1.5h}", "is not a duration"),
         ("pipeline: {lease: -1h}", "is not a duration"),
         ("pipeline: {state_dir: ''}", "pipeline.state_dir: is empty"),
-        ("consent: {max_sync_lag: 100ms}", "must be from 1s to 1d"),
-        ("consent: {sources: {CMP: {max_silence: 1m}}}", "consent.sources.CMP: a source's id"),
-        ("consent: {sources: {cmp: {on_silence: shout}}}", "`shout` is not alert or close"),
+        ("consent: {max_sync_lag: 100ms}", "out of bounds; use 1s to 1d"),
+        (
+            "consent: {sources: {CMP: {max_silence: 1m}}}",
+            "consent.sources.CMP: not an id of a source",
+        ),
+        (
+            "consent: {sources: {cmp: {on_silence: shout}}}",
+            "`shout` is not allowed; use alert or close",
+        ),
         ("kafka: {bootstrap_servers: ' '}", "kafka.bootstrap_servers: is empty"),
-        ("kafka: {group_id: a/b}", "kafka.group_id: `a/b` must be"),
+        ("kafka: {group_id: a/b}", "kafka.group_id: `a/b` is not allowed"),
         ("kafka: {partitioner: random}", "`random` is not murmur2"),
         ("kafka: {properties: {message.max.bytes: 1000}}", "must be a whole number from 1000000"),
         ("topics: {audit: 'a b'}", "topics.audit: `a b` is no topic name"),
         (
             "topics: {audit: assent-state}",
-            "topics.state: `assent-state` is the topic of topics.audit",
+            "topics.state: `assent-state` is also the topic of topics.audit",
         ),
-        ("topics: {segments: segments}", "must hold {purpose} once"),
-        ("topics: {segments: '{purpose}'}", "could be a purpose's, too"),
+        ("topics: {segments: segments}", "must contain {purpose} once"),
+        ("topics: {segments: '{purpose}'}", "could also be the topic of a purpose"),
         ("http: {listen: 9464}", "`9464` is not an address and port"),
-        ("schema_registry: {url: registry}", "schema_registry.url: is no http or https address"),
-        ("schema_registry: {url: 'http://:8080'}", "schema_registry.url: is no address of a reg"),
-        ("schema_registry: {url: 'http://a:b'}", "schema_registry.url: is no address of a reg"),
-        ("schema_registry: {url: 'http://a?b'}", "schema_registry.url: is no address of a reg"),
-        ("schema_registry: {url: 'http://me:pw@a'}", "holds a user; set schema_registry.username"),
         (
-            "schema_registry: {url: 'http://a', username: me}",
-            "there is no schema_registry.password",
+            "schema_registry: {url: registry}",
+            "schema_registry.url: is not an http or https address",
         ),
         (
-            "schema_registry: {url: 'http://a', password: pw}",
-            "there is no schema_registry.username",
+            "schema_registry: {url: 'http://:8080'}",
+            "schema_registry.url: is not the address of a reg",
         ),
-        ("schema_registry: {url: 'http://a', ca_file: ca.pem}", "ca_file: is for https"),
+        (
+            "schema_registry: {url: 'http://a:b'}",
+            "schema_registry.url: is not the address of a reg",
+        ),
+        (
+            "schema_registry: {url: 'http://a?b'}",
+            "schema_registry.url: is not the address of a reg",
+        ),
+        (
+            "schema_registry: {url: 'http://me:pw@a'}",
+            "contains a user; set schema_registry.username",
+        ),
+        ("schema_registry: {url: 'http://a', username: me}", "schema_registry.password is not set"),
+        ("schema_registry: {url: 'http://a', password: pw}", "schema_registry.username is not set"),
+        ("schema_registry: {url: 'http://a', ca_file: ca.pem}", "ca_file: needs https"),
     ] {
         refused(yaml, &[], expect);
     }
@@ -237,7 +252,7 @@ fn properties_that_break_an_invariant_are_refused_with_the_reason() {
     ] {
         let yaml = format!("kafka: {{properties: {{{name}: '1'}}}}");
         let expect = format!(
-            "assent.yaml:1:{}: kafka.properties.{name}: is Assent's own to set: ",
+            "assent.yaml:1:{}: kafka.properties.{name}: is set by Assent: ",
             24 + name.len()
         );
         refused(&yaml, &[], &expect);
@@ -248,8 +263,16 @@ fn properties_that_break_an_invariant_are_refused_with_the_reason() {
         "kafka.properties.no.such: No such configuration property",
     );
     refused("kafka: {properties: {linger.ms: often}}", &[], "kafka.properties.linger.ms: ");
-    refused("kafka: {properties: {topic.auto.offset.reset: latest}}", &[], "never jumps silently");
-    refused("kafka: {properties: {plugin.library.paths: /tmp/x.so}}", &[], "would run code");
+    refused(
+        "kafka: {properties: {topic.auto.offset.reset: latest}}",
+        &[],
+        "never skips lost records silently",
+    );
+    refused(
+        "kafka: {properties: {plugin.library.paths: /tmp/x.so}}",
+        &[],
+        "would run foreign code",
+    );
     assert!(read("kafka: {properties: {max.poll.interval.ms: 600000}}", &[]).is_ok());
 }
 
@@ -260,7 +283,7 @@ fn a_property_has_one_name() {
     refused(
         "kafka: {properties: {compression.codec: lz4, compression.type: zstd}}",
         &[],
-        "kafka.properties.compression.type: kafka.properties.compression.type sets it, too",
+        "kafka.properties.compression.type: kafka.properties.compression.type is another name",
     );
     let variable = [("ASSENT__KAFKA__PROPERTIES__QUEUE_BUFFERING_MAX_MS", "7")];
     let config = read("kafka: {properties: {linger.ms: 5}}", &variable).unwrap();
@@ -281,7 +304,8 @@ fn a_login_that_is_not_whole_is_refused_before_a_socket_opens() {
     refused(
         &format!("kafka: {{properties: {{{user}}}}}"),
         &[],
-        "kafka.properties.security.protocol: is plaintext, and so sasl.username would not be used",
+        "kafka.properties.security.protocol: is plaintext, which does not log in, so sasl.username \
+         would be ignored",
     );
 }
 
@@ -291,7 +315,7 @@ fn a_variable_that_is_only_nearly_one_is_refused() {
     refused(
         "",
         &near,
-        "ASSENT_KAFKA__GROUP_ID: is not read, and looks like ASSENT__KAFKA__GROUP_ID",
+        "ASSENT_KAFKA__GROUP_ID: unknown variable that looks like ASSENT__KAFKA__GROUP_ID",
     );
     let kubernetes = [("ASSENT_SERVICE_HOST", "10.0.0.1"), ("ASSENT_KAFKA_PORT", "tcp://10.0.0.2")];
     assert!(read("", &kubernetes).is_ok());
@@ -308,7 +332,7 @@ fn a_source_with_a_dash_can_be_set_by_variable() {
     refused(
         "consent: {sources: {web-cmp: {max_silence: 5m}}}",
         &[underscored],
-        "consent.sources.web-cmp and consent.sources.web_cmp differ in `-` and `_` alone",
+        "consent.sources.web-cmp and consent.sources.web_cmp differ only in `-` and `_`",
     );
 }
 

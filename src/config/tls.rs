@@ -1,8 +1,8 @@
 //! What a build without TLS can't do, said where it is configured.
 
 /// How to get a build that has it.
-const REMEDY: &str = "this build of assent has no TLS: build it with `--features tls-vendored` (or `tls`, \
-                      with the system's OpenSSL)";
+const REMEDY: &str = "this build of assent has no TLS; build it with `--features tls-vendored`, or \
+    with `--features tls` for the system's OpenSSL";
 
 /// Why this property of librdkafka's can't be used in this build; `None`: it can.
 pub(super) fn refusal_of_property(name: &str, value: &str) -> Option<String> {
@@ -14,13 +14,13 @@ pub(super) fn refusal_of_property(name: &str, value: &str) -> Option<String> {
         }
         _ => name.starts_with("ssl.") || name == "enable.ssl.certificate.verification",
     };
-    (needs_tls && !cfg!(feature = "tls")).then(|| format!("needs TLS, and {REMEDY}"))
+    (needs_tls && !cfg!(feature = "tls")).then(|| format!("needs TLS, but {REMEDY}"))
 }
 
 /// Why this address of a registry can't be used in this build; `None`: it can.
 pub(super) fn refusal_of_address(url: &str) -> Option<String> {
     let needs_tls = url.starts_with("https:");
-    (needs_tls && !cfg!(feature = "tls")).then(|| format!("is https, and {REMEDY}"))
+    (needs_tls && !cfg!(feature = "tls")).then(|| format!("is an https address, but {REMEDY}"))
 }
 
 #[cfg(test)]

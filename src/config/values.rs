@@ -30,7 +30,7 @@ pub(super) fn duration(text: &str, bounds: RangeInclusive<Span>) -> Checked<Span
         return Ok(span);
     }
     let (least, most) = (render(*bounds.start()), render(*bounds.end()));
-    Err(format!("`{text}` is out of bounds; it must be from {least} to {most}"))
+    Err(format!("`{text}` is out of bounds; use {least} to {most}"))
 }
 
 fn parse_duration(text: &str) -> Option<Span> {
@@ -56,7 +56,7 @@ fn render(span: Span) -> String {
 
 pub(super) fn non_empty(text: &str) -> Checked<String> {
     if text.trim().is_empty() {
-        return Err("is empty; write a value, or leave the key out for its default".to_owned());
+        return Err("is empty; set a value, or remove the key to use its default".to_owned());
     }
     Ok(text.to_owned())
 }
@@ -65,7 +65,9 @@ pub(super) fn non_empty(text: &str) -> Checked<String> {
 pub(super) fn group_id(text: &str) -> Checked<String> {
     match text.len() {
         1..=200 if text.bytes().all(is_topic_byte) => Ok(text.to_owned()),
-        _ => Err(format!("`{text}` must be 1 to 200 of letters, digits, `.`, `_` and `-`")),
+        _ => Err(format!(
+            "`{text}` is not allowed; use 1 to 200 of letters, digits, `.`, `_` and `-`"
+        )),
     }
 }
 
@@ -74,20 +76,23 @@ pub(super) fn topic(text: &str) -> Checked<String> {
         return Ok(text.to_owned());
     }
     Err(format!(
-        "`{text}` is no topic name: 1 to {TOPIC_NAME_MAX} of letters, digits, `.`, `_` and `-`"
+        "`{text}` is not a topic name; use 1 to {TOPIC_NAME_MAX} of letters, digits, `.`, `_` and \
+         `-`"
     ))
 }
 
 /// A topic name with `{purpose}` once, legal for the longest purpose.
 pub(super) fn segments_topic(text: &str) -> Checked<String> {
     if text.matches(PURPOSE).count() != 1 {
-        return Err(format!("`{text}` must hold {PURPOSE} once, since purposes have topics each"));
+        return Err(format!(
+            "`{text}` must contain {PURPOSE} once, because each purpose has its own topic"
+        ));
     }
     let longest = text.replace(PURPOSE, &"p".repeat(PURPOSE_MAX));
     topic(&longest).map(|_| text.to_owned()).map_err(|_| {
         format!(
-            "`{text}` makes no topic name: with a purpose of {PURPOSE_MAX} characters it must be \
-             at most {TOPIC_NAME_MAX} of letters, digits, `.`, `_` and `-`"
+            "`{text}` does not make a topic name; with a purpose of {PURPOSE_MAX} characters it \
+             may have at most {TOPIC_NAME_MAX} of letters, digits, `.`, `_` and `-`"
         )
     })
 }
@@ -125,11 +130,14 @@ pub(super) fn registry_url(text: &str) -> Checked<String> {
     let example = "write for example http://registry:8080/apis/ccompat/v7";
     let after = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
     let Some(after) = after else {
-        return Err(format!("is no http or https address; {example}"));
+        return Err(format!("is not an http or https address; {example}"));
     };
     let authority = after.split('/').next().unwrap_or_default();
     if authority.contains('@') {
-        return Err("holds a user; set schema_registry.username and password instead".to_owned());
+        return Err(
+            "contains a user; set schema_registry.username and schema_registry.password instead"
+                .to_owned(),
+        );
     }
     let host = match authority.rsplit_once(':') {
         Some((host, port)) if !authority.ends_with(']') => {
@@ -143,7 +151,7 @@ pub(super) fn registry_url(text: &str) -> Checked<String> {
     };
     let odd = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '?' | '#');
     if host.is_empty() || text.contains(odd) {
-        return Err(format!("is no address of a registry; {example}"));
+        return Err(format!("is not the address of a registry; {example}"));
     }
     Ok(text.trim_end_matches('/').to_owned())
 }

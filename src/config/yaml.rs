@@ -27,11 +27,12 @@ pub(super) fn flatten(text: &str) -> Result<Vec<(String, Entry)>, Fault> {
     let mut documents = 0;
     let mut parser = Parser::new_from_str(text.trim_start_matches('\u{feff}'));
     while let Some(event) = parser.next_event() {
-        let (event, span) = event
-            .map_err(|error| Fault::at(*error.marker(), format!("not YAML: {}", error.info())))?;
+        let (event, span) = event.map_err(|error| {
+            Fault::at(*error.marker(), format!("not valid YAML: {}", error.info()))
+        })?;
         documents += usize::from(matches!(event, Event::DocumentStart(_)));
         if documents > 1 {
-            return Err(Fault::at(span.start, "a second YAML document; write one"));
+            return Err(Fault::at(span.start, "second YAML document; write only one"));
         }
         tree.take(event, span.start)?;
     }
@@ -64,8 +65,12 @@ impl Tree {
                 self.end();
                 Ok(())
             }
-            Event::SequenceStart(..) => Err(Fault::at(at, "a list; no key takes one")),
-            Event::Alias(_) => Err(Fault::at(at, "an alias; write the value out")),
+            Event::SequenceStart(..) => {
+                Err(Fault::at(at, "this is a list, and no key takes a list; write a single value"))
+            }
+            Event::Alias(_) => {
+                Err(Fault::at(at, "aliases are not supported; write the value itself"))
+            }
             _ => Ok(()),
         }
     }
@@ -89,7 +94,7 @@ impl Tree {
                 open.key = Some(key);
                 Ok(())
             }
-            (None, None) => Err(Fault::at(at, "an empty key")),
+            (None, None) => Err(Fault::at(at, "empty key; remove it")),
         }
     }
 
@@ -97,7 +102,7 @@ impl Tree {
         let prefix = match self.open.last_mut().map(|open| open.key.take()) {
             None => String::new(),
             Some(Some(key)) => format!("{key}."),
-            Some(None) => return Err(Fault::at(at, "a key is a single word")),
+            Some(None) => return Err(Fault::at(at, "a key must be a single word")),
         };
         self.open.push(Open { prefix, names: Vec::new(), key: None, at });
         Ok(())
@@ -122,7 +127,7 @@ impl Tree {
 }
 
 fn twice(key: &str, at: Marker) -> Fault {
-    Fault::at(at, format!("{key} stands here twice; remove one"))
+    Fault::at(at, format!("{key} is set twice; remove one"))
 }
 
 fn entry(text: Option<String>, at: Marker) -> Entry {

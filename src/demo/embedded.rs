@@ -36,18 +36,18 @@ pub struct Embedded {
 impl Embedded {
     pub fn start() -> Result<Self> {
         let cluster = MockCluster::new(1)
-            .map_err(|error| Failure::failed(format!("the embedded broker: {error}")))?;
+            .map_err(|error| Failure::failed(format!("the embedded broker failed: {error}")))?;
         let folder = Folder::new()?;
         let config = configure(&cluster.bootstrap_servers(), &folder.0)?;
         let rulebook = rules::compile(RULEBOOK.as_bytes())
-            .map_err(|_| Failure::failed("the rulebook that is compiled in has errors"))?;
+            .map_err(|_| Failure::failed("the built-in rulebook has errors"))?;
         let keyset = fresh_keyset()?;
         config::create_keyset(&config.keyset, &keyset)?;
         let purposes: Vec<_> = rulebook.purposes.iter().map(|purpose| purpose.id.clone()).collect();
         for topic in topics(&config, &purposes) {
-            cluster
-                .create_topic(&topic, PARTITIONS, 1)
-                .map_err(|error| Failure::failed(format!("embedded topic {topic}: {error}")))?;
+            cluster.create_topic(&topic, PARTITIONS, 1).map_err(|error| {
+                Failure::failed(format!("the embedded topic {topic} can't be created: {error}"))
+            })?;
         }
         Ok(Self {
             _cluster: cluster,
@@ -92,8 +92,9 @@ fn topics(config: &Config, purposes: &[String]) -> Vec<String> {
 
 fn fresh_keyset() -> Result<Keyset> {
     let mut secret = Zeroizing::new([0; 32]);
-    getrandom::fill(secret.as_mut_slice())
-        .map_err(|error| Failure::failed(format!("the system's random source failed: {error}")))?;
+    getrandom::fill(secret.as_mut_slice()).map_err(|error| {
+        Failure::failed(format!("the random number generator of the system failed: {error}"))
+    })?;
     Ok(Keyset::first(*secret))
 }
 
@@ -104,7 +105,7 @@ impl Folder {
     fn new() -> Result<Self> {
         let mut name = [0; 8];
         getrandom::fill(&mut name).map_err(|error| {
-            Failure::failed(format!("the system's random source failed: {error}"))
+            Failure::failed(format!("the random number generator of the system failed: {error}"))
         })?;
         let path =
             std::env::temp_dir().join(format!("assent-demo-{:016x}", u64::from_be_bytes(name)));
@@ -120,5 +121,8 @@ impl Drop for Folder {
 }
 
 fn unusable(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::failed(format!("{}: the demo's temporary folder: {error}", path.display()))
+    Failure::failed(format!(
+        "{}: the temporary directory of the demo can't be created: {error}",
+        path.display()
+    ))
 }

@@ -69,8 +69,8 @@ pub fn run(options: &Options, interrupted: &AtomicBool) -> Result<()> {
     match seen.stories.came_back {
         0 => Ok(()),
         number => Err(Failure::failed(format!(
-            "{number} times an assignment came back after an opt-out, which must not happen: please \
-             report it with what is above"
+            "{number} times an assignment came back after an opt-out, which must not happen; \
+             please report it with the output above"
         ))),
     }
 }

@@ -21,8 +21,8 @@ const WIDTH: usize = 80;
 /// Columns before a line's text: its time and sign.
 const MARGIN: usize = 11;
 
-const LEGEND: &str = "»  a story: what somebody does    +  an assignment: in these segments now
--  a tombstone: in no segment now   =  how all of it stands
+const LEGEND: &str = "»  what somebody does    +  an assignment: in these segments now
+-  a tombstone: in no segment now    =  totals so far
 ";
 
 /// How a line is set off.

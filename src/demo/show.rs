@@ -166,12 +166,13 @@ impl<'a> Show<'a> {
         self.screen.line(
             Mark::Story,
             &format!(
-                "an embedded broker, {PARTITIONS} partitions; rulebook {}; consent of {SUBJECTS} \
-                 families is on {}",
+                "embedded broker with {PARTITIONS} partitions; rulebook {}; consent of {SUBJECTS} \
+                 families on {}",
                 self.embedded.rulebook.version, self.embedded.config.topics.consent
             ),
         )?;
-        self.screen.line(Mark::Story, "the pipeline joins its group, which takes about 3 s here")
+        self.screen
+            .line(Mark::Story, "the pipeline joins its consumer group, which takes about 3 s")
     }
 
     /// Sends what is due by now.

@@ -144,7 +144,7 @@ fn mother_opts_out() -> Vec<Act> {
 fn browser_says_no() -> Vec<Act> {
     use Act::{AwaitGone, AwaitLive, ClickWithGpc, Consent, Pause, Say};
     vec![
-        Say("Noah (14) opts in to partner advertising, and confirms it in a second step"),
+        Say("Noah (14) opts in to partner advertising and confirms it in a second step"),
         Consent(|record, now| {
             record.double_opt_in_at = Some(now);
             grant(record, PARTNERS, now);
@@ -161,10 +161,10 @@ fn browser_says_no() -> Vec<Act> {
 fn asks_to_be_forgotten() -> Vec<Act> {
     use Act::{AwaitGone, AwaitLive, Click, Consent, Erase, Pause, Say};
     vec![
-        Say("Grace, a grown-up, allows offers"),
+        Say("Grace, an adult, allows offers"),
         Consent(|record, now| grant(record, OFFERS, now)),
         Pause(Duration::from_millis(500)),
-        Say("Grace puts a building set into the cart"),
+        Say("Grace adds a building set to the cart"),
         Click(EventKind::AddToCart, 2, 1),
         AwaitLive(OFFERS),
         Pause(Duration::from_millis(1_500)),

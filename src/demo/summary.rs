@@ -43,7 +43,7 @@ pub fn render(seen: &Seen, metrics: &Metrics) -> String {
         row(
             "opt-outs",
             &format!(
-                "{count}; from sending one to reading its end: p50 {}, max {}",
+                "{count}; time from sending one to reading its tombstone: p50 {}, max {}",
                 milliseconds(median),
                 milliseconds(longest)
             ),
@@ -62,9 +62,9 @@ pub fn render(seen: &Seen, metrics: &Metrics) -> String {
 const NAMES: usize = 13;
 
 const NEXT: &[&str] = &[
-    "assent sim --seeds 200: faults on a simulated cluster, checked",
-    "assent rules doc: the rules that decided here, in plain words",
-    "README.md, \"On real Kafka\": the same, with 31,106 clicks",
+    "assent sim --seeds 200: check the engine on a simulated cluster with faults",
+    "assent rules doc: read the rules of this demo in plain words",
+    "README.md, \"On real Kafka\": run it with 31,106 real clicks",
 ];
 
 fn row(name: &str, text: &str) -> String {
@@ -76,20 +76,22 @@ fn moral(seen: &Seen) -> String {
     let Stories { told, awaited_in_vain, came_back } = seen.stories;
     let (ended, pending) = (seen.ledger.opt_outs().0, seen.ledger.pending());
     if came_back > 0 {
-        return format!("{came_back} assignments came back after an opt-out: that is a fault");
+        return format!("{came_back} assignments came back after an opt-out: this is a defect");
     }
     if awaited_in_vain > 0 || pending > 0 {
         return format!(
-            "{awaited_in_vain} times a story waited in vain, and {pending} opt-outs had no tombstone \
-             when the demo ended: is this machine very busy?"
+            "{awaited_in_vain} expected changes did not come in time, and {pending} opt-outs had \
+             no tombstone when the demo ended; the machine may be very busy"
         );
     }
     if told == 0 || ended == 0 {
-        return "too little to tell: the first story takes about 10 s (--for 30s)".to_owned();
+        return "too short to show anything: the first story takes about 10 s (use --for 30s)"
+            .to_owned();
     }
     format!(
-        "clicks became assignments only for those whose consent allows it; each of {ended} opt-outs, \
-         signals and erasures ended in a tombstone, and no later click brought anybody back"
+        "only clicks of people whose consent allows it became assignments; each of the {ended} \
+         opt-outs, signals and erasures led to a tombstone, and no later click brought anybody \
+         back"
     )
 }
 
@@ -112,11 +114,11 @@ mod tests {
     fn what_was_seen_is_what_happened() {
         let good = Stories { told: 3, ..Stories::default() };
         for (stories, opt_outs, expected) in [
-            (good, 12, "each of 12 opt-outs"),
-            (good, 0, "too little to tell"),
-            (Stories::default(), 5, "too little to tell"),
-            (Stories { awaited_in_vain: 2, ..good }, 12, "2 times a story waited in vain"),
-            (Stories { came_back: 1, ..good }, 12, "that is a fault"),
+            (good, 12, "each of the 12 opt-outs"),
+            (good, 0, "too short to show anything"),
+            (Stories::default(), 5, "too short to show anything"),
+            (Stories { awaited_in_vain: 2, ..good }, 12, "2 expected changes did not come in time"),
+            (Stories { came_back: 1, ..good }, 12, "this is a defect"),
         ] {
             let told = moral(&seen(stories, opt_outs));
             assert!(told.contains(expected), "{told}");

@@ -188,7 +188,7 @@ impl<'a> Reader<'a> {
 
     /// Nothing may be left.
     pub fn end(&self) -> Result<(), Malformed> {
-        if self.is_empty() { Ok(()) } else { Err(Malformed("end: bytes are left")) }
+        if self.is_empty() { Ok(()) } else { Err(Malformed("end: bytes are left over")) }
     }
 
     fn optional<T>(

@@ -95,7 +95,7 @@ mod tests {
             letter.encode(&mut body);
             assert_eq!(DeadLetter::decode(&body), Ok(letter));
             body.push(0);
-            assert_eq!(DeadLetter::decode(&body), Err(Malformed("end: bytes are left")));
+            assert_eq!(DeadLetter::decode(&body), Err(Malformed("end: bytes are left over")));
         }
         let letter = DeadLetter::decode(&[0, 2, b't', 4, 6, 0, 0, 0]).unwrap();
         assert_eq!(letter.key(), "t/2/3");

@@ -5,7 +5,7 @@
 pub mod table;
 
 use super::consent::{AgeBand, ConsentStatus};
-use super::merge::{NameId, Standing, StandingRecord, SubjectConsent};
+use super::merge::{DecisionInForce, NameId, RecordInForce, SubjectConsent};
 use super::outcome::Verdict;
 use super::time::Timestamp;
 
@@ -80,8 +80,8 @@ fn decide(
 /// Line 6: until its lifting has come.
 fn signal_binds(
     consent: &SubjectConsent,
-    record: &StandingRecord,
-    decision: Option<&Standing>,
+    record: &RecordInForce,
+    decision: Option<&DecisionInForce>,
     now: Timestamp,
 ) -> bool {
     let Some(signal_at) = consent.signal_at else { return false };
@@ -92,8 +92,8 @@ fn signal_binds(
 /// not before either.
 fn lifted_at(
     signal_at: Timestamp,
-    record: &StandingRecord,
-    decision: Option<&Standing>,
+    record: &RecordInForce,
+    decision: Option<&DecisionInForce>,
 ) -> Option<Timestamp> {
     let granted = decision.filter(|decision| decision.status == ConsentStatus::Granted)?;
     let (since, second_step) = (granted.since, record.double_opt_in_at?);
@@ -102,7 +102,7 @@ fn lifted_at(
 
 /// Lines 7 to 9.
 fn opt_in_missing(
-    record: &StandingRecord,
+    record: &RecordInForce,
     purpose: PurposeTerms,
     status: ConsentStatus,
 ) -> Option<Verdict> {
@@ -128,9 +128,9 @@ fn opt_in_missing(
 /// Line 11: what an event must not be older than (16 CFR 312.5: consent comes before collection).
 fn begins_at(
     consent: &SubjectConsent,
-    record: &StandingRecord,
+    record: &RecordInForce,
     purpose: PurposeTerms,
-    granted: Option<&Standing>,
+    granted: Option<&DecisionInForce>,
 ) -> impl Iterator<Item = Timestamp> {
     let since = granted.map(|grant| grant.since);
     let verified = if is_child(record.age_band) {
@@ -157,7 +157,7 @@ pub fn is_lifted_by_time(
     consent: &SubjectConsent,
     purpose: PurposeTerms,
 ) -> bool {
-    let lifts = |(record, signal_at): (&StandingRecord, Timestamp)| {
+    let lifts = |(record, signal_at): (&RecordInForce, Timestamp)| {
         lifted_at(signal_at, record, record.decision(purpose.name)).is_some()
     };
     match verdict {

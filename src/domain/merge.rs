@@ -16,19 +16,19 @@ pub struct PurposeNames {
 /// A purpose id's number in [`PurposeNames`].
 pub type NameId = u16;
 
-/// What stands for a purpose id that no rulebook declares, keyed: the key of a decision is whatever a
-/// producer wrote, a subject's id perhaps, and no raw identifier is kept (INV-6). The same for the same
-/// id.
-pub type Veil<'a> = &'a dyn Fn(&str) -> u128;
+/// Gives the token of a purpose id that no rulebook declares: a keyed hash, the same for the same id. The
+/// key of a decision is whatever a producer wrote, perhaps a subject's id, and no raw identifier is kept
+/// (INV-6).
+pub type UndeclaredToken<'a> = &'a dyn Fn(&str) -> u128;
 
-/// As much of it as a record keeps: two of the at most 256 ids in a record are never taken for each other.
-pub type Veiled = u64;
+/// The part of the token that a record keeps: enough to tell apart the at most 256 ids of a record.
+pub type ShortToken = u64;
 
-pub fn veiled(veil: u128) -> Veiled {
-    (veil >> 64) as u64
+pub fn short_token(undeclared_token: u128) -> ShortToken {
+    (undeclared_token >> 64) as u64
 }
 
-/// Format 1 of the state kept undeclared ids in this table, too, as `#` and the veil in hex.
+/// Format 1 of the state kept undeclared ids in this table, too, as `#` and the token in hex.
 const FORMER_MARK: char = '#';
 
 impl PurposeNames {
@@ -38,11 +38,11 @@ impl PurposeNames {
 
     /// The number of a purpose that a rulebook declares, also where decisions for it came before;
     /// `None`: 65,536 were declared.
-    pub fn declare(&mut self, name: &str, veil: Veil<'_>) -> Option<NameId> {
+    pub fn declare(&mut self, name: &str, undeclared_token: UndeclaredToken<'_>) -> Option<NameId> {
         if let Some(id) = self.find(name) {
             return Some(id);
         }
-        let former = format!("{FORMER_MARK}{:032x}", veil(name));
+        let former = format!("{FORMER_MARK}{:032x}", undeclared_token(name));
         let id = self.find(&former).or_else(|| NameId::try_from(self.names.len()).ok())?;
         self.place(id, name);
         Some(id)
@@ -58,16 +58,17 @@ impl PurposeNames {
     }
 
     /// An undeclared id of format 1; one that was declared since keeps its name.
-    pub fn place_former(&mut self, id: NameId, veil: u128) {
+    pub fn place_former(&mut self, id: NameId, undeclared_token: u128) {
         if self.names.get(usize::from(id)).is_none_or(String::is_empty) {
-            self.place(id, &format!("{FORMER_MARK}{veil:032x}"));
+            self.place(id, &format!("{FORMER_MARK}{undeclared_token:032x}"));
         }
     }
 
     /// The undeclared ids of format 1.
     pub fn formers(&self) -> impl Iterator<Item = (NameId, u128)> {
-        let veil = |name: &String| u128::from_str_radix(name.strip_prefix(FORMER_MARK)?, 16).ok();
-        self.names.iter().zip(0..).filter_map(move |(name, id)| Some((id, veil(name)?)))
+        let undeclared_token =
+            |name: &String| u128::from_str_radix(name.strip_prefix(FORMER_MARK)?, 16).ok();
+        self.names.iter().zip(0..).filter_map(move |(name, id)| Some((id, undeclared_token(name)?)))
     }
 
     /// The others.
@@ -97,7 +98,7 @@ pub struct GuardianTerms {
 
 /// What the gate reads of a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct DecisionInForce {
     pub purpose: NameId,
     pub status: ConsentStatus,
     pub since: Timestamp,
@@ -108,7 +109,7 @@ pub struct Standing {
 /// "never asked". It costs about as much as it takes in its record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Undeclared {
-    pub purpose: Veiled,
+    pub purpose: ShortToken,
     pub status: ConsentStatus,
     /// Of a grant: from when, until when.
     pub term: Option<(Timestamp, Option<Timestamp>)>,
@@ -116,13 +117,13 @@ pub struct Undeclared {
 
 /// What the gate reads of the last readable record.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StandingRecord {
+pub struct RecordInForce {
     pub version: i64,
     pub age_band: AgeBand,
     pub guardian: Option<GuardianTerms>,
     pub double_opt_in_at: Option<Timestamp>,
     /// Sorted by purpose.
-    pub decisions: Vec<Standing>,
+    pub decisions: Vec<DecisionInForce>,
     /// Sorted by purpose.
     pub undeclared: Vec<Undeclared>,
 }
@@ -131,7 +132,7 @@ pub struct StandingRecord {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SubjectConsent {
     /// The last readable record, also while the subject is unreadable.
-    pub record: Option<StandingRecord>,
+    pub record: Option<RecordInForce>,
     /// Another record said otherwise under the standing version: only a higher one ends it.
     pub contradicted: bool,
     /// A value could not be read: a readable record of the standing version or a higher one ends it.
@@ -142,18 +143,23 @@ pub struct SubjectConsent {
     pub erased_at: Option<Timestamp>,
 }
 
-impl StandingRecord {
+impl RecordInForce {
     /// The gate's part of a record.
-    fn read(record: &ConsentRecord, names: &PurposeNames, veil: Veil<'_>) -> Self {
+    fn read(
+        record: &ConsentRecord,
+        names: &PurposeNames,
+        undeclared_token: UndeclaredToken<'_>,
+    ) -> Self {
         let (mut decisions, mut undeclared) = (Vec::new(), Vec::new());
         for (purpose, decision) in &record.decisions {
             let (status, since) = (decision.status, decision.since);
             let expires_at = decision.expires_at;
             if let Some(purpose) = names.find(purpose) {
-                decisions.push(Standing { purpose, status, since, expires_at });
+                decisions.push(DecisionInForce { purpose, status, since, expires_at });
             } else if super::ids::is_slug(purpose) {
-                let standing = Standing { purpose: 0, status, since, expires_at };
-                undeclared.extend(Undeclared::of(veiled(veil(purpose)), &standing));
+                let standing = DecisionInForce { purpose: 0, status, since, expires_at };
+                undeclared
+                    .extend(Undeclared::of(short_token(undeclared_token(purpose)), &standing));
             }
         }
         decisions.sort_unstable_by_key(|decision| decision.purpose);
@@ -176,18 +182,18 @@ impl StandingRecord {
     /// Decisions come under the names that there are now: those for a purpose that was declared since, and
     /// those that format 1 kept under a number although nothing declared them. `declared`: the rulebook's
     /// purposes, by what stood for them. Returns whether anything changed.
-    pub fn recognize(&mut self, names: &PurposeNames, declared: &[(Veiled, NameId)]) -> bool {
+    pub fn recognize(&mut self, names: &PurposeNames, declared: &[(ShortToken, NameId)]) -> bool {
         let before = (self.decisions.len(), self.undeclared.len());
         let undeclared = &mut self.undeclared;
         self.decisions.retain(|decision| match names.former_veil(decision.purpose) {
-            Some(veil) => {
-                undeclared.extend(Undeclared::of(veiled(veil), decision));
+            Some(undeclared_token) => {
+                undeclared.extend(Undeclared::of(short_token(undeclared_token), decision));
                 false
             }
             None => true,
         });
         self.undeclared.retain(|decision| {
-            let now = declared.iter().find(|(veiled, _)| *veiled == decision.purpose);
+            let now = declared.iter().find(|(short_token, _)| *short_token == decision.purpose);
             now.map(|(_, id)| self.decisions.push(decision.as_standing(*id))).is_none()
         });
         let is_changed = before != (self.decisions.len(), self.undeclared.len());
@@ -198,7 +204,7 @@ impl StandingRecord {
         is_changed
     }
 
-    pub fn decision(&self, purpose: NameId) -> Option<&Standing> {
+    pub fn decision(&self, purpose: NameId) -> Option<&DecisionInForce> {
         self.decisions.iter().find(|decision| decision.purpose == purpose)
     }
 
@@ -220,7 +226,7 @@ impl StandingRecord {
 
 impl Undeclared {
     /// `None`: as good as a decision that is not there.
-    fn of(purpose: Veiled, decision: &Standing) -> Option<Self> {
+    fn of(purpose: ShortToken, decision: &DecisionInForce) -> Option<Self> {
         let status = decision.status;
         let is_granted = status == ConsentStatus::Granted;
         let term = is_granted.then_some((decision.since, decision.expires_at));
@@ -228,9 +234,9 @@ impl Undeclared {
     }
 
     /// Of what is no grant nobody asks since when.
-    fn as_standing(self, purpose: NameId) -> Standing {
+    fn as_standing(self, purpose: NameId) -> DecisionInForce {
         let (since, expires_at) = self.term.unwrap_or((Timestamp(0), None));
-        Standing { purpose, status: self.status, since, expires_at }
+        DecisionInForce { purpose, status: self.status, since, expires_at }
     }
 }
 
@@ -241,7 +247,7 @@ impl SubjectConsent {
         record: &ConsentRecord,
         append_time: Timestamp,
         names: &PurposeNames,
-        veil: Veil<'_>,
+        undeclared_token: UndeclaredToken<'_>,
         declared: &[NameId],
     ) -> Outcome {
         if self.is_outdated(record) {
@@ -253,7 +259,7 @@ impl SubjectConsent {
         if self.version().is_some_and(|standing| record.version < standing) {
             return Outcome::Superseded;
         }
-        self.merge(StandingRecord::read(record, names, veil), declared)
+        self.merge(RecordInForce::read(record, names, undeclared_token), declared)
     }
 
     /// Is the record from before the last erasure? Then nothing of it counts.
@@ -261,7 +267,7 @@ impl SubjectConsent {
         self.erased_at.is_some_and(|erased_at| record.recorded_at <= erased_at)
     }
 
-    fn merge(&mut self, read: StandingRecord, declared: &[NameId]) -> Outcome {
+    fn merge(&mut self, read: RecordInForce, declared: &[NameId]) -> Outcome {
         let Some(standing) = &self.record else {
             return self.stand(read);
         };
@@ -275,7 +281,7 @@ impl SubjectConsent {
         if self.undecodable { self.stand(read) } else { Outcome::Superseded }
     }
 
-    fn stand(&mut self, read: StandingRecord) -> Outcome {
+    fn stand(&mut self, read: RecordInForce) -> Outcome {
         self.record = Some(read);
         self.contradicted = false;
         self.undecodable = false;

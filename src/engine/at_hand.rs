@@ -1,7 +1,7 @@
-//! The subjects of the batch at hand, unpacked: what it read, and what it makes of whom it changes.
+//! The subjects that the current batch has read, unpacked, with its changes.
 //!
-//! The partition's own stay as they were until the batch is committed, so undoing is forgetting
-//! (INV-5), and every other click of the same person finds them unpacked.
+//! The partition's own copies stay unchanged until the batch is committed: to undo a batch is to drop
+//! these (INV-5). Further clicks of the same person find the subject unpacked.
 
 use std::ops::{Index, IndexMut};
 
@@ -11,8 +11,9 @@ use hashbrown::hash_map::Entry;
 
 use super::signals::Minute;
 use super::stats::Counted;
-use super::subject::{StateToken, Subject};
-use super::subjects::{Kept, Resting, Subjects, bucket_of};
+use super::subject::Subject;
+use super::subjects::{Kept, Resting, Subjects};
+use super::token::{StateToken, bucket_of};
 
 /// Room for so many is kept between two batches: some 300 bytes each.
 const KEPT_MAX: usize = 16_384;
@@ -29,7 +30,7 @@ pub struct Handled {
     pub subject: Subject,
     /// As the batch found it, for the statistics; `None`: there was none.
     pub before: Option<Counted>,
-    /// The batch may change it: what had become due before is settled.
+    /// The batch may change it: everything that was due before is settled.
     pub is_open: bool,
     /// Of an open one, once the batch is finished.
     pub left: Left,
@@ -97,12 +98,12 @@ impl AtHand {
         self.get(token).is_some_and(|handled| handled.is_open)
     }
 
-    /// Whom the batch may have changed, in the order in which it met them.
+    /// The subjects that the batch may have changed, in the order in which it met them.
     pub fn open_mut(&mut self) -> impl Iterator<Item = &mut Handled> {
         self.handled.iter_mut().filter(|handled| handled.is_open)
     }
 
-    /// Forgets the batch; hands over whom it may have changed.
+    /// Drops the batch's copies. Returns the subjects that it may have changed.
     pub fn drain(&mut self) -> impl Iterator<Item = Handled> {
         self.places.clear();
         self.handled.drain(..).filter(|handled| handled.is_open)
@@ -140,7 +141,7 @@ pub struct After<'a> {
 }
 
 impl<'a> After<'a> {
-    /// Whom the batch changed; `None`: it is gone.
+    /// The subjects that the batch changed; `None`: the subject is gone.
     pub fn changed(self) -> impl Iterator<Item = (StateToken, Option<Packed<'a>>)> {
         self.left_of(self.changed)
     }

@@ -4,11 +4,11 @@
 //! What follows: of a subject, the purpose that breaks one is removed in the same batch; a batch that
 //! breaks one is not to be committed ([`super::output::BatchOutput::is_broken`]).
 
+use super::batch_log::Mark;
 use super::input::Coverage;
-use super::mandate::Mandate;
+use super::policy::Policy;
 use super::seal::Part;
 use super::subject::Subject;
-use super::work::Mark;
 use crate::domain::gate;
 use crate::domain::invariants::{self, Violation};
 use crate::domain::outcome::InputKind;
@@ -20,13 +20,13 @@ use crate::domain::time::Timestamp;
 pub fn of_subject(
     before: impl Fn() -> Option<Subject>,
     subject: &Subject,
-    mandate: &Mandate,
+    policy: &Policy,
     now: Timestamp,
 ) -> Option<(usize, Violation)> {
     subject.purposes.iter().find_map(|state| {
-        let index = mandate.places().iter().position(|place| place.terms.name == state.name)?;
-        let place = &mandate.places()[index];
-        let standing = gate::decide_standing(&subject.consent, place.terms, now);
+        let index = policy.purposes().iter().position(|judged| judged.terms.name == state.name)?;
+        let judged = &policy.purposes()[index];
+        let standing = gate::decide_standing(&subject.consent, judged.terms, now);
         let (live, counted) = (state.live.as_ref(), !state.counters.is_empty());
         let broken = invariants::kept_only_while_allowed(standing, live.is_some(), counted);
         let broken = broken.or_else(|| {
@@ -39,8 +39,8 @@ pub fn of_subject(
             if is_old {
                 return None;
             }
-            let (version, active) = (state.pseudonym.version(), mandate.setup.keys.active());
-            invariants::leased(live.decided_at, live.expires_at, mandate.setup.lease)
+            let (version, active) = (state.pseudonym.version(), policy.setup.keys.active());
+            invariants::leased(live.decided_at, live.expires_at, policy.setup.lease)
                 .or_else(|| invariants::emitted_under_active(version, active))
         });
         broken.map(|violation| (index, violation))

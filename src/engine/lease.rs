@@ -1,7 +1,8 @@
 //! When an assignment is written, renewed, or looked at again: its lease, its grant, its windows.
 //! Keeps INV-13: nothing is usable for longer than its lease without being decided again.
 
-use super::mandate::{Edition, Mandate};
+use super::edition::Edition;
+use super::policy::Policy;
 use super::subject::{Assigned, Subject};
 use crate::domain::consent::{AgeBand, ConsentStatus};
 use crate::domain::gate::{self, PurposeTerms};
@@ -62,22 +63,22 @@ pub fn is_due(
 }
 
 /// The earliest moment after `now` at which time alone asks for a revision of the subject.
-pub fn next_due(subject: &Subject, mandate: &Mandate, now: Timestamp) -> Timestamp {
+pub fn next_due(subject: &Subject, policy: &Policy, now: Timestamp) -> Timestamp {
     let retention = subject.consent.retention_ends_at();
-    let purposes = mandate.places().iter().enumerate().filter_map(|(index, place)| {
-        let state = subject.purpose(place.terms.name)?;
-        let turn = gate::next_turn(&subject.consent, place.terms, now);
-        let window = mandate.rule(index).and_then(|rule| state.counters.next_change(rule, now));
+    let purposes = policy.purposes().iter().enumerate().filter_map(|(index, judged)| {
+        let state = subject.purpose(judged.terms.name)?;
+        let turn = gate::next_turn(&subject.consent, judged.terms, now);
+        let window = policy.rule(index).and_then(|rule| state.counters.next_change(rule, now));
         let lease = state.live.as_ref().and_then(|live| {
-            let terms = Terms::of(subject, place.terms)?;
-            lease_turn(live, &terms, mandate.setup.lease, subject.agenda.deferred)
+            let terms = Terms::of(subject, judged.terms)?;
+            lease_turn(live, &terms, policy.setup.lease, subject.agenda.deferred)
         });
         turn.into_iter().chain(window).chain(lease).filter(|&at| at > now).min()
     });
     purposes.chain(retention).min().unwrap_or(Timestamp::MAX)
 }
 
-/// When a live key is renewed; while that is held back, when it ends.
+/// When a live key is renewed or, while its renewal is deferred, when it ends.
 fn lease_turn(live: &Assigned, terms: &Terms, lease: Span, deferred: bool) -> Option<Timestamp> {
     if deferred {
         return Some(live.expires_at);
@@ -95,12 +96,12 @@ fn renews_at(live: &Assigned, lease: Span) -> Timestamp {
 
 /// Does what is live or counted differ from what the rules say now? After a restore: a closed gate held
 /// an assignment back, the lease became shorter, or a new rulebook suspends what was only counted.
-pub fn is_behind(subject: &Subject, mandate: &Mandate, now: Timestamp) -> bool {
-    mandate.places().iter().enumerate().any(|(index, place)| {
-        let Some(state) = subject.purpose(place.terms.name) else { return false };
-        let verdict = gate::decide_standing(&subject.consent, place.terms, now);
+pub fn is_behind(subject: &Subject, policy: &Policy, now: Timestamp) -> bool {
+    policy.purposes().iter().enumerate().any(|(index, judged)| {
+        let Some(state) = subject.purpose(judged.terms.name) else { return false };
+        let verdict = gate::decide_standing(&subject.consent, judged.terms, now);
         let (Some(basis), Some(terms), Some(rule)) =
-            (verdict.basis(), Terms::of(subject, place.terms), mandate.rule(index))
+            (verdict.basis(), Terms::of(subject, judged.terms), policy.rule(index))
         else {
             return state.live.is_some() || !state.counters.is_empty();
         };
@@ -108,7 +109,7 @@ pub fn is_behind(subject: &Subject, mandate: &Mandate, now: Timestamp) -> bool {
         if segments == 0 {
             return state.live.is_some();
         }
-        let wanted = terms.assign(segments, basis, now, mandate.setup.lease, mandate.edition);
-        is_due(state.live.as_ref(), &wanted, &terms, now, mandate.setup.lease)
+        let wanted = terms.assign(segments, basis, now, policy.setup.lease, policy.edition);
+        is_due(state.live.as_ref(), &wanted, &terms, now, policy.setup.lease)
     })
 }

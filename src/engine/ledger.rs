@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::loss::TopicIds;
-use super::subjects::BUCKETS;
+use super::token::BUCKETS;
 use crate::domain::audit::Sha256Hash;
 use crate::domain::audit::chain::GENESIS;
 use crate::domain::binary::{Malformed, Reader, Write};
@@ -41,16 +41,16 @@ pub struct Ledger {
     pub last_signs: BTreeMap<String, Timestamp>,
     /// How many subjects the records hold: checked at restore.
     pub subjects: i64,
-    /// Beside them: of how many nothing but a signal is kept. `None`: they are counted among them.
+    /// How many subjects have only a signal. `None`: an old state, which counts them in `subjects`.
     pub signals: Option<i64>,
     pub cycle: Cycle,
     /// Which topics the two inputs were when the last transaction was written.
     pub topics: TopicIds,
-    /// Opt-out signals from before then were lost: whoever has none from then on counts as having sent
-    /// one then, from the moment at which they are met again.
+    /// Opt-out signals from before this time were lost. A subject without a later one counts as having
+    /// sent one at this time, as soon as it is met again.
     pub signals_lost_at: Option<Timestamp>,
-    /// Up to then, signals of subjects of whom nothing else was kept gave way to later ones: whoever first
-    /// appears counts as having sent one then.
+    /// Signals of otherwise unknown subjects were dropped up to this time, to bound their number. A new
+    /// subject counts as having sent one at this time.
     pub signals_gave_way_at: Option<Timestamp>,
     /// A lost state's live keys are being removed: only `state accept-loss` goes on from here.
     pub recovering: bool,
@@ -229,9 +229,9 @@ impl Cycle {
 pub fn pack_former_names(names: &PurposeNames) -> Vec<u8> {
     let mut out = vec![FORMAT];
     let former: Vec<(NameId, u128)> = names.formers().collect();
-    put_list(&mut out, former.into_iter(), |out, (id, veil)| {
+    put_list(&mut out, former.into_iter(), |out, (id, undeclared_token)| {
         out.put_long(i64::from(id));
-        out.put_fixed(&veil.to_be_bytes());
+        out.put_fixed(&undeclared_token.to_be_bytes());
     });
     out
 }

@@ -32,7 +32,7 @@ pub struct AuditHead {
 
 /// Where the state says that the partition stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct StateHead {
     pub next_click: i64,
     pub next_consent: i64,
     pub next_sequence: i64,
@@ -59,7 +59,7 @@ pub struct Range {
 /// All that is there of a partition.
 pub struct View {
     /// `Ok(None)`: the state holds nothing of it. `Err`: it can't be read, and why.
-    pub state: Result<Option<Standing>, String>,
+    pub state: Result<Option<StateHead>, String>,
     pub group: Option<GroupMark>,
     /// `None`: the audit holds nothing of its chain.
     pub audit: Option<AuditHead>,
@@ -263,13 +263,17 @@ impl fmt::Display for InputLoss {
         match *self {
             Self::Removed { from, to } => write!(
                 f,
-                "offsets {from} to {} were removed before they were decided, {} in all (it begins \
-                 at {to})",
+                "offsets {from} to {} were removed before they were decided, {} in total (the \
+                 topic now begins at {to})",
                 to - 1,
                 to - from
             ),
             Self::CutOff { from, end } => {
-                write!(f, "offsets {end} to {} were decided, but it ends at {end}", from - 1)
+                write!(
+                    f,
+                    "offsets {end} to {} were decided, but the topic now ends at {end}",
+                    from - 1
+                )
             }
             Self::Unreadable { from, to } => write!(
                 f,
@@ -279,8 +283,8 @@ impl fmt::Display for InputLoss {
             ),
             Self::Remade { from, start } => write!(
                 f,
-                "it was made anew after offset {from} was decided up to: what the old one held \
-                 from {from} on is lost, and this one begins at {start}"
+                "it was recreated: records of the old topic from offset {from} on were not decided \
+                 and are lost; the new topic begins at {start}"
             ),
         }
     }
@@ -290,15 +294,18 @@ impl fmt::Display for StateLoss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing => {
-                write!(f, "nothing of the partition is there, but it was decided before")
+                write!(
+                    f,
+                    "the state of the partition is missing, but the partition was decided before"
+                )
             }
-            Self::Damaged(detail) => write!(f, "it can't be read ({detail})"),
+            Self::Damaged(detail) => write!(f, "the state can't be read ({detail})"),
             Self::Behind { state, audit } => write!(
                 f,
-                "it says audit sequence {state}, but the audit went on, to {audit}: going on from \
-                 here would fork the chain"
+                "the state says audit sequence {state}, but the audit went on to {audit}: \
+                 continuing from this state would fork the chain"
             ),
-            Self::Unfinished => write!(f, "its loss was accepted, and that was interrupted"),
+            Self::Unfinished => write!(f, "accepting its loss was interrupted"),
         }
     }
 }

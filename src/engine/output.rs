@@ -61,8 +61,8 @@ pub struct BatchOutput {
 /// The invariants that a batch was found to break: a defect of ours, if any.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Violations {
-    /// Mended in the batch itself: the purpose's live key was removed.
-    pub mended: Vec<Violation>,
+    /// Repaired in the batch itself: the purpose's live key was removed.
+    pub repaired: Vec<Violation>,
     /// Of the batch as a whole.
     pub broken: Option<Violation>,
 }
@@ -107,7 +107,7 @@ pub struct Tally {
     pub clicks_without_gpc: u64,
     /// Inputs with an opt-out signal that binds their subject, by what said so.
     pub signals: BTreeMap<SignalSource, u64>,
-    /// Erasures of whom nothing was kept.
+    /// Erasures of unknown subjects.
     pub erasures_of_unknown: u64,
     /// Signals of unknown subjects gave way: as of when whoever first appears counts as bound. Once in an
     /// hour of that time.

@@ -8,15 +8,15 @@
 //! signal_at  ms · erased_at ms                                 (if 16 · if 32)
 //! purposes   count, each: name, pseudonym (17 bytes), counters, live?
 //! ```
-//! Numbers are Avro longs. A subject that is unpacked and packed again gives the same bytes. One of whom
-//! nothing but a signal is kept has no token: 8 bytes in all.
+//! Numbers are Avro longs. A subject that is unpacked and packed again gives the same bytes. A
+//! subject that has only a signal has no token: 8 bytes in all.
 
 use super::signals::{self, Minute};
 use super::subject::{Assigned, PurposeState, Subject};
 use super::window::Counters;
 use crate::domain::binary::{Malformed, Reader, Write};
 use crate::domain::consent::{AgeBand, ConsentStatus};
-use crate::domain::merge::{GuardianTerms, Standing, StandingRecord, Undeclared};
+use crate::domain::merge::{DecisionInForce, GuardianTerms, RecordInForce, Undeclared};
 use crate::domain::outcome::Basis;
 use crate::domain::pseudonym::Pseudonym;
 use crate::domain::time::{Span, Timestamp};
@@ -57,7 +57,7 @@ pub fn pack_subject(subject: &Subject, out: &mut Vec<u8>) {
     }
 }
 
-/// Somebody of whom nothing but a signal is kept: as [`pack_subject`] would.
+/// A subject that has only a signal, packed as [`pack_subject`] would.
 pub fn pack_signal(minute: Minute, out: &mut Vec<u8>) {
     out.push(SIGNAL);
     out.put_long(signals::time_of(minute).0);
@@ -112,7 +112,7 @@ pub fn unpack_subject(
     Ok(subject)
 }
 
-fn pack_record(record: &StandingRecord, out: &mut Vec<u8>) {
+fn pack_record(record: &RecordInForce, out: &mut Vec<u8>) {
     out.put_long(record.version);
     out.put_long(record.age_band as i64);
     match record.guardian {
@@ -145,7 +145,7 @@ fn pack_record(record: &StandingRecord, out: &mut Vec<u8>) {
     }
 }
 
-fn unpack_record(reader: &mut Reader<'_>, format: u8) -> Result<StandingRecord, Malformed> {
+fn unpack_record(reader: &mut Reader<'_>, format: u8) -> Result<RecordInForce, Malformed> {
     let version = reader.long()?;
     let age_band = age_band(reader.long()?)?;
     let guardian = match reader.byte()? {
@@ -161,7 +161,7 @@ fn unpack_record(reader: &mut Reader<'_>, format: u8) -> Result<StandingRecord, 
     let count = reader.length()?;
     let mut decisions = Vec::with_capacity(count);
     for _ in 0..count {
-        decisions.push(Standing {
+        decisions.push(DecisionInForce {
             purpose: name_id(reader)?,
             status: status(reader.long()?)?,
             since: Timestamp(reader.long()?),
@@ -169,7 +169,7 @@ fn unpack_record(reader: &mut Reader<'_>, format: u8) -> Result<StandingRecord, 
         });
     }
     let undeclared = if format == 1 { Vec::new() } else { unpack_undeclared(reader)? };
-    Ok(StandingRecord { version, age_band, guardian, double_opt_in_at, decisions, undeclared })
+    Ok(RecordInForce { version, age_band, guardian, double_opt_in_at, decisions, undeclared })
 }
 
 fn unpack_undeclared(reader: &mut Reader<'_>) -> Result<Vec<Undeclared>, Malformed> {

@@ -4,7 +4,7 @@
 use std::fmt;
 
 use super::ledger::Ledger;
-use super::partition::Setup;
+use super::setup::Setup;
 
 /// Why a partition can't go on under this configuration. Each is a message for a person.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,6 +129,18 @@ pub(super) fn check_keys(ledger: &Ledger, setup: &Setup) -> Result<(), Refusal> 
     Ok(())
 }
 
+/// What the next transaction records of the configuration.
+pub(super) fn note(ledger: &mut Ledger, setup: &Setup) {
+    ledger.partitioner = setup.partitioner.to_string();
+    ledger.input_partitions = setup.input_partitions;
+    ledger.key_fingerprints.extend(setup.keys.fingerprints());
+    ledger.active_key = setup.keys.active();
+    ledger.made_with.extend(setup.made_with.clone());
+    ledger
+        .segment_partitions
+        .extend(setup.segment_partitions.iter().map(|(purpose, count)| (purpose.clone(), *count)));
+}
+
 impl Refusal {
     /// 78 where the configuration is wrong, 1 where the state is
     /// (docs/contract/bad-input.md#at-the-start).
@@ -145,51 +157,52 @@ impl fmt::Display for Refusal {
         match self {
             Self::Damaged { partition, detail } => write!(
                 f,
-                "the state of partition {partition} can't be read ({detail}); nothing was decided; \
-                 restore the state topic, or start a new group with new output topics"
+                "the state of partition {partition} can't be read ({detail}), so nothing was \
+                 decided; restore the state topic, or start a new group with new output topics"
             ),
             Self::RulebookContent { version } => write!(
                 f,
-                "rulebook: version \"{version}\" has decided before with other content; give the \
-                 changed file a new version"
+                "rulebook: version \"{version}\" was used before with different content; set a new \
+                 version in the changed file"
             ),
             Self::RulebookLeft { version, current } => write!(
                 f,
-                "rulebook: version \"{version}\" was replaced by \"{current}\"; to go back, give the \
-                 old content a new version"
+                "rulebook: version \"{version}\" was replaced by \"{current}\"; to go back to the \
+                 old content, give it a new version"
             ),
             Self::KeyContent { version } => write!(
                 f,
-                "keyset: version {version} has another secret than the one the state was made \
-                 with; it would remove nothing that is out there; restore the keyset file"
+                "keyset: key version {version} has a different secret than the one the state was \
+                 written with, so its tombstones would remove nothing; restore the keyset file"
             ),
             Self::KeyMissing { version } => write!(
                 f,
-                "keyset: version {version}, which the state knows, is missing; restore the file"
+                "keyset: key version {version} is missing, but the state was written with it; \
+                 restore the keyset file"
             ),
             Self::MadeWith { key, configured, current } => write!(
                 f,
-                "{key} is {configured}, but the state was made with {current}: what is live there would \
-                 never be removed, and what was decided there would be decided again; set it back to \
-                 {current}, or give a new deployment its own group and topics"
+                "{key} is {configured}, but the state was written with {current}: live keys there \
+                 would never be removed, and inputs that were decided would be decided again; set \
+                 it back to {current}, or give a new deployment its own group and topics"
             ),
             Self::Partitioner { configured, current } => write!(
                 f,
                 "kafka.partitioner is {configured}, but the outputs were written with {current}: \
-                 tombstones would miss what they remove; set it back to {current}"
+                 tombstones would miss the values they remove; set it back to {current}"
             ),
             Self::InputPartitions { found, current } => write!(
                 f,
-                "topics.clickstream and topics.consent have {found} partitions, they had {current} when \
-                 the state was written: a subject's opt-out would now lie elsewhere than what it must \
-                 remove; nothing was decided; go back to topics of {current} partitions, or migrate \
-                 into new topics with a new group"
+                "topics.clickstream and topics.consent have {found} partitions, they had {current} \
+                 when the state was written: an opt-out would now lie on another partition than \
+                 the state it must change, so nothing was decided; use topics with {current} \
+                 partitions, or migrate to new topics with a new group"
             ),
             Self::SegmentPartitions { purpose, found, current } => write!(
                 f,
                 "topics.segments: the topic of purpose {purpose} has {found} partitions, it had \
-                 {current}: tombstones would miss what they remove; recreate it with {current} \
-                 partitions under a new group, or migrate into new topics"
+                 {current}: tombstones would miss the values they remove; recreate it with \
+                 {current} partitions under a new group, or migrate to new topics"
             ),
         }
     }

@@ -1,25 +1,25 @@
 //! A partition's state, read back from assent-state: records in the order of their offsets, a later
 //! one wins. A recovered state equals one that never crashed (INV-10).
 
-use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::at_hand::AtHand;
+use super::edition::Edition;
+use super::judged_purposes::JudgedPurposes;
 use super::layout::{self, Layout};
 use super::ledger::{Cycle, FORMATS, Ledger, unpack_former_names};
 use super::loss::AuditHead;
-use super::mandate::{Edition, Mandate};
 use super::pack::unpack_signal;
-use super::partition::{Partition, Setup};
-use super::refusal::{Refusal, check};
-use super::roster::Roster;
+use super::partition::{Partition, Spare};
+use super::policy::Policy;
+use super::refusal::{Refusal, check, note};
+use super::setup::Setup;
 use super::signals::Minute;
+use super::state::{Backlog, Schedule, State};
 use super::stats::Stats;
 use super::store::BucketChunks;
-use super::subject::StateToken;
-use super::subjects::{BUCKETS, Subjects, bucket_of};
-use super::timers::Timers;
-use super::work::Paper;
+use super::subjects::Subjects;
+use super::token::{BUCKETS, StateToken, bucket_of};
 use crate::domain::audit::{Sha256Hash, chain};
 use crate::domain::binary::{Malformed, Reader};
 use crate::domain::merge::{NameId, PurposeNames};
@@ -179,7 +179,7 @@ impl Restore {
         let damaged = |detail: String| Refusal::Damaged { partition: self.partition, detail };
         let fresh = self.meta.is_none();
         if fresh && self.buckets.iter().any(|bucket| !bucket.is_empty()) {
-            return Err(damaged("subjects without the partition's own record".to_owned()));
+            return Err(damaged("subjects without the record of the partition itself".to_owned()));
         }
         let (mut ledger, mut names) =
             self.meta.unwrap_or_else(|| (Ledger::fresh(), PurposeNames::default()));
@@ -187,33 +187,31 @@ impl Restore {
             check(&ledger, &setup)?;
         }
         note(&mut ledger, &setup);
-        self.former_names.iter().for_each(|(id, veil)| names.place_former(*id, *veil));
+        self.former_names
+            .iter()
+            .for_each(|(id, undeclared_token)| names.place_former(*id, *undeclared_token));
         let declared = declare(&setup, &mut names).map_err(|e| damaged(e.to_string()))?;
         let past = Past::read(&self.rulebooks, &ledger, &setup, &names)
             .map_err(|e| damaged(e.to_string()))?;
         let forms: Vec<(u8, Option<&Layout>)> =
             self.forms.iter().map(|it| (it.format, past.layouts.get(&it.rulebook))).collect();
         let stats = Stats::default();
-        let roster = Roster::new(&setup.rulebook, &declared, &names, &stats);
+        let judged = JudgedPurposes::new(&setup.rulebook, &declared, &names, &stats);
         let mut partition = Partition {
             chain: chain::name(&setup.group_id, self.partition),
-            mandate: Mandate { setup, roster, edition: past.edition, past: past.editions },
-            declared,
-            names,
-            fresh,
-            written_at: ledger.now,
-            ledger,
-            subjects: Subjects::default(),
-            at_hand: AtHand::default(),
-            chunks: self.chunks,
-            timers: Timers::default(),
-            deferred: HashSet::new(),
-            unnamed: VecDeque::new(),
-            outdated: BTreeSet::new(),
+            policy: Policy { setup, declared, judged, edition: past.edition, past: past.editions },
+            state: State {
+                fresh,
+                written_at: ledger.now,
+                ledger,
+                names,
+                subjects: Subjects::default(),
+                chunks: self.chunks,
+            },
+            schedule: Schedule::default(),
+            backlog: Backlog::default(),
             stats,
-            work: None,
-            undo: None,
-            paper: Paper::default(),
+            spare: Spare::default(),
         };
         let signals_read = partition.take_in(self.buckets, &forms);
         let signals_read = signals_read.map_err(|e| damaged(e.to_string()))?;
@@ -265,18 +263,8 @@ fn index(part: Option<&str>) -> Result<usize, Malformed> {
 /// The rulebook's purposes get their names' numbers: the same as ever for those known before.
 fn declare(setup: &Setup, names: &mut PurposeNames) -> Result<Vec<NameId>, Malformed> {
     let purposes = setup.rulebook.purposes.iter();
-    let veil = |purpose: &str| setup.veil(purpose);
-    purposes.map(|purpose| names.declare(&purpose.id, &veil).ok_or(Malformed("names"))).collect()
-}
-
-/// What the next transaction records of the configuration.
-pub(super) fn note(ledger: &mut Ledger, setup: &Setup) {
-    ledger.partitioner = setup.partitioner.to_string();
-    ledger.input_partitions = setup.input_partitions;
-    ledger.key_fingerprints.extend(setup.keys.fingerprints());
-    ledger.active_key = setup.keys.active();
-    ledger.made_with.extend(setup.made_with.clone());
-    ledger
-        .segment_partitions
-        .extend(setup.segment_partitions.iter().map(|(purpose, count)| (purpose.clone(), *count)));
+    let undeclared_token = |purpose: &str| setup.undeclared_token(purpose);
+    purposes
+        .map(|purpose| names.declare(&purpose.id, &undeclared_token).ok_or(Malformed("names")))
+        .collect()
 }

@@ -1,6 +1,6 @@
-//! The signals of subjects of whom nothing else is kept. Anybody can send one under any id, so each
-//! takes as little as it can (a token and a minute), and how many there are is bounded: the oldest give
-//! way to a floor, a time from which on whoever first appears counts as bound
+//! The signals of subjects that have no other record. Anybody can send one under any id, so each takes
+//! little memory (a token and a minute), and their number is bounded: the oldest are replaced by a
+//! floor, a time since which every new subject counts as bound
 //! (docs/contract/gate.md#opt-out-signals).
 //!
 //! What is no later than the floor, or has been kept for 24 months, is not there, wherever its bytes
@@ -12,8 +12,7 @@ use std::collections::BTreeMap;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
-use super::subject::StateToken;
-use super::subjects::{BUCKETS, bucket_of};
+use super::token::{BUCKETS, StateToken, bucket_of};
 use crate::domain::time::{Span, Timestamp};
 
 /// Minutes since the epoch: how a binding time is kept.
@@ -37,7 +36,7 @@ struct Kept {
 pub struct Signals {
     /// By the token's first byte, as the subjects.
     shards: Vec<HashTable<Kept>>,
-    /// How many there are of each minute; with the batch at hand once that is finished.
+    /// How many there are of each minute. A finished batch is counted before it is committed.
     ages: BTreeMap<Minute, u32>,
     counted: usize,
     /// In the tables, whether they are there or not.
@@ -104,7 +103,7 @@ impl Signals {
         Some(found.minute).filter(|&minute| self.keeps(minute))
     }
 
-    /// How many there are, with those of the batch at hand once that is finished.
+    /// How many there are. A finished batch is counted before it is committed.
     pub fn len(&self) -> usize {
         let gone: u32 = self.ages.range(..=self.gone_to).map(|(_, count)| count).sum();
         self.counted - gone as usize

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::mandate::Edition;
+use super::edition::Edition;
 use super::signals::Signals;
 use super::subject::Subject;
 use crate::domain::merge::NameId;
@@ -17,7 +17,7 @@ pub struct Stats {
     pub members: BTreeMap<(NameId, u8), i64>,
     /// Purposes of subjects, live or not, by the key version of their pseudonym.
     pub pseudonyms: BTreeMap<u8, i64>,
-    /// Of so many nothing but a signal is kept: [`Self::subjects`] does not count them.
+    /// Subjects that have only a signal: [`Self::subjects`] does not count them.
     pub signals: i64,
     /// Memory that the others take; the map's spare room not counted.
     bytes: i64,
@@ -122,7 +122,7 @@ impl Stats {
         self.bytes + self.signals * Signals::FOOTPRINT as i64
     }
 
-    /// By label, with those of whom nothing but a signal is kept.
+    /// By label. Includes subjects that have only a signal.
     pub fn subjects_by_label(&self) -> impl Iterator<Item = (&'static str, i64)> {
         let counted = self.subjects.iter().map(|(kind, &count)| (kind.label(), count));
         counted.chain([(SubjectKind::SignalOnly.label(), self.signals)])

@@ -3,7 +3,7 @@
 //! Holds no raw identifier (INV-6): the map's key is the state token. Keeps INV-11: counters exist
 //! only for purposes that the gate allows.
 
-use super::mandate::Edition;
+use super::edition::Edition;
 use super::signals::{self, Minute};
 use super::window::Counters;
 use crate::domain::audit::AuditToken;
@@ -12,9 +12,6 @@ use crate::domain::outcome::Basis;
 use crate::domain::pseudonym::Pseudonym;
 use crate::domain::rules::SegmentSet;
 use crate::domain::time::Timestamp;
-
-/// Pseudonym of the reserved purpose `state`: 16 bytes of HMAC, big-endian.
-pub type StateToken = u128;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Subject {
@@ -86,13 +83,16 @@ impl Subject {
         self.purposes.iter().find(|state| state.name == name)
     }
 
+    pub fn has_live(&self) -> bool {
+        self.purposes.iter().any(|state| state.live.is_some())
+    }
+
     /// Nothing is kept of it: it leaves the map.
     pub fn is_blank(&self) -> bool {
         self.purposes.is_empty() && self.consent.is_blank()
     }
 
-    /// Somebody of whom nothing but a signal is kept. The audit's token comes with the raw id, if that
-    /// ever comes again.
+    /// A subject that has only a signal. It gets its audit token when its raw id is next seen.
     pub fn of_signal(minute: Minute) -> Self {
         let mut subject = Self::default();
         subject.consent.signal_at = Some(signals::time_of(minute));

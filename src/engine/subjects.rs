@@ -2,8 +2,8 @@
 //! In 256 shards by the token's first byte: a shard is also a bucket of the state topic, and no single
 //! map grows to a size at which growing is a pause.
 //!
-//! A batch changes nothing of one but the moment for which the timers have it: it works on its own
-//! ([`super::at_hand`]) until it is committed. Those of whom only a signal is kept lie apart
+//! A batch works on its own copies ([`super::at_hand`]) until it is committed; of a subject here it
+//! changes only the time of its timer. Subjects that have only a signal are kept apart
 //! ([`super::signals`]): they have no timer, and nothing to unpack.
 
 use foldhash::fast::FixedState;
@@ -12,11 +12,9 @@ use hashbrown::HashMap;
 use super::ledger::FORMAT;
 use super::pack::{pack_subject, unpack_subject};
 use super::signals::{Minute, Signals};
-use super::subject::{Agenda, StateToken, Subject};
+use super::subject::{Agenda, Subject};
+use super::token::{BUCKETS, StateToken, bucket_of};
 use crate::domain::binary::Reader;
-
-/// A bucket's number is the first byte of its subjects' tokens.
-pub const BUCKETS: usize = 256;
 
 /// A subject at rest.
 #[derive(Clone, Debug)]
@@ -44,10 +42,6 @@ impl Default for Subjects {
         let shards = vec![HashMap::with_hasher(FixedState::default()); BUCKETS];
         Self { shards, signals: Signals::default() }
     }
-}
-
-pub fn bucket_of(token: StateToken) -> usize {
-    (token >> 120) as usize
 }
 
 impl Resting {
@@ -90,7 +84,7 @@ impl<'a> Kept<'a> {
     }
 }
 
-/// Those of whom more than a signal is kept, but where it says otherwise.
+/// Unless a method says otherwise: subjects that have more than a signal.
 impl Subjects {
     /// Of anybody.
     pub fn find(&self, token: StateToken) -> Option<Kept<'_>> {

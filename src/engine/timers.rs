@@ -4,7 +4,8 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::subject::{Agenda, StateToken};
+use super::subject::Agenda;
+use super::token::StateToken;
 use crate::domain::time::Timestamp;
 
 #[derive(Clone, Debug, Default)]

@@ -115,7 +115,8 @@ pub async fn accept(listener: Arc<TcpListener>, routes: Router, limits: Limits) 
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
                 if let Some(repeated) = crate::pace::may_say("http-accept") {
-                    tracing::warn!(%error, repeated, "http: can't take a connection; trying again");
+                    tracing::warn!(%error, repeated, "http: can't accept a connection; trying \
+                        again");
                 }
                 connections.make_room(connections.0.len());
                 sleep(ACCEPT_AGAIN).await;

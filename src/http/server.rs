@@ -65,7 +65,7 @@ fn serve_within(
     let thread = std::thread::Builder::new()
         .name("http".into())
         .spawn(move || runtime.block_on(run(listener, routes, limits, stopped)))
-        .map_err(|error| Failure::failed(format!("http: can't start its thread: {error}")))?;
+        .map_err(|error| Failure::failed(format!("http: can't start the thread: {error}")))?;
     tracing::info!(http.listen = %address, "serving metrics and health");
     Ok(Server { address, stop: Some(stop), thread: Some(thread) })
 }
@@ -113,7 +113,8 @@ async fn run(
         let mut accepting = tokio::spawn(accepting);
         tokio::select! {
             _ = &mut stopped => return accepting.abort(),
-            ended = &mut accepting => tracing::error!(?ended, "http: a defect of assent; serving again"),
+            ended = &mut accepting => tracing::error!(?ended, "http: a request failed because of a \
+                defect of assent; serving again"),
         }
     }
 }

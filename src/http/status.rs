@@ -252,8 +252,8 @@ impl Status {
         let (partition, _) = partitions.iter().find(|(_, report)| report.said.held_back)?;
         Some(format!(
             "partition {partition}: a batch broke an invariant and was not committed; it is tried \
-             again without clicks, then in halves, and what breaks it every 10 s: see the log and \
-             assent_invariant_violations_total"
+             again without clicks, then in halves, and the input that breaks it every 10 s; look \
+             at the log and at assent_invariant_violations_total"
         ))
     }
 
@@ -262,9 +262,10 @@ impl Status {
         let mut ahead = partitions.iter().filter_map(|(p, report)| Some((p, report.said.ahead?)));
         let (partition, by) = ahead.next()?;
         Some(format!(
-            "partition {partition}: its last batch was decided {by} s ahead of the clocks, by a wall \
-             clock that was wrong then; opt-outs go on, no click is allowed. Where the clock is wrong \
-             now, set it right; else it goes on by itself in {by} s at the latest",
+            "partition {partition}: the last batch was decided {by} s in the future, by a wall \
+             clock that was wrong then; opt-outs are applied, but no click is allowed. If the \
+             clock is wrong now, correct it; otherwise the partition continues by itself in at \
+             most {by} s",
             by = by.0 / 1_000
         ))
     }

@@ -101,7 +101,7 @@ impl Admin {
                 return Ok(cluster);
             };
             if clock.instant() >= deadline {
-                let message = "was made, but no broker shows it yet; run the command again";
+                let message = "was created, but no broker shows it yet; run the command again";
                 return Err(Failure::failed(format!("topic {} {message}", missing.name)));
             }
             std::thread::sleep(PROPAGATION);
@@ -150,14 +150,15 @@ impl Admin {
                 .operation_timeout(Some(OPERATION));
             block_on(client.create_topics([&topic], &options))
         });
-        let answers = created.map_err(|error| self.refused("making topics", &error))?;
+        let answers = created.map_err(|error| self.refused("creating topics", &error))?;
         match answers.into_iter().next() {
             Some(Ok(_)) => Ok(true),
             Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(false),
             Some(Err((name, code))) => Err(Failure::failed(format!(
-                "topic {name} can't be made: {code}; see the brokers' settings and this user's ACLs"
+                "topic {name} can't be created: {code}; check the settings of the brokers and the \
+                 ACLs of this user"
             ))),
-            None => Err(Failure::failed(format!("topic {}: the broker gave no answer", plan.name))),
+            None => Err(Failure::failed(format!("topic {}: the broker did not answer", plan.name))),
         }
     }
 
@@ -178,8 +179,8 @@ impl Admin {
 
     fn unreachable(&self, error: &KafkaError) -> Failure {
         Failure::unavailable(format!(
-            "kafka.bootstrap_servers: no broker answers at {} ({error}); is Kafka up, and are \
-             address and kafka.properties right?",
+            "kafka.bootstrap_servers: no broker answers at {} ({error}); check that Kafka runs, \
+             and the address and kafka.properties",
             self.servers
         ))
     }

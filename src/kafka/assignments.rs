@@ -56,7 +56,7 @@ impl SegmentTopics {
     /// not answer.
     pub fn read(&self, message: &BorrowedMessage<'_>, schemas: &mut Reading) -> Result<Change> {
         let Some(purpose) = self.purpose_of(message.topic()) else {
-            return Ok(Change::Unreadable("it is of another topic".to_owned()));
+            return Ok(Change::Unreadable("it belongs to another topic".to_owned()));
         };
         Ok(match message.payload() {
             Some(value) => match schemas.read(|known| decode_assignment(value, known))? {

@@ -77,5 +77,7 @@ impl<'a> Backlog<'a> {
 }
 
 fn failed(error: &KafkaError) -> Failure {
-    Failure::unavailable(format!("the group's offsets can't be read: {error}; is the broker up?"))
+    Failure::unavailable(format!(
+        "the offsets of the group can't be read: {error}; check that the broker runs"
+    ))
 }

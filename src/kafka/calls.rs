@@ -126,7 +126,7 @@ impl Calls {
             if of_call.swap(CAME_BACK, Ordering::AcqRel) == ABANDONED {
                 count_back();
                 let took = began.elapsed();
-                tracing::info!(call = call.label(), ?took, "a call that was left behind came back");
+                tracing::info!(call = call.label(), ?took, "an abandoned call returned");
             }
             let _ = sender.send(result); // nobody waits any more
         }))?;
@@ -143,7 +143,7 @@ impl Calls {
         tracing::warn!(
             call = call.label(),
             allowed = ?within,
-            "a call to the Kafka client did not come back in its time; it is left behind with its client"
+            "a call to the Kafka client did not return in time; abandoning it and its client"
         );
         Err(LeftBehind)
     }

@@ -100,7 +100,7 @@ pub fn look_at_closing() {
         if !*is_counted && now.saturating_duration_since(*since) > CLOSED_WITHIN {
             *is_counted = true;
             count_left_behind(Call::Close);
-            tracing::warn!("a Kafka client does not close; it is left behind");
+            tracing::warn!("a Kafka client does not close; abandoning it");
         }
     }
 }

@@ -73,7 +73,7 @@ impl Probe {
     pub fn renew(&self) {
         match make(&self.config, self.role) {
             Ok(client) => drop(self.client.replace(client)),
-            Err(error) => tracing::warn!(%error, "can't make a client"),
+            Err(error) => tracing::warn!(%error, "can't create a client"),
         }
     }
 

@@ -221,7 +221,7 @@ fn offset_list(
 /// anew.
 fn not_delivered() -> Fault {
     if let Some(repeated) = pace::may_say("not delivered") {
-        tracing::warn!(repeated, "no broker took the records of a transaction in time");
+        tracing::warn!(repeated, "no broker accepted the records of a transaction in time");
     }
     Fault::Replace
 }
@@ -229,7 +229,7 @@ fn not_delivered() -> Fault {
 fn judged(call: &'static str, error: &KafkaError) -> Fault {
     let fault = judge(error);
     if let Some(repeated) = pace::may_say(&format!("transaction {call}")) {
-        tracing::warn!(call, %error, ?fault, repeated, "a transaction met an error");
+        tracing::warn!(call, %error, ?fault, repeated, "a transaction failed");
     }
     fault
 }

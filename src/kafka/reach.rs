@@ -67,8 +67,8 @@ fn silent(config: &Config, within: Duration, error: &KafkaError) -> Failure {
         None => error.to_string(),
     };
     Failure::unavailable(format!(
-        "kafka.bootstrap_servers: no broker of {} answered within {} s ({cause}); check the address, \
-         and that the broker runs",
+        "kafka.bootstrap_servers: no broker at {} answered within {} s ({cause}); check the \
+         address, and that the broker runs",
         config.kafka.bootstrap_servers,
         within.as_secs()
     ))
@@ -137,32 +137,33 @@ impl Trouble {
         let protocol = property.map_or("PLAINTEXT", String::as_str).to_ascii_uppercase();
         match kind {
             Kind::UnknownHost => Failure::unavailable(format!(
-                "kafka.bootstrap_servers: {servers}: this name is not known ({reason}); check the \
-                 name, and that this machine can resolve it"
+                "kafka.bootstrap_servers: {servers}: unknown host name ({reason}); check the name, \
+                 and that this machine can resolve it"
             )),
             Kind::PlainPort => Failure::config(format!(
                 "kafka.properties.security.protocol is {protocol}, but {servers} doesn't speak TLS \
-                 ({reason}); take the brokers' TLS port, or set PLAINTEXT or SASL_PLAINTEXT"
+                 ({reason}); use the TLS port of the brokers, or set PLAINTEXT or SASL_PLAINTEXT"
             )),
             Kind::TlsPort => Failure::config(format!(
                 "kafka.properties.security.protocol is {protocol}, but {servers} speaks TLS \
-                 ({reason}); set SSL or SASL_SSL, or take another port"
+                 ({reason}); set SSL or SASL_SSL, or use another port"
             )),
             Kind::LikelyTlsPort => Failure::unavailable(format!(
-                "kafka.properties.security.protocol is {protocol}, and {servers} closes each connection \
-                 ({reason}); where it wants TLS, set SSL or SASL_SSL; else see that it is a broker"
+                "kafka.properties.security.protocol is {protocol}, and {servers} closes each \
+                 connection ({reason}); if it requires TLS, set SSL or SASL_SSL; otherwise check \
+                 that it is a broker"
             )),
             Kind::LikelyLogin => Failure::unavailable(format!(
-                "kafka.properties.security.protocol is {protocol}, and {servers} closes each connection \
-                 ({reason}); where it wants a login, set SASL_SSL or SASL_PLAINTEXT"
+                "kafka.properties.security.protocol is {protocol}, and {servers} closes each \
+                 connection ({reason}); if it requires a login, set SASL_SSL or SASL_PLAINTEXT"
             )),
             Kind::Certificate => Failure::config(format!(
                 "kafka.properties.ssl.ca.location: the certificate of {servers} is not trusted \
-                 ({reason}); name the file of the authority that signed it"
+                 ({reason}); set the file of the authority that signed it"
             )),
             Kind::Handshake => Failure::config(format!(
-                "kafka.properties.ssl: {servers} and Assent don't agree on TLS ({reason}); see what the \
-                 brokers ask of certificates and protocol"
+                "kafka.properties.ssl: {servers} and Assent don't agree on TLS ({reason}); check \
+                 which certificates and protocol versions the brokers require"
             )),
             Kind::Login => Failure::config(format!(
                 "kafka.properties.sasl: {servers} refuses the login ({reason}); check sasl.mechanism, \

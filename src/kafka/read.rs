@@ -230,8 +230,8 @@ pub fn partition_count(probe: &Probe, config: &Config, topic: &str) -> Result<i3
             _ if started.elapsed() < REACH_TIMEOUT => std::thread::sleep(ASK_AGAIN),
             _ => {
                 return Err(Failure::failed(format!(
-                    "topic {topic}: there is none at {}, or it may not be read; `assent topics \
-                     create` makes the topics",
+                    "topic {topic} does not exist at {}, or this user may not read it; create the \
+                     topics with `assent topics create`",
                     config.kafka.bootstrap_servers
                 )));
             }
@@ -252,8 +252,8 @@ fn patiently<T>(mut ask: impl FnMut() -> KafkaResult<T>) -> KafkaResult<T> {
 
 fn unreachable_broker(config: &Config, error: &KafkaError) -> Failure {
     Failure::unavailable(format!(
-        "kafka.bootstrap_servers {}: no answer within {} s ({}); is the broker up, and is the \
-         address right?",
+        "kafka.bootstrap_servers {}: no answer within {} s ({}); check that the broker runs and \
+         that the address is right",
         config.kafka.bootstrap_servers,
         REACH_TIMEOUT.as_secs(),
         cause(error)
@@ -261,12 +261,15 @@ fn unreachable_broker(config: &Config, error: &KafkaError) -> Failure {
 }
 
 fn read_failed(error: &KafkaError) -> Failure {
-    Failure::failed(format!("reading from kafka failed: {}", cause(error)))
+    Failure::failed(format!("reading from Kafka failed: {}", cause(error)))
 }
 
 fn stalled(trouble: Option<&KafkaError>) -> Failure {
     let why = trouble.map_or_else(|| "no answer".to_owned(), cause);
-    Failure::unavailable(format!("the broker fell silent for {} s: {why}", STALL_MAX.as_secs()))
+    Failure::unavailable(format!(
+        "the broker stopped answering for {} s: {why}",
+        STALL_MAX.as_secs()
+    ))
 }
 
 fn cause(error: &KafkaError) -> String {

@@ -34,7 +34,8 @@ pub struct Sample {
 
 /// Reads the tail of every partition of `topic`, which has `count` of them.
 pub fn sample_keys(config: &Config, topic: &str, count: i32, clock: &dyn Clock) -> Result<Sample> {
-    let failed = |error: KafkaError| Failure::failed(format!("reading {topic}: {error}"));
+    let failed =
+        |error: KafkaError| Failure::failed(format!("reading topic {topic} failed: {error}"));
     let probe = Probe::with(config, "sample", Isolation::Committed).map_err(failed)?;
     let consumer: Handle<BaseConsumer> = reader_config(config)
         .set("isolation.level", "read_committed")

@@ -80,10 +80,10 @@ impl<'a> Ends<'a> {
         while self.committed(topic, partition)? < end {
             if started.elapsed() > SETTLED_WITHIN {
                 return Err(Failure::failed(format!(
-                    "topic {topic}, partition {partition}: a transaction has been open for over \
-                     {} s, and nothing after it can be read; find it with `kafka-transactions.sh {} \
-                     find-hanging --topic {topic} --partition {partition}`{}, abort it, and run the \
-                     command again",
+                    "topic {topic}, partition {partition}: a transaction has been open for more \
+                     than {} s, and nothing after it can be read; find it with \
+                     `kafka-transactions.sh {} find-hanging --topic {topic} --partition \
+                     {partition}`{}, abort it, and run the command again",
                     SETTLED_WITHIN.as_secs(),
                     self.config.kafka.reached_by_tools(),
                     self.config.kafka.tools_note()
@@ -331,8 +331,9 @@ fn record(message: &Received<'_>) -> Record {
 
 fn unreachable_broker(config: &Config, topic: &str, error: &KafkaError) -> Failure {
     Failure::unavailable(format!(
-        "kafka.bootstrap_servers {}: no answer about topic {topic} within {} s ({error}); is the broker up, \
-         and may this user read and describe the topics (`assent check --print-acls` prints what is needed)?",
+        "kafka.bootstrap_servers {}: no answer about topic {topic} within {} s ({error}); check \
+         that the broker runs, and that this user may read and describe the topics (`assent check \
+         --print-acls` prints the grants)",
         config.kafka.bootstrap_servers,
         STALL_MAX.as_secs(),
     ))
@@ -344,6 +345,7 @@ fn read_failed(topic: &str, partition: i32, error: &KafkaError) -> Failure {
 
 fn stalled(topic: &str, partition: i32, why: &str) -> Failure {
     Failure::unavailable(format!(
-        "topic {topic}, partition {partition}: reading does not come on: {why}"
+        "topic {topic}, partition {partition}: no record arrived for {} s: {why}",
+        STALL_MAX.as_secs()
     ))
 }

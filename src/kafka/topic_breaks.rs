@@ -34,19 +34,20 @@ pub fn must_be_known(plan: &TopicPlan) -> bool {
 pub fn find_break(plan: &TopicPlan, settings: &Settings) -> Option<Break> {
     match plan.key {
         "topics.consent" => producers_time(settings).or_else(|| {
-            let lost = "a record that is deleted for its age may be the last word of a person";
+            let lost = "a record that is deleted for its age may be the last decision of a person";
             not_compact(settings, lost)
         }),
-        "topics.state" => not_compact(settings, "what was decided would be forgotten"),
+        "topics.state" => not_compact(settings, "earlier decisions would be forgotten"),
         "topics.segments" => not_compact(
             settings,
-            "a tombstone could be deleted before a reader has it, and the key that it removes stay",
+            "a tombstone could be deleted before a reader has it, and the key that it removes \
+             would stay",
         ),
         "topics.clickstream" => compacts(
             settings,
             "a click that is compacted away before it is decided may have held an opt-out signal",
         ),
-        "topics.audit" => compacts(settings, "the chain would lose all but its last batches"),
+        "topics.audit" => compacts(settings, "the chain would keep only its last batches"),
         _ => None,
     }
 }
@@ -60,8 +61,8 @@ fn producers_time(settings: &Settings) -> Option<Break> {
     (found != "LogAppendTime").then(|| Break {
         found: format!("{TIME}={found}"),
         right: BY_BROKER,
-        why: "records have the time that their producer says: an erasure dated too early would be \
-              undone by a late copy of the consent before it",
+        why: "records have the time that their producer sets: a late copy of earlier consent would \
+            undo an erasure that was dated too early",
     })
 }
 
@@ -73,7 +74,7 @@ fn not_compact(settings: &Settings, lost: &'static str) -> Option<Break> {
     let why = if loses {
         lost
     } else if !has("compact") {
-        "what a person had removed would stay"
+        "values that a person had removed would stay"
     } else {
         return None;
     };

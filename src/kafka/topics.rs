@@ -74,9 +74,10 @@ fn look(probe: &Probe, config: &Config, purposes: &[String], clock: &dyn Clock) 
         if found != inputs {
             return Err(Failure::config(format!(
                 "topics: {topic} has {found} partitions, {} has {inputs}; they must have the same \
-                 number, since one partition's clicks, consent, state and audit belong together. In \
-                 a new deployment make one of them anew; where one was grown, keys now belong \
-                 elsewhere: that is a migration into new topics, with a new group (docs/stops.md)",
+                 number, because the clicks, consent, state and audit of a partition belong \
+                 together. In a new deployment, recreate one of them. If partitions were added to \
+                 one, keys now belong to other partitions: migrate to new topics with a new group \
+                 (docs/stops.md)",
                 topics.clickstream
             )));
         }
@@ -112,16 +113,16 @@ pub fn find_change(probe: &Probe, config: &Config, known: &Counts) -> Option<Fai
 
 fn changed(topic: &str, found: i32, before: i32) -> Failure {
     Failure::failed(format!(
-        "topic {topic} has {found} partitions, it had {before}: keys now belong elsewhere, and \
-         tombstones would miss what they remove. Changing the count is a migration into new \
-         topics, with a new group"
+        "topic {topic} has {found} partitions, it had {before}: keys now belong to other \
+         partitions, and tombstones would miss the values they remove. To change the count, \
+         migrate to new topics with a new group (docs/stops.md)"
     ))
 }
 
 fn missing(key: &str, topic: &str) -> Failure {
     Failure::config(format!(
-        "{key}: topic {topic} does not exist; make it with `assent topics create`, or set {key} to the \
-         topic that is there"
+        "{key}: topic {topic} does not exist; create it with `assent topics create`, or set {key} \
+         to an existing topic"
     ))
 }
 
@@ -129,7 +130,7 @@ fn missing(key: &str, topic: &str) -> Failure {
 fn count(probe: &Probe, topic: &str) -> Result<Option<i32>> {
     const ASKED_FOR: Duration = Duration::from_secs(10);
     let unavailable = |error: &KafkaError| {
-        Failure::unavailable(format!("topic {topic}: the brokers don't describe it ({error})"))
+        Failure::unavailable(format!("topic {topic}: the brokers can't describe it ({error})"))
     };
     let metadata = probe.metadata(Some(topic), ASKED_FOR).map_err(|error| unavailable(&error))?;
     let Some(described) = metadata.topics().iter().find(|described| described.name() == topic)
@@ -144,8 +145,8 @@ fn count(probe: &Probe, topic: &str) -> Result<Option<i32>> {
         ) => Ok(None),
         Some(RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED) => {
             Err(Failure::config(format!(
-                "topic {topic}: the cluster does not let this user describe it; grant it (`assent \
-                 check --print-acls` prints what is needed)"
+                "topic {topic}: this user may not describe it; add the grants that `assent check \
+                 --print-acls` prints"
             )))
         }
         Some(error) => Err(unavailable(&KafkaError::MetadataFetch(error.into()))),

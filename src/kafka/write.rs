@@ -178,7 +178,9 @@ impl Writer {
         self.send(topic, key, value)?;
         self.flush()?;
         let last = self.producer.context().outcome().last;
-        last.ok_or_else(|| Failure::failed(format!("topic {topic}: no acknowledgement came")))
+        last.ok_or_else(|| {
+            Failure::failed(format!("topic {topic}: the broker sent no acknowledgement"))
+        })
     }
 
     /// Waits until every record sent is acknowledged by all in-sync replicas.

@@ -163,9 +163,10 @@ impl Recovery {
         };
         let doubt = self.doubt(losses, &engine);
         let mut doubted = engine.doubted(doubt);
-        while let Some(output) = engine.withhold_doubted(self.now(), &mut doubted) {
+        while !doubted.is_empty() {
+            let (decided, output) = engine.withhold_doubted(self.now(), &mut doubted);
             self.alone.write(&self.shared, partition, &output)?;
-            engine.confirm();
+            engine = decided.confirm();
         }
         let statement = statement(&self.shared.config, partition, losses);
         let accepted = Accepted {
@@ -174,7 +175,7 @@ impl Recovery {
             statement: &statement,
             signals_lost_at: doubt.signals_lost_at,
         };
-        let output = engine.accept_loss(self.now(), &accepted);
+        let (_, output) = engine.accept_loss(self.now(), &accepted);
         self.alone.write(&self.shared, partition, &output)
     }
 
@@ -206,9 +207,9 @@ impl Recovery {
         let mut chunk = chunks.next().unwrap_or_default();
         let mut wiped = wiped.as_slice();
         loop {
-            let output = engine.bury_orphans(self.now(), &purposes, chunk, wiped);
+            let (decided, output) = engine.remove_orphans(self.now(), &purposes, chunk, wiped);
             self.alone.write(&self.shared, partition, &output)?;
-            engine.confirm();
+            engine = decided.confirm();
             wiped = &[];
             match chunks.next() {
                 Some(next) => chunk = next,
@@ -254,7 +255,7 @@ fn check_asked(asked: Option<&BTreeSet<i32>>, count: i32) -> Result<()> {
     unknown.map_or(Ok(()), |unknown| {
         Err(Failure::new(
             Exit::Usage,
-            format!("--partitions {unknown}: there are {count} partitions, from 0"),
+            format!("--partitions {unknown}: there are only {count} partitions, counted from 0"),
         ))
     })
 }
@@ -263,7 +264,7 @@ fn all_at_once(without_state: &[i32]) -> Failure {
     let all: Vec<String> = without_state.iter().map(i32::to_string).collect();
     let all = all.join(",");
     Failure::failed(format!(
-        "partitions {all} lost their state, and whose live keys are whose can't be told without: go \
-         on with all of them at once, --partitions {all}"
+        "partitions {all} lost their state, and without it nobody can tell which live key belongs \
+         to which of them; accept all of them at once with --partitions {all}"
     ))
 }

@@ -121,12 +121,12 @@ fn await_empty(shared: &Shared, probe: &Probe) -> Result<()> {
         }
         if shared.clock.instant() >= deadline {
             return Err(Failure::failed(format!(
-                "the group {group} has live members: {}; what was lost is settled while no assent \
-                 runs, so stop every instance first",
+                "the group {group} has live members: {}; a loss can only be accepted while no \
+                 instance runs; stop every instance first",
                 members.join(", ")
             )));
         }
-        tracing::info!(group, "waiting for the group's members to be gone");
+        tracing::info!(group, "waiting until the members of the group are gone");
         std::thread::sleep(RETRY);
     }
 }
@@ -164,8 +164,8 @@ fn unanswered(error: &KafkaError) -> Failure {
 
 pub fn not_alone() -> Failure {
     Failure::failed(
-        "another assent joined the group; nothing more was written; stop every instance, then run \
-         the command again",
+        "another instance joined the group, so nothing more was written; stop every instance, then \
+         run the command again",
     )
 }
 
@@ -174,7 +174,8 @@ fn interrupted(fault: Fault) -> Failure {
     match fault {
         Fault::Evicted => not_alone(),
         Fault::Abortable | Fault::Replace => Failure::unavailable(
-            "the brokers did not take a transaction; the loss is not settled yet; run the command again",
+            "the brokers did not accept a transaction, so the loss is not accepted yet; run the \
+             command again",
         ),
     }
 }

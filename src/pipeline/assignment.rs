@@ -104,15 +104,15 @@ fn position(
     now: Moment,
 ) -> Task {
     let start = Offsets { click: losses.resume.next_click, consent: losses.resume.next_consent };
-    match engine.standing() {
+    match engine.state_head() {
         None => engine.start_at(start.click, start.consent),
         Some(standing) => {
             let reaches = |audit: &loss::AuditHead| audit.next_sequence >= standing.next_sequence;
             if survey.audit(partition).is_some_and(|audit| !reaches(audit)) {
                 tracing::error!(
                     partition,
-                    "the audit topic lost the end of this partition's chain; `assent verify` \
-                     will find it missing from there to {}",
+                    "the audit topic lost the end of the chain of this partition; `assent verify` \
+                     will report it as missing from there to {}",
                     standing.next_sequence
                 );
             }
@@ -136,7 +136,7 @@ pub fn find_loss(
     let mut lost = BTreeMap::new();
     for (&partition, task) in tasks {
         let received = task.received();
-        let standing = task.engine.standing().map(|standing| loss::Standing {
+        let standing = task.engine.state_head().map(|standing| loss::StateHead {
             next_click: received.click,
             next_consent: received.consent,
             ..standing

@@ -61,7 +61,7 @@ impl ClickIntake<'_> {
                 Polled::OutOfRange { partition } if self.has_fault(partition) => {}
                 Polled::OutOfRange { .. } => return (taken, Ended::OutOfRange),
                 Polled::Fatal(error) => {
-                    tracing::error!(%error, "the group does not know this member any more");
+                    tracing::error!(%error, "the group no longer knows this member");
                     return (taken, Ended::Gone);
                 }
             }

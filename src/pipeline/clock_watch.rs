@@ -32,7 +32,9 @@ impl ClockWatch {
         let by_broker = watched.guard.rests_on_broker(now);
         match (watched.ahead, ahead) {
             (None, Some(by)) => tracing::error!("{}", message(by, by_broker)),
-            (Some(_), None) => tracing::info!("the wall clock is believed again; deciding goes on"),
+            (Some(_), None) => {
+                tracing::info!("the wall clock is trusted again; deciding continues")
+            }
             _ => {}
         }
         watched.ahead = ahead;
@@ -52,17 +54,18 @@ fn message(ahead: Span, by_broker: bool) -> String {
     let seconds = ahead.0 / 1_000;
     if by_broker {
         return format!(
-            "the wall clock is {seconds} s ahead of the broker's append times; nothing is decided, \
-             since every grant might seem to have ended. Which of the two is wrong can't be known \
-             here: compare this machine's clock and that of the broker that leads the consent topic, \
-             set the wrong one right and deciding goes on, after the broker's with the next heartbeat"
+            "the wall clock is {seconds} s ahead of the broker's append times, so nothing is \
+             decided: every grant might seem to have ended. Assent can't know which of the two is \
+             wrong. Compare the clock of this machine with that of the broker that leads the \
+             consent topic and correct the wrong one. Deciding then continues; if it was the \
+             broker's, with the next heartbeat"
         );
     }
     format!(
-        "the wall clock is {seconds} s ahead of the monotonic clock and the broker's append times; \
-         nothing is decided, since every grant would seem to have ended. Set the clock right and \
-         deciding goes on; where it is right, e.g. after a snapshot, `assent heartbeat` shows it, or \
-         a restart"
+        "the wall clock is {seconds} s ahead of the monotonic clock and the broker's append times, \
+         so nothing is decided: every grant would seem to have ended. Correct the clock, and \
+         deciding continues. If the clock is right, for example after a snapshot was restored, run \
+         `assent heartbeat` or restart"
     )
 }
 
@@ -74,6 +77,6 @@ mod tests {
     fn a_broker_that_alone_says_so_is_named_too() {
         let of = |by_broker| message(Span(3_600_000), by_broker);
         assert!(of(true).contains("that of the broker") && !of(true).contains("monotonic"));
-        assert!(of(false).contains("Set the clock right") && of(false).contains("3600 s"));
+        assert!(of(false).contains("Correct the clock") && of(false).contains("3600 s"));
     }
 }

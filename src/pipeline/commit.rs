@@ -21,7 +21,7 @@ use crate::kafka::probe::Probe;
 use crate::pace;
 use crate::task::barrier::Question;
 use crate::task::batch::{Batch, Found, Part};
-use crate::task::{Task, Wish};
+use crate::task::{Task, Urgency};
 
 /// The broker is asked at least this often, also without clicks (docs/contract/batch.md#lag).
 const ASK_EVERY: Duration = Duration::from_millis(500);
@@ -109,7 +109,7 @@ impl Worker {
                 tracing::warn!(
                     worker = self.number,
                     repeated,
-                    "no broker says where consent ends; consent-sync lag grows until one does"
+                    "no broker answers where consent ends; consent-sync lag grows until one does"
                 );
             }
             self.probe.renew();
@@ -130,7 +130,7 @@ impl Worker {
                 true
             }
             Err(error) => {
-                tracing::debug!(?partitions, %error, "no broker said where consent ends");
+                tracing::debug!(?partitions, %error, "no broker answered where consent ends");
                 false
             }
         }
@@ -179,12 +179,12 @@ impl Worker {
 
     fn is_due(&self, everything: bool, now: Moment) -> bool {
         let bounds = &self.shared.bounds;
-        let wish = self.tasks.values().map(|task| task.wish(bounds, now)).max();
+        let urgency = self.tasks.values().map(|task| task.commit_urgency(bounds, now)).max();
         let since = self.shared.clock.instant().saturating_duration_since(self.began_at);
-        match wish {
-            None | Some(Wish::Nothing) => false,
-            Some(Wish::AtOnce) => true,
-            Some(Wish::Regular) => {
+        match urgency {
+            None | Some(Urgency::Nothing) => false,
+            Some(Urgency::AtOnce) => true,
+            Some(Urgency::Regular) => {
                 let ready =
                     || self.tasks.values().map(|task| task.ready(bounds, now)).sum::<usize>();
                 everything
@@ -201,7 +201,7 @@ impl Worker {
         let mut room = if urgent { CLICKS_BESIDE_URGENT } else { CLICKS_PER_TRANSACTION };
         for partition in self.in_turn() {
             let Some(task) = self.tasks.get_mut(&partition) else { continue };
-            if task.wish(&self.shared.bounds, now) == Wish::Nothing {
+            if task.commit_urgency(&self.shared.bounds, now) == Urgency::Nothing {
                 continue;
             }
             let cut = task.cut(&self.shared.bounds, now, room);
@@ -210,7 +210,7 @@ impl Worker {
             let output = task.decide(&cut, &self.shared.click_reader, now.wall);
             report::count_violations(&self.shared, partition, &output);
             if output.is_broken() {
-                task.hold_back(&cut, now);
+                task.isolate(&cut, now);
                 continue;
             }
             if output.outputs.is_empty() {
@@ -333,7 +333,9 @@ fn landed(shared: &Shared, probe: &Probe, batch: &Batch) -> std::result::Result<
         found = positions_of_state(shared, probe, &partitions)?;
     }
     batch.landed(&found).inspect_err(|_| {
-        tracing::error!("what is committed is neither before nor after the batch at hand");
+        tracing::error!(
+            "the committed offsets are neither those before nor those after the current batch"
+        );
     })
 }
 

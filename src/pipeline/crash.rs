@@ -18,7 +18,7 @@ pub fn crash_point(name: &str) {
         STOP.call_once(|| {
             let pid = std::process::id().to_string();
             let stopped = std::process::Command::new("kill").args(["-STOP", &pid]).status();
-            tracing::warn!(?stopped, name, "was stopped here");
+            tracing::warn!(?stopped, name, "stopped at a crash point");
         });
     }
 }
@@ -29,5 +29,5 @@ pub fn crash_point(name: &str) {
 }
 
 fn assert_known(name: &str) {
-    debug_assert!(POINTS.contains(&name), "{name} is no crash point");
+    debug_assert!(POINTS.contains(&name), "{name} is not a crash point");
 }

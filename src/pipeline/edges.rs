@@ -69,12 +69,14 @@ impl Edges {
         let worker = self.worker;
         if partitions.is_empty() {
             if self.silent.remove(id) {
-                tracing::info!(worker, source = id, "consent source is heard again");
+                tracing::info!(worker, source = id, "consent source is active again");
             }
         } else if self.silent.insert(id.to_owned()) {
             let follows = match source.on_silence {
-                OnSilence::Close => "the gates of these partitions close until it is heard again",
-                OnSilence::Alert => "clicks go on; opt-outs from it may not arrive",
+                OnSilence::Close => {
+                    "the gates of these partitions stay closed until it is active again"
+                }
+                OnSilence::Alert => "clicks are still decided; opt-outs from it may not arrive",
             };
             tracing::warn!(
                 worker,

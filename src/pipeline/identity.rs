@@ -25,7 +25,7 @@ impl Identity {
     pub fn take(state_dir: &Path) -> Result<Self> {
         let unusable = |error: std::io::Error| {
             Failure::config(format!(
-                "pipeline.state_dir: {} can't be used: {error}; give a folder that this user can \
+                "pipeline.state_dir: {} can't be used: {error}; set a directory that this user can \
                  write",
                 state_dir.display()
             ))
@@ -54,8 +54,8 @@ impl Identity {
 
 fn taken(state_dir: &Path) -> Failure {
     Failure::config(format!(
-        "pipeline.state_dir: {} is in use by another assent; give each its own folder, or more \
-         pipeline.workers to one",
+        "pipeline.state_dir: {} is in use by another instance; give each instance its own \
+         directory, or run one instance with more pipeline.workers",
         state_dir.display()
     ))
 }
@@ -65,7 +65,8 @@ fn instance(state_dir: &Path) -> std::io::Result<String> {
     match std::fs::read_to_string(&path) {
         Ok(text) if is_instance(text.trim()) => Ok(text.trim().to_owned()),
         Ok(_) => Err(std::io::Error::other(format!(
-            "{} is not 16 characters of hex; remove it to have one made",
+            "{} does not contain 16 hexadecimal characters; remove the file, and a new one is \
+             created",
             path.display()
         ))),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {

@@ -32,8 +32,8 @@ pub fn look(shared: &Shared) {
     let keyset = match read_keyset(&shared.config.keyset) {
         Ok(keyset) => keyset,
         Err(failure) => {
-            if let Some(repeated) = pace::may_say("keyset unreadable") {
-                tracing::warn!(repeated, "{failure}; the keys read before stay in use");
+            if let Some(repeated) = pace::may_say("the keyset can't be read") {
+                tracing::warn!(repeated, "{failure}; the keys that were read before stay in use");
             }
             return;
         }
@@ -45,11 +45,11 @@ pub fn look(shared: &Shared) {
         return;
     }
     if !keys.continues(&setup.keys) {
-        if let Some(repeated) = pace::may_say("keyset does not go on") {
+        if let Some(repeated) = pace::may_say("the keyset does not continue the one in use") {
             tracing::error!(
                 repeated,
-                "{}: a key version in use is missing or has another secret; the keys read before \
-                 stay in use; restore the file",
+                "{}: a key version in use is missing or has a different secret; the keys that were \
+                 read before stay in use; restore the file",
                 shared.config.keyset.display()
             );
         }
@@ -137,7 +137,7 @@ impl Sweep {
         while self
             .ends
             .keys()
-            .all(|it| tasks.get(it).is_none_or(|task| task.ids().len() < IDS_HELD))
+            .all(|it| tasks.get(it).is_none_or(|task| task.ids_to_rotate().len() < IDS_HELD))
         {
             match self.reader.poll() {
                 Polled::Message(message) => {
@@ -193,7 +193,10 @@ impl super::worker::Worker {
             let setup = self.shared.setup();
             for (partition, task) in &mut self.tasks {
                 if let Err(refusal) = task.set_keys(Arc::clone(&setup)) {
-                    tracing::error!(partition, "{refusal}; the keys read before stay in use");
+                    tracing::error!(
+                        partition,
+                        "{refusal}; the keys that were read before stay in use"
+                    );
                 }
             }
             self.report.tell_sweeps(&self.tasks);
@@ -217,7 +220,7 @@ impl super::worker::Worker {
                         task.complete_ids(now);
                     }
                 }
-                tracing::info!(worker = self.number, "the changelog was read for the new keys");
+                tracing::info!(worker = self.number, "read the consent changelog for the new keys");
             }
             Pace::Broken => self.put_off_sweep(),
         }
@@ -243,13 +246,17 @@ impl super::worker::Worker {
         }
         match Sweep::start(&self.shared, &self.probe, &partitions) {
             Ok(sweep) => {
-                tracing::info!(worker = self.number, ?partitions, "reading consent again for keys");
+                tracing::info!(
+                    worker = self.number,
+                    ?partitions,
+                    "reading the consent changelog again for the new keys"
+                );
                 self.sweep = Some(sweep);
                 self.wants_sweep = false;
             }
             Err(error) => {
                 if let Some(repeated) = pace::may_say("consent again") {
-                    tracing::warn!(%error, repeated, "can't read consent again yet");
+                    tracing::warn!(%error, repeated, "can't read the consent changelog again yet");
                 }
                 self.put_off_sweep();
             }

@@ -12,8 +12,9 @@ pub fn stop(config: &Config, lost: &BTreeMap<i32, Losses>) -> Failure {
     let lines: Vec<String> =
         lost.iter().flat_map(|(&partition, losses)| describe(config, partition, losses)).collect();
     Failure::failed(format!(
-        "{}. Nothing was skipped. Bring it back if you can. To go on without: stop every instance, let \
-         `assent state accept-loss` say what that gives up, then run it with --yes (docs/stops.md)",
+        "{}. Nothing was skipped. Restore what was lost if you can. To continue without it: stop \
+         every instance, run `assent state accept-loss` to see what that means, then run it with \
+         --yes (docs/stops.md)",
         lines.join("; ")
     ))
 }
@@ -34,8 +35,8 @@ pub fn describe(config: &Config, partition: i32, losses: &Losses) -> Vec<String>
     if let Some(mark) = &losses.group {
         lines.push(format!(
             "partition {partition}: state and audit say click offset {}, the group {} says click \
-             offset {} and audit sequence \"{}\"; they are written together, so something else \
-             changed the group's",
+             offset {} and audit sequence \"{}\"; they are written together, so another program \
+             changed the offsets of the group",
             losses.resume.next_click, config.kafka.group_id, mark.offset, mark.metadata
         ));
     }
@@ -59,24 +60,29 @@ pub fn gives_up(losses: &Losses, toll: Toll) -> Vec<String> {
     let again = losses.resume.next_consent;
     if losses.state.is_some() {
         lines.push(format!(
-            "the state: {live_keys} live keys that no other partition's state accounts for get \
-             tombstones (consent_unreadable); every counter is gone; consent is read again from offset \
-             {again}; opt-out signals of clicks are forgotten, so each subject counts as having sent \
-             one now, until they opt in again in two steps; an erasure whose null value the changelog \
-             no longer holds is forgotten, so a late record from before it would count"
+            "the state: {live_keys} live keys that are in no other partition's state get \
+             tombstones (consent_unreadable); all counters are lost; consent is read again from \
+             offset {again}; opt-out signals of clicks are forgotten, so each subject counts as \
+             having sent one now, until they opt in again in two steps; an erasure is forgotten if \
+             the changelog no longer holds its null value, so a late record from before it would \
+             count"
         ));
     } else if losses.consent.is_some() {
         lines.push(format!(
-            "consent: what was lost may have been opt-outs, so {subjects} subjects are withheld: \
-             {live_keys} live keys get tombstones (consent_unreadable), their counters are gone; each \
-             is used again only after a record of theirs is read again, from offset {again} on. Opt-out \
-             signals in it are gone, so each subject counts as having sent one now: sale or sharing \
-             needs a new opt-in in two steps. Have your consent source write every current record again; ask again for erasures of that time"
+            "consent: the lost records may have been opt-outs, so {subjects} subjects are \
+             withheld: {live_keys} live keys get tombstones (consent_unreadable) and their \
+             counters are removed. The data of a subject is used again only after a record of \
+             theirs is read from offset {again} on. Opt-out signals in the lost records are gone, \
+             so each subject counts as having sent one now: sale or sharing needs a new opt-in in \
+             two steps. Have your consent source write every current record again, and repeat the \
+             erasures of that time"
         ));
     }
     if losses.group.is_some() {
-        lines
-            .push("the group's offsets: they are set to the state's; no record is lost".to_owned());
+        lines.push(
+            "the offsets of the group: they are set to those of the state; no record is lost"
+                .to_owned(),
+        );
     }
     lines
 }
@@ -90,18 +96,19 @@ fn gives_up_clicks(loss: InputLoss, losses: &Losses, toll: Toll) -> String {
     };
     let next = losses.resume.next_click;
     let signals = if losses.doubts_consent() {
-        "opt-out signals on them are gone, see below".to_owned()
+        "opt-out signals on them are lost, see below".to_owned()
     } else {
         let Toll { subjects, live_keys } = toll;
         format!(
-            "opt-out signals on them are gone, so each subject counts as having sent one now, until \
-             they opt in again in two steps: {subjects} subjects are sold or shared no longer, \
-             {live_keys} live keys get tombstones (opt_out_signal); other purposes go on"
+            "opt-out signals on them are lost, so each subject counts as having sent one now, \
+             until they opt in again in two steps: data of {subjects} subjects is no longer sold \
+             or shared, and {live_keys} live keys get tombstones (opt_out_signal); other purposes \
+             are not affected"
         )
     };
     format!(
-        "clicks: {count} count for no segment and have no outcome; {signals}; clicks go on at offset \
-         {next}"
+        "clicks: {count} count for no segment and have no outcome; {signals}; clicks continue at \
+         offset {next}"
     )
 }
 

@@ -152,7 +152,7 @@ pub fn start(start: Start) -> Result<Running> {
     let identity = Identity::take(&config.pipeline.state_dir)?;
     let purposes: Vec<String> = start.rulebook.purposes.iter().map(|p| p.id.clone()).collect();
     let probe = Probe::new(config).map_err(|error| {
-        Failure::config(format!("kafka.properties: librdkafka refuses them: {error}"))
+        Failure::config(format!("kafka.properties: librdkafka rejects them: {error}"))
     })?;
     let counts = topics::check(&probe, config, &purposes, &*start.clock)?;
     let tolerated = admit(&start, &counts)?;

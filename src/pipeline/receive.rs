@@ -112,7 +112,7 @@ impl Worker {
                 Polled::OutOfRange { partition } if self.consent_has_fault(partition) => {}
                 Polled::OutOfRange { .. } => return (taken, Ended::OutOfRange),
                 Polled::Fatal(error) => {
-                    tracing::error!(%error, "the consent consumer can't go on");
+                    tracing::error!(%error, "the consent consumer failed for good");
                     return (taken, Ended::Gone);
                 }
             }
@@ -139,7 +139,7 @@ impl Worker {
                     partition,
                     count,
                     repeated,
-                    "consent lies on a wrong partition; sending it on"
+                    "a consent record lies on the wrong partition; forwarding it"
                 );
             }
             self.shared.status.tick(self.number);
@@ -209,8 +209,8 @@ fn some_misrouted(shared: &Shared, task: &Task) -> Vec<Misrouted> {
 }
 
 fn tell_not_sent_on(partition: i32, error: &str) {
-    if let Some(repeated) = pace::may_say("not sent on") {
-        tracing::warn!(partition, error, repeated, "can't send misrouted consent on; trying again");
+    if let Some(repeated) = pace::may_say("not forwarded") {
+        tracing::warn!(partition, error, repeated, "can't forward misrouted consent; trying again");
     }
 }
 

@@ -153,7 +153,7 @@ impl OldestOptOuts {
 
 fn status_of(shared: &Shared, task: &Task, now: Moment, may_decide: bool) -> PartitionStatus {
     let waits = Duration::from_millis(task.waits(now).0.max(0) as u64);
-    let gate_open = may_decide && !task.is_held_back() && task.gate_open(&shared.bounds, now);
+    let gate_open = may_decide && !task.is_bisecting() && task.gate_open(&shared.bounds, now);
     PartitionStatus {
         restored: true,
         consent_sync_lag_seconds: task.barrier.lag(now).0 as f64 / 1_000.0,
@@ -163,7 +163,7 @@ fn status_of(shared: &Shared, task: &Task, now: Moment, may_decide: bool) -> Par
         waits,
         audit_sequence: task.committed_sequence(),
         signals_without_record: Some(task.engine.stats().signals),
-        held_back: task.is_held_back(),
+        held_back: task.is_bisecting(),
         ahead: task.ahead(),
     }
 }
@@ -185,7 +185,7 @@ fn reasons(
     let mut reasons: Vec<Reason> = closed.collect();
     reasons.extend((!may_decide).then_some(Reason::Clock));
     reasons.extend(task.has_fault().then_some(Reason::UnreadableBatch));
-    let is_stuck = task.is_held_back() || waits > WAIT_MAX;
+    let is_stuck = task.is_bisecting() || waits > WAIT_MAX;
     reasons.extend(is_stuck.then_some(Reason::NotCommitting));
     reasons
 }
@@ -285,9 +285,10 @@ fn tell_what_gave_way(partition: i32, output: &BatchOutput) {
         tracing::warn!(
             partition,
             bound_as_of = at.0,
-            "there are more opt-out signals of unknown subjects than are kept \
-             (consent.signals_without_record_max), and the oldest gave way: whoever first appears counts \
-             as opted out of sale and sharing as of then, until they opt in again"
+            "there are more opt-out signals of subjects without a record than \
+             consent.signals_without_record_max allows, so the oldest were dropped: every subject \
+             that first appears counts as opted out of sale and sharing as of then, until they opt \
+             in again"
         );
     }
 }
@@ -342,11 +343,11 @@ fn count_tally(shared: &Shared, output: &BatchOutput) {
     metrics.erasures_of_unknown_total.inc_by(tally.erasures_of_unknown);
 }
 
-/// What a batch was found to break, counted also where it is not committed. The keys of `mended` are
+/// What a batch was found to break, counted also where it is not committed. The keys of `repaired` are
 /// removed with it.
 pub fn count_violations(shared: &Shared, partition: i32, output: &BatchOutput) {
     let violations = &output.violations;
-    for violation in violations.mended.iter().chain(&violations.broken) {
+    for violation in violations.repaired.iter().chain(&violations.broken) {
         let label = violation.invariant.label();
         shared.metrics.invariant_violations_total.with_label_values(&[&label]).inc();
         tracing::error!(partition, %violation, "a defect of assent: an invariant is broken");

@@ -42,7 +42,7 @@ impl Worker {
             let stands = STANDS_MAX.as_secs();
             tracing::warn!(
                 worker = self.number,
-                "consent has not come on for {stands} s; reading anew"
+                "consent has made no progress for {stands} s; reading again"
             );
             self.follow_consent_anew();
         }
@@ -54,7 +54,7 @@ impl Worker {
         let (at, made) = (at.collect(), consent(&self.shared, self.answers));
         match made.and_then(|follower| follower.fetch_from(&at).map(|()| follower)) {
             Ok(follower) => self.consent = follower,
-            Err(error) => tracing::warn!(%error, "can't read consent anew"),
+            Err(error) => tracing::warn!(%error, "can't read consent again"),
         }
     }
 }

@@ -20,7 +20,7 @@ impl Stop {
     /// Ends the run with this failure, unless another came first. It is printed once, at the end, by
     /// who prints every failure.
     pub fn ask_for(&self, failure: Failure) {
-        tracing::warn!("can't go on: the run ends, and says why");
+        tracing::warn!("can't continue: stopping with a message");
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(failure);
         self.ask();
     }
@@ -59,7 +59,7 @@ impl Drop for StopAll {
 /// A thread of a run is no more.
 pub fn panicked(thread: &str) -> Failure {
     Failure::failed(format!(
-        "the thread {thread} panicked; this is a defect of assent, see the log"
+        "the thread {thread} panicked; this is a defect of assent; look at the log"
     ))
 }
 

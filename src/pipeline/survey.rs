@@ -149,7 +149,7 @@ impl Survey {
         let range =
             |ranges: &BTreeMap<i32, Range>| ranges.get(&partition).copied().unwrap_or_default();
         crate::engine::loss::find(&View {
-            state: state.as_ref().map(Partition::standing).map_err(Clone::clone),
+            state: state.as_ref().map(Partition::state_head).map_err(Clone::clone),
             group: self.group.get(&partition).cloned(),
             audit: self.audit.get(&partition).cloned(),
             topics: self.topics,

@@ -55,7 +55,7 @@ fn publish(shared: &Shared, findings: &[Finding], told: &mut BTreeSet<String>) {
         if finding.refuses {
             tracing::error!(
                 check = finding.check,
-                "{}; the next start would be refused",
+                "{}; the next start will be refused",
                 finding.message()
             );
         } else {
@@ -84,7 +84,9 @@ fn surroundings(shared: &Shared) -> Vec<Finding> {
     for part in looked.map_or_else(|failure| vec![Err(failure)], Vec::from) {
         match part {
             Ok(found) => findings.extend(found),
-            Err(failure) => tracing::debug!("not all of the cluster could be checked: {failure}"),
+            Err(failure) => {
+                tracing::debug!("the cluster could not be checked completely: {failure}")
+            }
         }
     }
     findings

@@ -153,7 +153,7 @@ impl Transactor {
         self.producer = None;
         let producer = TransactionalProducer::new(&around.shared.config, &self.transactional_id)
             .map_err(|error| {
-                tracing::error!(%error, "can't make a producer");
+                tracing::error!(%error, "can't create a producer");
                 Fault::Replace
             })?;
         producer.init(around.at_most(INIT))?;

@@ -49,7 +49,7 @@ impl Seat {
         let written =
             std::fs::write(&draft, &member).and_then(|()| std::fs::rename(&draft, &self.file));
         if let Err(error) = written {
-            tracing::debug!(file = %self.file.display(), %error, "can't keep the member's id");
+            tracing::debug!(file = %self.file.display(), %error, "can't store the member id");
         }
         self.last = Some(member);
     }
@@ -78,7 +78,7 @@ impl Seat {
                 tracing::info!(
                     name = self.name,
                     other,
-                    "waiting for another under this name to go"
+                    "waiting until another instance with this name is gone"
                 );
                 told = true;
             }
@@ -100,9 +100,9 @@ impl Seat {
 
     fn copied(&self, other: &str) -> Failure {
         Failure::config(format!(
-            "pipeline.state_dir: {} is a copy: another assent that runs has the same instance id, as \
-             {other}; both would take the partitions from each other for ever. Give this one a folder \
-             of its own, or remove the files instance-id and member-* from it",
+            "pipeline.state_dir: {} is a copy: another running instance, {other}, has the same \
+             instance id, and the two would take the partitions from each other forever; set \
+             another directory for this one, or remove the files instance-id and member-* from it",
             self.state_dir.display()
         ))
     }

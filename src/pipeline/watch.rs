@@ -54,9 +54,9 @@ fn look_at_topics(
     for (topic, known, found) in pairs {
         if *known != 0 && found != 0 && *known != found {
             return Err(Failure::failed(format!(
-                "topic {topic} was made anew while assent ran: what the old one held and was not \
-                 decided is lost, up to the offsets that the next start names. Start assent again to \
-                 see them, then `assent state accept-loss` (docs/stops.md)"
+                "topic {topic} was recreated while assent ran: records of the old topic that were \
+                 not decided are lost. Start assent again to see their offsets, then run `assent \
+                 state accept-loss` (docs/stops.md)"
             )));
         }
         if found != 0 {

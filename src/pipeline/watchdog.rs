@@ -43,13 +43,14 @@ fn look_at_turns(shared: &Shared, turns: &mut Turns) {
         match change {
             Change::Overdue => tracing::error!(
                 worker,
-                "this worker has not come round for {LOOKS_MAX} s, and none of its calls takes so long; \
-                 nothing of its partitions is decided meanwhile"
+                "this worker has been stuck for {LOOKS_MAX} s, longer than any of its calls can \
+                 take; nothing in its partitions is decided"
             ),
-            Change::CameRound => tracing::info!(worker, "this worker comes round again"),
+            Change::CameRound => tracing::info!(worker, "this worker is running again"),
             Change::GivenUp => shared.stop.ask_for(Failure::failed(format!(
-                "worker {worker} has not come round for {LOOKS_TO_END} s; the process ends, so that others \
-                 take its partitions. This is a defect of assent or of its Kafka client: keep the log"
+                "worker {worker} has been stuck for {LOOKS_TO_END} s; the process ends, so that \
+                 other instances take its partitions. This is a defect of assent or of its Kafka \
+                 client: keep the log and report it"
             ))),
         }
     }
@@ -66,9 +67,9 @@ fn look_at_calls(shared: &Shared) {
     shared.metrics.clients_left_behind.set(out as i64);
     if out >= LEFT_BEHIND_MAX {
         shared.stop.ask_for(Failure::failed(format!(
-            "{out} clients of Kafka were left behind, since a call to them did not come back; the process \
-             ends, to be started anew. Look for a broker or a name server that takes connections and does \
-             not answer (assent_calls_left_behind_total)"
+            "{out} Kafka clients were abandoned because a call to them did not return; the process \
+             ends, so that it can be restarted. Look for a broker or a name server that accepts \
+             connections and does not answer (assent_calls_left_behind_total)"
         )));
     }
 }

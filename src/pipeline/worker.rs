@@ -343,7 +343,7 @@ impl Worker {
                     tracing::warn!(
                         worker,
                         ?partitions,
-                        "partitions lost; not ready until the group gives an answer"
+                        "partitions lost; not ready until the group answers"
                     );
                 }
                 self.report.freeze(&self.shared);

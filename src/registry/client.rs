@@ -99,10 +99,9 @@ impl Client {
         let kind = answer["schemaType"].as_str().unwrap_or("AVRO");
         let refers = answer["references"].as_array().is_some_and(|all| !all.is_empty());
         Ok(match answer["schema"].as_str() {
-            _ if kind != "AVRO" => Registered::Unusable("it is no Avro schema".to_owned()),
+            _ if kind != "AVRO" => Registered::Unusable("it is not an Avro schema".to_owned()),
             _ if refers => Registered::Unusable(
-                "it refers to schemas of other subjects; register it with them written out"
-                    .to_owned(),
+                "it refers to schemas of other subjects; register it without references".to_owned(),
             ),
             // Whatever somebody registered, the look-ups go on.
             Some(text) => std::panic::catch_unwind(|| Registered::avro(text, &under))
@@ -198,14 +197,14 @@ impl Client {
         match error {
             #[cfg(feature = "tls")]
             ureq::Error::NativeTls(error) => Trouble::Refused(format!(
-                "TLS fails: {error}; is the registry's certificate signed by what \
-                 schema_registry.ca_file (or the system) trusts, and made for this host?"
+                "TLS fails: {error}; check that schema_registry.ca_file (or the system) trusts the \
+                 certificate of the registry, and that it was issued for this host"
             )),
             ureq::Error::BodyExceedsLimit(_) => {
-                Trouble::Broken("its answer is longer than any should be".to_owned())
+                Trouble::Broken("its answer is too long".to_owned())
             }
             ureq::Error::BadUri(_) | ureq::Error::Http(_) => {
-                Trouble::Refused(format!("{} is no address of a registry", self.url))
+                Trouble::Refused(format!("{} is not the address of a registry", self.url))
             }
             error => Trouble::Unreachable(shown(&error.to_string())),
         }
@@ -222,7 +221,7 @@ fn judge(status: u16, body: Option<Value>) -> Answered<Option<Value>> {
         (200..=299, Some(body)) => Ok(Some(body)),
         (404, _) if code.is_some_and(|code| (40_400..40_500).contains(&code)) => Ok(None),
         (404, _) => Err(Trouble::Refused(
-            "it answered 404 as no registry does; check the path at the end of schema_registry.url"
+            "it answered 404, but not as a registry does; check the path in schema_registry.url"
                 .to_owned(),
         )),
         (401, _) => Err(Trouble::Refused(
@@ -230,10 +229,11 @@ fn judge(status: u16, body: Option<Value>) -> Answered<Option<Value>> {
                 .to_owned(),
         )),
         (403, _) => Err(Trouble::Refused(
-            "it answered 403: the user of schema_registry.username may not do this".to_owned(),
+            "it answered 403: the user in schema_registry.username is not allowed to do this"
+                .to_owned(),
         )),
         (300..=399, _) => Err(Trouble::Refused(
-            "it answers from another address; write that one into schema_registry.url".to_owned(),
+            "it redirects to another address; set schema_registry.url to that address".to_owned(),
         )),
         (409 | 422, Some(_)) => Err(Trouble::Conflict(said)),
         _ => Err(Trouble::Broken(said)),

@@ -196,7 +196,7 @@ fn fails(
         note_answer(memory, clock.instant());
         if given_up == Some(true) {
             tracing::error!(
-                "the schema registry has no answer for one id, which is asked for again: {}",
+                "the schema registry does not answer for one id; asking again: {}",
                 trouble.why()
             );
         }
@@ -204,8 +204,8 @@ fn fails(
     }
     if memory.is_silent(asked_at) {
         tracing::warn!(
-            "the schema registry is out of reach: {}; known ids go on, clicks of others wait, and so \
-             does consent for {} s",
+            "the schema registry is out of reach: {}; records with known ids are processed; clicks \
+             with other ids wait, and consent with other ids waits for {} s",
             trouble.why(),
             SILENCE.as_secs()
         );
@@ -221,9 +221,11 @@ fn note_answer(memory: &mut Memory, now: Instant) {
 
 fn note(id: u32, registered: &Registered) {
     match registered {
-        Registered::Avro(_) => tracing::info!(id, "a schema of the registry is known now"),
-        Registered::Unusable(why) => tracing::warn!(id, "a schema can't be read: {why}"),
+        Registered::Avro(_) => tracing::info!(id, "read a schema from the registry"),
+        Registered::Unusable(why) => {
+            tracing::warn!(id, "a schema of the registry can't be used: {why}")
+        }
         // A hostile producer makes one a record: the dead letters say it.
-        _ => tracing::debug!("the schema registry does not have an id"),
+        _ => tracing::debug!("the schema registry does not know an id"),
     }
 }

@@ -176,7 +176,8 @@ impl Memory {
             self.changed = true;
             if flooded {
                 tracing::warn!(
-                    "more than {BURST} schema ids came that are not known: more are refused for a while"
+                    "more than {BURST} unknown schema ids arrived; further ones are refused for a \
+                     while"
                 );
             }
         }

@@ -75,8 +75,8 @@ fn refused(client: &Client, why: &str) -> Failure {
 
 fn out_of_reach(client: &Client, why: &str) -> Failure {
     Failure::unavailable(format!(
-        "schema_registry.url {}: no answer within {} s ({why}); is the registry up, and is the \
-         address right?",
+        "schema_registry.url {}: no answer within {} s ({why}); check that the registry runs and \
+         that the address is right",
         client.url(),
         REACHED_WITHIN.as_secs()
     ))

@@ -117,9 +117,9 @@ pub fn register(client: &Client, subject: &Subject, clock: &dyn Clock) -> Result
 
 fn incompatible(client: &Client, subject: &str, why: &str) -> Failure {
     Failure::config(format!(
-        "schema_registry.url {}: the registry does not take assent's schema for subject {subject} \
-         ({why}); what is registered there is not assent's: remove it, relax the subject's \
-         compatibility, or give the topic another name",
+        "schema_registry.url {}: the registry rejects the schema of assent for subject {subject} \
+         ({why}), because another schema is registered there; remove that one, relax the \
+         compatibility of the subject, or give the topic another name",
         client.url()
     ))
 }

@@ -25,11 +25,11 @@ fn roots(config: &SchemaRegistry) -> Result<RootCerts> {
         match item {
             Ok(PemItem::Certificate(certificate)) => certificates.push(certificate),
             Ok(_) => {}
-            Err(_) => return Err(refuse("is no PEM file")),
+            Err(_) => return Err(refuse("not a PEM file")),
         }
     }
     if certificates.is_empty() {
-        return Err(refuse("holds no certificate; it must be in PEM, BEGIN CERTIFICATE"));
+        return Err(refuse("contains no certificate; it must be PEM with BEGIN CERTIFICATE"));
     }
     Ok(RootCerts::Specific(Arc::new(certificates)))
 }

@@ -132,8 +132,8 @@ impl fmt::Display for Summary {
         writeln!(
             f,
             "{} seeds, {} broken, {} of them by a panic; {} inputs; transactions: {} committed, {} \
-             rolled back, {} surrendered; late requests: {} reached their own transaction, {} another, \
-             {} none, {} were fenced\n",
+             rolled back, {} given up; late requests: {} reached their own transaction, {} \
+             another, {} none, {} were fenced\n",
             self.seeds,
             self.broken,
             self.panicked,
@@ -146,7 +146,7 @@ impl fmt::Display for Summary {
             self.late.idle,
             self.late.fenced
         )?;
-        write!(f, "{:<30}{:>9}{:>9}", "fault", "struck", "rest in s")?;
+        write!(f, "{:<30}{:>9}{:>9}", "fault", "struck", "recovery, s")?;
         for point in POINTS {
             write!(f, "{:>13}", short(point))?;
         }

@@ -7,12 +7,13 @@
 
 pub mod barrier;
 pub mod batch;
+mod bisection;
 pub mod clicks;
 pub mod consent;
 pub mod crash;
+mod engine;
 mod faults;
 mod gate;
-mod held_back;
 mod schemas;
 mod silence;
 mod waiting;
@@ -26,12 +27,13 @@ use crate::engine::output::BatchOutput;
 use crate::engine::{Partition, Refusal, Setup, UPKEEP_PER_BATCH_MAX};
 use crate::wire::{ClickReader, Inbound, KnownSchemas, Unread};
 use barrier::{Arrival, Barrier, Question};
+use bisection::Bisection;
 use clicks::{Clicks, ReceivedClick};
 use consent::HeldConsent;
+pub use engine::Engine;
 pub use faults::Fault;
 use faults::Faults;
 pub use gate::Closed;
-use held_back::HeldBack;
 pub use schemas::Lack;
 use waiting::Waiting;
 
@@ -73,8 +75,8 @@ pub struct Cut {
     pub clicks: usize,
     pub consents: usize,
     /// Ids whose keys are moved; none with the gate closed.
-    pub ids: usize,
-    /// With these, everybody whom the changelog names has moved: what is left under an old key ends.
+    pub ids_to_rotate: usize,
+    /// With these ids, every subject of the changelog has moved: what is left under an old key ends.
     pub ends_old_keys: bool,
     pub coverage: Coverage,
     pub gate_open: bool,
@@ -85,13 +87,13 @@ pub struct Cut {
 impl Cut {
     /// Does it move keys after a rotation, or end them?
     pub fn is_of_sweep(&self) -> bool {
-        self.ids > 0 || self.ends_old_keys
+        self.ids_to_rotate > 0 || self.ends_old_keys
     }
 }
 
-/// How soon a partition wants a batch.
+/// How soon a partition needs a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Wish {
+pub enum Urgency {
     Nothing,
     /// With the next regular commit.
     Regular,
@@ -100,13 +102,13 @@ pub enum Wish {
 
 pub struct Task {
     pub partition: i32,
-    pub engine: Partition,
+    pub engine: Engine,
     pub clicks: Clicks,
     pub barrier: Barrier,
     pub assigned: Moment,
     consents: VecDeque<HeldConsent>,
     /// Raw ids read again from the changelog, for a rotation.
-    ids: VecDeque<Box<[u8]>>,
+    ids_to_rotate: VecDeque<Box<[u8]>>,
     /// Uptime at which they were all that the changelog names; until what is left under an old key ended.
     ids_complete_at: Option<Span>,
     lacks_ids: bool,
@@ -123,7 +125,7 @@ pub struct Task {
     /// Of each configured source, its last sign, and when it was noticed here.
     signs: BTreeMap<String, Arrival>,
     /// A batch broke an invariant, and what it held is not all committed yet.
-    held_back: Option<HeldBack>,
+    bisection: Option<Bisection>,
     /// How far the state's own time is ahead of the clocks, where that is too far.
     ahead: Option<Span>,
     /// Of the schema registry, as of the last look: what a batch is cut and decided with.
@@ -140,12 +142,12 @@ impl Task {
         let committed_sequence = engine.positions().map(|it| it.next_sequence - 1);
         let mut task = Self {
             partition,
-            engine,
+            engine: Engine::new(engine),
             clicks: Clicks::default(),
             barrier: Barrier::new(now),
             assigned: now,
             consents: VecDeque::new(),
-            ids: VecDeque::new(),
+            ids_to_rotate: VecDeque::new(),
             ids_complete_at: None,
             lacks_ids: false,
             urgent: 0,
@@ -156,7 +158,7 @@ impl Task {
             committed_sequence,
             committed_at: now.uptime,
             signs: BTreeMap::new(),
-            held_back: None,
+            bisection: None,
             ahead: None,
             known: Arc::default(),
             waiting_since: Waiting::default(),
@@ -239,11 +241,11 @@ impl Task {
 
     /// A subject whose live keys are to be moved to the active key.
     pub fn hold_id(&mut self, id: &[u8]) {
-        self.ids.push_back(id.into());
+        self.ids_to_rotate.push_back(id.into());
     }
 
-    pub fn ids(&self) -> &VecDeque<Box<[u8]>> {
-        &self.ids
+    pub fn ids_to_rotate(&self) -> &VecDeque<Box<[u8]>> {
+        &self.ids_to_rotate
     }
 
     /// The changelog was read from its first record to where it ended when that began, under the keys
@@ -259,16 +261,17 @@ impl Task {
 
     /// Are keys still to be moved, or to be ended, by what was read of the changelog?
     pub fn moves_keys(&self) -> bool {
-        !self.ids.is_empty() || self.ids_complete_at.is_some()
+        !self.ids_to_rotate.is_empty() || self.ids_complete_at.is_some()
     }
 
-    /// Is everybody known whom the changelog names? Whose record was superseded and compacted away while it
-    /// was read is named by the later one, so consent must have come as far as it went then.
+    /// Is every id of the changelog known? A subject whose record was compacted away during the read is
+    /// named only by its newer record: wait until consent is applied up to the end seen when the read
+    /// finished.
     fn knows_all_ids(&self, ahead: &Barrier) -> bool {
         self.ids_complete_at.is_some_and(|at| ahead.has_reached_since(at))
     }
 
-    /// Other keys from now on, between two batches; the changelog is to be read for them.
+    /// Other keys from now on; the changelog is to be read for them.
     pub fn set_keys(&mut self, setup: Arc<Setup>) -> Result<(), Refusal> {
         self.ids_complete_at = None;
         self.engine.set_keys(setup)
@@ -301,7 +304,7 @@ impl Task {
 
     /// How many clicks a batch could decide now.
     pub fn ready(&self, bounds: &Bounds, now: Moment) -> usize {
-        if self.held_back.is_some_and(|held_back| held_back.rests(now)) || self.first_click_waits()
+        if self.bisection.is_some_and(|bisection| bisection.rests(now)) || self.first_click_waits()
         {
             return 0;
         }
@@ -311,11 +314,11 @@ impl Task {
         clicks.min(self.clicks_max(now))
     }
 
-    /// How soon a batch is wanted.
-    pub fn wish(&self, bounds: &Bounds, now: Moment) -> Wish {
-        match self.held_back {
-            Some(held_back) if held_back.rests(now) => return Wish::Nothing,
-            Some(held_back) if held_back.wants_relief() => return Wish::AtOnce,
+    /// How soon this partition needs a batch.
+    pub fn commit_urgency(&self, bounds: &Bounds, now: Moment) -> Urgency {
+        match self.bisection {
+            Some(bisection) if bisection.rests(now) => return Urgency::Nothing,
+            Some(bisection) if bisection.wants_relief() => return Urgency::AtOnce,
             _ => {}
         }
         let due = self.engine.next_due();
@@ -324,21 +327,21 @@ impl Task {
             if self.consents_wait() { (0, 0) } else { (self.consents.len(), self.urgent) };
         let overdue = due.is_some_and(|due| due + TIMER_PATIENCE <= now.wall);
         if urgent > 0 || overdue || consents >= CONSENTS_PER_BATCH {
-            return Wish::AtOnce;
+            return Urgency::AtOnce;
         }
         let deferred = self.engine.has_deferred() && self.gate_open(bounds, now);
         let uncovered = self.received != self.committed
             && self.clicks.is_empty()
             && now.uptime - self.committed_at >= IDLE_COVERAGE;
-        let moves = (!self.ids.is_empty() || self.knows_all_ids(&self.barrier))
+        let moves = (!self.ids_to_rotate.is_empty() || self.knows_all_ids(&self.barrier))
             && self.gate_open(bounds, now);
         let some = clicks > 0 || moves || consents > 0 || due.is_some_and(|due| due <= now.wall);
-        if some || deferred || uncovered { Wish::Regular } else { Wish::Nothing }
+        if some || deferred || uncovered { Urgency::Regular } else { Urgency::Nothing }
     }
 
     /// The most clicks of a batch now.
     fn clicks_max(&self, now: Moment) -> usize {
-        self.held_back.map_or(usize::MAX, |held_back| held_back.clicks_max(now))
+        self.bisection.map_or(usize::MAX, |bisection| bisection.clicks_max(now))
     }
 
     /// How many of the clicks held may be decided, and the end of consent that this rests on.
@@ -401,12 +404,15 @@ impl Task {
         };
         let is_closed = self.closed_anyway(bounds, now).next().is_some();
         let gate_open = ahead.was_reached() && !stale && !is_closed;
-        let ids = if gate_open { self.ids.len().min(UPKEEP_PER_BATCH_MAX) } else { 0 };
+        let ids_to_rotate =
+            if gate_open { self.ids_to_rotate.len().min(UPKEEP_PER_BATCH_MAX) } else { 0 };
         Cut {
             clicks,
             consents,
-            ids,
-            ends_old_keys: gate_open && ids == self.ids.len() && self.knows_all_ids(&ahead),
+            ids_to_rotate,
+            ends_old_keys: gate_open
+                && ids_to_rotate == self.ids_to_rotate.len()
+                && self.knows_all_ids(&ahead),
             coverage: Coverage { click_to, consent_to, barrier },
             gate_open,
             stale,
@@ -415,40 +421,41 @@ impl Task {
 
     /// Decides a batch: consent by offset, then what time alone asks for, then clicks by offset.
     pub fn decide(&mut self, cut: &Cut, clicks: &ClickReader, wall: Timestamp) -> BatchOutput {
-        self.engine.begin(wall, cut.gate_open);
-        for consent in self.consents.iter().take(cut.consents) {
-            self.engine.consent(&consent.input());
-        }
-        self.engine.timers();
-        for id in self.ids.iter().take(cut.ids) {
-            self.engine.change_key(id);
-        }
-        if cut.ends_old_keys {
-            self.engine.end_old_keys();
-        }
-        for received in self.clicks.first(cut.clicks) {
-            if let Some(dead) = received.dead {
-                self.engine.dead_clicks(dead);
-                continue;
+        let Self { engine, consents, ids_to_rotate, clicks: held, known, partition, .. } = self;
+        let mut output = engine.decide(wall, cut.gate_open, |mut batch| {
+            for consent in consents.iter().take(cut.consents) {
+                batch.consent(&consent.input());
             }
-            let inbound =
-                Inbound { partition: self.partition, key: received.key, payload: received.payload };
-            self.engine.click(&ClickInput {
-                offset: received.offset,
-                payload: received.payload,
-                click: clicks.read_with(&inbound, &self.known).map_err(Unread::into_rejection),
-            });
-        }
-        let mut output = self.engine.finish(cut.coverage);
+            batch.timers();
+            for id in ids_to_rotate.iter().take(cut.ids_to_rotate) {
+                batch.change_key(id);
+            }
+            if cut.ends_old_keys {
+                batch.end_old_keys();
+            }
+            for received in held.first(cut.clicks) {
+                if let Some(dead) = received.dead {
+                    batch.dead_clicks(dead);
+                    continue;
+                }
+                let ReceivedClick { offset, key, payload, .. } = received;
+                let inbound = Inbound { partition: *partition, key, payload };
+                let click = clicks.read_with(&inbound, known).map_err(Unread::into_rejection);
+                batch.click(&ClickInput { offset, payload, click });
+            }
+            batch.finish(cut.coverage)
+        });
         output.hold_to_account(self.clicks.inputs_of(cut.clicks), cut.consents);
         output
     }
 
     /// The batch is committed: what it held is forgotten.
     pub fn confirm(&mut self, cut: &Cut, now: Moment) {
-        self.engine.confirm();
+        if !self.engine.confirm() {
+            return; // no batch was decided: nothing is covered
+        }
         self.clicks.forget(cut.clicks);
-        self.ids.drain(..cut.ids);
+        self.ids_to_rotate.drain(..cut.ids_to_rotate);
         if cut.ends_old_keys && !self.engine.has_old_keys() {
             self.ids_complete_at = None;
         }
@@ -459,8 +466,8 @@ impl Task {
             self.barrier.applied(consent.arrival);
             // A closed gate held its key back, and the changelog may be read already.
             if !cut.gate_open && self.engine.has_old_keys_of(consent.key()) {
-                if self.ids.len() < IDS_HELD {
-                    self.ids.push_back(consent.key().into());
+                if self.ids_to_rotate.len() < IDS_HELD {
+                    self.ids_to_rotate.push_back(consent.key().into());
                 } else {
                     (self.ids_complete_at, self.lacks_ids) = (None, true);
                 }
@@ -470,20 +477,20 @@ impl Task {
         self.committed_sequence = self.engine.positions().map(|it| it.next_sequence - 1);
         self.committed_at = now.uptime;
         self.waiting_since.committed();
-        self.held_back = self.held_back.and_then(|held_back| held_back.confirmed(cut.clicks));
+        self.bisection = self.bisection.and_then(|bisection| bisection.confirmed(cut.clicks));
         self.notice_signs(now);
     }
 
-    /// The batch broke an invariant: it is not committed. What it held is tried again without clicks,
-    /// then with fewer and fewer of them: what is wrong may be one of them, or have been passing.
-    pub fn hold_back(&mut self, cut: &Cut, now: Moment) {
+    /// The batch broke an invariant and is not committed. Its inputs are tried again, first without
+    /// clicks, then with fewer and fewer of them: one click may be the cause, or the cause has passed.
+    pub fn isolate(&mut self, cut: &Cut, now: Moment) {
         self.rollback();
-        self.held_back = Some(HeldBack::by(cut.clicks, self.held_back, now));
+        self.bisection = Some(Bisection::by(cut.clicks, self.bisection, now));
     }
 
-    /// Is it held back, now?
-    pub fn is_held_back(&self) -> bool {
-        self.held_back.is_some()
+    /// Has a batch broken an invariant, and is its cause not found or gone yet?
+    pub fn is_bisecting(&self) -> bool {
+        self.bisection.is_some()
     }
 
     /// The batch is not committed: it runs again from what is held.

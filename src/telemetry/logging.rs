@@ -19,12 +19,12 @@ pub enum LogFormat {
 /// without color, also on a terminal.
 pub fn init(format: LogFormat, level: Option<&str>, is_plain: bool) -> Result<()> {
     let filter = EnvFilter::try_new(level.unwrap_or("info")).map_err(|error| {
-        Failure::new(Exit::Usage, format!("RUST_LOG: {error}; write for example RUST_LOG=info"))
+        Failure::new(Exit::Usage, format!("RUST_LOG: {error}; use for example RUST_LOG=info"))
     })?;
     let is_colored = std::io::stderr().is_terminal() && !is_plain;
     let subscriber = subscriber(format, filter, std::io::stderr, is_colored);
     tracing::subscriber::set_global_default(subscriber)
-        .map_err(|error| Failure::failed(format!("logging: {error}")))
+        .map_err(|error| Failure::failed(format!("logging can't start: {error}")))
 }
 
 fn subscriber<W>(

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::effects::{bound_unseen, disagreements};
 use super::finding::{Findings, Unchecked};
 use super::inputs::{Record, is_foreign_schema};
-use super::partition::{Partition, Sitting};
-use super::standing::Standing;
+use super::partition::{BatchUnderReview, Partition};
+use super::standing::ConsentView;
 use crate::domain::audit::AuditEntry;
 use crate::domain::event::Click;
 use crate::domain::invariants::Invariant;
@@ -23,12 +23,12 @@ impl Partition<'_> {
         &mut self,
         entry: &AuditEntry,
         record: Option<&Record>,
-        sitting: &Sitting<'_>,
+        review: &BatchUnderReview<'_>,
         findings: &mut Findings,
     ) {
         let Some(record) = record else { return };
         let place = (self.setup.clickstream, self.number, record.offset);
-        let known = self.known_then(entry, record, sitting);
+        let known = self.known_then(entry, record, review);
         let click = match self.setup.readers.read_click(self.number, record, &known) {
             Ok(click) => click,
             Err(why) if is_foreign_schema(why.reason) && entry.outcome != Outcome::DeadLettered => {
@@ -36,22 +36,24 @@ impl Partition<'_> {
             }
             Err(why) => {
                 if entry.outcome != Outcome::DeadLettered {
-                    let detail =
-                        format!("it is no usable click, and yet {}", entry.outcome.symbol());
+                    let detail = format!(
+                        "it is not a usable click, but its outcome is {}",
+                        entry.outcome.symbol()
+                    );
                     findings.violation(Invariant::Accounted, place, detail);
                 }
-                return self.claim_letter(entry, (record, why.reason), sitting, findings);
+                return self.claim_letter(entry, (record, why.reason), review, findings);
             }
         };
-        let now = sitting.batch.decided_at;
+        let now = review.batch.decided_at;
         let reason = DeadLetterReason::EventTimeAhead;
-        self.claim_letter(entry, (record, reason), sitting, findings);
-        let Some(expected) = outcome(&click, now, sitting) else {
+        self.claim_letter(entry, (record, reason), review, findings);
+        let Some(expected) = outcome(&click, now, review) else {
             return findings.unchecked(Unchecked::RulebookUnknown, 1);
         };
         if entry.outcome != expected {
             let detail = format!(
-                "its outcome is {}, but it is {}",
+                "its outcome is {}, but it should be {}",
                 entry.outcome.symbol(),
                 expected.symbol()
             );
@@ -62,7 +64,7 @@ impl Partition<'_> {
             self.subjects.learn(token, subject);
         }
         if entry.outcome == Outcome::Decided {
-            self.compare_verdicts(entry, &click, subject, sitting, place, findings);
+            self.compare_verdicts(entry, &click, subject, review, place, findings);
         }
     }
 
@@ -73,10 +75,10 @@ impl Partition<'_> {
         &self,
         entry: &AuditEntry,
         record: &Record,
-        sitting: &Sitting<'_>,
+        review: &BatchUnderReview<'_>,
     ) -> Arc<KnownSchemas> {
         let unusable = matches!(entry.outcome, Outcome::DeadLettered | Outcome::Unreadable)
-            && sitting.batch.decided_at <= self.letters.complete_from;
+            && review.batch.decided_at <= self.letters.complete_from;
         let reason = self.letters.reason(entry.input, record.offset);
         match reason {
             Some(reason) if is_foreign_schema(reason) => Arc::default(),
@@ -93,7 +95,7 @@ impl Partition<'_> {
             return known;
         }
         let unknown =
-            if self.whole && !self.compacted { Standing::NOTHING } else { Standing::LOST };
+            if self.whole && !self.compacted { ConsentView::NOTHING } else { ConsentView::LOST };
         let place =
             known.or_else(|| self.subjects.register_stranger(key, self.setup.keys, &unknown))?;
         let standing = &mut self.subjects.at(place).standing;
@@ -108,15 +110,15 @@ impl Partition<'_> {
         entry: &AuditEntry,
         click: &Click<'_>,
         subject: Option<usize>,
-        sitting: &Sitting<'_>,
+        review: &BatchUnderReview<'_>,
         place: (&str, i32, i64),
         findings: &mut Findings,
     ) {
-        let (open, now) = (sitting.batch.gate_open, sitting.batch.decided_at);
+        let (open, now) = (review.batch.gate_open, review.batch.decided_at);
         let nobody = click.subject_id.is_none() || (self.whole && !self.compacted);
         let standing = subject.map(|subject| &self.subjects.at(subject).standing);
         let mut unknown = 0;
-        let wrong = disagreements(entry, sitting, |terms| {
+        let wrong = disagreements(entry, review, |terms| {
             let own = match standing {
                 _ if !open => Some(Verdict::ConsentStale),
                 Some(standing) => {
@@ -133,7 +135,7 @@ impl Partition<'_> {
         }
         findings.unchecked(Unchecked::StandingUnknown, unknown);
         let own = |terms| standing?.verdict(terms, Some(click.occurred_at), now);
-        findings.unchecked(Unchecked::SignalUnknown, bound_unseen(entry, sitting, own));
+        findings.unchecked(Unchecked::SignalUnknown, bound_unseen(entry, review, own));
     }
 
     /// INV-5: a dead letter for each input that could not be used; INV-6: without a byte of it.
@@ -141,7 +143,7 @@ impl Partition<'_> {
         &mut self,
         entry: &AuditEntry,
         (record, reason): (&Record, DeadLetterReason),
-        sitting: &Sitting<'_>,
+        review: &BatchUnderReview<'_>,
         findings: &mut Findings,
     ) {
         let Some(offset) = entry.offset else { return };
@@ -151,15 +153,15 @@ impl Partition<'_> {
         let topic = self.topic(entry.input);
         let place = (topic, self.number, offset);
         let Some(letter) = self.letters.claim(entry.input, offset) else {
-            if sitting.batch.decided_at <= self.letters.complete_from {
+            if review.batch.decided_at <= self.letters.complete_from {
                 return findings.unchecked(Unchecked::LettersDeleted, 1);
             }
-            let detail = format!("{}, and its dead letter is not there", entry.outcome.symbol());
+            let detail = format!("{}, but its dead letter is missing", entry.outcome.symbol());
             return findings.violation(Invariant::Atomic, place, detail);
         };
         let lies_at = (self.setup.dead_letters, letter.partition, letter.offset);
         if letter.payload_sha256 != record.payload_sha256() {
-            let detail = "its payload_sha256 is not that of the input that it names";
+            let detail = "its payload_sha256 is not that of the input it names";
             findings.violation(Invariant::Atomic, lies_at, detail);
         }
         if letter.reason != reason
@@ -174,7 +176,7 @@ impl Partition<'_> {
             findings.violation(Invariant::Atomic, lies_at, detail);
         }
         if record.key.as_deref().is_some_and(|key| letter.repeats(key)) {
-            let detail = "its text repeats the key of the input: a raw identifier";
+            let detail = "its text contains the key of the input: a raw identifier";
             findings.violation(Invariant::Pseudonymous, lies_at, detail);
         }
     }
@@ -196,11 +198,11 @@ impl Partition<'_> {
 
 /// What becomes of a click by its time (docs/contract/bad-input.md#clicks); `None`: the rulebook is not
 /// known.
-fn outcome(click: &Click<'_>, now: Timestamp, sitting: &Sitting<'_>) -> Option<Outcome> {
+fn outcome(click: &Click<'_>, now: Timestamp, review: &BatchUnderReview<'_>) -> Option<Outcome> {
     if click.occurred_at - now > AHEAD_MAX {
         return Some(Outcome::DeadLettered);
     }
-    let longest = sitting.rulebook?.purposes.iter().map(|purpose| purpose.retention).max();
+    let longest = review.rulebook?.purposes.iter().map(|purpose| purpose.retention).max();
     let is_late = now - click.occurred_at > longest.unwrap_or(Span::DAY);
     Some(if is_late { Outcome::TooLate } else { Outcome::Decided })
 }

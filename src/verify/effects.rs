@@ -2,9 +2,9 @@
 
 use super::finding::{Findings, Unchecked};
 use super::inputs::{Record, is_foreign_schema};
-use super::partition::{Partition, Sink, Sitting};
+use super::partition::{BatchUnderReview, Partition, Sink};
 use super::rows::{Row, UNPLACED, Written, reason_number};
-use super::standing::{Held, Kept, Mark, Standing, Terms};
+use super::standing::{ConsentView, Held, Kept, Mark, Terms};
 use crate::domain::audit::{AuditEntry, Change, Effect};
 use crate::domain::intake::ConsentBody;
 use crate::domain::invariants::Invariant;
@@ -16,12 +16,12 @@ impl Partition<'_> {
         &mut self,
         entry: &AuditEntry,
         record: Option<&Record>,
-        sitting: &Sitting<'_>,
+        review: &BatchUnderReview<'_>,
         findings: &mut Findings,
     ) {
         let Some(record) = record else { return self.consent_compacted(entry) };
         let place = (self.setup.consent, self.number, record.offset);
-        let known = self.known_then(entry, record, sitting);
+        let known = self.known_then(entry, record, review);
         let reading = self.setup.readers.read_consent(self.number, record, &known);
         let key = record.key.as_deref().unwrap_or_default();
         let subject = self.subjects.by_key(key);
@@ -30,7 +30,7 @@ impl Partition<'_> {
             ConsentBody::Erasure | ConsentBody::Record(_) | ConsentBody::Unreadable(_)
         );
         if of_somebody && entry.subject.is_some_and(|token| self.names_another(&token, subject)) {
-            let detail = "the audit names another subject than the record's key";
+            let detail = "the audit names a different subject than the key of the record";
             findings.violation(Invariant::Accounted, place, detail);
         }
         if let (Some(subject), Some(token)) = (subject.filter(|_| of_somebody), entry.subject) {
@@ -41,7 +41,7 @@ impl Partition<'_> {
             ConsentBody::Erasure => Some(Outcome::Erased),
             ConsentBody::Forwarded => Some(Outcome::Forwarded),
             ConsentBody::DeadLettered(why) => {
-                self.claim_letter(entry, (record, why.reason), sitting, findings);
+                self.claim_letter(entry, (record, why.reason), review, findings);
                 Some(Outcome::DeadLettered)
             }
             ConsentBody::Unreadable(why) => {
@@ -49,28 +49,29 @@ impl Partition<'_> {
                     findings.unchecked(Unchecked::SchemaUnknown, 1);
                     return self.consent_compacted(entry);
                 }
-                self.claim_letter(entry, (record, why.reason), sitting, findings);
+                self.claim_letter(entry, (record, why.reason), review, findings);
                 Some(Outcome::Unreadable)
             }
             ConsentBody::Record(_) => Some(entry.outcome),
         };
         if expected != Some(entry.outcome) {
-            let detail = format!("its outcome is {}, which it can't be", entry.outcome.symbol());
+            let detail =
+                format!("its outcome is {}, which is impossible for it", entry.outcome.symbol());
             findings.violation(Invariant::Accounted, place, detail);
         }
         let Some(subject) = subject.filter(|_| of_somebody) else { return };
         let standing = &mut self.subjects.at(subject).standing;
-        standing.forget(sitting.batch.decided_at);
+        standing.forget(review.batch.decided_at);
         match reading.body() {
             ConsentBody::Erasure => standing.erase(record.timestamp),
             ConsentBody::Unreadable(_) => standing.withhold(Mark::Undecodable),
             ConsentBody::Record(it) => {
                 let kept = Kept::of(it, self.setup.purposes);
-                self.take_record(entry, (record, kept), subject, sitting, findings);
+                self.take_record(entry, (record, kept), subject, review, findings);
             }
             _ => {}
         }
-        self.compare_standing(entry, sitting, place, findings);
+        self.compare_standing(entry, review, place, findings);
     }
 
     /// A readable record comes to stand, or not, as the model says where it can tell.
@@ -79,15 +80,15 @@ impl Partition<'_> {
         entry: &AuditEntry,
         (record, kept): (&Record, Kept),
         subject: usize,
-        sitting: &Sitting<'_>,
+        review: &BatchUnderReview<'_>,
         findings: &mut Findings,
     ) {
         let subject = self.subjects.at(subject);
-        let expected = expected_outcome(&subject.standing, &kept, sitting);
+        let expected = expected_outcome(&subject.standing, &kept, review);
         if let Some(expected) = expected.filter(|it| is_laxer(entry.outcome, *it)) {
             let place = (self.setup.consent, self.number, record.offset);
             let detail = format!(
-                "its outcome is {}, but the changelog makes it {}",
+                "its outcome is {}, but by the changelog it should be {}",
                 entry.outcome.symbol(),
                 expected.symbol()
             );
@@ -96,7 +97,7 @@ impl Partition<'_> {
         let outcome = expected.unwrap_or(entry.outcome);
         subject.standing.take(kept, record.timestamp, outcome);
         if outcome == Outcome::Applied {
-            subject.assigned_since = sitting.batch.gate_open;
+            subject.assigned_since = review.batch.gate_open;
         }
     }
 
@@ -110,7 +111,7 @@ impl Partition<'_> {
         let Some(subject) = self.subject_of(entry) else { return };
         let standing = &mut self.subjects.at(subject).standing;
         match entry.outcome {
-            Outcome::Erased => *standing = Standing::ERASED_UNSEEN,
+            Outcome::Erased => *standing = ConsentView::ERASED_UNSEEN,
             Outcome::Superseded => {}
             Outcome::Applied => {
                 standing.held = Held::Lost;
@@ -124,40 +125,40 @@ impl Partition<'_> {
     fn compare_standing(
         &mut self,
         entry: &AuditEntry,
-        sitting: &Sitting<'_>,
+        review: &BatchUnderReview<'_>,
         place: (&str, i32, i64),
         findings: &mut Findings,
     ) {
         let Some(subject) = self.subject_of(entry) else { return };
         let standing = &self.subjects.at(subject).standing;
-        let now = sitting.batch.decided_at;
+        let now = review.batch.decided_at;
         let own = |terms| standing.verdict(terms, None, now).filter(|_| standing.is_sure());
-        let wrong = disagreements(entry, sitting, own);
+        let wrong = disagreements(entry, review, own);
         if let Some(detail) = wrong {
             findings.violation(Invariant::Consent, place, detail);
         }
-        findings.unchecked(Unchecked::SignalUnknown, bound_unseen(entry, sitting, own));
+        findings.unchecked(Unchecked::SignalUnknown, bound_unseen(entry, review, own));
     }
 
     /// What an entry wrote: a row each, and INV-1 and INV-4 of it.
     pub(super) fn effects(
         &mut self,
         entry: &AuditEntry,
-        sitting: &Sitting<'_>,
+        review: &BatchUnderReview<'_>,
         sink: Sink<'_>,
         findings: &mut Findings,
     ) {
         let input = match entry.offset {
             Some(offset) => (self.topic(entry.input), self.number, offset),
-            None => (self.setup.audit, self.number, sitting.offset),
+            None => (self.setup.audit, self.number, review.offset),
         };
         for effect in &entry.effects {
-            self.effect(entry, effect, sitting, sink, findings);
+            self.effect(entry, effect, review, sink, findings);
         }
         if let Some(subject) = self.subject_of(entry)
             && matches!(entry.input, InputKind::Consent | InputKind::Click)
         {
-            self.look_for_left_keys(subject, sitting, input, findings);
+            self.look_for_left_keys(subject, review, input, findings);
         }
     }
 
@@ -165,13 +166,13 @@ impl Partition<'_> {
         &mut self,
         entry: &AuditEntry,
         effect: &Effect,
-        sitting: &Sitting<'_>,
+        review: &BatchUnderReview<'_>,
         sink: Sink<'_>,
         findings: &mut Findings,
     ) {
-        let place = (self.setup.audit, self.number, sitting.offset);
-        let Some(id) = sitting.batch.purposes.get(usize::from(effect.purpose)) else {
-            let detail = "an effect of a purpose that its batch does not name";
+        let place = (self.setup.audit, self.number, review.offset);
+        let Some(id) = review.batch.purposes.get(usize::from(effect.purpose)) else {
+            let detail = "an effect for a purpose that its batch does not name";
             return findings.violation(Invariant::Provable, place, detail);
         };
         let Ok(purpose) = self.setup.purposes.binary_search(id) else {
@@ -185,18 +186,18 @@ impl Partition<'_> {
             }
             Change::Removed(reason) => {
                 let Some(number) = reason_number(reason) else {
-                    let detail = "a tombstone's reason that the contract does not have";
+                    let detail = "a tombstone with an unknown reason";
                     return findings.violation(Invariant::Pseudonymous, place, detail);
                 };
                 Written::Removed(number)
             }
         };
         let is_assignment = matches!(written, Written::Assigned(_));
-        if is_assignment && !sitting.batch.gate_open {
+        if is_assignment && !review.batch.gate_open {
             let detail = "an assignment was written while consent was stale";
             findings.violation(Invariant::Consent, place, detail);
         }
-        let (offset, decided_at) = (sitting.offset, sitting.batch.decided_at);
+        let (offset, decided_at) = (review.offset, review.batch.decided_at);
         let row = Row::Effect { partition: self.number, offset, decided_at, written };
         let Some(subject) = self.subject_of(entry) else {
             findings.unchecked(Unchecked::SubjectUnknown, 1);
@@ -209,7 +210,7 @@ impl Partition<'_> {
             return sink(purpose, UNPLACED, row);
         };
         if is_assignment {
-            self.judge_assignment(entry, effect, subject, sitting, findings);
+            self.judge_assignment(entry, effect, subject, review, findings);
         }
         let live = &mut self.subjects.at(subject).live;
         live.retain(|known| *known != (purpose as u16, version));
@@ -225,16 +226,16 @@ impl Partition<'_> {
         entry: &AuditEntry,
         effect: &Effect,
         subject: usize,
-        sitting: &Sitting<'_>,
+        review: &BatchUnderReview<'_>,
         findings: &mut Findings,
     ) {
-        let Some(terms) = sitting.terms[usize::from(effect.purpose)] else { return };
+        let Some(terms) = review.terms[usize::from(effect.purpose)] else { return };
         let standing = &self.subjects.at(subject).standing;
-        let verdict = standing.verdict(terms, None, sitting.batch.decided_at);
+        let verdict = standing.verdict(terms, None, review.batch.decided_at);
         let stands = standing.is_sure() || standing.version() == entry.consent_version;
         match verdict {
             Some(own) if stands && !own.allows() => {
-                let place = (self.setup.audit, self.number, sitting.offset);
+                let place = (self.setup.audit, self.number, review.offset);
                 let detail =
                     format!("an assignment was written, but the gate says {}", own.symbol());
                 findings.violation(Invariant::Consent, place, detail);
@@ -249,7 +250,7 @@ impl Partition<'_> {
     fn look_for_left_keys(
         &mut self,
         subject: usize,
-        sitting: &Sitting<'_>,
+        review: &BatchUnderReview<'_>,
         place: (&str, i32, i64),
         findings: &mut Findings,
     ) {
@@ -258,7 +259,7 @@ impl Partition<'_> {
         if subject.live.is_empty() || !subject.standing.is_sure() {
             return;
         }
-        for (id, terms) in sitting.batch.purposes.iter().zip(&sitting.terms) {
+        for (id, terms) in review.batch.purposes.iter().zip(&review.terms) {
             let Some(terms) = terms else { continue };
             let purpose = terms.purpose as u16;
             let is_live = subject.live.iter().any(|(of, _)| *of == purpose);
@@ -266,10 +267,10 @@ impl Partition<'_> {
                 continue;
             }
             debug_assert_eq!(purposes[terms.purpose], *id);
-            let verdict = subject.standing.verdict(*terms, None, sitting.batch.decided_at);
+            let verdict = subject.standing.verdict(*terms, None, review.batch.decided_at);
             if let Some(own) = verdict.filter(|own| !own.allows()) {
                 let detail = format!(
-                    "{id} is withheld from here on ({}), and its live key has no tombstone",
+                    "{id} is withheld from here on ({}), but its live key has no tombstone",
                     own.symbol()
                 );
                 findings.violation(Invariant::OptOut, place, detail);
@@ -280,9 +281,13 @@ impl Partition<'_> {
 }
 
 /// What the model makes of a record; `None`: it can't tell.
-fn expected_outcome(standing: &Standing, kept: &Kept, sitting: &Sitting<'_>) -> Option<Outcome> {
-    sitting.rulebook?;
-    standing.outcome(&sitting.declared, kept)
+fn expected_outcome(
+    standing: &ConsentView,
+    kept: &Kept,
+    review: &BatchUnderReview<'_>,
+) -> Option<Outcome> {
+    review.rulebook?;
+    standing.outcome(&review.declared, kept)
 }
 
 /// A record that was held to be unreadable harms nobody, whatever else the model makes of it.
@@ -294,10 +299,10 @@ fn is_laxer(found: Outcome, expected: Outcome) -> bool {
 /// have let it give way: then it binds whoever first appears.
 pub(super) fn bound_unseen(
     entry: &AuditEntry,
-    sitting: &Sitting<'_>,
+    review: &BatchUnderReview<'_>,
     own: impl Fn(Terms) -> Option<Verdict>,
 ) -> u64 {
-    let judged = entry.verdicts.iter().zip(&sitting.terms);
+    let judged = entry.verdicts.iter().zip(&review.terms);
     let bound = judged.filter(|(verdict, _)| **verdict == Verdict::OptOutSignal);
     bound.filter(|(_, terms)| terms.and_then(&own).is_some_and(Verdict::allows)).count() as u64
 }
@@ -305,10 +310,10 @@ pub(super) fn bound_unseen(
 /// Each purpose that the audit allows, and the gate withholds, as one text.
 pub(super) fn disagreements(
     entry: &AuditEntry,
-    sitting: &Sitting<'_>,
+    review: &BatchUnderReview<'_>,
     mut own: impl FnMut(Terms) -> Option<Verdict>,
 ) -> Option<String> {
-    let allowed = entry.verdicts.iter().zip(&sitting.terms).zip(&sitting.batch.purposes);
+    let allowed = entry.verdicts.iter().zip(&review.terms).zip(&review.batch.purposes);
     let wrong: Vec<String> = allowed
         .filter(|((verdict, _), _)| verdict.allows())
         .filter_map(|((verdict, terms), id)| {

@@ -41,30 +41,33 @@ impl Unchecked {
     /// As a person reads it, after a number.
     pub fn label(self) -> &'static str {
         match self {
-            Self::ConsentCompacted => "consent records: audited, and compacted away since",
-            Self::ClicksDeleted => "clicks: audited, and deleted by retention since",
+            Self::ConsentCompacted => "consent records: audited, but compacted away since",
+            Self::ClicksDeleted => "clicks: audited, but deleted by retention since",
             Self::ClicksUnreadable => {
-                "clicks: audited, and in a batch that no client can read any more"
+                "clicks: audited, but in a batch that no client can read any more"
             }
             Self::StandingUnknown => {
-                "judgments: they rest on a consent record that compaction has taken, or that is not \
+                "verdicts: they depend on a consent record that was compacted away or is not \
                  decided yet"
             }
             Self::SignalUnknown => {
-                "judgments: withheld for an opt-out signal that the topics do not show; it gave way to \
-                 later ones, was lost, or its click was deleted"
+                "verdicts: withheld for an opt-out signal that the topics do not show, because it \
+                 was dropped for later ones, was lost, or its click was deleted"
             }
             Self::RulebookUnknown => {
-                "audit batches, clicks and outputs: the rulebook that decided is not known here"
+                "audit batches, clicks and outputs: the rulebook they were decided under is not \
+                 known here"
             }
             Self::SchemaUnknown => "inputs: written with a schema that is not known here",
-            Self::SubjectUnknown => "effects: of subjects that the consent changelog no longer has",
-            Self::KeyEmptied => "effects: under a retired key whose secret was emptied",
+            Self::SubjectUnknown => {
+                "effects: their subjects are no longer in the consent changelog"
+            }
+            Self::KeyEmptied => "effects: they use a retired key whose secret was removed",
             Self::OlderThanAudit => "segment records: older than the audit that was read",
             Self::BehindGap => "inputs: their audit batch is missing (see INV-9)",
-            Self::Sweeping => "live keys: a sweep after a change of rulebook was under way",
-            Self::NotDecided => "inputs: not decided when the audit's end was taken",
-            Self::BeforeLoss => "outcomes: from before a loss that was accepted",
+            Self::Sweeping => "live keys: a sweep after a change of the rulebook was in progress",
+            Self::NotDecided => "inputs: not decided when the end of the audit was read",
+            Self::BeforeLoss => "outcomes: from before an accepted loss",
             Self::LettersDeleted => "dead letters: deleted by retention",
         }
     }

@@ -1,7 +1,7 @@
 //! What an accepted loss leaves to verify of the batches before it.
 
 use super::finding::{Findings, Unchecked};
-use super::partition::{Partition, Sink, Sitting};
+use super::partition::{BatchUnderReview, Partition, Sink};
 use crate::domain::audit::{AuditBatch, loss};
 use crate::domain::invariants::Invariant;
 
@@ -33,12 +33,13 @@ impl Partition<'_> {
         }
         findings.unchecked(Unchecked::BeforeLoss, batch.entries.len() as u64);
         let terms = vec![None; batch.purposes.len()];
-        let sitting = Sitting { batch, offset, rulebook: None, declared: Vec::new(), terms };
+        let review =
+            BatchUnderReview { batch, offset, rulebook: None, declared: Vec::new(), terms };
         for entry in &batch.entries {
             if let Some(offset) = entry.offset {
                 self.letters.claim(entry.input, offset);
             }
-            self.effects(entry, &sitting, sink, findings);
+            self.effects(entry, &review, sink, findings);
         }
     }
 

@@ -32,8 +32,8 @@ pub use inputs::{Readers, Record};
 pub use letters::Letters;
 pub use outputs::{check_contextual, check_letter};
 pub use partition::{Partition, Setup};
-pub use rows::{Row, Say, UNPLACED, Written};
-pub use segments::{Bench, Horizon, SegmentPartition};
+pub use rows::{FinalVerdict, Row, UNPLACED, Written};
+pub use segments::{Horizon, SegmentPartition, SegmentScope};
 
 use std::collections::{BTreeMap, BTreeSet};
 

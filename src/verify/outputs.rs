@@ -23,23 +23,23 @@ pub fn check_contextual(
 ) {
     let place = (topic, partition, record.offset);
     let Some(token) = token_of(record.key.as_deref()) else {
-        let detail = "the key is no session token: it may be a raw identifier";
+        let detail = "the key is not a session token: it may be a raw identifier";
         return findings.violation(Invariant::Pseudonymous, place, detail);
     };
     let value = record.value.as_deref().map(|value| decode_contextual(value, &record.known));
     let Some(Ok(value)) = value else {
-        let detail = "no ContextualSegment, so nothing that Assent wrote";
+        let detail = "not a ContextualSegment, so Assent did not write it";
         return findings.violation(Invariant::Atomic, place, detail);
     };
     if value.session_token != token.text() {
-        let detail = "session_token is not the key: it may be a raw identifier";
+        let detail = "session_token differs from the key: it may be a raw identifier";
         findings.violation(Invariant::Pseudonymous, place, detail);
     }
     if !rulebooks.has_version(&value.rulebook) {
         // It may have come after the state was read, or the state was lost.
         findings.unchecked(Unchecked::RulebookUnknown, 1);
     } else if !value.segments.iter().all(|segment| rulebooks.has_contextual(segment)) {
-        let detail = "names a segment that no rulebook has: it may be a raw identifier";
+        let detail = "names a segment that is in no rulebook: it may be a raw identifier";
         findings.violation(Invariant::Pseudonymous, place, detail);
     }
 }
@@ -53,15 +53,15 @@ pub fn check_letter(
 ) {
     let place = (topic, partition, record.offset);
     let Some(letter) = letters::read(record) else {
-        let detail = "no DeadLetter, so nothing that Assent wrote";
+        let detail = "not a DeadLetter, so Assent did not write it";
         return findings.violation(Invariant::Atomic, place, detail);
     };
     let names_an_input = inputs.contains(&letter.topic.as_str());
     let key = record.key.as_deref().unwrap_or_default();
     let names_one = key == letter.key().as_bytes() || letter.last_offset(key).is_some();
     if !names_an_input || !names_one {
-        let detail = "key and value don't name one record, or one batch, of an input: they may hold a raw \
-                      identifier";
+        let detail = "key and value don't name the same record or batch of an input: they may contain a \
+                      raw identifier";
         findings.violation(Invariant::Pseudonymous, place, detail);
     }
 }

@@ -8,8 +8,8 @@ use super::finding::{Findings, Unchecked};
 use super::grants;
 use super::inputs::{Readers, Record};
 use super::letters::Letters;
-use super::rows::{Row, Say};
-use super::standing::{Kept, Mark, Standing, Terms};
+use super::rows::{FinalVerdict, Row};
+use super::standing::{ConsentView, Kept, Mark, Terms};
 use super::subjects::{Place, Subject, Subjects};
 use super::unproven::Unproven;
 use super::{Horizon, Rulebooks};
@@ -82,8 +82,8 @@ pub struct Partition<'a> {
     pub(super) unreadable: Vec<(i64, i64)>,
 }
 
-/// A batch at hand, and under what it was decided.
-pub(super) struct Sitting<'b> {
+/// The batch that is being checked, and the rules it was decided under.
+pub(super) struct BatchUnderReview<'b> {
     pub batch: &'b AuditBatch,
     /// Where it lies.
     pub offset: i64,
@@ -136,7 +136,7 @@ impl<'a> Partition<'a> {
             ConsentBody::Erasure | ConsentBody::Record(_) | ConsentBody::Unreadable(_)
         );
         if of_somebody && let Some(key) = &record.key {
-            self.subjects.register(key, self.setup.keys, &Standing::LOST);
+            self.subjects.register(key, self.setup.keys, &ConsentView::LOST);
         }
     }
 
@@ -151,7 +151,7 @@ impl<'a> Partition<'a> {
         };
         let name = chain::name(self.setup.group_id, self.number);
         if batch.chain != name || record.key.as_deref() != Some(name.as_bytes()) {
-            let detail = format!("a batch of another chain lies in that of {name}");
+            let detail = format!("a batch of another chain lies in the chain of {name}");
             findings.violation(Invariant::Provable, place, detail);
             return None;
         }
@@ -162,7 +162,7 @@ impl<'a> Partition<'a> {
         if is_first && sequence == 0 {
             self.whole = true;
             if self.loss.is_none() {
-                self.subjects.iter_mut().for_each(|it| it.standing = Standing::NOTHING);
+                self.subjects.iter_mut().for_each(|it| it.standing = ConsentView::NOTHING);
             }
         }
         continues.then_some(batch)
@@ -204,24 +204,22 @@ impl<'a> Partition<'a> {
             let at = self.setup.purposes.binary_search(id).ok()?;
             rulebook.map(|rulebook| Terms::of(rulebook, self.setup.purposes, at))
         });
-        let sitting = Sitting { batch, offset, rulebook, declared, terms: terms.collect() };
+        let review = BatchUnderReview { batch, offset, rulebook, declared, terms: terms.collect() };
         let mut ends = (batch.consent_from, batch.click_from);
         for entry in &batch.entries {
             let record = match entry.input {
                 InputKind::Consent => {
-                    self.pair(entry, &sitting, (&mut consent, &mut ends.0), findings)
+                    self.pair(entry, &review, (&mut consent, &mut ends.0), findings)
                 }
-                InputKind::Click => {
-                    self.pair(entry, &sitting, (&mut clicks, &mut ends.1), findings)
-                }
+                InputKind::Click => self.pair(entry, &review, (&mut clicks, &mut ends.1), findings),
                 InputKind::Timer | InputKind::Upkeep => None,
             };
             match entry.input {
-                InputKind::Consent => self.consent(entry, record.as_ref(), &sitting, findings),
-                InputKind::Click => self.click(entry, record.as_ref(), &sitting, findings),
+                InputKind::Consent => self.consent(entry, record.as_ref(), &review, findings),
+                InputKind::Click => self.click(entry, record.as_ref(), &review, findings),
                 InputKind::Timer | InputKind::Upkeep => {}
             }
-            self.effects(entry, &sitting, sink, findings);
+            self.effects(entry, &review, sink, findings);
         }
         self.without_outcome(InputKind::Consent, consent, findings);
         self.without_outcome(InputKind::Click, clicks, findings);
@@ -284,20 +282,20 @@ impl<'a> Partition<'a> {
     fn pair(
         &mut self,
         entry: &AuditEntry,
-        sitting: &Sitting<'_>,
+        review: &BatchUnderReview<'_>,
         (records, end): (&mut VecDeque<Record>, &mut i64),
         findings: &mut Findings,
     ) -> Option<Record> {
-        let batch = sitting.batch;
+        let batch = review.batch;
         let to = if entry.input == InputKind::Click { batch.click_to } else { batch.consent_to };
         let topic = self.topic(entry.input);
         let Some(offset) = entry.offset.filter(|offset| (*end..to).contains(offset)) else {
             let place =
-                entry.offset.map_or((self.setup.audit, self.number, sitting.offset), |offset| {
+                entry.offset.map_or((self.setup.audit, self.number, review.offset), |offset| {
                     (topic, self.number, offset)
                 });
-            let detail = "an outcome out of its order, a second one, or one that its batch does not \
-                          cover";
+            let detail = "an outcome that is out of order, is a second one, or is not covered by \
+                its batch";
             findings.violation(Invariant::Accounted, place, detail);
             return None;
         };
@@ -307,9 +305,9 @@ impl<'a> Partition<'a> {
         self.without_outcome(entry.input, before, findings);
         if records.front().is_some_and(|record| record.offset == offset) {
             let record = records.pop_front();
-            return if self.is_given_up(entry, true, sitting, findings) { None } else { record };
+            return if self.is_given_up(entry, true, review, findings) { None } else { record };
         }
-        if self.is_given_up(entry, false, sitting, findings) {
+        if self.is_given_up(entry, false, review, findings) {
             return None;
         }
         self.note_absent(entry, offset, findings);
@@ -416,7 +414,7 @@ impl<'a> Partition<'a> {
             findings.violation(
                 Invariant::Accounted,
                 place,
-                "an outcome of a click that is not there",
+                "an outcome of a click that does not exist",
             );
         }
     }
@@ -426,13 +424,18 @@ impl<'a> Partition<'a> {
         let rulebook = self.setup.rulebooks.get(&progress.rulebook.1);
         for subject in self.subjects.iter() {
             for purpose in 0..self.setup.purposes.len() {
-                let say = self.say(&subject.standing, purpose, rulebook, progress.decided_at);
+                let final_verdict =
+                    self.final_verdict(&subject.standing, purpose, rulebook, progress.decided_at);
                 for version in self.setup.keys.versions() {
                     let pseudonym = self.setup.keys.pseudonym(version, purpose, &subject.key);
                     if let Some(pseudonym) = pseudonym {
                         let grant_ends_at = self.end_to_keep(subject, purpose, version);
-                        let say = Say { grant_ends_at, ..say };
-                        sink(purpose, pseudonym, Row::Say { partition: self.number, say });
+                        let final_verdict = FinalVerdict { grant_ends_at, ..final_verdict };
+                        sink(
+                            purpose,
+                            pseudonym,
+                            Row::FinalVerdict { partition: self.number, final_verdict },
+                        );
                     }
                 }
             }
@@ -441,20 +444,20 @@ impl<'a> Partition<'a> {
 
     /// A moment that only just came may still have its tombstone ahead: timers are settled within
     /// seconds, many of them over several transactions.
-    fn say(
+    fn final_verdict(
         &self,
-        standing: &Standing,
+        standing: &ConsentView,
         purpose: usize,
         rulebook: Option<&Rulebook>,
         now: Timestamp,
-    ) -> Say {
+    ) -> FinalVerdict {
         const SETTLED_WITHIN: Span = Span::MINUTE;
         let verdict = rulebook.and_then(|rulebook| {
             let terms = Terms::of(rulebook, self.setup.purposes, purpose);
             let before = standing.verdict(terms, None, now - SETTLED_WITHIN);
             before.filter(|verdict| verdict.allows()).or(standing.verdict(terms, None, now))
         });
-        Say { verdict, grant_ends_at: None }
+        FinalVerdict { verdict, grant_ends_at: None }
     }
 
     pub(super) fn declared(&self, rulebook: Option<&Rulebook>) -> Vec<usize> {

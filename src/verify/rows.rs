@@ -28,7 +28,7 @@ pub enum Written {
 
 /// What the gate says of a pseudonym at the end of the audit that was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Say {
+pub struct FinalVerdict {
     /// `None`: the topics don't tell.
     pub verdict: Option<Verdict>,
     /// Where the grant that it rests on ends, and a live value must say so.
@@ -38,7 +38,7 @@ pub struct Say {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Row {
     Effect { partition: i32, offset: i64, decided_at: Timestamp, written: Written },
-    Say { partition: i32, say: Say },
+    FinalVerdict { partition: i32, final_verdict: FinalVerdict },
 }
 
 impl Row {
@@ -58,11 +58,11 @@ impl Row {
                     Written::Removed(reason) => out.push(*reason),
                 }
             }
-            Self::Say { partition, say } => {
+            Self::FinalVerdict { partition, final_verdict } => {
                 out.push(2);
                 out.put_long(i64::from(*partition));
-                out.put_long(say.verdict.map_or(-1, |verdict| verdict as i64));
-                out.put_optional_long(say.grant_ends_at.map(|at| at.0));
+                out.put_long(final_verdict.verdict.map_or(-1, |verdict| verdict as i64));
+                out.put_optional_long(final_verdict.grant_ends_at.map(|at| at.0));
             }
         }
     }
@@ -75,8 +75,8 @@ impl Row {
             let verdict = reader.long()?;
             let verdict = usize::try_from(verdict).ok().map(|at| Verdict::ALL[at]);
             let grant_ends_at = reader.optional_long()?.map(Timestamp);
-            let say = Say { verdict, grant_ends_at };
-            return Ok((pseudonym, Self::Say { partition, say }));
+            let final_verdict = FinalVerdict { verdict, grant_ends_at };
+            return Ok((pseudonym, Self::FinalVerdict { partition, final_verdict }));
         }
         let (offset, decided_at) = (reader.long()?, Timestamp(reader.long()?));
         let written = match tag {
@@ -105,9 +105,9 @@ mod tests {
 
     #[test]
     fn a_row_survives_its_encoding() {
-        let say = |verdict, end: Option<i64>| Row::Say {
+        let final_verdict = |verdict, end: Option<i64>| Row::FinalVerdict {
             partition: 3,
-            say: Say { verdict, grant_ends_at: end.map(Timestamp) },
+            final_verdict: FinalVerdict { verdict, grant_ends_at: end.map(Timestamp) },
         };
         let effect = |written| {
             let decided_at = Timestamp(1_795_305_600_000);
@@ -116,8 +116,8 @@ mod tests {
         let rows = [
             effect(Written::Assigned([7; 16])),
             effect(Written::Removed(9)),
-            say(None, None),
-            say(Some(Verdict::CollectedBeforeConsent), Some(-4)),
+            final_verdict(None, None),
+            final_verdict(Some(Verdict::CollectedBeforeConsent), Some(-4)),
         ];
         let mut bytes = Vec::new();
         for row in &rows {

@@ -12,7 +12,7 @@ use super::Rulebooks;
 use super::finding::{Findings, Unchecked};
 use super::inputs::Record;
 use super::outputs::token_of;
-use super::rows::{Row, Say, Written, reason_number};
+use super::rows::{FinalVerdict, Row, Written, reason_number};
 use crate::domain::audit::chain;
 use crate::domain::invariants::{self, Invariant};
 use crate::domain::pseudonym::{KeyHistory, Pseudonym};
@@ -31,8 +31,8 @@ pub struct Horizon {
     pub sweeping_to: Option<String>,
 }
 
-/// Which partition this is, and what it is judged by.
-pub struct Bench<'a> {
+/// A partition of a segment topic, and what its records are checked against.
+pub struct SegmentScope<'a> {
     pub topic: &'a str,
     pub partition: i32,
     pub purpose: &'a str,
@@ -52,7 +52,7 @@ pub struct Bench<'a> {
 }
 
 /// A record that was written under a pseudonym.
-struct Lying {
+struct StoredRecord {
     offset: i64,
     decided_at: Timestamp,
     written: Written,
@@ -62,7 +62,7 @@ struct Lying {
     value: Option<Value>,
 }
 
-impl Lying {
+impl StoredRecord {
     fn mark(&self) -> (Written, Option<Timestamp>) {
         mark(self.written, self.decided_at)
     }
@@ -85,23 +85,27 @@ struct Value {
 const LEASE_MAX: Span = Span(30 * Span::DAY.0);
 
 /// INV-13: beyond any lease, or beyond the grant that it rests on.
-fn lasts_too_long(decided_at: Timestamp, value: Value, say: Option<Say>) -> Option<&'static str> {
+fn lasts_too_long(
+    decided_at: Timestamp,
+    value: Value,
+    final_verdict: Option<FinalVerdict>,
+) -> Option<&'static str> {
     if value.expires_at - decided_at > LEASE_MAX {
         return Some("a live value whose expires_at is more than 30 days after its decided_at");
     }
-    invariants::within_grant(value.expires_at, say?.grant_ends_at).map(|it| it.detail)
+    invariants::within_grant(value.expires_at, final_verdict?.grant_ends_at).map(|it| it.detail)
 }
 
 /// All that is known of one pseudonym.
 #[derive(Default)]
 struct Key {
-    records: Vec<Lying>,
+    records: Vec<StoredRecord>,
     /// The record after the last one that an effect named.
     next: usize,
     has_effect: bool,
     /// The last effect, where its record is not there.
     missing: Option<Missing>,
-    say: Option<(i32, Say)>,
+    final_verdict: Option<(i32, FinalVerdict)>,
 }
 
 /// Of the audit.
@@ -114,53 +118,59 @@ struct Missing {
 }
 
 pub struct SegmentPartition<'a> {
-    bench: Bench<'a>,
+    scope: SegmentScope<'a>,
     keys: HashMap<Pseudonym, Key, foldhash::fast::RandomState>,
     rulebook_versions: Vec<String>,
 }
 
 impl<'a> SegmentPartition<'a> {
-    pub fn new(bench: Bench<'a>) -> Self {
-        Self { bench, keys: HashMap::default(), rulebook_versions: Vec::new() }
+    pub fn new(scope: SegmentScope<'a>) -> Self {
+        Self { scope, keys: HashMap::default(), rulebook_versions: Vec::new() }
     }
 
     /// A record, in the order of the offsets.
     pub fn record(&mut self, record: &Record, findings: &mut Findings) {
-        let place = (self.bench.topic, self.bench.partition, record.offset);
+        let place = (self.scope.topic, self.scope.partition, record.offset);
         let Some(pseudonym) = token_of(record.key.as_deref()) else {
-            let detail = "the key is no pseudonym: it may be a raw identifier";
+            let detail = "the key is not a pseudonym: it may be a raw identifier";
             return findings.violation(Invariant::Pseudonymous, place, detail);
         };
-        let lying = match &record.value {
+        let stored = match &record.value {
             None => Some(self.tombstone(record, findings)),
             Some(value) => self.assignment(record, value, pseudonym, findings),
         };
-        if let Some(lying) = lying {
-            self.keys.entry(pseudonym).or_default().records.push(lying);
+        if let Some(stored) = stored {
+            self.keys.entry(pseudonym).or_default().records.push(stored);
         }
     }
 
-    fn tombstone(&self, record: &Record, findings: &mut Findings) -> Lying {
-        let place = (self.bench.topic, self.bench.partition, record.offset);
+    fn tombstone(&self, record: &Record, findings: &mut Findings) -> StoredRecord {
+        let place = (self.scope.topic, self.scope.partition, record.offset);
         let number = |name| record.header_text(name).and_then(|text| text.parse::<i64>().ok());
         let known = ["reason", "decided_at"];
         let foreign = record.headers.iter().any(|(name, _)| !known.contains(&name.as_str()));
         if foreign {
-            let detail = "a tombstone with a header that the contract does not have: readers of two \
-                          purposes could join their keys by it";
+            let detail = "a tombstone with an unknown header: readers of two purposes could join \
+                their keys by it";
             findings.violation(Invariant::Unlinkable, place, detail);
         }
         let reason = record.header_text("reason").and_then(reason_number);
         let (Some(reason), Some(decided_at), false) = (reason, number("decided_at"), foreign)
         else {
-            let detail = "a tombstone without the contract's headers, or with others: not Assent's, \
-                          and they may hold a raw identifier";
+            let detail = "a tombstone with missing or unknown headers: Assent did not write it, \
+                and they may contain a raw identifier";
             findings.violation(Invariant::Pseudonymous, place, detail);
             // It removes all the same.
             let (written, decided_at) = (Written::Removed(u8::MAX), Timestamp::MAX);
-            return Lying { offset: record.offset, decided_at, written, named: false, value: None };
+            return StoredRecord {
+                offset: record.offset,
+                decided_at,
+                written,
+                named: false,
+                value: None,
+            };
         };
-        Lying {
+        StoredRecord {
             offset: record.offset,
             decided_at: Timestamp(decided_at),
             written: Written::Removed(reason),
@@ -175,23 +185,23 @@ impl<'a> SegmentPartition<'a> {
         value: &[u8],
         pseudonym: Pseudonym,
         findings: &mut Findings,
-    ) -> Option<Lying> {
-        let place = (self.bench.topic, self.bench.partition, record.offset);
+    ) -> Option<StoredRecord> {
+        let place = (self.scope.topic, self.scope.partition, record.offset);
         let Ok(assignment) = decode_assignment(value, &record.known) else {
-            let detail = "no SegmentAssignment, so nothing that Assent wrote";
+            let detail = "not a SegmentAssignment, so Assent did not write it";
             findings.violation(Invariant::Atomic, place, detail);
             return None;
         };
         let body = Framed::split(value).body().unwrap_or_default();
         if assignment.body() != body {
-            let detail = "an assignment with other fields than the contract's: readers of two purposes \
-                          could join their keys by them";
+            let detail = "an assignment with unknown fields: readers of two purposes could join \
+                their keys by them";
             findings.violation(Invariant::Unlinkable, place, detail);
         }
         self.check_form(&assignment, pseudonym, place, findings);
         let hash = chain::body_hash(body);
         let digest = *hash.first_chunk().expect("32 bytes begin with 16");
-        Some(Lying {
+        Some(StoredRecord {
             offset: record.offset,
             decided_at: assignment.decided_at,
             written: Written::Assigned(digest),
@@ -211,16 +221,16 @@ impl<'a> SegmentPartition<'a> {
         place: (&str, i32, i64),
         findings: &mut Findings,
     ) {
-        let (purpose, rulebooks) = (self.bench.purpose, self.bench.rulebooks);
+        let (purpose, rulebooks) = (self.scope.purpose, self.scope.rulebooks);
         if assignment.pseudonym != pseudonym.text() || assignment.purpose != purpose {
-            let detail = "pseudonym is not the key, or purpose is not the topic's: either may be a \
-                          raw identifier";
+            let detail = "pseudonym differs from the key, or purpose from that of the topic: \
+                either may be a raw identifier";
             findings.violation(Invariant::Pseudonymous, place, detail);
         }
         if !rulebooks.has_version(&assignment.rulebook) {
             findings.unchecked(Unchecked::RulebookUnknown, 1);
         } else if !assignment.segments.iter().all(|id| rulebooks.has_segment(purpose, id)) {
-            let detail = "names a segment that no rulebook has: it may be a raw identifier";
+            let detail = "names a segment that is in no rulebook: it may be a raw identifier";
             findings.violation(Invariant::Pseudonymous, place, detail);
         }
     }
@@ -237,7 +247,9 @@ impl<'a> SegmentPartition<'a> {
     pub fn row(&mut self, pseudonym: Pseudonym, row: Row) {
         let key = self.keys.entry(pseudonym).or_default();
         match row {
-            Row::Say { partition, say } => key.say = Some((partition, say)),
+            Row::FinalVerdict { partition, final_verdict } => {
+                key.final_verdict = Some((partition, final_verdict));
+            }
             Row::Effect { partition, offset, decided_at, written } => {
                 key.has_effect = true;
                 let mut rest = key.records[key.next..].iter();
@@ -260,10 +272,11 @@ impl<'a> SegmentPartition<'a> {
         &mut self,
         rows: impl FnOnce(&mut dyn FnMut(Row)) -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut nameless: HashMap<(Written, Option<Timestamp>), Vec<&mut Lying>> = HashMap::new();
-        for lying in self.keys.values_mut().flat_map(|key| &mut key.records) {
-            if !lying.named {
-                nameless.entry(lying.mark()).or_default().push(lying);
+        let mut nameless: HashMap<(Written, Option<Timestamp>), Vec<&mut StoredRecord>> =
+            HashMap::new();
+        for stored in self.keys.values_mut().flat_map(|key| &mut key.records) {
+            if !stored.named {
+                nameless.entry(stored.mark()).or_default().push(stored);
             }
         }
         if nameless.is_empty() {
@@ -272,8 +285,8 @@ impl<'a> SegmentPartition<'a> {
         rows(&mut |row| {
             let Row::Effect { decided_at, written, .. } = row else { return };
             let mark = mark(written, decided_at);
-            if let Some(lying) = nameless.get_mut(&mark).and_then(Vec::pop) {
-                lying.named = true;
+            if let Some(stored) = nameless.get_mut(&mark).and_then(Vec::pop) {
+                stored.named = true;
             }
         })
     }
@@ -289,28 +302,29 @@ impl<'a> SegmentPartition<'a> {
     /// INV-5: the last effect's record can't have been compacted away.
     fn report_missing(&self, key: &Key, findings: &mut Findings) {
         let Some(missing) = key.missing else { return };
-        let may_be_gone = missing.decided_at + self.bench.tombstones_kept <= self.bench.now;
+        let may_be_gone = missing.decided_at + self.scope.tombstones_kept <= self.scope.now;
         if missing.is_tombstone && may_be_gone {
             return;
         }
         let what = if missing.is_tombstone { "a tombstone" } else { "an assignment" };
-        let detail = format!("{what} that the audit names is not in {}", self.bench.topic);
-        let place = (self.bench.audit, missing.partition, missing.offset);
+        let detail = format!("{what} that the audit names is not in {}", self.scope.topic);
+        let place = (self.scope.audit, missing.partition, missing.offset);
         findings.violation(Invariant::Atomic, place, detail);
     }
 
     /// INV-5: what Assent writes, its audit names.
     fn report_unnamed(&self, key: &Key, findings: &mut Findings) {
-        let unnamed = key.records.iter().filter(|it| !it.named && it.offset < self.bench.named_to);
-        for lying in unnamed {
-            let horizon = key.say.and_then(|(partition, _)| self.bench.horizons.get(&partition));
+        let unnamed = key.records.iter().filter(|it| !it.named && it.offset < self.scope.named_to);
+        for stored in unnamed {
+            let horizon =
+                key.final_verdict.and_then(|(partition, _)| self.scope.horizons.get(&partition));
             match horizon {
                 None => findings.unchecked(Unchecked::SubjectUnknown, 1),
-                Some(horizon) if lying.decided_at <= horizon.audited_from => {
+                Some(horizon) if stored.decided_at <= horizon.audited_from => {
                     findings.unchecked(Unchecked::OlderThanAudit, 1);
                 }
                 Some(_) => {
-                    let place = (self.bench.topic, self.bench.partition, lying.offset);
+                    let place = (self.scope.topic, self.scope.partition, stored.offset);
                     let detail = "a record that no effect in the audit names";
                     findings.violation(Invariant::Atomic, place, detail);
                 }
@@ -320,32 +334,33 @@ impl<'a> SegmentPartition<'a> {
 
     /// INV-1, INV-4 and INV-13 of the value that stands.
     fn judge_live(&self, pseudonym: Pseudonym, key: &Key, findings: &mut Findings) {
-        let stands = |it: &&Lying| it.named || it.offset < self.bench.named_to;
-        let Some(lying) = key.records.iter().rev().find(stands) else { return };
-        let Some(value) = lying.value else { return };
-        let place = (self.bench.topic, self.bench.partition, lying.offset);
+        let stands = |it: &&StoredRecord| it.named || it.offset < self.scope.named_to;
+        let Some(stored) = key.records.iter().rev().find(stands) else { return };
+        let Some(value) = stored.value else { return };
+        let place = (self.scope.topic, self.scope.partition, stored.offset);
         if let Some(violation) =
-            invariants::ended(lying.decided_at, value.expires_at, self.bench.now)
+            invariants::ended(stored.decided_at, value.expires_at, self.scope.now)
         {
             findings.violation(violation.invariant, place, violation.detail);
         }
-        let horizon = key.say.and_then(|(partition, _)| self.bench.horizons.get(&partition));
+        let horizon =
+            key.final_verdict.and_then(|(partition, _)| self.scope.horizons.get(&partition));
         let sweeps = horizon.is_some_and(|it| self.awaits_sweep(it, value));
-        let say = key.say.map(|it| it.1).filter(|_| !sweeps);
-        if let Some(detail) = lasts_too_long(lying.decided_at, value, say) {
+        let final_verdict = key.final_verdict.map(|it| it.1).filter(|_| !sweeps);
+        if let Some(detail) = lasts_too_long(stored.decided_at, value, final_verdict) {
             findings.violation(Invariant::Leased, place, detail);
         }
-        let Some((_, say)) = key.say else {
+        let Some((_, final_verdict)) = key.final_verdict else {
             return self.judge_orphan(pseudonym, place, findings);
         };
-        match say.verdict {
+        match final_verdict.verdict {
             None => findings.unchecked(Unchecked::StandingUnknown, 1),
             Some(verdict) if verdict.allows() => {}
             Some(_) if sweeps => {
                 findings.unchecked(Unchecked::Sweeping, 1);
             }
             Some(verdict) => {
-                let older = horizon.is_some_and(|it| lying.decided_at <= it.audited_from);
+                let older = horizon.is_some_and(|it| stored.decided_at <= it.audited_from);
                 let was_allowed = key.has_effect || older;
                 let invariant = if was_allowed { Invariant::OptOut } else { Invariant::Consent };
                 let detail = format!("a live key that the gate withholds: {}", verdict.symbol());
@@ -362,18 +377,18 @@ impl<'a> SegmentPartition<'a> {
     /// A live key that no subject hashes to has nobody's consent.
     fn judge_orphan(&self, pseudonym: Pseudonym, place: (&str, i32, i64), findings: &mut Findings) {
         let version = pseudonym.version();
-        let computable = self.bench.keys.versions().any(|known| known == version);
-        let detail = match self.bench.keys.status(version) {
+        let computable = self.scope.keys.versions().any(|known| known == version);
+        let detail = match self.scope.keys.status(version) {
             None => {
                 format!("a live key under key version {version}, which the keyset does not have")
             }
             Some(_) if !computable => {
                 format!("a live key under key version {version}, which is retired")
             }
-            Some(_) if !self.bench.all => {
+            Some(_) if !self.scope.all => {
                 return findings.unchecked(Unchecked::SubjectUnknown, 1);
             }
-            Some(_) => "a live key that no subject of the consent changelog hashes to".to_owned(),
+            Some(_) => "a live key that belongs to no subject of the consent changelog".to_owned(),
         };
         findings.violation(Invariant::Consent, place, detail);
     }
@@ -389,11 +404,11 @@ mod tests {
         let decided_at = Timestamp(1_795_305_600_000);
         let lasts = |span: Span, grant: Option<Span>| {
             let value = Value { expires_at: decided_at + span, rulebook: 0 };
-            let say = Say {
+            let final_verdict = FinalVerdict {
                 verdict: Some(Verdict::OptIn),
                 grant_ends_at: grant.map(|span| decided_at + span),
             };
-            lasts_too_long(decided_at, value, Some(say)).is_some()
+            lasts_too_long(decided_at, value, Some(final_verdict)).is_some()
         };
         let (two_days, longest) = (Span(2 * Span::DAY.0), Span(30 * Span::DAY.0));
         let later = |span: Span| Span(span.0 + 1);

@@ -106,7 +106,7 @@ pub enum Held {
 
 /// What stands of a subject after some of its facts.
 #[derive(Clone)]
-pub struct Standing {
+pub struct ConsentView {
     pub held: Held,
     pub mark: Mark,
     /// At least: clicks and records that said so may be gone.
@@ -139,7 +139,7 @@ impl Terms {
     }
 }
 
-impl Standing {
+impl ConsentView {
     pub const NOTHING: Self = Self {
         held: Held::Nothing,
         mark: Mark::Readable,
@@ -178,7 +178,7 @@ impl Standing {
         }
     }
 
-    /// 24 months: the residue of an erasure, and the signal of a subject of whom no record came.
+    /// After 24 months: drops the residue of an erasure, and the signal of a subject without a record.
     pub fn forget(&mut self, now: Timestamp) {
         let is_over = |time: Timestamp| now >= time + Span(731 * 86_400_000);
         let came = !matches!(self.held, Held::Nothing) || self.mark != Mark::Readable;

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::standing::{Held, Standing};
+use super::standing::{ConsentView, Held};
 use crate::domain::audit::AuditToken;
 use crate::domain::pseudonym::KeyHistory;
 
@@ -14,7 +14,7 @@ pub type Place = usize;
 /// What is known of one subject, and what the audit says is live of it.
 pub struct Subject {
     pub key: Arc<[u8]>,
-    pub standing: Standing,
+    pub standing: ConsentView,
     /// Purpose and key version of what was assigned last and not removed since.
     pub live: Vec<(u16, u8)>,
     /// The record that stands was taken in by a batch that could assign at once.
@@ -34,7 +34,7 @@ impl Subject {
     }
 }
 
-/// Everybody of whom the partition's consent changelog knows, and whose signal it saw.
+/// Every subject that the partition's consent changelog names, and every subject with a signal.
 #[derive(Default)]
 pub struct Subjects {
     list: Vec<Subject>,
@@ -48,12 +48,12 @@ pub struct Subjects {
 const STRANGERS_MAX: usize = 1_000_000;
 
 impl Subjects {
-    /// Knows somebody of whom the changelog says nothing, unless there are too many of them.
+    /// Adds a subject that the changelog does not name, unless there are too many of them.
     pub fn register_stranger(
         &mut self,
         key: &[u8],
         keys: &KeyHistory,
-        standing: &Standing,
+        standing: &ConsentView,
     ) -> Option<Place> {
         if self.strangers >= STRANGERS_MAX {
             return None;
@@ -63,7 +63,7 @@ impl Subjects {
     }
 
     /// Knows this key from now on; whoever is known already stays as they are.
-    pub fn register(&mut self, key: &[u8], keys: &KeyHistory, standing: &Standing) -> Place {
+    pub fn register(&mut self, key: &[u8], keys: &KeyHistory, standing: &ConsentView) -> Place {
         if let Some(&place) = self.by_key.get(key) {
             return place as Place;
         }

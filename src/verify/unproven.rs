@@ -57,7 +57,7 @@ impl Partition<'_> {
         for (sha256, (offset, batches)) in &self.unproven.first {
             let detail = format!(
                 "decided under a rulebook that is neither configured nor kept in the state \
-                 ({batches} batches in all), sha256 {}",
+                 ({batches} batches in total), sha256 {}",
                 hex(sha256)
             );
             let place = (self.setup.audit, self.number, *offset);

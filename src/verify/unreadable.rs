@@ -3,7 +3,7 @@
 //! (INV-8), what became unreadable since it was decided can't be checked any more.
 
 use super::finding::{Findings, Unchecked};
-use super::partition::{Partition, Sitting};
+use super::partition::{BatchUnderReview, Partition};
 use crate::domain::audit::AuditEntry;
 use crate::domain::invariants::Invariant;
 use crate::domain::outcome::{DeadLetterReason, InputKind, Outcome};
@@ -40,7 +40,7 @@ impl Partition<'_> {
         &mut self,
         entry: &AuditEntry,
         is_there: bool,
-        sitting: &Sitting<'_>,
+        review: &BatchUnderReview<'_>,
         findings: &mut Findings,
     ) -> bool {
         let (InputKind::Click, Some(offset)) = (entry.input, entry.offset) else { return false };
@@ -71,7 +71,7 @@ impl Partition<'_> {
             }
             None if is_unreadable && !is_there => {
                 if is_dead
-                    && sitting.batch.decided_at > self.letters.complete_from
+                    && review.batch.decided_at > self.letters.complete_from
                     && self.letters.reason(InputKind::Click, offset).is_none()
                 {
                     let detail = "DEAD_LETTERED, and its dead letter is not there";

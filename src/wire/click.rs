@@ -99,7 +99,7 @@ fn decode_by_plan<'a>(
     value.and_then(|value| from_value(value, fields)).map_err(|_| {
         Rejection::new(
             DeadLetterReason::Undecodable,
-            "the value is not one ClickEvent, whole and with nothing after it",
+            "the value is not exactly one complete ClickEvent",
         )
     })
 }

@@ -87,7 +87,7 @@ impl ConsentReader {
             return dead(DeadLetterReason::InvalidField, "the key is empty or over 512 bytes");
         }
         if inbound.payload.is_none() && std::str::from_utf8(key).is_err() {
-            let detail = "an erasure under a key that is not UTF-8, so no subject's";
+            let detail = "an erasure whose key is not UTF-8, so it belongs to no subject";
             return dead(DeadLetterReason::InvalidField, detail);
         }
         if key.starts_with(RESERVED_PREFIX.as_bytes()) {
@@ -122,7 +122,7 @@ impl ConsentReader {
         Some(if forwarded {
             dead(
                 DeadLetterReason::WrongPartition,
-                "was forwarded once and is still on a partition that its key does not belong to",
+                "was forwarded once and is still on the wrong partition for its key",
             )
         } else {
             ConsentReading::Forwarded
@@ -139,8 +139,8 @@ impl ConsentReader {
         let record = decode(plan, body).map_err(|_| {
             Rejection::new(
                 DeadLetterReason::Undecodable,
-                "the value is not one ConsentRecord, whole and with nothing after it, of at most \
-                 256 decisions, each purpose once",
+                "the value is not exactly one complete ConsentRecord with at most 256 decisions, \
+                 one for each purpose",
             )
         })?;
         if record.subject_id.as_bytes() == key {

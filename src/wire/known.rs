@@ -116,7 +116,7 @@ impl Use {
     }
 }
 
-const ELSEWHERE: &str = "the schema id is not registered under the topic's own subject";
+const ELSEWHERE: &str = "the schema id is not registered under the subject of this topic";
 
 /// What is wrong with a schema that is meant to be one of the contract's, by its name.
 fn nearest(schema: &Schema, uses: &[Use]) -> String {
@@ -126,7 +126,7 @@ fn nearest(schema: &Schema, uses: &[Use]) -> String {
         _ => None,
     });
     found.find(|(name, _)| meant(name)).map_or_else(
-        || "it is none of assent's records".to_owned(),
+        || "it is not one of assent's records".to_owned(),
         |(name, why)| format!("{name:?}: {why}"),
     )
 }
@@ -215,20 +215,21 @@ impl KnownSchemas {
         if !self.has_registry {
             return unknown("Confluent framing, but no schema registry is configured");
         }
-        let absent = || unknown("the schema registry does not have the id");
+        let absent = || unknown("the schema registry does not know the schema id");
         if id > ID_MAX {
             return absent();
         }
         let Some(registered) = self.by_id.get(&id) else {
             if self.is_flooded {
                 return unknown(
-                    "the schema id is not known, and too many such came for the registry to be asked",
+                    "the schema id is unknown, and too many unknown ids arrived to ask the \
+                     registry",
                 );
             }
             return Err(Unread::Waits(UnknownId(id)));
         };
         let undecodable = |why: &str| {
-            let detail = format!("schema id {id} does not read as {name:?}: {why}");
+            let detail = format!("schema id {id} can't be read as {name:?}: {why}");
             Unread::Rejected(Rejection::new(DeadLetterReason::Undecodable, detail))
         };
         match &**registered {
@@ -241,7 +242,9 @@ impl KnownSchemas {
             Registered::Unusable(why) => Err(undecodable(why)),
             Registered::Elsewhere => unknown(ELSEWHERE),
             Registered::Absent => absent(),
-            Registered::Unanswered => unknown("the schema registry fails to answer for the id"),
+            Registered::Unanswered => {
+                unknown("the schema registry does not answer for the schema id")
+            }
         }
     }
 }
@@ -250,6 +253,6 @@ impl KnownSchemas {
 pub fn out_of_reach() -> Rejection {
     Rejection::new(
         DeadLetterReason::UnknownSchema,
-        "the schema id is not known, and the schema registry is out of reach",
+        "the schema id is unknown, and the schema registry is out of reach",
     )
 }

@@ -80,7 +80,7 @@ fn body_of<'v, 'k>(
 }
 
 fn not_one(name: SchemaName) -> Unread {
-    undecodable(format!("the value is not one {name:?}"))
+    undecodable(format!("the value is not exactly one {name:?}"))
 }
 
 fn malformed(error: Malformed) -> Unread {

@@ -191,10 +191,10 @@ fn segments_are_listed_got_and_gone_after_a_withdrawal() {
     assert_eq!(list(&shop, &["--segment", "preschool-explorers"]), std::slice::from_ref(&got));
     assert!(list(&shop, &["--segment", "cart-waiting"]).is_empty());
     let others = shop.run(&["segments", "list", "--segment", "cart-waiting"]).ok();
-    assert!(others.stderr.contains("nobody is in this segment; 1 assignments"), "{others:?}");
+    assert!(others.stderr.contains("no live assignment has this segment; "), "{others:?}");
     let verified = shop.run(&["verify"]).ok().stdout;
     let last = verified.lines().last().expect("a line");
-    assert!(last.starts_with("verdict  no violation found in "), "{verified}");
+    assert!(last.starts_with("verdict  no violations found in "), "{verified}");
     assert!(list(&shop, &["--limit", "0"]).is_empty());
 
     shop.run(&["consent", "withdraw", SUBJECT]).ok();
@@ -252,7 +252,7 @@ fn of_two_decisions_for_one_purpose_none_is_taken() {
         assert!(!refused.stderr.contains("family"), "{refused:?}");
     }
     let refused = shop.run(&["replay", file]);
-    assert!(refused.stderr.contains("twice.jsonl:2: a purpose in decisions is there twice"));
+    assert!(refused.stderr.contains("twice.jsonl:2: a purpose in decisions appears twice"));
     assert!(shop.committed("consent-changelog").is_empty());
 }
 

@@ -165,6 +165,7 @@ fn ports_lead_where_something_listens() {
             let listens = match name {
                 "kafka" => port(&listeners(&compose.kafka()["KAFKA_LISTENERS"])["OUTSIDE"]),
                 "prometheus" => "9090".to_owned(),
+                "grafana" => environment(service)["GF_SERVER_HTTP_PORT"].clone(),
                 "registry" => environment(service)["QUARKUS_HTTP_PORT"].clone(),
                 _ => configured(service).http.listen.port().to_string(),
             };

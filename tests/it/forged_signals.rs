@@ -74,5 +74,5 @@ fn nobody_whose_signal_gave_way_to_forged_ones_counts_as_not_opted_out() {
     service.stop();
     let found = assert_sound(&shop);
     let notes = found["notes"].to_string();
-    assert!(notes.contains("it gave way to later ones"), "{notes}");
+    assert!(notes.contains("it was dropped for later ones"), "{notes}");
 }

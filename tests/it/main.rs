@@ -28,6 +28,7 @@ mod keys;
 mod linked;
 mod misrouted;
 mod moments;
+mod operating;
 mod operator;
 mod pipeline;
 mod preflight;

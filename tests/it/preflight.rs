@@ -22,7 +22,7 @@ fn topics_are_made_once_and_pass_the_check() {
     let again = shop.run(&["topics", "create", "--partitions", "5", "--json"]).ok().json_lines();
     for line in &again {
         assert_eq!(line["result"], "exists");
-        assert_eq!(line["differences"], serde_json::json!(["has 4 partitions, not 5"]));
+        assert_eq!(line["differences"], serde_json::json!(["has 4 partitions instead of 5"]));
     }
 }
 

@@ -81,7 +81,7 @@ fn all_that_is_written_is_registered_framed_and_read_back() {
     let letter =
         registry.decode(shop.committed("segmentation-dead-letters")[0].value.as_ref().unwrap());
     assert_eq!(letter["reason"], "UNKNOWN_SCHEMA");
-    assert_eq!(letter["detail"], "the schema registry does not have the id");
+    assert_eq!(letter["detail"], "the schema registry does not know the schema id");
 
     let put = shop.committed("consent-changelog").remove(0).value.unwrap();
     assert_eq!(registry.decode(&put)["subject_id"], "ann");

@@ -114,9 +114,9 @@ fn a_rulebook_that_was_left_or_changed_is_refused() {
     refused(FIRST, "\"revision-1\" was replaced by \"revision-2\"");
     refused(
         &second().replace("30d", "31d"),
-        "\"revision-2\" has decided before with other content",
+        "\"revision-2\" was used before with different content",
     );
-    refused(&FIRST.replace("30d", "31d"), "\"revision-1\" has decided before with other content");
+    refused(&FIRST.replace("30d", "31d"), "\"revision-1\" was used before with different content");
     write_rulebook(&shop, &FIRST.replace("revision-1", "revision-3"));
     let back = Service::start(&shop, "a");
     back.await_ready();

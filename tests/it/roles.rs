@@ -46,7 +46,7 @@ fn a_principal_that_reads_two_purposes_is_named() {
     let apart = roles();
     assert!(apart.iter().all(|finding| finding["ok"] == true), "{apart:#?}");
     assert!(
-        apart[0]["detail"].as_str().unwrap().starts_with("User:verifier reads every"),
+        apart[0]["detail"].as_str().unwrap().starts_with("User:verifier can read every"),
         "{apart:?}"
     );
 
@@ -60,10 +60,10 @@ fn a_principal_that_reads_two_purposes_is_named() {
         .collect();
     let [auditor, mail] = problems[..] else { panic!("two, not {problems:?}") };
     assert!(
-        auditor.starts_with("User:auditor may read ") && auditor.contains("audit and"),
+        auditor.starts_with("User:auditor can read ") && auditor.contains("audit and"),
         "{auditor}"
     );
-    assert!(mail.starts_with("User:mail may read ") && mail.contains(ADS), "{mail}");
+    assert!(mail.starts_with("User:mail can read ") && mail.contains(ADS), "{mail}");
 
     let service = Service::start(&shop, "a");
     service.await_ready();
@@ -72,7 +72,7 @@ fn a_principal_that_reads_two_purposes_is_named() {
         (told == 2).then_some(())
     });
     let log = service.log();
-    let warned = log.lines().filter(|line| line.contains("WARN") && line.contains("may read"));
+    let warned = log.lines().filter(|line| line.contains("WARN") && line.contains("can read"));
     assert_eq!(warned.count(), 2, "{log}");
     service.stop();
 }
@@ -110,5 +110,5 @@ fn readers_have_a_principal_of_their_own() {
     assert!(unknown.stderr.contains(OFFERS), "{unknown:?}");
     // This broker has no authorizer: said, and no problem.
     let checked = shop.run(&["check", "--json"]).ok().json();
-    assert!(checked.to_string().contains("the brokers tell no ACL"), "{checked}");
+    assert!(checked.to_string().contains("the brokers list no ACLs"), "{checked}");
 }

@@ -133,7 +133,7 @@ fn an_instance_whose_file_lags_waits_rather_than_misses_a_tombstone() {
     kafka.produce([shop.consent(&consent(&moved, 2, "DENIED", &PURPOSES))]);
     std::thread::sleep(Duration::from_secs(3));
     assert!(live_by_version(&shop, &people).1.contains(&moved), "it waits");
-    assert!(lagging.log().contains("version 2, which the state knows, is missing"));
+    assert!(lagging.log().contains("key version 2 is missing"));
 
     std::fs::copy(shop.folder().join("keyset.json"), &late).expect("the file arrives");
     lagging.await_ready();
@@ -155,7 +155,7 @@ fn another_secret_under_a_known_version_is_refused() {
     let right = std::fs::read_to_string(&keyset).expect("a keyset");
     std::fs::write(&keyset, right.replace("AAEC", "AAED")).expect("written");
     wait_until(WITHIN, "the running one's refusal", || {
-        service.log().contains("has another secret").then_some(())
+        service.log().contains("has a different secret").then_some(())
     });
     kafka.produce([shop.consent(&consent(&people[0], 2, "DENIED", &PURPOSES))]);
     settled(&shop);
@@ -163,7 +163,7 @@ fn another_secret_under_a_known_version_is_refused() {
     service.stop();
     let refused = shop.run(&["run"]);
     assert_eq!(refused.code, Some(78), "{refused:?}");
-    assert!(refused.stderr.contains("version 1 has another secret"), "{refused:?}");
+    assert!(refused.stderr.contains("version 1 has a different secret"), "{refused:?}");
     for command in [&["state", "accept-loss"][..], &["run"]] {
         let Finished { code, .. } = shop.run(command);
         assert_eq!(code, Some(78), "{command:?}");

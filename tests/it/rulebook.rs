@@ -80,7 +80,7 @@ fn other_content_under_one_version_is_said_to_be_refused() {
     assert!(refused.stdout.contains("REFUSED"), "{refused:?}");
     assert!(refused.stdout.contains("31 d"), "what differs is shown: {refused:?}");
     assert!(refused.stderr.contains("other.yaml"), "{refused:?}");
-    assert!(refused.stderr.contains("give it a version of its own"), "{refused:?}");
+    assert!(refused.stderr.contains("set a new version"), "{refused:?}");
     let refused = rules(&["diff", SHIPPED, text(&other), "--json"]);
     assert_eq!((refused.code, &refused.json()["refused"]), (Some(65), &true.into()));
 }

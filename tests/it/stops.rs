@@ -117,13 +117,13 @@ fn an_input_that_was_made_anew_is_seen_also_when_it_is_fuller_than_before() {
             kafka.produce([shop.consent(&consent("kim", 2, "GRANTED", &PURPOSES))]);
         }
         let told = stopped(&shop);
-        assert!(told.contains(&shop.topic(remade)) && told.contains("made anew"), "{told}");
+        assert!(told.contains(&shop.topic(remade)) && told.contains("recreated"), "{told}");
         accept(&shop, &["--yes"]);
         let service = Service::start(&shop, "a");
         service.await_ready();
         kafka.produce(["kim", "lee"].iter().flat_map(|who| vec![shop.click(&view(who)); 3]));
         let audit = whole(&shop);
-        assert!(audit.losses[0].1.contains("made anew"), "{:?}", audit.losses);
+        assert!(audit.losses[0].1.contains("recreated"), "{:?}", audit.losses);
         let expected: &[&str] = if remade == "clickstream" { &["kim", "lee"] } else { &["kim"] };
         assert_eq!(live(&shop, OFFERS), keys(OFFERS, expected), "{remade}");
         service.stop();
@@ -294,7 +294,7 @@ fn topics_that_change_under_a_running_service_end_it() {
         (0..40).map(|i| remade.consent(&consent(&format!("o-{i}"), 1, "GRANTED", &PURPOSES))),
     );
     assert_eq!(service.wait(WITHIN).code(), Some(1));
-    assert!(stopped(&remade).contains("made anew"), "still, at the next start");
+    assert!(stopped(&remade).contains("recreated"), "still, at the next start");
 }
 
 fn plan() -> Plan {

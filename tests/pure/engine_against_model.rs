@@ -29,7 +29,7 @@ use assent::domain::rules::Rulebook;
 use assent::domain::time::Timestamp;
 use assent::engine::input::Coverage;
 use assent::engine::output::{BatchOutput, InputTopic, Output};
-use assent::engine::{Partition, Restore, Setup, Stats, SubjectKind};
+use assent::engine::{Decided, OpenBatch, Partition, Restore, Setup, Stats, SubjectKind};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -59,7 +59,7 @@ proptest! {
 fn run(history: &History) {
     let mut lab = Lab::new(history);
     for (at, batch) in history.batches.iter().enumerate() {
-        lab.batch(at, batch);
+        lab = lab.batch(at, batch);
     }
 }
 
@@ -105,7 +105,7 @@ impl<'a> Lab<'a> {
         lab
     }
 
-    fn batch(&mut self, at: usize, batch: &'a Batch) {
+    fn batch(mut self, at: usize, batch: &'a Batch) -> Self {
         if batch.is_restart && self.steady.positions().is_some() {
             self.restored = restore(&self.setup, &self.state);
             let counts = [counts(&self.restored), counts(&self.steady)];
@@ -114,18 +114,16 @@ impl<'a> Lab<'a> {
         self.now = self.now.max(batch.wall);
         let asked = [&self.steady, &self.restored].map(|it| asks(it, self.now, batch.gate_open));
         let rulebook = &self.history.rulebook;
-        half(&mut self.steady, rulebook, batch);
-        self.steady.rollback();
-        let undone = whole(&mut self.steady, rulebook, batch);
-        self.steady.rollback();
-        let output = whole(&mut self.steady, rulebook, batch);
+        let halfway = half(self.steady, rulebook, batch);
+        let (once, undone) = whole(halfway.rollback(), rulebook, batch);
+        let (again, output) = whole(once.rollback(), rulebook, batch);
         assert_same(at, "undone and run again", &undone, &output);
-        self.steady.confirm();
+        self.steady = again.confirm();
         // At the `now` that the audit records, wherever the wall clock is by then.
         let replayed = Batch { wall: self.now, ..batch.clone() };
-        let other = whole(&mut self.restored, rulebook, &replayed);
+        let (decided, other) = whole(self.restored, rulebook, &replayed);
         assert_same(at, "restored", &other, &output);
-        self.restored.confirm();
+        self.restored = decided.confirm();
         self.keep(&output);
 
         let expected = self.expected(batch);
@@ -133,6 +131,7 @@ impl<'a> Lab<'a> {
         assert!(!by_time || asked == [true; 2], "batch {at}: time was due, asked for: {asked:?}");
         let seen = self.eye.see(&output.outputs);
         self.compare(at, batch, &expected, &seen, &output);
+        self
     }
 
     fn expected(&mut self, batch: &'a Batch) -> Vec<Entry> {
@@ -265,28 +264,27 @@ fn counts(partition: &Partition) -> Stats {
 }
 
 /// A batch that never comes to its end.
-fn half(partition: &mut Partition, rulebook: &Rulebook, batch: &Batch) {
-    partition.begin(batch.wall, batch.gate_open);
-    for consent in &batch.consent {
-        partition.consent(&consent.input());
-    }
-    partition.timers();
-    for (offset, click) in batch.clicks.iter().take(batch.clicks.len() / 2) {
-        partition.click(&click_input(*offset, click.map(|it| decoded(rulebook, it))));
-    }
+fn half(partition: Partition, rulebook: &Rulebook, batch: &Batch) -> OpenBatch {
+    given(partition, rulebook, batch, batch.clicks.len() / 2)
 }
 
-fn whole(partition: &mut Partition, rulebook: &Rulebook, batch: &Batch) -> BatchOutput {
-    partition.begin(batch.wall, batch.gate_open);
-    for consent in &batch.consent {
-        partition.consent(&consent.input());
-    }
-    partition.timers();
-    for (offset, click) in &batch.clicks {
-        partition.click(&click_input(*offset, click.map(|it| decoded(rulebook, it))));
-    }
+fn whole(partition: Partition, rulebook: &Rulebook, batch: &Batch) -> (Decided, BatchOutput) {
     let Batch { click_to, consent_to, .. } = *batch;
-    partition.finish(Coverage { click_to, consent_to, barrier: consent_to })
+    let open = given(partition, rulebook, batch, batch.clicks.len());
+    open.finish(Coverage { click_to, consent_to, barrier: consent_to })
+}
+
+/// With so many of its clicks.
+fn given(partition: Partition, rulebook: &Rulebook, batch: &Batch, clicks: usize) -> OpenBatch {
+    let mut open = partition.begin(batch.wall, batch.gate_open);
+    for consent in &batch.consent {
+        open.consent(&consent.input());
+    }
+    open.timers();
+    for (offset, click) in batch.clicks.iter().take(clicks) {
+        open.click(&click_input(*offset, click.map(|it| decoded(rulebook, it))));
+    }
+    open
 }
 
 /// As the decoder gives it: without the fields that no live rule reads (INV-11).

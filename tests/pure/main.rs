@@ -2,9 +2,9 @@
 
 use assent::sim::model;
 
+mod bisection;
 mod documents;
 mod engine_against_model;
-mod held_back;
 mod histories;
 mod many_timers;
 mod model_vectors;

@@ -10,7 +10,7 @@ use assent::domain::rules::compile;
 use assent::domain::time::{Span, Timestamp};
 use assent::engine::input::{ConsentBody, ConsentInput, Coverage};
 use assent::engine::output::{BatchOutput, Output};
-use assent::engine::{Partition, Restore, Setup, TIMERS_PER_BATCH_MAX};
+use assent::engine::{OpenBatch, Partition, Restore, Setup, TIMERS_PER_BATCH_MAX};
 
 use crate::histories::{GROWN, START, grown_grant};
 
@@ -20,30 +20,28 @@ const SUBJECTS: usize = TIMERS_PER_BATCH_MAX + 5;
 #[test]
 fn timers_past_a_batch_follow_in_the_next() {
     let setup = setup();
-    let mut partition = Restore::new(0).finish(Arc::clone(&setup)).expect("a fresh partition");
-    partition.start_at(0, 0);
     let end = Timestamp(START + 60_000);
-    let granted = grant(&mut partition, end);
+    let (partition, granted) = grant(fresh(&setup), end);
     assert_eq!(granted.tally.assignments[&0], SUBJECTS as u64);
 
-    let first = time_alone(&mut partition, end);
+    let (partition, first) = time_alone(partition, end);
     assert_eq!(removed(&first), TIMERS_PER_BATCH_MAX as u64);
     assert!(partition.next_due() <= Some(end), "the rest are due at once");
-    let second = time_alone(&mut partition, end);
+    let (partition, second) = time_alone(partition, end);
     assert_eq!(removed(&second), 5);
-    let third = time_alone(&mut partition, end);
+    let (_, third) = time_alone(partition, end);
     assert_eq!(removed(&third), 0);
 }
 
 #[test]
 fn a_partition_restored_between_two_parts_settles_the_rest() {
     let setup = setup();
-    let mut partition = Restore::new(0).finish(Arc::clone(&setup)).expect("a fresh partition");
-    partition.start_at(0, 0);
     let end = Timestamp(START + 60_000);
     let mut state = BTreeMap::new();
     let mut order = 0;
-    for output in [grant(&mut partition, end), time_alone(&mut partition, end)] {
+    let (partition, granted) = grant(fresh(&setup), end);
+    let (_, first) = time_alone(partition, end);
+    for output in [granted, first] {
         for output in output.outputs {
             if let Output::State { key, value } = output {
                 order += 1;
@@ -57,9 +55,15 @@ fn a_partition_restored_between_two_parts_settles_the_rest() {
     for (key, (_, value)) in kept {
         restore.apply(&key, value.as_deref()).expect("its own state");
     }
-    let mut restored = restore.finish(setup).expect("its own state");
+    let restored = restore.finish(setup).expect("its own state");
     assert!(restored.next_due() <= Some(end), "the rest are due at once");
-    assert_eq!(removed(&time_alone(&mut restored, end)), 5);
+    assert_eq!(removed(&time_alone(restored, end).1), 5);
+}
+
+fn fresh(setup: &Arc<Setup>) -> Partition {
+    let mut partition = Restore::new(0).finish(Arc::clone(setup)).expect("a fresh partition");
+    partition.start_at(0, 0);
+    partition
 }
 
 fn setup() -> Arc<Setup> {
@@ -81,13 +85,13 @@ fn setup() -> Arc<Setup> {
 }
 
 /// Everybody grants until `end`.
-fn grant(partition: &mut Partition, end: Timestamp) -> BatchOutput {
-    partition.begin(Timestamp(START), true);
+fn grant(partition: Partition, end: Timestamp) -> (Partition, BatchOutput) {
+    let mut batch = partition.begin(Timestamp(START), true);
     for at in 0..SUBJECTS {
         let subject_id = format!("subject-{at}");
         let since = Timestamp(START);
         let record = grown_grant(&subject_id, 1, since, Some(end));
-        partition.consent(&ConsentInput {
+        batch.consent(&ConsentInput {
             offset: at as i64,
             append_time: since,
             key: subject_id.as_bytes(),
@@ -95,20 +99,20 @@ fn grant(partition: &mut Partition, end: Timestamp) -> BatchOutput {
             body: ConsentBody::Record(&record),
         });
     }
-    finish(partition)
+    finish(batch)
 }
 
-fn time_alone(partition: &mut Partition, now: Timestamp) -> BatchOutput {
-    partition.begin(now, true);
-    partition.timers();
-    finish(partition)
+fn time_alone(partition: Partition, now: Timestamp) -> (Partition, BatchOutput) {
+    let mut batch = partition.begin(now, true);
+    batch.timers();
+    finish(batch)
 }
 
-fn finish(partition: &mut Partition) -> BatchOutput {
+fn finish(batch: OpenBatch) -> (Partition, BatchOutput) {
     let consent_to = SUBJECTS as i64;
-    let output = partition.finish(Coverage { click_to: 0, consent_to, barrier: consent_to });
-    partition.confirm();
-    output
+    let coverage = Coverage { click_to: 0, consent_to, barrier: consent_to };
+    let (decided, output) = batch.finish(coverage);
+    (decided.confirm(), output)
 }
 
 fn removed(output: &BatchOutput) -> u64 {

@@ -14,7 +14,7 @@ use assent::engine::{Restore, Setup};
 use assent::task::barrier::{Arrival, Question};
 use assent::task::clicks::ReceivedClick;
 use assent::task::consent::HeldConsent;
-use assent::task::{Bounds, Offsets, Task, Wish};
+use assent::task::{Bounds, Offsets, Task, Urgency};
 use assent::wire::{ClickReader, ConsentReading, Inbound};
 
 use crate::histories::{GROWN, START, grown_grant};
@@ -68,7 +68,7 @@ fn ask(task: &mut Task, seconds: i64, end: i64) {
 
 /// What a batch wrote, if one was wanted.
 fn turn(task: &mut Task, now: Moment) -> Option<BatchOutput> {
-    if task.wish(&bounds(), now) == Wish::Nothing {
+    if task.commit_urgency(&bounds(), now) == Urgency::Nothing {
         return None;
     }
     let cut = task.cut(&bounds(), now, usize::MAX);

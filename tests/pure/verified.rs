@@ -15,8 +15,8 @@ use assent::engine::input::{ClickInput, ConsentInput, Coverage};
 use assent::engine::output::{InputTopic, Output};
 use assent::engine::{Partition as Engine, Restore, Setup as EngineSetup};
 use assent::verify::{
-    Bench, Findings, Letters, Partition, Readers, Record, Row, Rulebooks, SegmentPartition, Setup,
-    UNPLACED, Violation,
+    Findings, Letters, Partition, Readers, Record, Row, Rulebooks, SegmentPartition, SegmentScope,
+    Setup, UNPLACED, Violation,
 };
 use assent::wire::{ClickReader, ConsentReader, SchemaName, encode_click, encode_consent, frame};
 use proptest::prelude::*;
@@ -112,10 +112,10 @@ fn lived(history: &History) -> Logs {
         let consent: Vec<Record> = batch.consent.iter().map(consent_record).collect();
         let clicks = batch.clicks.iter().map(|(offset, it)| click_record(*offset, *it));
         let clicks: Vec<Record> = clicks.collect();
-        engine.begin(batch.wall, batch.gate_open);
+        let mut open = engine.begin(batch.wall, batch.gate_open);
         for record in &consent {
             let reading = readers.read_consent(0, record, &record.known);
-            engine.consent(&ConsentInput {
+            open.consent(&ConsentInput {
                 offset: record.offset,
                 append_time: record.timestamp,
                 key: record.key.as_deref().expect("a key"),
@@ -123,15 +123,15 @@ fn lived(history: &History) -> Logs {
                 body: reading.body(),
             });
         }
-        engine.timers();
+        open.timers();
         for record in &clicks {
             let click = readers.clicks.read(&record.inbound(0));
             let (offset, payload) = (record.offset, record.value.as_deref());
-            engine.click(&ClickInput { offset, payload, click });
+            open.click(&ClickInput { offset, payload, click });
         }
         let (click_to, consent_to) = (batch.click_to, batch.consent_to);
-        let output = engine.finish(Coverage { click_to, consent_to, barrier: consent_to });
-        engine.confirm();
+        let (decided, output) = open.finish(Coverage { click_to, consent_to, barrier: consent_to });
+        engine = decided.confirm();
         logs.consent.extend(consent);
         logs.clicks.extend(clicks);
         output.outputs.iter().for_each(|output| logs.write(output));
@@ -276,7 +276,7 @@ fn verify_by(history: &History, logs: &Logs, rulebooks: &Rulebooks, told: Told) 
         BTreeMap::from([(0, partition.finish(logs.first_click, &mut sink, &mut findings))]);
     let now = logs.batches().last().map_or(Timestamp(0), |batch| batch.decided_at);
     for (at, purpose) in purposes.iter().enumerate() {
-        let mut segment = SegmentPartition::new(Bench {
+        let mut segment = SegmentPartition::new(SegmentScope {
             topic: purpose,
             partition: 0,
             purpose,

@@ -57,7 +57,7 @@ fn no_document_is_half_merged() {
     expect_none(&offenders, "decide what stands here");
 }
 
-/// Paths in code style or bare: `src/engine/step.rs`, also within a command.
+/// Paths in code style or bare: `src/engine/seal.rs`, also within a command.
 fn paths_in(line: &str) -> impl Iterator<Item = String> + '_ {
     let is_path = |c: char| c.is_alphanumeric() || "/._-{}*<>".contains(c);
     line.split(move |c: char| !is_path(c))

@@ -3,6 +3,7 @@
 //! They read the sources as text (`source.rs` blanks out comments and literals), so they hold for code
 //! behind any feature.
 
+mod circles;
 mod contract;
 mod documents;
 mod layers;

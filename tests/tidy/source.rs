@@ -47,7 +47,7 @@ impl Source {
     }
 
     /// The module at the top of the crate to which this file of `src` belongs: `engine` for
-    /// `src/engine/step.rs`.
+    /// `src/engine/seal.rs`.
     pub fn top_module(&self) -> &str {
         let below = self.path.strip_prefix("src/").expect("a file of src");
         below.split('/').next().expect("a name").trim_end_matches(".rs")

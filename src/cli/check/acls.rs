@@ -7,9 +7,8 @@ use crate::domain::rules::Rulebook;
 use crate::kafka::topic_plan::{Role, topic_plans};
 
 /// Said beside the grants of Assent itself.
-pub const APART: &str = "\
-These are for Assent alone. Whoever reads two purposes, or segments and the audit, can join what is kept
-apart: give the readers of each purpose, of contextual segments and of the audit a principal of its own
+pub const APART: &str = "These grants are for Assent only. A reader of two purposes, or of segments and the audit, can join data that
+is kept apart. Give the readers of each purpose, of contextual segments and of the audit their own principal
 (docs/readers.md): assent check --print-acls User:NAME --reader PURPOSE";
 
 /// What the readers of a purpose need, of `contextual` segments, or of the `audit`; `None`: there is no

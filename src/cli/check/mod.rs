@@ -15,26 +15,28 @@ use crate::kafka::admin::Admin;
 use crate::pipeline::preflight::{Finding, Preflight, counts};
 use crate::pipeline::setup_of;
 
-/// Look at configuration, keys, rules and cluster before `run`; changes nothing
+/// Check configuration, keys, rules and cluster before `run`; changes nothing
 ///
-/// Checks that the brokers can be reached, that the topics are there with equal partition counts
-/// and the right settings, that what was decided before was decided under this configuration, that a
-/// sample of records lies where its keys say, that the schema registry, where one is configured,
-/// answers and agrees, and that no principal may read what must stay apart, as far as this user may
-/// see that. What is `refused`, `run` refuses, too; a `problem` it tells, and goes on. Doesn't check
-/// this user's own ACLs: --print-acls prints those that are needed.
+/// Checks that the brokers answer; that the topics exist with equal partition counts and the right
+/// settings; that earlier decisions were made under this configuration; that a sample of keys lies
+/// on the right partitions; that the schema registry, if configured, answers and accepts the
+/// schemas; and that no principal can read topics that must stay apart, as far as this user may
+/// see.
+///
+/// A `refused` finding keeps `run` from starting. A `problem` is only logged by `run`. The command
+/// does not check the ACLs of this user; --print-acls prints the ones it needs.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  assent check\n  assent check --print-acls User:assent\n  \
     assent check --print-acls User:mail --reader personalized-offers")]
 pub struct Args {
-    /// Print the kafka-acls commands that this configuration needs, and do nothing else
+    /// Only print the kafka-acls commands that this configuration needs
     #[arg(long, value_name = "PRINCIPAL", num_args = 0..=1, default_missing_value = ASSENT)]
     print_acls: Option<String>,
-    /// With --print-acls: those that `assent verify` needs, to read only
+    /// With --print-acls: print the read-only grants that `assent verify` needs
     #[arg(long, requires = "print_acls")]
     verifier: bool,
-    /// With --print-acls: those that the readers of one purpose need, of `contextual` segments, or of
-    /// the `audit`; each a principal of its own
+    /// With --print-acls: print the grants for readers of this purpose, of `contextual` segments or
+    /// of the `audit`; use a separate principal for each
     #[arg(long, value_name = "PURPOSE", requires = "print_acls", conflicts_with = "verifier")]
     reader: Option<String>,
 }
@@ -68,13 +70,15 @@ fn readers_acls(
     let usage = |message: String| Err(Failure::new(Exit::Usage, message));
     if principal == ASSENT {
         return usage(format!(
-            "--reader {purpose}: readers need a principal of their own; give it as --print-acls User:NAME"
+            "--reader {purpose}: readers need their own principal; add it as --print-acls \
+             User:NAME"
         ));
     }
     match acls::of_reader(config, rulebook, principal, purpose) {
         Some(command) => Ok(vec![command]),
         None => usage(format!(
-            "--reader {purpose}: is not `contextual`, `audit` or a purpose of the rulebook: {}",
+            "--reader {purpose}: unknown reader; use `contextual`, `audit` or a purpose of the \
+             rulebook: {}",
             rulebook.purposes.iter().map(|it| it.id.as_str()).collect::<Vec<_>>().join(", ")
         )),
     }
@@ -84,7 +88,7 @@ fn readers_acls(
 fn look(config: &Arc<Config>) -> Result<Vec<Finding>> {
     let start = run::prepare(config)?;
     let mut findings = vec![
-        Finding::ok("rules", format!("{}: no fault", config.rulebook.display())),
+        Finding::ok("rules", format!("{}: no errors", config.rulebook.display())),
         Finding::ok("keys", format!("key version {} is active", start.keys.active())),
     ];
     let preflight = Preflight {

@@ -79,7 +79,10 @@ impl History {
     /// One more than the highest version, 1 where there is none.
     pub fn next_version(&self) -> Result<i64> {
         self.highest.map_or(Some(1), |highest| highest.checked_add(1)).ok_or_else(|| {
-            Failure::failed("the subject's version is the highest there can be; erase it first")
+            Failure::failed(
+                "the subject's record already has the highest possible version; erase the subject \
+                 first",
+            )
         })
     }
 
@@ -88,12 +91,12 @@ impl History {
         match self.last.as_ref().map(|entry| &entry.what) {
             Some(Last::Record(record)) => Ok(ConsentRecord::clone(record)),
             Some(Last::Unreadable(why)) => Err(Failure::failed(format!(
-                "the subject's last record can't be read ({}), so everything is withheld; `assent \
-                 consent put` writes a whole one",
+                "the subject's last record can't be read ({}), so everything is withheld; write a \
+                 complete record with `assent consent put`",
                 shown(why)
             ))),
             Some(Last::Erasure) | None => Err(Failure::failed(
-                "there is no consent record of this subject, so nothing is granted",
+                "this subject has no consent record, so there is nothing to withdraw",
             )),
         }
     }
@@ -123,7 +126,7 @@ impl Last {
                 Self::Unreadable(rejection.detail)
             }
             ConsentReading::Heartbeat { .. } | ConsentReading::Forwarded => {
-                Self::Unreadable("it is on a partition that is not its key's".to_owned())
+                Self::Unreadable("it lies on the wrong partition for its key".to_owned())
             }
             ConsentReading::Waits(_) => Self::Unreadable(out_of_reach().detail),
         })

@@ -38,22 +38,26 @@ enum Command {
 
 /// Withdraw what was granted, from now on
 ///
-/// Reads the subject's last record and writes it with the next version.
+/// Reads the subject's last record and writes it again with the grants withdrawn and the next
+/// version.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example:\n  assent consent withdraw family-000042 --purpose partner-advertising"
 )]
 struct WithdrawArgs {
+    /// Id of the subject
     subject: String,
-    /// Repeatable; `all`: every purpose of the record and of the rulebook.
+    /// Purpose to withdraw (repeatable); `all` means every purpose of the record and of the
+    /// rulebook
     #[arg(long = "purpose", value_name = "PURPOSE", default_value = "all")]
     purposes: Vec<String>,
 }
 
-/// Ask for the erasure of everything that is held of a subject (writes a null value)
+/// Request the erasure of a subject: writes a null value
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  assent consent erase family-000042")]
 struct EraseArgs {
+    /// Id of the subject
     subject: String,
 }
 
@@ -61,6 +65,7 @@ struct EraseArgs {
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  assent consent show family-000042 --json")]
 struct ShowArgs {
+    /// Id of the subject
     subject: String,
 }
 
@@ -103,7 +108,7 @@ fn affected_purposes(
         Some(unknown) => Err(Failure::new(
             Exit::Usage,
             format!(
-                "--purpose {unknown}: neither the record nor the rulebook has it; known: {}",
+                "--purpose {unknown}: unknown purpose; the record and the rulebook have {}",
                 shown(&known.join(", "))
             ),
         )),
@@ -203,7 +208,11 @@ mod tests {
     fn an_unknown_purpose_is_a_mistake() {
         let failure = affected_purposes(&owned(&["x"]), &record(), &owned(&["c"])).unwrap_err();
         assert_eq!(failure.exit, Exit::Usage);
-        assert!(failure.message.ends_with("known: a, b, c"), "{}", failure.message);
+        assert!(
+            failure.message.ends_with("the record and the rulebook have a, b, c"),
+            "{}",
+            failure.message
+        );
     }
 
     #[test]

@@ -20,49 +20,52 @@ use crate::failure::{Exit, Failure, Result};
 /// Who says so: `ConsentRecord.source`.
 pub const SOURCE: &str = "cli";
 
-/// Write a whole consent record
+/// Write a complete consent record
 ///
-/// A record is never a delta: what is not said here is not kept from the last one. Times are `now`,
-/// RFC 3339 or epoch milliseconds.
+/// A record is always complete: nothing is taken over from the last one. Times are `now`, RFC 3339
+/// or epoch milliseconds.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  assent consent put family-000042 --age-band under-13 \\\n    \
     --purpose personalized-offers=granted --guardian-verified-at now --coppa-consent")]
 #[allow(clippy::struct_excessive_bools)] // the three permissions of the law
 pub struct Args {
+    /// Id of the subject
     subject: String,
-    /// A decision: granted, denied, withdrawn or not_asked. Repeatable.
+    /// A decision: granted, denied, withdrawn or not_asked (repeatable)
     #[arg(long = "purpose", value_name = "PURPOSE=STATUS", value_parser = parse_decision)]
     decisions: Vec<(String, ConsentStatus)>,
+    /// Age band of the subject
     #[arg(long, value_enum, default_value_t = Band::Unknown)]
     age_band: Band,
-    /// When a parent or guardian was verified; what they allow holds from then on.
+    /// When a parent or guardian was verified; their permissions hold from then on
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     guardian_verified_at: Option<Timestamp>,
-    /// The guardian allows collection and use (16 CFR 312.5(a)(1)).
+    /// The guardian allows collection and use (16 CFR 312.5(a)(1))
     #[arg(long, requires = "guardian_verified_at")]
     coppa_consent: bool,
-    /// The guardian allows disclosure to third parties (16 CFR 312.5(a)(2)).
+    /// The guardian allows disclosure to third parties (16 CFR 312.5(a)(2))
     #[arg(long, requires = "guardian_verified_at")]
     coppa_disclosure: bool,
-    /// The guardian allows sale or sharing (11 CCR 7070).
+    /// The guardian allows sale or sharing (11 CCR 7070)
     #[arg(long, requires = "guardian_verified_at")]
     ccpa_authorization: bool,
-    /// When the second step of an opt-in to sale or sharing was confirmed.
+    /// When the second step of an opt-in to sale or sharing was confirmed
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     double_opt_in_at: Option<Timestamp>,
-    /// Since when an opt-out preference signal binds the subject.
+    /// When the subject sent an opt-out preference signal
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     opt_out_signal_at: Option<Timestamp>,
-    /// When the grants end.
+    /// When the grants end
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     expires_at: Option<Timestamp>,
-    /// Since when the decisions hold [default: now]
+    /// When the decisions begin to hold [default: now]
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     since: Option<Timestamp>,
-    /// [default: one more than the last on the topic]
+    /// Version of the record [default: one more than the last on the topic]
     #[arg(long)]
     version: Option<i64>,
-    /// A file with the whole record as JSON instead of all flags, its version and subject_id too.
+    /// Read the complete record from this JSON file, version and subject_id included, instead of
+    /// from options
     #[arg(
         long,
         value_name = "FILE",
@@ -108,7 +111,7 @@ impl Args {
             None => Ok(()),
             Some((purpose, _)) => Err(Failure::new(
                 Exit::Usage,
-                format!("--purpose {purpose}: is there twice; give one decision for it"),
+                format!("--purpose {purpose}: given twice; give one decision for it"),
             )),
         }
     }
@@ -164,7 +167,7 @@ fn from_file(path: &Path, subject: &str) -> Result<ConsentRecord> {
     let text = std::fs::read(path).map_err(|error| refuse(&format!("can't be read: {error}")))?;
     match LineParser::new(Some(Kind::Consent)).parse(&text) {
         Ok(Line::Consent(record)) if record.subject_id == subject => Ok(*record),
-        Ok(_) => Err(refuse("its subject_id is not the SUBJECT of the command")),
+        Ok(_) => Err(refuse("its subject_id differs from SUBJECT on the command line")),
         Err(fault) => Err(refuse(&fault)),
     }
 }
@@ -174,7 +177,7 @@ fn from_file(path: &Path, subject: &str) -> Result<ConsentRecord> {
 fn warn_of_unknown_purposes(record: &ConsentRecord, purposes: &[String]) {
     for purpose in record.decisions.keys().filter(|purpose| !purposes.contains(purpose)) {
         stderr::warning(&format!(
-            "purpose {} is not in the rulebook ({})",
+            "the rulebook does not declare the purpose {}; it declares {}",
             shown(purpose),
             purposes.join(", ")
         ));
@@ -182,16 +185,16 @@ fn warn_of_unknown_purposes(record: &ConsentRecord, purposes: &[String]) {
 }
 
 fn parse_decision(text: &str) -> std::result::Result<(String, ConsentStatus), String> {
-    let (purpose, status) = text.split_once('=').ok_or("it is PURPOSE=STATUS")?;
+    let (purpose, status) = text.split_once('=').ok_or("write PURPOSE=STATUS")?;
     if !is_slug(purpose) {
-        return Err("a purpose has lower-case letters, digits and hyphens".to_owned());
+        return Err("a purpose id consists of lower-case letters, digits and hyphens".to_owned());
     }
     let status = match status.to_ascii_lowercase().replace('-', "_").as_str() {
         "granted" => ConsentStatus::Granted,
         "denied" => ConsentStatus::Denied,
         "withdrawn" => ConsentStatus::Withdrawn,
         "not_asked" => ConsentStatus::NotAsked,
-        _ => return Err("STATUS is granted, denied, withdrawn or not_asked".to_owned()),
+        _ => return Err("unknown status; use granted, denied, withdrawn or not_asked".to_owned()),
     };
     Ok((purpose.to_owned(), status))
 }

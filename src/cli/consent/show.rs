@@ -11,13 +11,13 @@ use crate::failure::{Failure, Result};
 pub fn run(subject: &str, config: &Config, is_json: bool) -> Result<()> {
     let history = History::read(config, subject)?;
     match history.last {
-        None => absent(is_json, "there is no consent record of this subject"),
+        None => absent(is_json, "this subject has no consent record"),
         Some(Entry { what: Last::Erasure, append_time, .. }) => {
             absent(is_json, &format!("the subject was erased at {}", when::text(append_time)))
         }
         Some(Entry { what: Last::Unreadable(why), .. }) => Err(Failure::failed(format!(
-            "the subject's last record can't be read ({}), so everything is withheld; `assent \
-                 consent put` writes a whole one",
+            "the subject's last record can't be read ({}), so everything is withheld; write a \
+             complete record with `assent consent put`",
             shown(&why)
         ))),
         Some(Entry { what: Last::Record(record), position, append_time }) => {

@@ -85,7 +85,10 @@ impl LineParser {
                 Failure::new(Exit::Data, format!("{}:{number}: {fault}", path.display()))
             };
             if length == LINE_BYTES_MAX {
-                return Err(refuse(format!("the line is over {} MiB", LINE_BYTES_MAX >> 20)));
+                return Err(refuse(format!(
+                    "the line is longer than {} MiB",
+                    LINE_BYTES_MAX >> 20
+                )));
             }
             let text = without_mark(&buffer);
             if !text.iter().all(u8::is_ascii_whitespace) {
@@ -100,16 +103,16 @@ impl LineParser {
         let file = path.display();
         match json::parse(text) {
             Ok(Value::Array(_)) | Err(Fault::Unfinished) if begins(text, b'[') => Err(format!(
-                "is a JSON array; every record has a line of its own: `jq -c '.[]' {file}` writes \
-                 them so"
+                "is a JSON array; put each record on its own line, for example with `jq -c '.[]' \
+                 {file}`"
             )),
             Err(Fault::Unfinished) if begins(text, b'{') => Err(format!(
-                "the object does not end on this line; every record has a line of its own: `jq -c . \
-                 {file}` writes them so"
+                "the object does not end on this line; put each record on its own line, for \
+                 example with `jq -c . {file}`"
             )),
             Err(Fault::Trailing(Place { column, .. })) => Err(format!(
-                "more than one JSON value is on this line (column {column}); every record has a line \
-                 of its own: `jq -c . {file}` writes them so"
+                "this line holds more than one JSON value (column {column}); put each record on \
+                 its own line, for example with `jq -c . {file}`"
             )),
             read => self.take(read),
         }
@@ -125,9 +128,11 @@ impl LineParser {
         match self.kind.or_else(|| guess(&value)) {
             Some(Kind::Clicks) => self.parse_click(&mut value),
             Some(Kind::Consent) => self.parse_consent(&mut value),
-            None => Err("is neither a click (occurred_at) nor a consent record (recorded_at); \
-                         --kind says which is meant"
-                .to_owned()),
+            None => {
+                Err("is neither a click (it has no occurred_at) nor a consent record (it has no \
+                 recorded_at); add the field, or set --kind"
+                    .to_owned())
+            }
         }
     }
 
@@ -135,12 +140,12 @@ impl LineParser {
     fn describe(&self, fault: Fault) -> String {
         match fault {
             Fault::NotUtf8 => "is not UTF-8 text; save the file as UTF-8".to_owned(),
-            Fault::Unfinished => "is not JSON: it ends before its value does".to_owned(),
+            Fault::Unfinished => "is not JSON: it ends in the middle of a value".to_owned(),
             Fault::Trailing(place) => format!("holds more than one record ({})", text_of(place)),
             Fault::Syntax(place) => format!("is not JSON ({})", text_of(place)),
             Fault::Twice(path, place) => {
                 let what = self.name(&path);
-                format!("{what} is there twice ({}); leave one", text_of(place))
+                format!("{what} appears twice ({}); remove one", text_of(place))
             }
         }
     }
@@ -156,7 +161,7 @@ impl LineParser {
                     |name: &String| if is_known(name) { name.clone() } else { "*".to_owned() };
                 path.iter().map(shown).collect::<Vec<_>>().join(".")
             }
-            _ => "a field that the schema lacks".to_owned(),
+            _ => "an unknown field".to_owned(),
         }
     }
 
@@ -204,7 +209,7 @@ fn guess(value: &Value) -> Option<Kind> {
 
 /// serde's own message may quote the value, so it is left out.
 fn typed<T: serde::de::DeserializeOwned>(value: &mut Value) -> std::result::Result<T, String> {
-    serde_json::from_value(value.take()).map_err(|_| "does not fit its schema".to_owned())
+    serde_json::from_value(value.take()).map_err(|_| "does not match its schema".to_owned())
 }
 
 fn check_id(field: &str, id: &str) -> std::result::Result<(), String> {
@@ -236,11 +241,11 @@ mod tests {
     #[test]
     fn a_faulty_line_is_told_what_is_wrong() {
         for (kind, text, expected) in [
-            (None, "{", "is not JSON: it ends before"),
+            (None, "{", "is not JSON: it ends in the middle"),
             (None, "{]", "is not JSON (column 2)"),
             (None, "[]", "is neither a click"),
             (Some(Kind::Clicks), "[]", "the line must be an object"),
-            (Some(Kind::Consent), CLICK, "the line has a field that the schema lacks"),
+            (Some(Kind::Consent), CLICK, "the line has an unknown field"),
             (None, r#"{"occurred_at":5}"#, "event_id is missing"),
             (None, &CLICK.replace("\"s\"", "\"\""), "session_id must have 1 to 512 bytes"),
             (None, &CONSENT.replace("\"p\"", "\"__assent_x\""), "subject_id must have 1 to 512"),
@@ -268,23 +273,20 @@ mod tests {
         for (text, expected) in [
             (
                 CONSENT.replace("{\"sub", "{\"version\":9,\"sub"),
-                ":1: version is there twice (column ",
+                ":1: version appears twice (column ",
             ),
             (
                 decisions(&format!(r#""secret":{denied},"secret":{granted}"#)),
-                ":1: a purpose in decisions is there twice (column ",
+                ":1: a purpose in decisions appears twice (column ",
             ),
             (
                 decisions(r#""secret":{"status":"DENIED","since":1,"status":"GRANTED"}"#),
-                ":1: decisions.*.status is there twice (column ",
+                ":1: decisions.*.status appears twice (column ",
             ),
-            (
-                CLICK.replace("{\"eve", "{\"gpc\":true,\"gpc\":false,\"eve"),
-                ":1: gpc is there twice",
-            ),
+            (CLICK.replace("{\"eve", "{\"gpc\":true,\"gpc\":false,\"eve"), ":1: gpc appears twice"),
             (
                 CLICK.replace('{', "{\"secret\":1,\"secret\":2,"),
-                ":1: a field that the schema lacks is there",
+                ":1: an unknown field appears twice",
             ),
         ] {
             let fault = refused(text.as_bytes());
@@ -299,25 +301,25 @@ mod tests {
         for (text, expected) in [
             (
                 pretty.clone(),
-                ":1: the object does not end on this line; every record has a line of its \
-                              own: `jq -c . FILE`",
+                ":1: the object does not end on this line; put each record on its own line, for \
+                 example with `jq -c . FILE`",
             ),
             (pretty.replace('\n', "\r\n"), ":1: the object does not end on this line"),
             (
                 format!("[{CONSENT}]"),
-                ":1: is a JSON array; every record has a line of its own: `jq -c \
-                                      '.[]' FILE`",
+                ":1: is a JSON array; put each record on its own line, for example with `jq -c \
+                 '.[]' FILE`",
             ),
             (format!("\u{feff}[\n  {CONSENT},\n  {CONSENT}\n]"), ":1: is a JSON array"),
-            (format!("{CONSENT}{CLICK}"), ":1: more than one JSON value is on this line (column "),
-            (format!("{CONSENT}\r{CLICK}\r"), ":1: more than one JSON value is on this line"),
+            (format!("{CONSENT}{CLICK}"), ":1: this line holds more than one JSON value (column "),
+            (format!("{CONSENT}\r{CLICK}\r"), ":1: this line holds more than one JSON value"),
         ] {
             let fault = refused(text.as_bytes());
             assert!(fault.starts_with(expected), "{fault}");
         }
         let utf_16: Vec<u8> = CONSENT.encode_utf16().flat_map(u16::to_le_bytes).collect();
         assert!(refused(&[&[0xff, 0xfe][..], &utf_16].concat()).starts_with(":1: is not UTF-8"));
-        assert!(refused(&vec![b' '; 5 << 20]).starts_with(":1: the line is over 4 MiB"));
+        assert!(refused(&vec![b' '; 5 << 20]).starts_with(":1: the line is longer than 4 MiB"));
     }
 
     #[test]

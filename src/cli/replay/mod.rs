@@ -21,22 +21,22 @@ use crate::domain::time::{Span, Timestamp};
 use crate::failure::{Exit, Failure, Result};
 use crate::kafka::inputs::InputWriter;
 
-/// Put clicks and consent records from JSON lines into Kafka
+/// Write clicks and consent records from JSON lines to Kafka
 ///
-/// Each line is one ClickEvent or ConsentRecord, with the fields of schemas/; times are epoch
-/// milliseconds or RFC 3339. All lines are checked before anything is sent. Consent goes first and
-/// is acknowledged before the first click.
+/// Each line is one ClickEvent or ConsentRecord with the fields of its schema in schemas/. Times
+/// are epoch milliseconds or RFC 3339. All lines are checked before anything is sent. Consent is
+/// sent first and acknowledged before the first click.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  assent replay consent.jsonl clicks.jsonl --shift-to now")]
 pub struct Args {
-    /// Files of JSON lines.
+    /// Files with JSON lines
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Move all times of all files by one amount, so that the newest occurred_at or recorded_at is
-    /// this: `now`, RFC 3339, or epoch milliseconds.
+    /// Shift all times by the same amount, so that the newest occurred_at or recorded_at becomes
+    /// this time: `now`, RFC 3339 or epoch milliseconds
     #[arg(long, value_name = "TIME")]
     shift_to: Option<String>,
-    /// What every line is; without it, each line's fields tell.
+    /// What every line is [default: decided by the fields of each line]
     #[arg(long, value_enum)]
     kind: Option<Kind>,
 }
@@ -144,7 +144,7 @@ fn print(survey: &Survey, by: Span, is_json: bool) -> Result<()> {
 
 fn moved(by: Span) -> String {
     match by.0 {
-        0 => "as they are".to_owned(),
-        by => format!("moved by {by} ms"),
+        0 => "unchanged".to_owned(),
+        by => format!("shifted by {by} ms"),
     }
 }

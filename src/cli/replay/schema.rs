@@ -87,7 +87,7 @@ fn conform_record(
     let is_known = |name: &String| fields.iter().any(|field| field["name"] == name.as_str());
     if !object.keys().all(is_known) {
         let known: Vec<_> = fields.iter().filter_map(|field| field["name"].as_str()).collect();
-        let what = format!("has a field that the schema lacks; it knows {}", known.join(", "));
+        let what = format!("has an unknown field; the schema has {}", known.join(", "));
         return Err(fault(path, &what));
     }
     for field in fields {
@@ -180,7 +180,7 @@ mod tests {
             (json!({"session_id": null}), "session_id must be text"),
             (json!({"value_cents": "secret"}), "value_cents must be a whole number"),
             (json!({"gpc": "secret"}), "gpc must be true or false"),
-            (json!({"secret": 1}), "the line has a field that the schema lacks; it knows event_id"),
+            (json!({"secret": 1}), "the line has an unknown field; the schema has event_id"),
         ] {
             let fault = Schema::click().conform(&mut click(&changes)).unwrap_err();
             assert!(fault.starts_with(expected), "{fault}");

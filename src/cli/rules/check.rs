@@ -9,11 +9,11 @@ use crate::config::{RulebookRefusal, read_rulebook};
 use crate::domain::rules::Rulebook;
 use crate::failure::{Exit, Result};
 
-/// Refuse a faulty rulebook, with file, line, column and reason (exit code 65)
+/// Check a rulebook; report each error with file, line, column and reason (exit code 65)
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  assent rules check rules/children-retail.yaml")]
 pub struct Args {
-    /// The rulebook; default: the configured one
+    /// Rulebook file [default: the configured rulebook]
     file: Option<PathBuf>,
 }
 

@@ -9,20 +9,20 @@ use crate::domain::rules::Rulebook;
 use crate::domain::rules::diff::{Admission, Change, admission, changes};
 use crate::failure::{Exit, Failure, Result};
 
-/// Say in plain words what a new rulebook changes, and what that does to live keys
+/// Explain what a new rulebook changes and how that affects live keys
 ///
-/// Purposes and segments that are added, removed, stricter, looser or otherwise changed. Exit code 0:
-/// the new one can follow, with or without differences; 65: it can't, since it has the old one's
-/// version and other content, or one of the two is faulty.
+/// Lists the purposes and segments that are added, removed, stricter, looser or otherwise changed.
+/// Exits with code 0 if the new rulebook can replace the old one, and with code 65 if it can't:
+/// both have the same version but different content, or one of them has errors.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example:\n  assent rules diff rules/children-retail.yaml next.yaml\n  assent \
                   rules diff old.yaml new.yaml --json"
 )]
 pub struct Args {
-    /// The rulebook that runs
+    /// Rulebook in use
     old: PathBuf,
-    /// The one that is to follow
+    /// Rulebook that will replace it
     new: PathBuf,
 }
 
@@ -49,8 +49,8 @@ pub fn run(args: &Args, globals: &Globals) -> Result<()> {
 
 fn refusal(new: &Path, version: &str) -> String {
     format!(
-        "{}: refused: it has the version {version:?} of the old one and other content; give it a \
-         version of its own, for example `rulebook: {:?}`",
+        "{}: rulebook: version {version:?} is also the version of the old rulebook, whose content \
+         differs; set a new version, for example `rulebook: {:?}`",
         new.display(),
         format!("{version}-2"),
     )
@@ -79,17 +79,17 @@ fn text(
 
 fn conclusion(version: &str, admission: Admission, changes: usize) -> Vec<String> {
     let counted = match changes {
-        0 => "Nothing that decides changed: wording of comments, order or layout only.".to_owned(),
+        0 => "No decision changes: the files differ only in comments, order or layout.".to_owned(),
         1 => "1 change.".to_owned(),
         number => format!("{number} changes."),
     };
     match admission {
-        Admission::Same => vec!["The same file: nothing to do.".to_owned()],
+        Admission::Same => vec!["The files are identical: nothing to do.".to_owned()],
         Admission::SameVersion => vec![
             counted,
             format!(
-                "REFUSED: both say rulebook {version:?} with other content, and a state that knows \
-                 one refuses the other."
+                "REFUSED: both files have the version {version:?} but different content. A state \
+                 that knows one of them refuses the other."
             ),
         ],
         Admission::NewVersion => vec![
@@ -100,8 +100,8 @@ fn conclusion(version: &str, admission: Admission, changes: usize) -> Vec<String
                 if changes > 0 { "other " } else { "" }
             ),
             format!(
-                "Has {version:?} ever decided before? Then give the new rulebook another version: one \
-                 that the state has left is refused."
+                "If version {version:?} was ever in use before, give the new rulebook another \
+                 version: `run` refuses to return to an earlier version."
             ),
         ],
     }

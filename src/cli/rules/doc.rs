@@ -8,21 +8,21 @@ use super::super::{Globals, stdout};
 use crate::domain::rules::render::{self, render};
 use crate::failure::{Failure, Result};
 
-/// Show the rulebook to people: as Markdown, or as one HTML page that stands alone
+/// Render the rulebook for people to read, as Markdown or as a single HTML page
 ///
-/// Purposes, segments and their conditions in plain words, every click field that is read and why,
-/// retention, each approach's risk and auditability, the gate's table with its citations, and the
-/// data map. The same rulebook gives the same bytes.
+/// The document describes purposes, segments and their conditions in plain words, every click field
+/// that is read and why, retention, the risk and auditability of each approach, the gate's table
+/// with its citations, and the data map. The same rulebook always gives the same bytes.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  assent rules doc\n  assent rules doc --format html --out \
                   rulebook.html\n  assent rules doc next.yaml --out next.md")]
 pub struct Args {
-    /// The rulebook; default: the configured one
+    /// Rulebook file [default: the configured rulebook]
     file: Option<PathBuf>,
-    /// Default: html where --out ends in .html, else markdown
+    /// Output format [default: html if --out ends in .html or .htm, else markdown]
     #[arg(long, value_enum)]
     format: Option<Format>,
-    /// Where to write it (over what is there); default: stdout
+    /// File to write, replaced if it exists [default: stdout]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
@@ -76,7 +76,7 @@ impl Args {
 fn write(out: &Path, document: &str) -> Result<()> {
     std::fs::write(out, document).map_err(|error| {
         Failure::failed(format!(
-            "--out {}: can't be written: {error}; name a file in a folder that is there",
+            "--out {}: can't be written: {error}; choose a file in an existing, writable directory",
             out.display()
         ))
     })

@@ -11,7 +11,7 @@ use crate::config::read_rulebook;
 use crate::domain::rules::Rulebook;
 use crate::failure::{Exit, Result};
 
-/// Check a rulebook, show it to people, and see what a new one would change
+/// Check, explain and compare rulebooks
 #[derive(clap::Args)]
 #[command(
     after_help = "Example:\n  assent rules check\n  assent rules doc --out rulebook.html\n  assent \

@@ -13,17 +13,19 @@ use crate::kafka::assignments::SegmentTopics;
 use crate::kafka::read::TopicReader;
 use crate::registry::Reading;
 
-/// Show one pseudonym's live assignment; exit code 1 where there is none
+/// Show the live assignment of one pseudonym; exits with code 1 if there is none
 #[derive(clap::Args)]
 #[command(
     after_help = "Example:\n  assent segments get --subject family-000042 --purpose personalized-offers"
 )]
 pub struct Args {
+    /// Pseudonym to look up: 23 characters
     #[arg(required_unless_present = "subject")]
     pseudonym: Option<String>,
-    /// Compute the pseudonym of this subject with the keyset's active key instead.
+    /// Compute the pseudonym from this subject id and the active key of the keyset
     #[arg(long, value_name = "ID", conflicts_with = "pseudonym")]
     subject: Option<String>,
+    /// Purpose of the assignment
     #[arg(long)]
     purpose: String,
 }
@@ -43,8 +45,7 @@ pub fn run(args: &Args, config: &Config, rulebook: &Rulebook, is_json: bool) -> 
                 stdout::line("null")?;
             }
             Err(Failure::failed(format!(
-                "no live assignment for purpose {}: whoever this is, a front end shows them the \
-                 default segment",
+                "no live assignment for purpose {}; a front end shows the default segment",
                 args.purpose
             )))
         }
@@ -57,7 +58,7 @@ impl Args {
         if let Some(subject) = &self.subject {
             if !is_valid_id(subject) {
                 return Err(usage(
-                    "--subject: must have 1 to 512 bytes and not begin with __assent_",
+                    "--subject: must have 1 to 512 bytes and must not begin with __assent_",
                 ));
             }
             let keyset = read_keyset(&config.keyset)?;
@@ -67,8 +68,8 @@ impl Args {
         match Pseudonym::parse(text) {
             Some(_) => Ok(text.to_owned()),
             None => Err(usage(
-                "PSEUDONYM: is none; it has 23 characters of base64url (--subject \
-                               computes it from a subject's id)",
+                "PSEUDONYM: not a pseudonym; give 23 characters of base64url, or use --subject to \
+                 compute it from a subject id",
             )),
         }
     }

@@ -14,16 +14,17 @@ use crate::kafka::assignments::{Change, SegmentTopics};
 use crate::kafka::read::{Start, TopicReader};
 use crate::registry::Reading;
 
-/// List the live assignments that have not expired; where there are none, stderr says why
+/// List the live assignments that have not expired; if there are none, say why on stderr
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  assent segments list --purpose personalized-offers --json")]
 pub struct Args {
+    /// Show only this purpose
     #[arg(long)]
     purpose: Option<String>,
-    /// Only those in this segment.
+    /// Show only assignments with this segment
     #[arg(long)]
     segment: Option<String>,
-    /// At most this many.
+    /// Show at most this many
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
 }
@@ -58,7 +59,7 @@ pub fn run(args: &Args, config: &Config, rulebook: &Rulebook, is_json: bool) -> 
         }
     }
     if live.unreadable > 0 {
-        stderr::warning(&format!("{} values of the segment topics can't be read", live.unreadable));
+        stderr::warning(&format!("{} values in the segment topics can't be read", live.unreadable));
     }
     if wanted.is_empty() {
         stderr::line(&live.emptiness(now, &purposes));
@@ -96,17 +97,19 @@ impl Live {
             self.assignments.values().partition(|assignment| assignment.expires_at > now);
         if self.records == 0 {
             return format!(
-                "nothing was ever assigned for {of}: is `assent run` up, and has it decided what is in \
-                 Kafka (`assent wait-ready --caught-up`)?"
+                "nothing was ever assigned for {of}; check that `assent run` is running and has \
+                 decided what is in Kafka (`assent wait-ready --caught-up`)"
             );
         }
         match (live.len(), expired.len()) {
-            (0, 0) => format!("nobody is live for {of}: every assignment has its tombstone"),
+            (0, 0) => format!("no live assignment for {of}: tombstones removed every assignment"),
             (0, expired) => format!(
-                "nobody is live for {of}: {expired} assignments have expired; they are renewed only \
-                 while `assent run` is up"
+                "no live assignment for {of}: {expired} assignments have expired; they are renewed \
+                 only while `assent run` is running"
             ),
-            (live, _) => format!("nobody is in this segment; {live} assignments for {of} are live"),
+            (live, _) => {
+                format!("no live assignment has this segment; {of} has {live} live assignments")
+            }
         }
     }
 

@@ -13,7 +13,7 @@ use crate::domain::rules::Rulebook;
 use crate::domain::segment::SegmentAssignment;
 use crate::failure::{Exit, Failure, Result};
 
-/// Read the segment topics: all live assignments, changes as they come, or one pseudonym
+/// Read the segment topics: list all live assignments, watch changes, or get one pseudonym
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  assent segments list --json")]
 pub struct Args {
@@ -56,8 +56,8 @@ fn with_segment(segment: &str, purposes: &[String], rulebook: &Rulebook) -> Resu
         return Err(Failure::new(
             Exit::Usage,
             format!(
-                "--segment {segment}: it is contextual, so nobody is in it; the topic \
-                 contextual-segments has the pages on which it matched"
+                "--segment {segment}: this segment is contextual and contains no subjects; read \
+                 the topic contextual-segments instead"
             ),
         ));
     }
@@ -66,7 +66,7 @@ fn with_segment(segment: &str, purposes: &[String], rulebook: &Rulebook) -> Resu
     let having: Vec<String> = having.map(|purpose| purpose.id.clone()).collect();
     if having.is_empty() {
         let known = chosen().flat_map(|purpose| &purpose.segments).map(|rule| rule.id.clone());
-        return Err(unknown("--segment", segment, "segment of the purpose", known));
+        return Err(unknown("--segment", segment, "segment for the purpose", known));
     }
     Ok(having)
 }

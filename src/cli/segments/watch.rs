@@ -16,16 +16,17 @@ use crate::kafka::assignments::{Change, Removal, SegmentTopics};
 use crate::kafka::read::{Start, TopicReader};
 use crate::registry::Reading;
 
-/// Follow the segment topics until interrupted
+/// Print changes of the segment topics until interrupted
 ///
-/// Shows what is committed from now on: assignments, and tombstones with their reason and how many
-/// milliseconds ago they were decided.
+/// Prints the assignments and tombstones that are committed from now on. A tombstone is shown with
+/// its reason and with how long ago it was decided.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  assent segments watch --purpose partner-advertising")]
 pub struct Args {
+    /// Show only this purpose
     #[arg(long)]
     purpose: Option<String>,
-    /// Begin with what is there already.
+    /// Print what the topics already hold first
     #[arg(long)]
     from_start: bool,
 }

@@ -65,8 +65,8 @@ impl Counts {
         let count = |topic: &str| {
             cluster.topics.get(topic).copied().ok_or_else(|| {
                 Failure::config(format!(
-                    "topic {topic}: there is none at {}, or this user may not describe it; is \
-                     `topics` of the configuration that of the instance that runs?",
+                    "topic {topic} does not exist at {}, or this user may not describe it; use the \
+                     same `topics` configuration as the running instance",
                     config.kafka.bootstrap_servers
                 ))
             })
@@ -75,8 +75,8 @@ impl Counts {
         for topic in [&topics.consent, &topics.audit, &topics.state] {
             if count(topic)? != inputs {
                 return Err(Failure::config(format!(
-                    "topic {topic} and {} have different numbers of partitions, so they are not of \
-                     one installation",
+                    "topics {topic} and {} have different numbers of partitions, so they don't \
+                     belong to the same installation; check `topics` in the configuration",
                     topics.clickstream
                 )));
             }

@@ -23,24 +23,25 @@ use crate::kafka::admin::Admin;
 use crate::kafka::scan::Ends;
 use crate::verify::Rulebooks;
 
-/// Re-read the topics and report every violation of INV-1, 4, 5, 6, 8, 9 and 13; changes nothing
+/// Re-read the topics and report every violated invariant; changes nothing
 ///
-/// Reads inputs, audit, outputs and state with a model of its own, read_committed, without a group;
-/// may run while Assent does. Needs the configuration, rulebook and keyset of the instance that runs.
-/// The last line is the verdict. Exit code 1: violations were found.
+/// Checks inputs, audit, outputs and state against a separate model, for INV-1, 4, 5, 6, 7, 8, 9
+/// and 13. Reads committed records only, joins no consumer group, and may run while Assent runs.
+/// Needs the configuration, rulebook and keyset of the running instance. The last line is the
+/// verdict. Exits with code 1 if there are violations.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example:\n  assent verify\n  assent verify --since 2026-11-22T00:00:00Z --json\n  assent verify --partitions 0,3"
 )]
 pub struct Args {
-    /// Check the audit, clicks and outcomes from then on (RFC 3339, or epoch milliseconds); consent
-    /// and live keys are always checked whole
+    /// Check audit, clicks and outcomes since this time only (RFC 3339 or epoch milliseconds);
+    /// consent and live keys are always checked completely
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
-    /// Check these partitions of the inputs only, and the keys of their subjects
+    /// Check only these input partitions and the keys of their subjects
     #[arg(long, value_name = "N,N", value_delimiter = ',')]
     partitions: Vec<i32>,
-    /// Where pseudonyms lie between the two passes, in a file without a name that ends with the process
+    /// Directory for a temporary, unnamed file that holds pseudonyms between the two passes
     /// [default: the system's]
     #[arg(long, value_name = "FOLDER")]
     scratch: Option<PathBuf>,
@@ -99,13 +100,14 @@ fn check_secrets(config: &Config, keyset: &Keyset, evidence: &Evidence) -> Resul
     for (version, known) in &evidence.key_fingerprints {
         let own = ring.fingerprints().get(version);
         let problem = match own {
-            Some(own) if own != known => "has another secret than the one that decided",
-            None if !ring.has_version(*version) => "is missing; Assent has decided under it",
+            Some(own) if own != known => {
+                "has a different secret than the one the decisions were made with"
+            }
+            None if !ring.has_version(*version) => "is missing, but decisions were made with it",
             _ => continue,
         };
         return Err(Failure::config(format!(
-            "keyset {}: key version {version} {problem}; give verify the keyset of the instance \
-             that runs",
+            "keyset {}: key version {version} {problem}; use the keyset of the running instance",
             config.keyset.display()
         )));
     }
@@ -130,7 +132,7 @@ impl Args {
             None => Ok(chosen),
             Some(wrong) => Err(Failure::new(
                 Exit::Usage,
-                format!("--partitions: there is no partition {wrong}, only 0 to {}", count - 1),
+                format!("--partitions: partition {wrong} does not exist; use 0 to {}", count - 1),
             )),
         }
     }

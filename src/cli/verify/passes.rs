@@ -19,8 +19,8 @@ use crate::failure::{Failure, Result};
 use crate::kafka::admin::Admin;
 use crate::kafka::scan::{Ends, Scan};
 use crate::verify::{
-    Bench, Findings, Horizon, Letters, Partition, Readers, Record, Row, Rulebooks,
-    SegmentPartition, Setup, UNPLACED, Unchecked, check_contextual, check_letter,
+    Findings, Horizon, Letters, Partition, Readers, Record, Row, Rulebooks, SegmentPartition,
+    SegmentScope, Setup, UNPLACED, Unchecked, check_contextual, check_letter,
 };
 use crate::wire::{ClickReader, ConsentReader};
 
@@ -211,8 +211,8 @@ impl Passes<'_> {
         match self.keys.status(version) {
             Some(_) => Ok(()),
             None => Err(Failure::config(format!(
-                "keyset {}: key version {version} is missing, and Assent has decided under it; give \
-                 verify the keyset of the instance that runs",
+                "keyset {}: key version {version} is missing, but decisions were made with it; use \
+                 the keyset of the running instance",
                 self.config.keyset.display()
             ))),
         }
@@ -229,7 +229,7 @@ impl Passes<'_> {
             let topic = self.config.topics.segments_of(purpose);
             let tombstones_kept = self.tombstones_kept(&topic)?;
             for (&number, range) in ranges {
-                let mut partition = SegmentPartition::new(Bench {
+                let mut partition = SegmentPartition::new(SegmentScope {
                     topic: &topic,
                     partition: number,
                     purpose,

@@ -32,7 +32,8 @@ pub fn print(outcome: Outcome, is_json: bool) -> Result<()> {
     });
     let mut notes = findings.notes();
     if findings.left_off() > 0 {
-        notes.push(format!("{} more violations were found and left off", findings.left_off()));
+        notes
+            .push(format!("{} more violations were found and are not listed", findings.left_off()));
     }
     if is_json {
         let ok = findings.is_clean();
@@ -58,9 +59,10 @@ pub fn print(outcome: Outcome, is_json: bool) -> Result<()> {
     }
     match found {
         0 => Ok(()),
-        found => {
-            Err(Failure::failed(format!("{}; docs/verify.md says what each means", counted(found))))
-        }
+        found => Err(Failure::failed(format!(
+            "{}; docs/verify.md explains each invariant",
+            counted(found)
+        ))),
     }
 }
 
@@ -77,12 +79,12 @@ fn broken_sentences(violations: &[Violation]) -> Vec<String> {
 fn verdict(found: u64, records: u64, unchecked: u64) -> String {
     let found = match found {
         0 if records == 0 => return "nothing to check: the topics hold no records".to_owned(),
-        0 => "no violation".to_owned(),
+        0 => "no violations".to_owned(),
         found => counted(found),
     };
     let unchecked = match unchecked {
         0 => "everything was checked".to_owned(),
-        number => format!("{number} things could not be checked, as said above"),
+        number => format!("{number} things could not be checked (see above)"),
     };
     format!("verdict  {found} found in {records} records; {unchecked}")
 }
@@ -121,14 +123,14 @@ mod tests {
     #[test]
     fn the_last_line_says_what_was_found_and_what_could_not_be_checked() {
         for (found, records, unchecked, expected) in [
-            (0, 100, 0, "verdict  no violation found in 100 records; everything was checked"),
+            (0, 100, 0, "verdict  no violations found in 100 records; everything was checked"),
             (1, 100, 0, "verdict  1 violation found in 100 records; everything was checked"),
             (
                 20_000,
                 100,
                 12,
-                "verdict  20000 violations found in 100 records; 12 things could not be checked, as \
-                 said above",
+                "verdict  20000 violations found in 100 records; 12 things could not be checked \
+                 (see above)",
             ),
             (0, 0, 0, "nothing to check: the topics hold no records"),
         ] {

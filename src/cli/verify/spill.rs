@@ -84,7 +84,7 @@ impl Spill {
     /// Every row of a bucket, in the order in which they were put.
     pub fn rows(&self, bucket: Bucket, mut each: impl FnMut(Pseudonym, Row)) -> Result<()> {
         let refused = |error: &std::io::Error| refused(&self.folder, error);
-        let broken = || refused(&std::io::Error::other("it is not what was written"));
+        let broken = || refused(&std::io::Error::other("it does not hold what was written"));
         let blocks = self.blocks.get(&bucket).map_or(&[][..], Vec::as_slice);
         let reading = Reading { file: &self.file, blocks: blocks.iter().copied(), rest: None };
         let (mut file, mut row) = (BufReader::with_capacity(BUFFER_BYTES, reading), Vec::new());
@@ -130,8 +130,8 @@ fn read_length(file: &mut impl std::io::Read) -> std::io::Result<Option<usize>> 
 
 fn refused(path: &Path, error: &std::io::Error) -> Failure {
     Failure::failed(format!(
-        "{}: {error}; `assent verify --scratch FOLDER` names another place for what lies between its \
-         two passes",
+        "{}: {error}; choose another directory for the temporary file with `assent verify \
+         --scratch FOLDER`",
         path.display()
     ))
 }
@@ -153,8 +153,8 @@ mod tests {
         let mut spill = Spill::create(folder.path()).unwrap();
         for number in 0..10_000 {
             spill.put((number as usize % 2, 3), Pseudonym([number as u8; 17]), row(number));
-            let lying = std::fs::read_dir(folder.path()).unwrap().count();
-            assert_eq!(lying, 0, "a killed process leaves nothing");
+            let stored = std::fs::read_dir(folder.path()).unwrap().count();
+            assert_eq!(stored, 0, "a killed process leaves nothing");
         }
         spill.flush().unwrap();
         assert!(spill.blocks[&(0, 3)].len() > 2, "several blocks");

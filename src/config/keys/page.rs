@@ -8,20 +8,24 @@ use crate::config::properties;
 const INTRODUCTION: &str = "\
 # Configuration
 
-Made from src/config/keys.rs by `UPDATE_DOCS=1 cargo test --lib config`.
+Generated from src/config/keys.rs by `UPDATE_DOCS=1 cargo test --lib config`.
 
-Read from `--config FILE` (YAML), else from `assent.yaml` in the working folder, else all defaults.
-Every key can also be set as a variable `ASSENT__SECTION__KEY`, which wins over the file. A variable's
-name may be in either case; in `kafka.properties`, its `_` stands for `.`; in the id of a consent source,
-its `___` stands for `-`: `ASSENT__CONSENT__SOURCES__WEB___CMP__MAX_SILENCE` is of `web-cmp`. A name that
-looks like such a variable and is none (`ASSENT_KAFKA__GROUP_ID`) is refused. A secret can lie in a file of
-its own, which `<key>_file` names: its trailing line end is cut off, and beside `<key>` itself it is
-refused. Relative paths are relative to the configuration file's folder. Durations are whole numbers
-with `ms`, `s`, `m`, `h` or `d`. `null` is as if the key were not there.
+Assent reads the YAML file that `--config FILE` names. Without the option it reads `assent.yaml` in the working
+directory; if that does not exist either, every key has its default. Paths are relative to the directory of the
+configuration file. Durations are whole numbers with `ms`, `s`, `m`, `h` or `d`. `null` means that the key is
+not set.
 
-Everything is checked before a connection is made. An unknown key, a value out of bounds, two sources
-for one key: exit code 78 and one message that names the place and what to do. `assent check` reads the
-same configuration and changes nothing.
+Every key can also be set as the environment variable `ASSENT__SECTION__KEY`, which overrides the file. The name
+of a variable may be in upper or lower case. In the name of a property of `kafka.properties`, write `_` for `.`.
+In the id of a consent source, write `___` for `-`: `ASSENT__CONSENT__SOURCES__WEB___CMP__MAX_SILENCE` belongs
+to the source `web-cmp`. A variable that only looks like one of these (`ASSENT_KAFKA__GROUP_ID`) is refused.
+
+A secret can come from a file: set `<key>_file` to its path. Line ends at the end of the file are removed.
+Setting both `<key>` and `<key>_file` is an error.
+
+Everything is checked before a connection is made. For an unknown key, a value out of bounds or a key that is
+set twice, the command exits with code 78 and one message that says where the key is set, what is wrong and what
+to do. `assent check` reads the same configuration and changes nothing.
 
 | key | variable | value | default | what it does |
 |---|---|---|---|---|
@@ -37,7 +41,8 @@ pub fn documentation() -> String {
         if *kind == Kind::Secret {
             let _ = writeln!(
                 page,
-                "| `{key}_file` | `{variable}_FILE` | path |  | A file that holds it. |"
+                "| `{key}_file` | `{variable}_FILE` | path |  | File that holds the value of \
+                 `{key}`. |"
             );
         }
     }
@@ -67,7 +72,7 @@ fn value_cell(kind: Kind) -> String {
         Kind::OneOf(words) => words.join(" or "),
         Kind::Whole(least, most) => format!("whole number, {least} to {most}"),
         Kind::Duration(least, most) => format!("duration, {least} to {most}"),
-        Kind::Property => "text, as librdkafka wants it".to_owned(),
+        Kind::Property => "text, as librdkafka expects it".to_owned(),
         Kind::Secret => "text, a secret".to_owned(),
     }
 }

@@ -36,8 +36,8 @@ pub fn create_keyset(path: &Path, keyset: &Keyset) -> Result<()> {
     draft.persist_noclobber(path).map_err(|refused| match refused.error.kind() {
         ErrorKind::AlreadyExists => refuse(
             path,
-            "a keyset is there already, and it is kept: under other keys, live pseudonyms could no \
-             longer be removed; name another file with --out",
+            "a keyset exists and was not changed: with other keys, live pseudonyms could no longer \
+             be removed; choose another file with --out",
         ),
         _ => failed(refused.error),
     })?;
@@ -68,7 +68,7 @@ impl KeysetChange {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(taken(path)),
             Err(TryLockError::Error(error)) => {
-                return Err(refuse(path, &format!("it can't be locked: {error}")));
+                return Err(refuse(path, &format!("the file can't be locked: {error}")));
             }
         }
         let change = Self { path: path.to_owned(), target, file };
@@ -91,7 +91,10 @@ impl KeysetChange {
             fchown(new, Some(old.uid()), Some(old.gid())).map_err(|error| {
                 refuse(
                     &self.path,
-                    &format!("its owner can't be kept ({error}); run this as its owner"),
+                    &format!(
+                        "the owner of the file can't be kept ({error}); run the command as the \
+                         owner"
+                    ),
                 )
             })?;
         }
@@ -151,8 +154,8 @@ fn unwritable(path: &Path, target: &Path, why: &str) -> Failure {
     refuse(
         path,
         &format!(
-            "{} can't be replaced ({why}); where it comes from a secret store, as a Kubernetes \
-             secret does, copy it to a folder of your own, run this there with \
+            "{} can't be replaced ({why}); if it comes from a secret store, as a Kubernetes secret \
+             does, copy it to a directory of your own, run the command there with \
              ASSENT__KEYSET=<copy>, and put the changed copy into the store",
             target.display()
         ),
@@ -161,8 +164,8 @@ fn unwritable(path: &Path, target: &Path, why: &str) -> Failure {
 
 fn taken(path: &Path) -> Failure {
     Failure::failed(format!(
-        "{}: another command is changing this keyset; wait until it has ended, look at `assent keys \
-         show`, then run this again if it is still needed",
+        "{}: another command is changing this keyset; wait until it has ended, check `assent keys \
+         show`, and run the command again if it is still needed",
         path.display()
     ))
 }

@@ -29,13 +29,17 @@ pub fn read_keyset(path: &Path) -> Result<Keyset> {
 /// Looks before it opens: to open a pipe that nobody writes to would never end.
 fn open(path: &Path) -> Result<File> {
     let refused = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::NotFound => {
-            refuse(path, "the keyset is not there; make one with `assent keys new`")
-        }
+        std::io::ErrorKind::NotFound => refuse(
+            path,
+            "the keyset does not exist; create it with `assent keys new`, or set the key `keyset`",
+        ),
         _ => refuse(path, &error.to_string()),
     };
     if !std::fs::metadata(path).map_err(refused)?.is_file() {
-        return Err(refuse(path, "this is no file; keyset names the keyset file itself"));
+        return Err(refuse(
+            path,
+            "this is not a file; set the key `keyset` to the keyset file itself",
+        ));
     }
     File::open(path).map_err(refused)
 }
@@ -57,14 +61,14 @@ fn check(metadata: &Metadata, path: &Path) -> Result<()> {
         return Err(refuse(
             path,
             &format!(
-                "its permissions ({mode:04o}) let others than its owner write it, or anyone read \
-                 it; run `chmod 600 {}`",
+                "the permissions of the keyset ({mode:04o}) let others read or change it; run \
+                 `chmod 600 {}`",
                 path.display()
             ),
         ));
     }
     if metadata.len() > BYTES_MAX {
-        return Err(refuse(path, "this is no keyset: it is over 1 MiB"));
+        return Err(refuse(path, "this is not a keyset: it is larger than 1 MiB"));
     }
     Ok(())
 }
@@ -105,7 +109,7 @@ mod tests {
         let path = folder.path().join("keyset.json");
         let refused = |path: &Path| read_keyset(path).err().unwrap().message;
         assert!(refused(&path).contains("assent keys new"));
-        assert!(refused(folder.path()).contains("this is no file"));
+        assert!(refused(folder.path()).contains("this is not a file"));
 
         let written = |text: &[u8]| {
             std::fs::write(&path, text).unwrap();
@@ -115,6 +119,6 @@ mod tests {
         let message =
             written(br#"{"keys":[{"version":1,"status":"active","secret":"bm90LTMyLWJ5dGVz"}]}"#);
         assert!(message.contains("key version 1") && !message.contains("bm90"), "{message}");
-        assert!(written(&vec![b' '; 2 << 20]).contains("over 1 MiB"));
+        assert!(written(&vec![b' '; 2 << 20]).contains("larger than 1 MiB"));
     }
 }

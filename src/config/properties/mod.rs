@@ -48,7 +48,7 @@ impl Value {
             Self::Any => Ok(()),
             Self::Whole(least, most) => match value.parse() {
                 Ok(number) if (least..=most).contains(&number) => Ok(()),
-                _ => Err(format!("must be a whole number from {least} to {most}; or leave it out")),
+                _ => Err(format!("must be a whole number from {least} to {most}")),
             },
             Self::OneOf(words) if words.contains(&value.to_ascii_lowercase().as_str()) => Ok(()),
             Self::OneOf(words) => Err(format!("must be {}", words.join(" or "))),
@@ -62,7 +62,7 @@ fn refusal(name: &str) -> String {
     let listed = |name: &str| REFUSED.iter().find(|(names, _)| names.contains(&name));
     let begun = |name: &str| REFUSED_BEGINNINGS.iter().find(|(start, _)| name.starts_with(start));
     if let Some((_, reason)) = listed(name).or_else(|| listed(plain)) {
-        return format!("is Assent's own to set: {reason}; remove it");
+        return format!("is set by Assent: {reason}; remove it");
     }
     if let Some((_, reason)) = begun(name).or_else(|| begun(plain)) {
         return format!("can't be set: {reason}; remove it");
@@ -76,11 +76,11 @@ fn refusal(name: &str) -> String {
         {
             format!("{description}; {LISTED}")
         }
-        _ => format!("is none of the properties that Assent passes on; {LISTED}"),
+        _ => format!("is not one of the properties that Assent passes on; {LISTED}"),
     }
 }
 
-const LISTED: &str = "docs/configuration.md lists those that can be set";
+const LISTED: &str = "docs/configuration.md lists the ones that can be set";
 
 fn set(name: &str, value: &str) -> Result<(), KafkaError> {
     let mut client = ClientConfig::new();

@@ -7,16 +7,16 @@ use super::table::{ALLOWED, REFUSED, REFUSED_BEGINNINGS, Value};
 const INTRODUCTION: &str = "
 ## kafka.properties
 
-These are given to librdkafka; any other is refused. An alias is the same property: two of its names at
-once are refused, too. Where nothing is said of the value, librdkafka's
-[CONFIGURATION.md](https://github.com/confluentinc/librdkafka/blob/v2.12.1/CONFIGURATION.md) says it.
+Assent passes these properties to librdkafka and refuses all others. An alias is another name of the same
+property; setting both is an error. If the table names no values, see librdkafka's
+[CONFIGURATION.md](https://github.com/confluentinc/librdkafka/blob/v2.12.1/CONFIGURATION.md).
 
 | property | alias | value |
 |---|---|---|
 ";
 
 const REFUSALS: &str = "
-Refused, and why:
+Refused properties:
 
 | property | why |
 |---|---|

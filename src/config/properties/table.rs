@@ -117,16 +117,16 @@ pub(super) const ALLOWED: &[Allowed] = &[
 ];
 
 const ONCE: &str = "inputs, outputs and offsets are committed in one transaction (INV-5)";
-const IDENTITY: &str = "it is made from kafka.group_id and pipeline.state_dir, so that a zombie is \
-                        fenced (INV-5)";
-const FENCING: &str = "fencing and recovery times rest on Assent's own value (INV-5)";
+const IDENTITY: &str = "it is derived from kafka.group_id and pipeline.state_dir, so that a zombie \
+    is fenced (INV-5)";
+const FENCING: &str = "fencing and recovery times depend on the value that Assent sets (INV-5)";
 const TIMEOUTS: &str =
-    "after SIGKILL others decide again within 30 s because of Assent's own value";
+    "other instances take over within 30 s of a SIGKILL because of the value that Assent sets";
 const TOPICS: &str = "topics need the settings that `assent topics create` gives them";
-const MEMORY: &str = "what waits to be decided is bounded (INV-12)";
-const FETCHES: &str = "a click waits for consent as long as a fetch does (INV-2)";
+const MEMORY: &str = "the memory for undecided records is bounded (INV-12)";
+const FETCHES: &str = "a click waits for consent as long as a fetch takes (INV-2)";
 const BROKERS: &str = "set kafka.bootstrap_servers";
-const NEVER_JUMPS: &str = "Assent never jumps silently over lost records";
+const NEVER_JUMPS: &str = "Assent never skips lost records silently";
 
 /// Refused properties and their aliases, with the reason.
 pub(super) const REFUSED: &[(&[&str], &str)] = &[
@@ -135,7 +135,7 @@ pub(super) const REFUSED: &[(&[&str], &str)] = &[
     (&["partitioner"], "set kafka.partitioner"),
     (
         &["isolation.level"],
-        "inputs are read committed: an aborted consent record is no consent (INV-1)",
+        "only committed inputs are read: an aborted consent record is not consent (INV-1)",
     ),
     (&["acks", "request.required.acks"], ONCE),
     (&["enable.idempotence", "enable.gapless.guarantee"], ONCE),
@@ -146,24 +146,24 @@ pub(super) const REFUSED: &[(&[&str], &str)] = &[
     (&["offset.store.sync.interval.ms", "queuing.strategy"], ONCE),
     (&["delivery.report.only.error", "produce.offset.report"], ONCE),
     (&["auto.offset.reset", "enable.partition.eof"], NEVER_JUMPS),
-    (&["check.crcs"], "a record that was damaged on its way is never decided (INV-1)"),
+    (&["check.crcs"], "a record that was damaged in transit is never decided (INV-1)"),
     (&["transactional.id", "group.instance.id"], IDENTITY),
     (&["delivery.timeout.ms", "message.timeout.ms"], FENCING),
     (&["group.protocol", "group.protocol.type", "group.remote.assignor"], FENCING),
     (&["partition.assignment.strategy", "coordinator.query.interval.ms"], FENCING),
     (&["session.timeout.ms", "heartbeat.interval.ms", "transaction.timeout.ms"], TIMEOUTS),
     (&["allow.auto.create.topics"], TOPICS),
-    (&["topic.blacklist"], "a topic that is not seen would be taken for one that is not there"),
+    (&["topic.blacklist"], "a hidden topic would be taken for a missing one"),
     (&["fetch.wait.max.ms", "fetch.queue.backoff.ms"], FETCHES),
     (&["queued.max.messages.kbytes", "message.copy.max.bytes"], MEMORY),
     (&["fetch.max.bytes", "fetch.message.max.bytes", "max.partition.fetch.bytes"], MEMORY),
     (&["receive.message.max.bytes"], MEMORY),
-    (&["log_level", "log.queue", "log.thread.name"], "RUST_LOG says what is logged"),
-    (&["debug"], "its lines may hold what no log may hold (INV-6)"),
+    (&["log_level", "log.queue", "log.thread.name"], "use RUST_LOG to set what is logged"),
+    (&["debug"], "its output may contain identifiers, which no log may contain (INV-6)"),
 ];
 
-const CODE: &str = "it would run code that is not Assent's in this process";
-const KERBEROS: &str = "this build has no Kerberos, and it would run a command";
+const CODE: &str = "it would run foreign code in this process";
+const KERBEROS: &str = "this build has no Kerberos, and the property would run a command";
 const OIDC: &str = "this build has no OIDC login";
 const CALLBACKS: &str = "only a program can set it";
 
@@ -177,7 +177,7 @@ pub(super) const REFUSED_BEGINNINGS: &[(&str, &str)] = &[
     ("sasl.kerberos.", KERBEROS),
     ("sasl.oauthbearer.", OIDC),
     ("https.ca.", OIDC),
-    ("test.mock.", "it pretends a cluster; for a trial run `assent demo`"),
+    ("test.mock.", "it simulates a cluster; to try Assent, run `assent demo`"),
     ("ssl_", CALLBACKS),
     ("ssl.certificate.verify_cb", CALLBACKS),
     ("oauthbearer_token_refresh_cb", CALLBACKS),

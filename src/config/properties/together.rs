@@ -18,8 +18,8 @@ pub(in crate::config) fn check_together(
             Some(set) => Err((
                 "security.protocol",
                 format!(
-                    "is {protocol}, and so {set} would not be used: nobody logs in; set it to \
-                     SASL_SSL (or SASL_PLAINTEXT), or remove what begins with sasl."
+                    "is {protocol}, which does not log in, so {set} would be ignored; set it to \
+                     SASL_SSL or SASL_PLAINTEXT, or remove the properties that begin with sasl."
                 ),
             )),
         };

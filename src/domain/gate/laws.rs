@@ -23,11 +23,11 @@ impl Case {
         decide_click(false, Some(&self.consent), self.purpose, self.t, Timestamp(NOW))
     }
 
-    fn record(&mut self) -> Option<&mut StandingRecord> {
+    fn record(&mut self) -> Option<&mut RecordInForce> {
         self.consent.record.as_mut()
     }
 
-    fn decision(&mut self) -> Option<&mut Standing> {
+    fn decision(&mut self) -> Option<&mut DecisionInForce> {
         let purpose = self.purpose.name;
         self.record()?.decisions.iter_mut().find(|decision| decision.purpose == purpose)
     }
@@ -64,7 +64,7 @@ fn guardian() -> impl Strategy<Value = GuardianTerms> {
     })
 }
 
-fn record() -> impl Strategy<Value = StandingRecord> {
+fn record() -> impl Strategy<Value = RecordInForce> {
     let bands = [
         AgeBand::Unknown,
         AgeBand::Under13,
@@ -76,14 +76,14 @@ fn record() -> impl Strategy<Value = StandingRecord> {
     let guardian = option::weighted(0.7, guardian());
     let second_step = option::weighted(0.6, begun());
     (select(bands.to_vec()), option::weighted(0.9, decision), guardian, second_step).prop_map(
-        |(age_band, decision, guardian, double_opt_in_at)| StandingRecord {
+        |(age_band, decision, guardian, double_opt_in_at)| RecordInForce {
             version: 1,
             age_band,
             guardian,
             double_opt_in_at,
             undeclared: Vec::new(),
             decisions: decision
-                .map(|(status, since, expires_at)| Standing {
+                .map(|(status, since, expires_at)| DecisionInForce {
                     purpose: 0,
                     status,
                     since,

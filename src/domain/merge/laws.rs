@@ -136,7 +136,7 @@ fn standing(consent: &SubjectConsent) -> (bool, Option<i64>, Option<Standings>, 
     let said = record.map(|record| {
         // `since` and `expires_at` count of a grant alone, and "not asked" is no decision.
         let said = record.decisions.iter().filter(|it| it.status != ConsentStatus::NotAsked);
-        let grant = |it: &Standing| it.status == ConsentStatus::Granted;
+        let grant = |it: &DecisionInForce| it.status == ConsentStatus::Granted;
         let terms =
             said.map(|it| (it.purpose, it.status, grant(it).then_some((it.since, it.expires_at))));
         (record.age_band, record.guardian, terms.collect())

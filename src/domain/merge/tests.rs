@@ -104,7 +104,7 @@ fn take_in(
 
 #[test]
 fn an_undeclared_purpose_is_veiled_until_a_rulebook_declares_it() {
-    let veil = |name: &str| (name.len() as u128) << 64;
+    let undeclared_token = |name: &str| (name.len() as u128) << 64;
     let decision = |status| Decision {
         status,
         since: Timestamp(1),
@@ -122,17 +122,17 @@ fn an_undeclared_purpose_is_veiled_until_a_rulebook_declares_it() {
         ("abcd", ConsentStatus::Granted),
         ("ab", ConsentStatus::NotAsked),
     ];
-    consent.apply(&said(&statuses), Timestamp(5), &names, &veil, &[]);
+    consent.apply(&said(&statuses), Timestamp(5), &names, &undeclared_token, &[]);
     let record = consent.record.as_mut().unwrap();
     assert_eq!((record.decisions.len(), record.undeclared.len()), (0, 2));
     assert_eq!(names, PurposeNames::default(), "nothing grows but the record");
 
-    let id = names.declare("abcd", &veil).unwrap();
-    assert!(record.recognize(&names, &[(veiled(veil("abcd")), id)]));
+    let id = names.declare("abcd", &undeclared_token).unwrap();
+    assert!(record.recognize(&names, &[(short_token(undeclared_token("abcd")), id)]));
     let standing = *record.decision(id).unwrap();
     assert_eq!((standing.since, standing.expires_at), (Timestamp(1), Some(Timestamp(9))));
-    let denied = names.declare("abc", &veil).unwrap();
-    assert!(record.recognize(&names, &[(veiled(veil("abc")), denied)]));
+    let denied = names.declare("abc", &undeclared_token).unwrap();
+    assert!(record.recognize(&names, &[(short_token(undeclared_token("abc")), denied)]));
     assert_eq!(record.decision(denied).unwrap().status, ConsentStatus::Denied);
     assert!(record.undeclared.is_empty() && !record.recognize(&names, &[]));
 }

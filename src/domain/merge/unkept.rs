@@ -1,4 +1,4 @@
-//! Opt-out signals that are not kept one by one any more: whoever may have sent one counts as having
+//! Opt-out signals that are no longer kept one by one: a subject that may have sent one counts as having
 //! sent it (docs/contract/gate.md#opt-out-signals). A signal that is missed is a violation; one too
 //! many costs a click.
 
@@ -8,9 +8,9 @@ use crate::domain::time::{Span, Timestamp};
 /// Up to when signals are missing, and whose.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct UnkeptSignals {
-    /// Anybody's from before then: they were lost.
+    /// Signals of all subjects from before this time were lost.
     pub lost_at: Option<Timestamp>,
-    /// Up to then, of those of whom nothing else was kept: they gave way to later ones.
+    /// Signals of otherwise unknown subjects were dropped up to this time, in favor of later ones.
     pub gave_way_at: Option<Timestamp>,
 }
 
@@ -41,8 +41,8 @@ impl SubjectConsent {
             && self.erased_at.is_none_or(|erased_at| erased_at < lost_at)
     }
 
-    /// Binds a subject that is met by what may be missing of it. Whoever gave way left nothing behind; of
-    /// whom anything else is kept, the signals are kept, too.
+    /// Binds a subject by the signals that may be missing of it. A subject whose signal was dropped left
+    /// nothing behind; if anything else of a subject is kept, so are its signals.
     pub fn make_up_for(&mut self, unkept: UnkeptSignals) {
         if let Some(lost_at) = unkept.lost_at
             && self.may_miss_signal(lost_at)

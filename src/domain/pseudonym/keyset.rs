@@ -92,28 +92,31 @@ impl fmt::Display for KeysetError {
                  one \"version\" (1 to 255), \"status\" (active, retiring or retired) and \"secret\" \
                  (base64 of 32 bytes)"
             ),
-            Self::NoKeys => f.write_str("holds no key; make one with `assent keys new`"),
+            Self::NoKeys => f.write_str("contains no key; create a keyset with `assent keys new`"),
             Self::VersionOutOfRange(version) => {
                 write!(f, "key version {version}: must be from 1 to 255")
             }
             Self::DuplicateVersion(version) => {
-                write!(f, "key version {version} is there twice; versions are unique")
+                write!(f, "key version {version} appears twice; each version must be unique")
             }
             Self::ActiveKeys(count) => {
                 write!(f, "{count} keys are active; exactly one must be")
             }
             Self::BadSecret(version) => write!(
                 f,
-                "key version {version}: secret is not base64 of exactly 32 bytes; restore it from \
-                 your backup"
+                "key version {version}: `secret` is not base64 of exactly 32 bytes; restore the \
+                 keyset from your backup"
             ),
             Self::MissingSecret(version, status) => write!(
                 f,
-                "key version {version} is {} and has no secret; only a retired key's may be empty",
+                "key version {version} is {} and has no secret; only a retired key may have none",
                 status.label()
             ),
             Self::UnknownVersion(version) => {
-                write!(f, "there is no key version {version}; see `assent keys show`")
+                write!(
+                    f,
+                    "key version {version} does not exist; `assent keys show` lists the versions"
+                )
             }
             Self::NotRetiring(version, status) => write!(
                 f,
@@ -122,8 +125,8 @@ impl fmt::Display for KeysetError {
             ),
             Self::LowestEmptied(version) => write!(
                 f,
-                "key version {version} is the lowest and has no secret; the state is keyed under \
-                 it for ever, restore it from your backup"
+                "key version {version} is the lowest and has no secret, but the state is keyed \
+                 with it; restore the keyset from your backup"
             ),
         }
     }

@@ -32,7 +32,8 @@ pub(super) fn check(spec: &RulebookSpec, faults: &mut Faults) {
 /// In the audit such a version stands for something else.
 fn check_version(version: &Text, faults: &mut Faults) {
     if loss::statement(&version.value).is_some() {
-        let message = format!("a version does not begin with `{}`: name it otherwise", loss::MARK);
+        let message =
+            format!("`rulebook` must not begin with `{}`; choose another version", loss::MARK);
         faults.add(version.place, message);
     }
 }
@@ -43,14 +44,16 @@ fn check_purpose(purpose: &PurposeSpec, segments: &[SegmentSpec], faults: &mut F
     check_wording(id, faults);
     check_wording(title, faults);
     if RESERVED_PURPOSES.contains(&id.value.as_str()) {
-        let message = format!("`{}` is a key domain of Assent's own: choose another id", id.value);
+        let message =
+            format!("`id` must not be `{}`, which Assent uses itself; choose another id", id.value);
         faults.add(id.place, message);
     }
     let uses =
         |segment: &SegmentSpec| segment.purpose.as_ref().is_some_and(|p| p.value == id.value);
     if !id.value.is_empty() && !segments.iter().any(uses) {
         let message = format!(
-            "no segment uses the purpose `{}`: remove it, so that no consent is asked for nothing",
+            "no segment uses the purpose `{}`; remove it, so that nobody is asked for consent in \
+             vain",
             id.value
         );
         faults.add(id.place, message);
@@ -63,7 +66,8 @@ fn check_segment(segment: &SegmentSpec, purposes: &[PurposeSpec], faults: &mut F
     check_wording(&segment.title, faults);
     let parts = Parts::of(&segment.when);
     if let (Some(page), true) = (parts.page, parts.click || parts.demographic) {
-        let message = "`page` mixes with nothing: make a contextual segment of its own from it";
+        let message = "`page` can't be combined with other conditions; write a contextual segment \
+            of its own";
         faults.add(page, message);
     } else if let Some(derived) = parts.approach() {
         check_approach(segment, derived, faults);
@@ -72,8 +76,10 @@ fn check_segment(segment: &SegmentSpec, purposes: &[PurposeSpec], faults: &mut F
     if let Some(named) = segment.purpose.as_ref().filter(|named| !named.value.is_empty()) {
         match purposes.iter().find(|purpose| purpose.id.value == named.value) {
             None => {
-                let message =
-                    format!("unknown purpose `{}`: declare it under `purposes`", named.value);
+                let message = format!(
+                    "`purpose` is `{}`, which is not declared; declare it under `purposes`",
+                    named.value
+                );
                 faults.add(named.place, message);
             }
             Some(PurposeSpec { retention: Some(retention), .. }) => {
@@ -88,19 +94,27 @@ fn check_approach(segment: &SegmentSpec, derived: Approach, faults: &mut Faults)
     if let Some(written) = segment.approach.as_ref().filter(|written| written.value != derived) {
         let (written, place) = (written.value.label(), written.place);
         let derived = derived.label();
-        faults.add(place, format!("not {written}: by its conditions it is {derived}: write that"));
+        faults.add(
+            place,
+            format!(
+                "`approach` is {written}, but the conditions make it {derived}; write `approach: \
+                 {derived}`"
+            ),
+        );
     }
 }
 
 fn check_purpose_of(segment: &SegmentSpec, derived: Approach, faults: &mut Faults) {
     match &segment.purpose {
         Some(purpose) if derived == Approach::Contextual => {
-            let message = "a contextual segment rests on no person and has no purpose: remove it";
+            let message = "`purpose` is set, but a contextual segment uses no data of a person; \
+                remove it";
             faults.add(purpose.place, message);
         }
         None if derived != Approach::Contextual => {
             let message = format!(
-                "`purpose` is missing: a {} segment rests on a person's data, so name what for",
+                "`purpose` is missing: a {} segment uses data of a person, so name a declared \
+                 purpose",
                 derived.label()
             );
             faults.add(segment.place, message);
@@ -112,7 +126,7 @@ fn check_purpose_of(segment: &SegmentSpec, derived: Approach, faults: &mut Fault
 /// Ids match `[a-z0-9-]{1,64}`.
 fn check_id(id: &Text, faults: &mut Faults) {
     if !id.value.is_empty() && !is_slug(&id.value) {
-        let message = format!("`{}` is no id: write 1 to 64 of a-z, 0-9 and -", id.value);
+        let message = format!("`{}` is not an id; write 1 to 64 of a-z, 0-9 and -", id.value);
         faults.add(id.place, message);
     }
 }
@@ -120,7 +134,7 @@ fn check_id(id: &Text, faults: &mut Faults) {
 fn check_wording(text: &Text, faults: &mut Faults) {
     if themes::names_exact_age(&text.value) {
         let message = format!(
-            "`{}` names an exact age or a birth date: name an age band, or a range such as \"ages \
+            "`{}` names an exact age or a birth date; name an age band, or a range such as \"ages \
              3 to 5\"",
             text.value
         );
@@ -128,8 +142,8 @@ fn check_wording(text: &Text, faults: &mut Faults) {
     }
     if let Some(theme) = themes::sensitive_theme(&text.value) {
         let message = format!(
-            "`{}` names a sensitive theme ({theme}; Civ. Code 1798.140(ae)): no segment or purpose \
-             may rest on it",
+            "`{}` names a sensitive theme ({theme}; Civ. Code 1798.140(ae)), which no segment or \
+             purpose may use; choose other words",
             text.value
         );
         faults.add(text.place, message);
@@ -140,7 +154,10 @@ fn check_unique<'s>(ids: impl Iterator<Item = &'s Text>, what: &str, faults: &mu
     let mut seen = BTreeSet::new();
     for id in ids.filter(|id| !id.value.is_empty()) {
         if !seen.insert(id.value.as_str()) {
-            let message = format!("a second {what} `{}`: give each its own id", id.value);
+            let message = format!(
+                "the id `{}` of this {what} is already in use; give each its own id",
+                id.value
+            );
             faults.add(id.place, message);
         }
     }
@@ -155,7 +172,7 @@ fn check_numbers(segments: &[SegmentSpec], faults: &mut Faults) {
         *number += 1;
         if *number == SEGMENTS_MAX + 1 {
             let of = purpose.map_or("no purpose".to_owned(), |id| format!("purpose `{id}`"));
-            let message = format!("more than {SEGMENTS_MAX} segments of {of}: remove some");
+            let message = format!("more than {SEGMENTS_MAX} segments of {of}; remove some");
             faults.add(segment.id.place, message);
         }
     }
@@ -174,8 +191,8 @@ fn check_windows(condition: &ConditionSpec, retention: Span, faults: &mut Faults
             let window = window(click.measure);
             if window > retention {
                 let message = format!(
-                    "{} is past the purpose's retention of {}: shorten it, or have counsel agree to \
-                     a longer retention",
+                    "{} is longer than the `retention` of the purpose, {}; shorten it, or have \
+                     counsel agree to a longer retention",
                     duration::render(window),
                     duration::render(retention)
                 );

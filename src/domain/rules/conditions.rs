@@ -44,7 +44,7 @@ const COUNT: [&str; 5] = ["of", "where", "within", "at_least", "at_most"];
 const FIELD: [&str; 6] = ["field", "of", "where", "within", "at_least", "at_most"];
 const LAST: [&str; 4] = ["of", "where", "within", "not_within"];
 
-const WITHIN: &str = "say how long a click counts, such as 7d";
+const WITHIN: &str = "say how long a click counts, for example 7d";
 
 const KINDS: [(&str, EventKind); 6] = [
     ("PAGE_VIEW", EventKind::PageView),
@@ -85,7 +85,7 @@ fn kind(node: &Node, faults: &mut Faults) -> Option<ConditionKind> {
     let Content::Map(entries) = &node.content else { return None };
     let [(name, body)] = entries.as_slice() else {
         let message = format!(
-            "a condition is exactly one of {}: put several into `all` or `any`",
+            "a condition must be exactly one of {}; combine several with `all` or `any`",
             listed(&CONDITIONS)
         );
         faults.add(node.place, message);
@@ -156,7 +156,8 @@ fn last(node: &Node, faults: &mut Faults) -> Option<ClickSpec> {
             (Measure::LastNotWithin { not_within: not_within.value }, not_within.place)
         }
         _ => {
-            let message = "`last` has exactly one of `within` and `not_within`: write one of them";
+            let message = "`last` needs exactly one of `within` and `not_within`; write one of \
+                them";
             faults.add(fields.place, message);
             return None;
         }
@@ -171,14 +172,15 @@ fn bound(fields: &Fields<'_>, most: Option<i64>, faults: &mut Faults) -> Option<
             (Some(node), None) => (node, "at_least", Bound::AtLeast),
             (None, Some(node)) => (node, "at_most", Bound::AtMost),
             _ => {
-                let message = "exactly one of `at_least` and `at_most`: write one of them";
+                let message = "the condition needs exactly one of `at_least` and `at_most`; write \
+                    one of them";
                 faults.add(fields.place, message);
                 return None;
             }
         };
     let number = integer(node, name, faults)?;
     if most.is_some_and(|most| !(0..=most).contains(&number.value)) {
-        let message = format!("`{name}` is {}: it is 0 to {BOUND_MAX} here", number.value);
+        let message = format!("`{name}` is {}; write 0 to {BOUND_MAX}", number.value);
         faults.add(number.place, message);
         return None;
     }
@@ -236,14 +238,14 @@ fn kinds(node: &Node, name: &str, faults: &mut Faults) -> Option<Vec<EventKind>>
 
 fn age_bands(node: &Node, faults: &mut Faults) -> Option<Vec<AgeBand>> {
     let fields = Fields::of(node, "`age_band`", &["in"], faults)?;
-    let bands = fields.required("in", "list age bands, such as [UNDER_13]", faults)?;
+    let bands = fields.required("in", "list age bands, for example [UNDER_13]", faults)?;
     let listed = items(bands, "in", faults).iter();
     Some(sorted(listed.filter_map(|node| symbol(node, "in", &AGE_BANDS, faults)).collect()))
 }
 
 fn regions(node: &Node, faults: &mut Faults) -> Option<Vec<String>> {
     let fields = Fields::of(node, "`region`", &["in"], faults)?;
-    let regions = fields.required("in", "list regions, such as [US-CA]", faults)?;
+    let regions = fields.required("in", "list regions, for example [US-CA]", faults)?;
     let listed = items(regions, "in", faults).iter();
     Some(sorted(listed.map(|node| text(node, "in", "name a region", faults).value).collect()))
 }
@@ -255,7 +257,7 @@ fn symbol<T: Copy>(node: &Node, name: &str, known: &[(&str, T)], faults: &mut Fa
         text(node, name, &format!("name one of {}", listed(&names)), faults);
     let found = known.iter().find(|(symbol, _)| *symbol == value).map(|(_, meaning)| *meaning);
     if found.is_none() && !value.is_empty() {
-        faults.add(place, format!("`{value}` is unknown here: write one of {}", listed(&names)));
+        faults.add(place, format!("`{value}` is unknown; write one of {}", listed(&names)));
     }
     found
 }

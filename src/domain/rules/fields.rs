@@ -20,7 +20,7 @@ impl<'n> Fields<'n> {
     /// `what` is the mapping's name in messages.
     pub fn of(node: &'n Node, what: &str, known: &[&str], faults: &mut Faults) -> Option<Self> {
         let Content::Map(entries) = &node.content else {
-            let message = format!("{what} is a mapping of {}", listed(known));
+            let message = format!("{what} must be a mapping with {}", listed(known));
             faults.add(node.place, message);
             return None;
         };
@@ -40,7 +40,7 @@ impl<'n> Fields<'n> {
     pub fn required(&self, name: &str, advice: &str, faults: &mut Faults) -> Option<&'n Node> {
         let found = self.find(name);
         if found.is_none() {
-            faults.add(self.place, format!("`{name}` is missing: {advice}"));
+            faults.add(self.place, format!("`{name}` is missing; {advice}"));
         }
         found
     }
@@ -69,8 +69,8 @@ impl<'n> Fields<'n> {
 fn unknown_field(name: &str, what: &str, known: &[&str]) -> String {
     if themes::is_age_field(name) {
         return format!(
-            "`{name}`: no rule reads an exact age or a birth date: use `age_band`, or \
-             `product_age_range` for whom a product is made"
+            "unknown field `{name}`: no rule may use an exact age or a birth date; use `age_band`, \
+             or `product_age_range` for the age that a product is made for"
         );
     }
     format!("unknown field `{name}`: {what} has {}", listed(known))
@@ -92,12 +92,12 @@ pub(super) fn text(node: &Node, name: &str, advice: &str, faults: &mut Faults) -
         Content::Text { text, .. } if !text.trim().is_empty() => Some(text.clone()),
         Content::Text { .. } => None,
         Content::List(_) | Content::Map(_) => {
-            faults.add(node.place, format!("`{name}` is a text: {advice}"));
+            faults.add(node.place, format!("`{name}` must be a text; {advice}"));
             return node.place.with(String::new());
         }
     };
     if value.is_none() {
-        faults.add(node.place, format!("`{name}` is empty: {advice}"));
+        faults.add(node.place, format!("`{name}` is empty; {advice}"));
     }
     node.place.with(value.unwrap_or_default())
 }
@@ -110,7 +110,7 @@ fn switch(node: &Node, name: &str, faults: &mut Faults) -> bool {
             _ => {}
         }
     }
-    faults.add(node.place, format!("`{name}` is true or false, without quotes"));
+    faults.add(node.place, format!("`{name}` must be true or false, without quotes"));
     false
 }
 
@@ -121,8 +121,8 @@ pub(super) fn duration(node: &Node, name: &str, faults: &mut Faults) -> Option<P
     };
     if span.is_none() {
         let message = format!(
-            "`{name}` is a duration: a whole number above 0 and s, m, h or d, such as 7d, and at \
-             most 50 years"
+            "`{name}` must be a duration; write a whole number above 0 with s, m, h or d, for \
+             example 7d, of at most 50 years"
         );
         faults.add(node.place, message);
     }
@@ -135,7 +135,7 @@ pub(super) fn integer(node: &Node, name: &str, faults: &mut Faults) -> Option<Pl
         _ => None,
     };
     if number.is_none() {
-        faults.add(node.place, format!("`{name}` is a whole number, without quotes"));
+        faults.add(node.place, format!("`{name}` must be a whole number, without quotes"));
     }
     number.map(|number| node.place.with(number))
 }
@@ -145,11 +145,11 @@ pub(super) fn items<'n>(node: &'n Node, name: &str, faults: &mut Faults) -> &'n 
     match &node.content {
         Content::List(items) if !items.is_empty() => items,
         Content::List(_) => {
-            faults.add(node.place, format!("`{name}` is an empty list: name at least one"));
+            faults.add(node.place, format!("`{name}` is an empty list; name at least one value"));
             &[]
         }
         Content::Text { .. } | Content::Map(_) => {
-            faults.add(node.place, format!("`{name}` is a list: write [..]"));
+            faults.add(node.place, format!("`{name}` must be a list; write [..]"));
             &[]
         }
     }

@@ -58,8 +58,8 @@ pub(super) fn read(yaml: &[u8]) -> Result<(RulebookSpec, Faults), Vec<RuleError>
 
 fn rulebook(root: &Node, faults: &mut Faults) -> Option<RulebookSpec> {
     let fields = Fields::of(root, "the rulebook", &RULEBOOK, faults)?;
-    let version = "name this version, such as \"2026-11-22\"";
-    let default = "name the segment that a front end shows who has none";
+    let version = "name this version, for example \"2026-11-22\"";
+    let default = "name the segment that a front end shows to everybody without one";
     Some(RulebookSpec {
         version: fields.text("rulebook", version, faults),
         default_segment: fields.text("default_segment", default, faults),
@@ -86,10 +86,10 @@ fn segments(fields: &Fields<'_>, faults: &mut Faults) -> Vec<SegmentSpec> {
 
 fn purpose(node: &Node, faults: &mut Faults) -> Option<PurposeSpec> {
     let fields = Fields::of(node, "a purpose", &PURPOSE, faults)?;
-    let id = fields.text("id", "name this purpose, such as personalized-offers", faults);
+    let id = fields.text("id", "name this purpose, for example personalized-offers", faults);
     let sale = "say true if data of this purpose is sold or shared, else false";
     let opt_in = "say true if adults must opt in, else false";
-    let retention = "say how long a click may count, such as 90d";
+    let retention = "say how long a click may count, for example 90d";
     Some(PurposeSpec {
         title: title(&fields, &id, faults),
         sale_or_share: fields.switch("sale_or_share", sale, faults),
@@ -102,13 +102,13 @@ fn purpose(node: &Node, faults: &mut Faults) -> Option<PurposeSpec> {
 
 fn segment(node: &Node, faults: &mut Faults) -> Option<SegmentSpec> {
     let fields = Fields::of(node, "a segment", &SEGMENT, faults)?;
-    let id = fields.text("id", "name this segment, such as preschool-explorers", faults);
-    let when = "say on which clicks, age bands or regions it rests";
+    let id = fields.text("id", "name this segment, for example preschool-explorers", faults);
+    let when = "say which clicks, age bands or regions it needs";
     Some(SegmentSpec {
         place: fields.place,
         title: title(&fields, &id, faults),
-        why: fields.text("why", "say for which business purpose this segment is made", faults),
-        owner: fields.text("owner", "say who answers for this segment", faults),
+        why: fields.text("why", "say which business purpose this segment serves", faults),
+        owner: fields.text("owner", "say who is responsible for this segment", faults),
         approach: approach(&fields, faults),
         purpose: fields
             .find("purpose")
@@ -135,7 +135,7 @@ fn approach(fields: &Fields<'_>, faults: &mut Faults) -> Option<Placed<Approach>
     let written = fields.text("approach", advice, faults);
     let approach = Approach::ALL.into_iter().find(|approach| approach.label() == written.value);
     if approach.is_none() && !written.value.is_empty() {
-        let message = format!("`{}` is no approach: {advice}", written.value);
+        let message = format!("`approach` is `{}`, which is unknown; {advice}", written.value);
         faults.add(written.place, message);
     }
     approach.map(|approach| written.place.with(approach))

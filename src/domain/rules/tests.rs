@@ -100,13 +100,13 @@ fn what_is_faulty_at_the_top_is_refused() {
     check(&replaced("rulebook: v1\n", ""), &[("1:1", "`rulebook` is missing")]);
     check(&replaced("rulebook: v1", "rulebook: \"\""), &[("1:11", "`rulebook` is empty")]);
     check(&replaced("rulebook: v1", "rulebook: ~"), &[("1:11", "`rulebook` is empty")]);
-    check(&replaced("rulebook: v1", "rulebook: [1]"), &[("1:11", "`rulebook` is a text")]);
+    check(&replaced("rulebook: v1", "rulebook: [1]"), &[("1:11", "`rulebook` must be a text")]);
     check(&replaced("default_segment: all\n", ""), &[("1:1", "`default_segment` is missing")]);
-    check(&replaced("default_segment: all", "default_segment: All"), &[("2:18", "no id")]);
+    check(&replaced("default_segment: all", "default_segment: All"), &[("2:18", "is not an id")]);
     check(&replaced("rulebook: v1", "rulebok: v1"), &[("1:1", "missing"), ("1:1", "`rulebok`")]);
     check(&format!("{}x: 1\n", with_when(COUNT)), &[("13:1", "unknown field `x`")]);
     check(&format!("{}segments: []\n", with_when(COUNT)), &[("13:1", "twice")]);
-    check(&format!("{}---\na: b\n", with_when(COUNT)), &[("13:1", "one YAML document")]);
+    check(&format!("{}---\na: b\n", with_when(COUNT)), &[("13:1", "single YAML document")]);
     check("rulebook: v1\ndefault_segment: all\nsegments: []\n", &[("3:11", "empty list")]);
 }
 
@@ -121,9 +121,9 @@ fn what_is_faulty_in_a_purpose_is_refused() {
         ),
         ("requires_opt_in: true", "requires_opt_in: ▸\"true\"", "true or false"),
         ("requires_opt_in: true", "requires_opt_in: ▸yes", "true or false"),
-        ("retention: 30d", "retention: ▸30", "`retention` is a duration"),
-        ("retention: 30d", "retention: ▸0d", "`retention` is a duration"),
-        ("retention: 30d", "retention: ▸99999999999999d", "`retention` is a duration"),
+        ("retention: 30d", "retention: ▸30", "`retention` must be a duration"),
+        ("retention: 30d", "retention: ▸0d", "`retention` must be a duration"),
+        ("retention: 30d", "retention: ▸99999999999999d", "`retention` must be a duration"),
         ("title: Offers", "title: ▸''", "`title` is empty"),
         ("title: Offers", "title: ▸For those expecting", "pregnancy"),
         ("title: Offers", "title: ▸For 7-year-olds", "exact age"),
@@ -133,16 +133,23 @@ fn what_is_faulty_in_a_purpose_is_refused() {
     }
     check(
         &replaced("id: offers", "id: Offers"),
-        &[("4:10", "`Offers` is no id"), ("4:10", "no segment uses"), ("11:14", "unknown purpose")],
+        &[
+            ("4:10", "`Offers` is not an id"),
+            ("4:10", "no segment uses"),
+            ("11:14", "which is not declared"),
+        ],
     );
     for reserved in ["audit", "state", "canary"] {
         let yaml = with_when(COUNT).replace("offers", reserved);
-        check(&yaml, &[("4:10", "Assent's own")]);
+        check(&yaml, &[("4:10", "which Assent uses itself")]);
     }
     let twice = "segments:\n";
     let again =
         "  - {id: offers, sale_or_share: true, requires_opt_in: true, retention: 30d}\nsegments:\n";
-    check(&replaced(twice, again), &[("5:10", "a second purpose `offers`")]);
+    check(
+        &replaced(twice, again),
+        &[("5:10", "the id `offers` of this purpose is already in use")],
+    );
     let unused = again.replace("offers", "ads");
     check(&replaced(twice, &unused), &[("5:10", "no segment uses the purpose `ads`")]);
 }
@@ -154,7 +161,7 @@ fn what_is_faulty_in_a_segment_is_refused() {
         ("why: Show them", "why▸:", "`why` is empty"),
         ("why: Show them", "why: ▸\" \"", "`why` is empty"),
         ("owner: a@shop.example", "owner: ▸~", "`owner` is empty"),
-        ("owner: a@shop.example", "owner: ▸{a: b}", "`owner` is a text"),
+        ("owner: a@shop.example", "owner: ▸{a: b}", "`owner` must be a text"),
         (
             "    purpose: offers\n",
             "    ▸color: red\n    purpose: offers\n",
@@ -162,20 +169,24 @@ fn what_is_faulty_in_a_segment_is_refused() {
         ),
         ("    purpose: offers\n", "    ▸birth_date: x\n    purpose: offers\n", "birth date"),
         ("approach: behavioral", "approach▸:", "`approach` is empty"),
-        ("approach: behavioral", "approach: ▸magic", "no approach"),
-        ("approach: behavioral", "approach: ▸hybrid", "it is behavioral"),
-        ("id: fans", "id: ▸fans_of", "no id"),
+        ("approach: behavioral", "approach: ▸magic", "`approach` is `magic`, which is unknown"),
+        (
+            "approach: behavioral",
+            "approach: ▸hybrid",
+            "`approach` is hybrid, but the conditions make it behavioral",
+        ),
+        ("id: fans", "id: ▸fans_of", "is not an id"),
         ("id: fans", "id: ▸age-7", "exact age"),
         ("title: Fans", "title: ▸Date of birth known", "birth date"),
         ("title: Fans", "title: ▸Union members", "union membership"),
         ("id: fans", "id: ▸diagnosis-adhd", "health"),
-        ("  - id: fans", "  - ▸nonsense\n  - id: fans", "a segment is a mapping"),
+        ("  - id: fans", "  - ▸nonsense\n  - id: fans", "a segment must be a mapping"),
     ] {
         check_marked(&replaced(from, to), word);
     }
     check(
         &replaced("purpose: offers", "purpose: ads"),
-        &[("4:10", "no segment uses"), ("11:14", "unknown purpose `ads`")],
+        &[("4:10", "no segment uses"), ("11:14", "`purpose` is `ads`, which is not declared")],
     );
     check(
         &replaced("    purpose: offers\n", ""),
@@ -183,23 +194,26 @@ fn what_is_faulty_in_a_segment_is_refused() {
     );
     let yaml = with_when(COUNT);
     let segment = &yaml[yaml.find("  - id: fans").expect("a segment")..];
-    check(&format!("{yaml}{segment}"), &[("13:9", "a second segment `fans`")]);
+    check(
+        &format!("{yaml}{segment}"),
+        &[("13:9", "the id `fans` of this segment is already in use")],
+    );
     let page = segment.replace("purpose: offers", "").replace("behavioral", "contextual");
     let page = page.replace(COUNT, "{page: {}}");
-    check(&format!("{yaml}{page}"), &[("13:9", "a second segment `fans`")]);
+    check(&format!("{yaml}{page}"), &[("13:9", "the id `fans` of this segment is already in use")]);
 }
 
 #[test]
 fn what_is_faulty_in_a_condition_is_refused() {
     for (when, word) in [
         ("▸{}", "exactly one of"),
-        ("▸[]", "a condition is a mapping"),
-        ("▸~", "a condition is a mapping"),
+        ("▸[]", "a condition must be a mapping"),
+        ("▸~", "a condition must be a mapping"),
         ("{▸cnt: {within: 7d, at_least: 3}}", "unknown field `cnt`"),
         ("▸{count: {within: 7d, at_least: 3}, last: {within: 7d}}", "exactly one of"),
         ("{all: ▸[]}", "`all` is an empty list"),
-        ("{any: ▸{}}", "`any` is a list"),
-        ("{not: ▸[]}", "a condition is a mapping"),
+        ("{any: ▸{}}", "`any` must be a list"),
+        ("{not: ▸[]}", "a condition must be a mapping"),
         ("{count: ▸{at_least: 3}}", "`within` is missing"),
         ("{count: ▸{within: 7d}}", "exactly one of `at_least` and `at_most`"),
         ("{count: ▸{within: 7d, at_least: 1, at_most: 2}}", "exactly one of"),
@@ -212,28 +226,31 @@ fn what_is_faulty_in_a_condition_is_refused() {
             "{sum: {field: value_cents, within: 7d, at_least: ▸99999999999999999999}}",
             "whole number",
         ),
-        ("{count: {within: ▸31d, at_least: 1}}", "31d is past the purpose's retention of 30d"),
-        ("{last: {not_within: ▸721h}}", "past the purpose's retention"),
-        ("{not: {any: [{last: {within: ▸721h}}]}}", "past the purpose's retention"),
+        (
+            "{count: {within: ▸31d, at_least: 1}}",
+            "31d is longer than the `retention` of the purpose, 30d",
+        ),
+        ("{last: {not_within: ▸721h}}", "longer than the `retention` of the purpose"),
+        ("{not: {any: [{last: {within: ▸721h}}]}}", "longer than the `retention` of the purpose"),
         ("{count: {within: ▸0s, at_least: 1}}", "duration"),
-        ("{count: {of: ▸CLICK, within: 7d, at_least: 1}}", "`CLICK` is unknown here"),
-        ("{count: {of: [▸any], within: 7d, at_least: 1}}", "`any` is unknown here"),
+        ("{count: {of: ▸CLICK, within: 7d, at_least: 1}}", "`CLICK` is unknown"),
+        ("{count: {of: [▸any], within: 7d, at_least: 1}}", "`any` is unknown"),
         ("{count: {of: ▸[], within: 7d, at_least: 1}}", "`of` is an empty list"),
         ("{count: {where: {▸age: 7}, within: 7d, at_least: 1}}", "exact age"),
         ("{count: {where: {▸color: red}, within: 7d, at_least: 1}}", "unknown field `color`"),
         ("{count: {where: {region: ▸[]}, within: 7d, at_least: 1}}", "empty list"),
         ("{count: {where: {region: ▸''}, within: 7d, at_least: 1}}", "`region` is empty"),
-        ("{count: {where: ▸[a], within: 7d, at_least: 1}}", "`where` is a mapping"),
+        ("{count: {where: ▸[a], within: 7d, at_least: 1}}", "`where` must be a mapping"),
         ("{count: {▸field: category, within: 7d, at_least: 1}}", "unknown field `field`"),
         ("{distinct: ▸{within: 7d, at_least: 1}}", "`field` is missing"),
-        ("{distinct: {field: ▸region, within: 7d, at_least: 1}}", "`region` is unknown here"),
-        ("{sum: {field: ▸price, within: 7d, at_least: 1}}", "`price` is unknown here"),
+        ("{distinct: {field: ▸region, within: 7d, at_least: 1}}", "`region` is unknown"),
+        ("{sum: {field: ▸price, within: 7d, at_least: 1}}", "`price` is unknown"),
         ("{last: ▸{}}", "exactly one of `within` and `not_within`"),
         ("{last: {within: 7d, ▸at_least: 1}}", "unknown field `at_least`"),
-        ("{age_band: {in: [▸7]}}", "`7` is unknown here"),
+        ("{age_band: {in: [▸7]}}", "`7` is unknown"),
         ("{age_band: {in: ▸[]}}", "empty list"),
         ("{region: ▸{}}", "`in` is missing"),
-        ("{all: [▸{page: {}}, {last: {within: 7d}}]}", "mixes with nothing"),
+        ("{all: [▸{page: {}}, {last: {within: 7d}}]}", "can't be combined with other conditions"),
     ] {
         let approach = if when.contains("age_band") { "demographic" } else { "behavioral" };
         check_marked(&with_when(when).replace("behavioral", approach), word);
@@ -262,7 +279,7 @@ fn the_approach_is_what_the_conditions_make_it() {
         }
     }
     let page = with_when("{page: {kind: PAGE_VIEW}}").replace("behavioral", "contextual");
-    check(&page, &[("11:14", "a contextual segment rests on no person")]);
+    check(&page, &[("11:14", "a contextual segment uses no data of a person")]);
 }
 
 #[test]
@@ -325,16 +342,19 @@ fn faults_are_named_all_at_once_and_in_order() {
 
 #[test]
 fn what_is_not_yaml_is_refused_with_its_place() {
-    check("a: b\n c: d: e\n", &[("2:3", "not YAML")]);
-    check("a: [1, 2\n", &[("2:1", "not YAML")]);
+    check("a: b\n c: d: e\n", &[("2:3", "not valid YAML")]);
+    check("a: [1, 2\n", &[("2:1", "not valid YAML")]);
     check("a: \u{7}b\n", &[("1:4", "control character")]);
     let errors = compile(b"a: b\nc: \xff\n").expect_err("not UTF-8");
     assert_eq!((errors[0].line, errors[0].column), (2, 4));
     check(
         "? [a, b]\n: c\n",
-        &[("1:1", "missing"), ("1:1", "missing"), ("1:1", "missing"), ("1:3", "a key is")],
+        &[("1:1", "missing"), ("1:1", "missing"), ("1:1", "missing"), ("1:3", "a key must be")],
     );
-    check(&replaced("rulebook: v1", "rulebook: !secret v1"), &[("1:11", "no YAML tags")]);
+    check(
+        &replaced("rulebook: v1", "rulebook: !secret v1"),
+        &[("1:11", "YAML tags are not allowed")],
+    );
     accepted(&replaced("rulebook: v1", "rulebook: !!str v1"));
     accepted(&format!("\u{feff}{}", with_when(COUNT)));
     accepted(&with_when(COUNT).replace('\n', "\r\n"));
@@ -344,15 +364,15 @@ fn what_is_not_yaml_is_refused_with_its_place() {
 fn aliases_stand_for_what_they_name_and_can_not_explode() {
     let yaml = with_when("{any: [&a {last: {within: 7d}}, *a]}");
     assert_eq!(accepted(&yaml).purposes[0].slots.len(), 1);
-    check("a: &a [*a]", &[("1:8", "part of")]);
+    check("a: &a [*a]", &[("1:8", "something that contains it")]);
     let mut bomb = "a: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
     for level in 1..12 {
         let items = vec![format!("*a{}", level - 1); 10].join(", ");
         let _ = writeln!(bomb, "b{level}: &a{level} [{items}]");
     }
     check(&bomb, &[("5:40", "more than 100000 values")]);
-    check(&"[".repeat(100), &[("1:65", "nested more than 64 deep")]);
-    check(&" ".repeat(600_000), &[("1:1", "over 524288 bytes")]);
+    check(&"[".repeat(100), &[("1:65", "nested more than 64 levels deep")]);
+    check(&" ".repeat(600_000), &[("1:1", "longer than 524288 bytes")]);
 }
 
 proptest! {

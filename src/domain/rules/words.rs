@@ -46,7 +46,7 @@ pub(super) fn condition(purpose: &Purpose, of: &Condition) -> Phrase {
         Condition::Not(part) => Phrase::of(NOT, vec![condition(purpose, part)]),
         Condition::AgeBand(bands) => Phrase::leaf(age_bands(bands)),
         Condition::Region { names, .. } => Phrase::leaf(format!(
-            "the region that the latest click with one named, within the last {}, is {}",
+            "the region of the latest click with a region, within the last {}, is {}",
             span(purpose.retention),
             quoted(names)
         )),
@@ -63,7 +63,7 @@ pub(super) fn page_condition(of: &PageCondition) -> Phrase {
         PageCondition::Page(filter) => {
             let kinds = filter.kinds.as_deref().map(|kinds| nouns(kinds, true));
             let kinds = kinds.unwrap_or_else(|| "click of any kind".to_owned());
-            Phrase::leaf(format!("the click at hand is a {kinds}{}", matching(filter)))
+            Phrase::leaf(format!("the current click is a {kinds}{}", matching(filter)))
         }
     }
 }
@@ -114,7 +114,9 @@ fn slot_words(slot: &Slot, retention: Span) -> String {
             let (clicks, kept) = (clicks(1, filter), last(retention));
             format!("at least {clicks}, {kept}, but none {}", last(not_within))
         }
-        Measure::Region => format!("the latest region named in a click, {}", last(retention)),
+        Measure::Region => {
+            format!("the region of the latest click with a region, {}", last(retention))
+        }
     }
 }
 
@@ -266,16 +268,16 @@ mod tests {
             "demographic",
             "{any: [{age_band: {in: [FROM_13_TO_15, FROM_18]}}, {region: {in: [US-CA, US-OR]}}]}",
             "at least one of these holds: (the age band of the consent record is 13 to 15 or 18 or \
-             older; the region that the latest click with one named, within the last 90 days, is \
+             older; the region of the latest click with a region, within the last 90 days, is \
              “US-CA” or “US-OR”)",
         );
         check(
             "contextual",
             "{page: {kind: [PAGE_VIEW, PRODUCT_VIEW], product_age_range: [\"0-2\", \"3-5\"]}}",
-            "the click at hand is a page view or product view of a product made for the ages “0-2” \
+            "the current click is a page view or product view of a product made for the ages “0-2” \
              or “3-5”",
         );
-        check("contextual", "{page: {}}", "the click at hand is a click of any kind");
+        check("contextual", "{page: {}}", "the current click is a click of any kind");
     }
 
     #[test]

@@ -72,7 +72,7 @@ pub(super) fn parse(bytes: &[u8], faults: &mut Faults) -> Option<Node> {
         let (event, place) = match event {
             Ok(event) => event,
             Err(Placed { place, value }) => {
-                tree.faults.add(place, format!("this is not YAML: {value}"));
+                tree.faults.add(place, format!("this is not valid YAML: {value}"));
                 return None;
             }
         };
@@ -80,13 +80,17 @@ pub(super) fn parse(bytes: &[u8], faults: &mut Faults) -> Option<Node> {
             documents += 1;
         }
         if documents > 1 {
-            tree.faults.add(place, "a rulebook is one YAML document: remove what follows");
+            tree.faults.add(place, "a rulebook must be a single YAML document; remove this one");
             return None;
         }
         tree.take(event, place)?;
     }
     if tree.root.is_none() {
-        tree.faults.add(Place::START, "the rulebook is empty: it needs `rulebook` and the rest");
+        tree.faults.add(
+            Place::START,
+            "the rulebook is empty; start with `rulebook`, `default_segment`, `purposes` and \
+             `segments`",
+        );
     }
     tree.root
 }
@@ -94,7 +98,7 @@ pub(super) fn parse(bytes: &[u8], faults: &mut Faults) -> Option<Node> {
 /// The bytes as text without what YAML forbids in it.
 fn readable<'b>(bytes: &'b [u8], faults: &mut Faults) -> Option<&'b str> {
     if bytes.len() > BYTES_MAX {
-        let message = format!("the rulebook is over {BYTES_MAX} bytes: split it, or shorten it");
+        let message = format!("the rulebook is longer than {BYTES_MAX} bytes; shorten it");
         faults.add(Place::START, message);
         return None;
     }
@@ -103,13 +107,13 @@ fn readable<'b>(bytes: &'b [u8], faults: &mut Faults) -> Option<&'b str> {
         Ok(text) => text,
         Err(error) => {
             let before = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
-            faults.add(end_of(&before), "this byte is not UTF-8: save the rulebook as UTF-8");
+            faults.add(end_of(&before), "this byte is not UTF-8; save the rulebook as UTF-8");
             return None;
         }
     };
     let forbidden = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t' | '\u{85}');
     if let Some(at) = text.find(forbidden) {
-        faults.add(end_of(&text[..at]), "a control character has no place in YAML: remove it");
+        faults.add(end_of(&text[..at]), "control characters are not allowed; remove it");
         return None;
     }
     Some(text)
@@ -202,7 +206,8 @@ impl Tree<'_> {
 
     fn enter(&mut self, open: Open) -> Option<()> {
         if self.open.len() >= DEPTH_MAX {
-            let message = format!("nested more than {DEPTH_MAX} deep: write it flatter");
+            let message =
+                format!("this is nested more than {DEPTH_MAX} levels deep; reduce the nesting");
             self.faults.add(open.place, message);
             return None;
         }
@@ -212,13 +217,16 @@ impl Tree<'_> {
 
     fn expand(&mut self, anchor: usize, place: Place) -> Option<()> {
         let Some(node) = self.anchors.get(&anchor) else {
-            self.faults.add(place, "this alias stands for what it is part of: write it out");
+            self.faults.add(
+                place,
+                "this alias refers to something that contains it; write the value itself",
+            );
             return None;
         };
         let (node, nodes, depth) = (node.clone(), node.nodes(), node.depth());
         self.charge(nodes, place)?;
         if self.open.len() + depth > DEPTH_MAX {
-            self.faults.add(place, "this alias nests too deep: write it flatter");
+            self.faults.add(place, "this alias is nested too deeply; reduce the nesting");
             return None;
         }
         self.attach(node);
@@ -238,7 +246,7 @@ impl Tree<'_> {
     fn charge(&mut self, nodes: usize, place: Place) -> Option<()> {
         self.nodes += nodes;
         if self.nodes > NODES_MAX {
-            let message = format!("more than {NODES_MAX} values: shorten the rulebook");
+            let message = format!("the rulebook has more than {NODES_MAX} values; shorten it");
             self.faults.add(place, message);
             return None;
         }
@@ -267,7 +275,7 @@ impl Tree<'_> {
 
     fn refuse_tag(&mut self, tag: Option<&Tag>, place: Place) {
         if tag.is_some() {
-            self.faults.add(place, "a rulebook has no YAML tags: remove the tag");
+            self.faults.add(place, "YAML tags are not allowed; remove the tag");
         }
     }
 }
@@ -278,11 +286,11 @@ fn unique_key(
     faults: &mut Faults,
 ) -> Result<Placed<String>, Refused> {
     let Content::Text { text, .. } = node.content else {
-        faults.add(node.place, "a key is a single word: remove this list or mapping");
+        faults.add(node.place, "a key must be a single word; remove this list or mapping");
         return Err(Refused);
     };
     if !keys.insert(text.clone()) {
-        faults.add(node.place, format!("`{text}` stands here twice: remove one of the two"));
+        faults.add(node.place, format!("`{text}` is set twice; remove one of the two"));
         return Err(Refused);
     }
     Ok(node.place.with(text))

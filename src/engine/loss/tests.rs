@@ -4,8 +4,8 @@ use super::*;
 
 const HEAD: Sha256Hash = [7; 32];
 
-fn standing() -> Standing {
-    Standing {
+fn state_head() -> StateHead {
+    StateHead {
         next_click: 80,
         next_consent: 20,
         next_sequence: 5,
@@ -21,7 +21,7 @@ fn audit(next_sequence: i64, hash: Sha256Hash) -> AuditHead {
 
 fn sound() -> View {
     View {
-        state: Ok(Some(standing())),
+        state: Ok(Some(state_head())),
         group: Some(GroupMark { offset: 80, metadata: "5".to_owned() }),
         audit: Some(audit(5, HEAD)),
         topics: TopicIds { clicks: 1, consent: 2 },
@@ -109,7 +109,7 @@ fn consent_that_lost_its_end_is_read_on_from_there_since_what_is_left_may_be_out
         |_| (),
         |view| view.topics.consent = 0,
         |view| view.state = Ok(None),
-        |view| view.state = Ok(Some(Standing { recovering: true, ..standing() })),
+        |view| view.state = Ok(Some(StateHead { recovering: true, ..state_head() })),
     ];
     for also in also {
         let losses = check(|view| {
@@ -162,7 +162,7 @@ fn a_lost_state_goes_on_at_the_audits_end_and_reads_consent_again() {
     let clicks_too = check(|view| (view.state, view.clicks.start) = (Ok(None), 95));
     assert_eq!(clicks_too.clicks, Some(InputLoss::Removed { from: 80, to: 95 }));
     let unfinished = check(|view| {
-        view.state = Ok(Some(Standing { recovering: true, ..standing() }));
+        view.state = Ok(Some(StateHead { recovering: true, ..state_head() }));
     });
     assert_eq!(unfinished.state, Some(StateLoss::Unfinished));
 }

@@ -21,7 +21,7 @@ const LOST_AT: Timestamp = Timestamp(START.0 + Span::HOUR.0);
 const LATER: Timestamp = Timestamp(LOST_AT.0 + Span::HOUR.0);
 
 /// Anna, once she granted both purposes and looked twice.
-fn anna() -> Partition {
+fn anna() -> Driver {
     let mut partition = fresh(&setup_of(TWO, &Keyset::first([7; 32])));
     partition.begin(START, true);
     give(&mut partition, 0, &both(1, START - Span::DAY));
@@ -42,19 +42,19 @@ pub(super) fn both(version: i64, since: Timestamp) -> ConsentRecord {
     record
 }
 
-pub(super) fn live(partition: &Partition) -> Vec<&str> {
+pub(super) fn live(partition: &Driver) -> Vec<&str> {
     let mut live: Vec<&str> = partition.live_keys().map(|(purpose, _)| purpose).collect();
     live.sort_unstable();
     live
 }
 
 /// The loss goes on record; `doubt`: after what is in doubt was withheld.
-fn accept(partition: &mut Partition, doubt: Option<Doubt>) -> Vec<BatchOutput> {
+fn accept(partition: &mut Driver, doubt: Option<Doubt>) -> Vec<BatchOutput> {
     let mut outputs = Vec::new();
     if let Some(mut doubted) = doubt.map(|doubt| partition.doubted(doubt)) {
-        while let Some(output) = partition.withhold_doubted(LOST_AT, &mut doubted) {
+        while !doubted.is_empty() {
+            outputs.push(partition.withhold_doubted(LOST_AT, &mut doubted));
             partition.confirm();
-            outputs.push(output);
         }
     }
     let accepted = Accepted {
@@ -73,7 +73,7 @@ fn body(append_time: Timestamp, body: ConsentBody<'_>) -> ConsentInput<'_> {
 }
 
 /// One batch later: these inputs of Anna's consent, then two views.
-fn later(partition: &mut Partition, inputs: &[ConsentInput<'_>]) -> Vec<String> {
+fn later(partition: &mut Driver, inputs: &[ConsentInput<'_>]) -> Vec<String> {
     partition.begin(LATER, true);
     for input in inputs {
         partition.consent(input);

@@ -11,7 +11,7 @@ fn granted(version: i64, end: Option<Span>) -> ConsentRecord {
     record
 }
 
-fn batch(partition: &mut Partition, at: Span, open: bool, say: Option<&ConsentRecord>) -> Vec<i64> {
+fn batch(partition: &mut Driver, at: Span, open: bool, say: Option<&ConsentRecord>) -> Vec<i64> {
     partition.begin(START + at, open);
     let consent = partition.positions().map_or(0, |at| at.next_consent);
     if let Some(record) = say {

@@ -20,12 +20,12 @@ pub fn former_log() -> Log {
 /// A partition's state as it lies in the topic.
 pub type Log = Vec<(Vec<u8>, Option<Vec<u8>>)>;
 
-pub fn replayed(log: &Log, setup: &Arc<Setup>) -> Partition {
+pub fn replayed(log: &Log, setup: &Arc<Setup>) -> Driver {
     let mut restore = Restore::new(3);
     for (key, value) in log {
         restore.apply(key, value.as_deref()).unwrap();
     }
-    restore.finish(Arc::clone(setup)).unwrap()
+    Driver::new(restore.finish(Arc::clone(setup)).unwrap())
 }
 
 fn from_hex(hex: &str) -> Vec<u8> {
@@ -33,7 +33,7 @@ fn from_hex(hex: &str) -> Vec<u8> {
     (0..hex.len()).step_by(2).map(byte).collect()
 }
 
-fn live(partition: &Partition) -> Vec<&str> {
+fn live(partition: &Driver) -> Vec<&str> {
     let mut live: Vec<&str> = partition.live_keys().map(|(purpose, _)| purpose).collect();
     live.sort_unstable();
     live
@@ -45,7 +45,7 @@ fn a_state_of_the_format_before_is_restored_and_rewritten() {
     let mut log = former_log();
     let mut partition = replayed(&log, &setup);
     assert_eq!(live(&partition), ["ads", "offers", "offers"]);
-    assert_eq!((partition.subjects.len(), partition.subjects.signals.len()), (4, 1));
+    assert_eq!((partition.state.subjects.len(), partition.state.subjects.signals.len()), (4, 1));
     let formats = |output: &BatchOutput| -> Vec<u8> {
         let states = output.outputs.iter().filter_map(|it| match it {
             Output::State { key, value: Some(value) } if !key.starts_with(b"r/") => Some(value[0]),

@@ -17,12 +17,15 @@ use crate::domain::time::{Span, Timestamp};
 
 mod accepted;
 mod dead;
+mod driver;
 mod ends;
 mod former;
-mod mended;
+mod repaired;
 mod signals;
 mod undeclared;
 mod upkeep;
+
+use driver::Driver;
 
 const RULES: &str = r#"
 rulebook: "1"
@@ -83,7 +86,7 @@ fn record(version: i64, status: ConsentStatus) -> ConsentRecord {
     }
 }
 
-fn give(partition: &mut Partition, offset: i64, record: &ConsentRecord) {
+fn give(partition: &mut Driver, offset: i64, record: &ConsentRecord) {
     partition.consent(&ConsentInput {
         offset,
         append_time: START,
@@ -93,7 +96,7 @@ fn give(partition: &mut Partition, offset: i64, record: &ConsentRecord) {
     });
 }
 
-fn look(partition: &mut Partition, offset: i64, at: Timestamp) {
+fn look(partition: &mut Driver, offset: i64, at: Timestamp) {
     let click = Click {
         subject_id: Some("anna"),
         session_id: "s",
@@ -105,12 +108,12 @@ fn look(partition: &mut Partition, offset: i64, at: Timestamp) {
     partition.click(&ClickInput { offset, payload: Some(b"-"), click: Ok(click) });
 }
 
-fn end(partition: &mut Partition, click_to: i64, consent_to: i64) -> BatchOutput {
+fn end(partition: &mut Driver, click_to: i64, consent_to: i64) -> BatchOutput {
     partition.finish(Coverage { click_to, consent_to, barrier: consent_to })
 }
 
 /// Grant and two views in one batch.
-fn first_batch(partition: &mut Partition) -> BatchOutput {
+fn first_batch(partition: &mut Driver) -> BatchOutput {
     partition.begin(START, true);
     give(partition, 0, &record(1, ConsentStatus::Granted));
     partition.timers();
@@ -119,27 +122,27 @@ fn first_batch(partition: &mut Partition) -> BatchOutput {
     end(partition, 2, 1)
 }
 
-fn denial(partition: &mut Partition) -> BatchOutput {
+fn denial(partition: &mut Driver) -> BatchOutput {
     partition.begin(START + Span::MINUTE, true);
     give(partition, 1, &record(2, ConsentStatus::Denied));
     partition.timers();
     end(partition, 2, 2)
 }
 
-fn fresh(setup: &Arc<Setup>) -> Partition {
+fn fresh(setup: &Arc<Setup>) -> Driver {
     let mut partition = Restore::new(3).finish(Arc::clone(setup)).unwrap();
     partition.start_at(0, 0);
-    partition
+    Driver::new(partition)
 }
 
-fn recover(setup: &Arc<Setup>, batches: &[&BatchOutput]) -> Partition {
+fn recover(setup: &Arc<Setup>, batches: &[&BatchOutput]) -> Driver {
     let mut restore = Restore::new(3);
     for output in batches.iter().flat_map(|batch| &batch.outputs) {
         if let Output::State { key, value } = output {
             restore.apply(key, value.as_deref()).unwrap();
         }
     }
-    restore.finish(Arc::clone(setup)).unwrap()
+    Driver::new(restore.finish(Arc::clone(setup)).unwrap())
 }
 
 fn assignments(output: &BatchOutput) -> usize {
@@ -215,7 +218,7 @@ fn a_busy_subject_has_no_more_timers_than_an_idle_one() {
         end(&mut partition, second + 2, 1);
         partition.confirm();
     }
-    assert!(partition.timers.len() <= 2, "{} entries", partition.timers.len());
+    assert!(partition.schedule.timers.len() <= 2, "{} entries", partition.schedule.timers.len());
 }
 
 #[test]

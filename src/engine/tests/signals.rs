@@ -23,11 +23,11 @@ fn at(minutes: i64) -> Timestamp {
 }
 
 /// A person's page with Global Privacy Control.
-fn signal(partition: &mut Partition, offset: i64, id: &str, at: Timestamp) {
+fn signal(partition: &mut Driver, offset: i64, id: &str, at: Timestamp) {
     visit(partition, offset, id, at, true);
 }
 
-fn visit(partition: &mut Partition, offset: i64, id: &str, at: Timestamp, gpc: bool) {
+fn visit(partition: &mut Driver, offset: i64, id: &str, at: Timestamp, gpc: bool) {
     let click = Click {
         subject_id: Some(id),
         session_id: "s",
@@ -41,7 +41,7 @@ fn visit(partition: &mut Partition, offset: i64, id: &str, at: Timestamp, gpc: b
 }
 
 /// One batch a minute, of these people's signals.
-fn flood(partition: &mut Partition, minutes: std::ops::Range<i64>, each: i64) -> Vec<BatchOutput> {
+fn flood(partition: &mut Driver, minutes: std::ops::Range<i64>, each: i64) -> Vec<BatchOutput> {
     let batch = |minute| {
         partition.begin(at(minute), true);
         partition.timers();
@@ -57,7 +57,7 @@ fn flood(partition: &mut Partition, minutes: std::ops::Range<i64>, each: i64) ->
 }
 
 /// Grants both purposes as of `since`, and looks twice. Returns what is live then.
-fn appears(partition: &mut Partition, id: &str, now: Timestamp, since: Timestamp) -> Vec<String> {
+fn appears(partition: &mut Driver, id: &str, now: Timestamp, since: Timestamp) -> Vec<String> {
     let mut record = both(1, since);
     id.clone_into(&mut record.subject_id);
     appears_with(partition, id, now, ConsentBody::Record(&record));
@@ -66,7 +66,7 @@ fn appears(partition: &mut Partition, id: &str, now: Timestamp, since: Timestamp
     live
 }
 
-fn appears_with(partition: &mut Partition, id: &str, now: Timestamp, body: ConsentBody<'_>) {
+fn appears_with(partition: &mut Driver, id: &str, now: Timestamp, body: ConsentBody<'_>) {
     let here = partition.positions().unwrap();
     partition.begin(now, true);
     let (offset, key) = (here.next_consent, id.as_bytes());
@@ -83,10 +83,10 @@ fn appears_with(partition: &mut Partition, id: &str, now: Timestamp, body: Conse
 fn the_oldest_give_way_and_whoever_first_appears_is_bound_as_of_the_last_of_them() {
     let mut partition = fresh(&bounded(16));
     flood(&mut partition, 0..16, 1);
-    assert_eq!((partition.stats().signals, partition.ledger.signals_gave_way_at), (16, None));
+    assert_eq!((partition.stats().signals, partition.state.ledger.signals_gave_way_at), (16, None));
     flood(&mut partition, 16..17, 1);
     assert_eq!(partition.stats().signals, 14, "an eighth of 16 stays free");
-    assert_eq!(partition.ledger.signals_gave_way_at, Some(at(2)));
+    assert_eq!(partition.state.ledger.signals_gave_way_at, Some(at(2)));
     // The first to go, somebody who was never there, and one whose signal is still kept.
     for (id, since, sold) in [
         ("forged-0", at(1), false),
@@ -118,16 +118,16 @@ fn of_whom_more_is_known_nothing_gives_way_and_nothing_is_added() {
     end(&mut partition, here.next_click + 1, here.next_consent);
     partition.confirm();
     flood(&mut partition, 100..120, 1);
-    assert_eq!(partition.ledger.signals_gave_way_at, Some(at(117)));
+    assert_eq!(partition.state.ledger.signals_gave_way_at, Some(at(117)));
     assert_eq!(live(&partition), ["ads", "offers"], "anna was known before");
-    let signal_of = |partition: &Partition, id: &[u8]| {
-        let token = partition.mandate.setup.keys.state_token(id);
-        partition.subjects.find(token).map(|kept| kept.unpack().consent.signal_at)
+    let signal_of = |partition: &Driver, id: &[u8]| {
+        let token = partition.policy.setup.keys.state_token(id);
+        partition.state.subjects.find(token).map(|kept| kept.unpack().consent.signal_at)
     };
     assert_eq!(signal_of(&partition, b"anna"), Some(None));
     assert_eq!(signal_of(&partition, b"ben"), Some(Some(at(1))), "kept beside the erasure");
     assert_eq!(signal_of(&partition, b"forged-0"), None);
-    let unreadable = crate::engine::work::event_time_ahead();
+    let unreadable = crate::engine::batch_log::event_time_ahead();
     appears_with(&mut partition, "cas", at(120), ConsentBody::Unreadable(unreadable));
     assert_eq!(signal_of(&partition, b"cas"), Some(Some(at(117))), "bound, and withheld anyway");
 }
@@ -136,7 +136,7 @@ fn of_whom_more_is_known_nothing_gives_way_and_nothing_is_added() {
 fn a_signal_no_later_than_what_gave_way_is_not_kept() {
     let mut partition = fresh(&bounded(2));
     flood(&mut partition, 0..20, 1);
-    let (kept, floor) = (partition.stats().signals, partition.ledger.signals_gave_way_at);
+    let (kept, floor) = (partition.stats().signals, partition.state.ledger.signals_gave_way_at);
     let here = partition.positions().unwrap();
     partition.begin(at(20), true);
     signal(&mut partition, here.next_click, "late", floor.unwrap());
@@ -144,7 +144,10 @@ fn a_signal_no_later_than_what_gave_way_is_not_kept() {
     partition.confirm();
     let state = output.outputs.iter().filter(|it| matches!(it, Output::State { .. }));
     assert_eq!(state.count(), 1, "the partition's own record, and nothing of a subject");
-    assert_eq!((partition.stats().signals, partition.ledger.signals_gave_way_at), (kept, floor));
+    assert_eq!(
+        (partition.stats().signals, partition.state.ledger.signals_gave_way_at),
+        (kept, floor)
+    );
     assert_eq!(appears(&mut partition, "late", at(21), floor.unwrap()), ["offers"]);
 }
 
@@ -152,16 +155,16 @@ fn a_signal_no_later_than_what_gave_way_is_not_kept() {
 fn a_batch_undone_takes_what_gave_way_back() {
     let mut partition = fresh(&bounded(4));
     flood(&mut partition, 0..4, 1);
-    let before = (partition.pack_subjects(), partition.ledger.clone());
-    let batch = |partition: &mut Partition| {
+    let before = (partition.pack_subjects(), partition.state.ledger.clone());
+    let batch = |partition: &mut Driver| {
         partition.begin(at(9), true);
         (4..9).for_each(|it| signal(partition, it, &format!("forged-{it}"), at(it)));
         end(partition, 9, 0)
     };
     let once = batch(&mut partition);
-    assert_eq!(partition.ledger.signals_gave_way_at, Some(at(4)));
+    assert_eq!(partition.state.ledger.signals_gave_way_at, Some(at(4)));
     partition.rollback();
-    assert_eq!((partition.pack_subjects(), partition.ledger.clone()), before);
+    assert_eq!((partition.pack_subjects(), partition.state.ledger.clone()), before);
     assert_eq!(batch(&mut partition), once);
     partition.confirm();
     assert_eq!(partition.stats().signals, 4);
@@ -187,7 +190,7 @@ fn a_lower_bound_holds_from_the_next_batch_on_and_costs_one_number() {
     assert_eq!(lowered.stats().signals, 5_000);
     let written = flood(&mut lowered, 50..51, 1);
     assert_eq!(lowered.stats().signals, 1);
-    assert_eq!(lowered.ledger.signals_gave_way_at, Some(at(49)));
+    assert_eq!(lowered.state.ledger.signals_gave_way_at, Some(at(49)));
     let bytes: usize = written[0].outputs.iter().map(bytes_of).sum();
     assert!(bytes < 2_000, "{bytes} bytes in one transaction");
     let all: Vec<&BatchOutput> = outputs.iter().chain(&written).collect();
@@ -247,7 +250,7 @@ fn a_state_from_before_signals_were_counted_apart_is_read() {
     restore.apply(&rulebook, Some(TWO.as_bytes())).unwrap();
     restore.apply(b"d/0", Some(&delta)).unwrap();
     restore.apply(b"meta", Some(&meta)).unwrap();
-    let mut partition = restore.finish(Arc::clone(&setup)).unwrap();
+    let mut partition = Driver::new(restore.finish(Arc::clone(&setup)).unwrap());
     assert_eq!((partition.stats().signals, partition.stats().bytes()), (2, 42));
     let next = flood(&mut partition, 1..2, 1);
     let read_again = [(b"d/0".to_vec(), Some(delta)), (rulebook, Some(TWO.into()))];
@@ -260,7 +263,7 @@ fn a_state_from_before_signals_were_counted_apart_is_read() {
             restore.apply(key, value.as_deref()).unwrap();
         }
     }
-    let mut again = restore.finish(Arc::clone(&setup)).unwrap();
+    let mut again = Driver::new(restore.finish(Arc::clone(&setup)).unwrap());
     assert_eq!(again.stats(), partition.stats());
     assert_eq!(appears(&mut again, "ann", at(2), at(0)), ["offers"]);
 }

@@ -60,7 +60,7 @@ fn a_flood_of_undeclared_purposes_leaves_no_trace_but_in_the_last_record() {
         let output = end(&mut partition, 2, version);
         partition.confirm();
         assert_eq!(output.tally.outcomes.values().sum::<u64>(), 1);
-        assert!(partition.subjects.len() == 1 && output.tally.dead_letters.is_empty());
+        assert!(partition.state.subjects.len() == 1 && output.tally.dead_letters.is_empty());
         assert_eq!(partition.stats().subjects.get(&SubjectKind::Record), Some(&1));
         assert!(meta_of(&output).len() < before + 16, "{} bytes", meta_of(&output).len());
         outputs.push(output);

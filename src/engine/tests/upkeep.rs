@@ -21,7 +21,7 @@ fn keyset(active: usize) -> Keyset {
 }
 
 /// One subject in segment `twice`, and what it left in the state.
-fn with_a_live_key(setup: &Arc<Setup>) -> (Partition, BatchOutput) {
+fn with_a_live_key(setup: &Arc<Setup>) -> (Driver, BatchOutput) {
     let mut partition = fresh(setup);
     let first = first_batch(&mut partition);
     assert_eq!(assignments(&first), 1);
@@ -29,7 +29,7 @@ fn with_a_live_key(setup: &Arc<Setup>) -> (Partition, BatchOutput) {
     (partition, first)
 }
 
-fn sweep(partition: &mut Partition) -> BatchOutput {
+fn sweep(partition: &mut Driver) -> BatchOutput {
     partition.begin(START + Span::MINUTE, true);
     partition.timers();
     let output = end(partition, 2, 1);
@@ -45,7 +45,7 @@ fn reasons(output: &BatchOutput) -> Vec<TombstoneReason> {
     output.outputs.iter().filter_map(reason).collect()
 }
 
-fn changed_to(first: &BatchOutput, rules: &str) -> Partition {
+fn changed_to(first: &BatchOutput, rules: &str) -> Driver {
     recover(&setup_of(rules, &keyset(1)), &[first])
 }
 
@@ -246,6 +246,28 @@ fn a_live_key_whose_owner_nobody_names_ends_and_begins_anew_with_a_click() {
         look(&mut partition, offset, now);
         assert_eq!(assignments(&end(&mut partition, offset + 1, 1)), written, "from nothing");
         partition.confirm();
+    }
+}
+
+/// What undoes a batch must not bring back the keys from before it.
+#[test]
+fn keys_that_come_while_a_batch_is_decided_stay_whichever_way_it_ends() {
+    for is_confirmed in [true, false] {
+        let (mut partition, _) = with_a_live_key(&setup_of(RULES, &keyset(1)));
+        partition.begin(START + Span::MINUTE, true);
+        end(&mut partition, 3, 1);
+        partition.set_keys(setup_of(RULES, &keyset(2))).unwrap();
+        if is_confirmed {
+            partition.confirm();
+        } else {
+            partition.rollback();
+        }
+        let ledger = &partition.state.ledger;
+        assert_eq!((ledger.active_key, ledger.key_fingerprints.len()), (2, 2));
+        assert_eq!(ledger.next_click, if is_confirmed { 3 } else { 2 });
+        partition.begin(START + Span::MINUTE, true);
+        partition.change_key(b"anna");
+        assert_eq!(reasons(&end(&mut partition, 3, 1)), [TombstoneReason::KeyRetired]);
     }
 }
 

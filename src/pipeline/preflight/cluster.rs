@@ -33,12 +33,15 @@ fn exists(plan: &TopicPlan, cluster: &Cluster) -> Finding {
         None if cluster.leaderless.contains(&plan.name) => Finding::problem(
             "topic",
             format!("{} has a partition without a leader", plan.name),
-            "see which broker is away: what belongs to that partition waits",
+            "check which broker is down; everything in that partition waits",
         ),
         None => Finding::refusal(
             "topic",
-            format!("{}: topic {} is not there, or this user may not see it", plan.key, plan.name),
-            "run `assent topics create`, or grant what `assent check --print-acls` prints",
+            format!(
+                "{}: topic {} does not exist, or this user may not see it",
+                plan.key, plan.name
+            ),
+            "run `assent topics create`, or add the grants that `assent check --print-acls` prints",
         ),
     }
 }
@@ -60,7 +63,7 @@ fn equal_counts(plans: &[TopicPlan], cluster: &Cluster) -> Option<Finding> {
     Some(Finding::refusal(
         "counts",
         format!("topics: partition counts differ: {}", listed.join(", ")),
-        "make the topics anew with equal counts; adding partitions would part keys from their \
+        "recreate the topics with equal counts; adding partitions would separate keys from their \
          history",
     ))
 }
@@ -84,9 +87,9 @@ fn settings(
 
 fn not_described(plan: &TopicPlan) -> Finding {
     let detail = format!("{}: this user may not describe topic {}", plan.key, plan.name);
-    let remedy = "grant DescribeConfigs, as `assent check --print-acls` prints it";
+    let remedy = "grant DescribeConfigs, as `assent check --print-acls` shows";
     if must_be_known(plan) {
-        let detail = format!("{detail}, so whether it keeps what it must can't be known");
+        let detail = format!("{detail}, so its retention and compaction can't be checked");
         Finding::refusal("settings", detail, remedy)
     } else {
         Finding::problem("settings", detail, remedy)
@@ -165,8 +168,8 @@ fn placed(config: &Config, topic: &str, count: i32, clock: &dyn Clock) -> Result
             format!(
                 "{topic}: partition {partition}, offset {offset} is not where {partitioner} puts its key"
             ),
-            "set kafka.partitioner to what the producers use (murmur2: Java, crc32: librdkafka), or \
-             change that producer",
+            "set kafka.partitioner to what the producers use (murmur2: Java, crc32: librdkafka), \
+             or change that producer",
         ),
     })
 }

@@ -78,7 +78,7 @@ impl Preflight<'_> {
             [] => Ok(tolerated),
             [only] => Err(Failure::config(only.message())),
             [first, others @ ..] => Err(Failure::config(format!(
-                "{} (and {} more like it, which `assent check` lists)",
+                "{} (and {} more of this kind, see `assent check`)",
                 first.message(),
                 others.len()
             ))),

@@ -61,8 +61,8 @@ fn answered<T>(preflight: &Preflight<'_>, ask: impl Fn() -> KafkaResult<T>) -> R
 
 fn unanswered(config: &Config, error: &KafkaError) -> Failure {
     Failure::unavailable(format!(
-        "kafka.bootstrap_servers {}: the brokers don't say what was decided before ({error}); may this \
-         user read what `assent check --print-acls` prints?",
+        "kafka.bootstrap_servers {}: the earlier decisions can't be read ({error}); check that \
+         this user has the grants that `assent check --print-acls` prints",
         config.kafka.bootstrap_servers
     ))
 }
@@ -77,7 +77,11 @@ fn with_state(heads: &BTreeMap<i32, Vec<u8>>, setup: &Setup) -> Finding {
     match refusals.first() {
         Some(missing) => {
             let (detail, remedy) = in_two(&missing.to_string());
-            Finding::problem(CHECK, detail, format!("{remedy}; `run` waits for it, not ready"))
+            Finding::problem(
+                CHECK,
+                detail,
+                format!("{remedy}; until then `run` waits and is not ready"),
+            )
         }
         None => Finding::ok(
             CHECK,
@@ -102,19 +106,19 @@ fn without_state(
     let config = preflight.config;
     let (group, topics) = (&config.kafka.group_id, &config.topics);
     if marks.is_empty() {
-        return Finding::ok(CHECK, "nothing was decided yet");
+        return Finding::ok(CHECK, "nothing has been decided yet");
     }
     if let Some((partition, mark)) = marks.iter().find(|(_, mark)| sequence(mark).is_none()) {
         return Finding::refusal(
             CHECK,
             format!(
-                "kafka.group_id: the group {group} has offsets of topic {} that Assent did not write \
-                 (partition {partition}, offset {}): another program uses it, and clicks before them \
-                 would never be decided",
+                "kafka.group_id: the group {group} has offsets of topic {} that Assent did not \
+                 write (partition {partition}, offset {}): another program uses the group, and \
+                 clicks before these offsets would never be decided",
                 topics.clickstream, mark.offset
             ),
             format!(
-                "give Assent a group of its own; or, where nobody else needs them, run \
+                "set a group of its own for Assent; or, if nobody else needs the offsets, run \
                  `kafka-consumer-groups.sh {} --delete-offsets --group {group} --topic {}`{}",
                 config.kafka.reached_by_tools(),
                 topics.clickstream,
@@ -126,8 +130,8 @@ fn without_state(
         Some(former) => Finding::refusal(
             CHECK,
             format!(
-                "topics.state is {}, which holds nothing, but what the group {group} has decided \
-                 stands in topic {former}",
+                "topics.state is {}, which is empty, but the state of the group {group} is in \
+                 topic {former}",
                 topics.state
             ),
             format!("set topics.state back to {former}"),
@@ -135,14 +139,14 @@ fn without_state(
         None => Finding::problem(
             CHECK,
             format!(
-                "topic {} holds nothing, but the group {group} has decided up to click offset {} of \
-                 partition {}",
+                "topics.state: topic {} is empty, but the group {group} has decided up to click \
+                 offset {} of partition {}",
                 topics.state,
                 marks.values().next().map_or(0, |mark| mark.offset),
                 marks.keys().next().unwrap_or(&0)
             ),
-            "where topics.state had another name, set it back; where the state was lost, `run` stops \
-             and docs/stops.md says how to go on",
+            "if topics.state had another name, set it back; if the state was lost, `run` stops, \
+             and docs/stops.md says how to continue",
         ),
     }
 }
@@ -197,7 +201,7 @@ fn strangers(preflight: &Preflight<'_>) -> Result<Finding> {
                 "kafka.group_id: the group {group} has a member that is not Assent: {}",
                 shown(stranger)
             ),
-            "give Assent a group of its own",
+            "set a group of its own for Assent",
         ),
     })
 }

@@ -18,16 +18,16 @@ const EVERYBODY: &str = "User:*";
 const APART: &[&str] = &["topics.segments", "topics.contextual", "topics.audit", "topics.state"];
 
 /// librdkafka 2.12.1 passes a refusal on as an empty answer.
-const UNSEEN: &str = "not seen: the brokers tell no ACL of a topic; either there is no authorizer, and \
-                      whoever reaches them reads every topic, or this user may not list ACLs (Describe on \
-                      the cluster): check as one who may";
+const UNSEEN: &str = "not checked: the brokers list no ACLs for topics. Either there is no \
+    authorizer, and anybody who can connect can read every topic; or this user may not list ACLs \
+    (Describe on the cluster): run the check as a user who may";
 
 pub fn findings(config: &Config, admin: &Admin, plans: &[TopicPlan]) -> Vec<Finding> {
     match admin.topic_acls() {
         Ok(acls) if acls.is_empty() => vec![Finding::ok(CHECK, UNSEEN)],
         Ok(acls) => judge(config, plans, &acls),
         Err(error) => {
-            let detail = format!("not seen: the brokers don't say who may read what ({error})");
+            let detail = format!("not checked: the brokers don't list the ACLs ({error})");
             vec![Finding::ok(CHECK, detail)]
         }
     }
@@ -45,7 +45,10 @@ fn judge(config: &Config, plans: &[TopicPlan], acls: &[Acl]) -> Vec<Finding> {
         .filter_map(|principal| linked(config, plans, acls, principal))
         .collect();
     if findings.is_empty() {
-        findings.push(Finding::ok(CHECK, "no principal with ACLs reads what must stay apart"));
+        findings.push(Finding::ok(
+            CHECK,
+            "no principal with ACLs can read topics that must stay apart",
+        ));
     }
     findings
 }
@@ -60,7 +63,7 @@ fn linked(config: &Config, plans: &[TopicPlan], acls: &[Acl], principal: &str) -
         .map(|plan| plan.name.as_str())
         .collect();
     if all.len() == plans.len() && principal != EVERYBODY {
-        let detail = format!("{principal} reads every topic: for `assent verify` alone");
+        let detail = format!("{principal} can read every topic: use it for `assent verify` only");
         return Some(Finding::ok(CHECK, detail));
     }
     let joins = apart.len() >= 2 || apart.contains(&config.topics.state.as_str());
@@ -68,10 +71,10 @@ fn linked(config: &Config, plans: &[TopicPlan], acls: &[Acl], principal: &str) -
         Finding::problem(
             CHECK,
             format!(
-                "{principal} may read {}: whoever does can join what is kept apart",
+                "{principal} can read {}: it could join data that is kept apart",
                 apart.join(" and ")
             ),
-            "give each purpose, contextual segments and the audit a principal of its own \
+            "use a separate principal for each purpose, for contextual segments and for the audit \
              (docs/readers.md)",
         )
     })
@@ -154,18 +157,18 @@ mod tests {
         check(&["mail Describe segments.offers", "mail Read segments.ads"], &[]);
         check(
             &["mail Read segments.offers", "mail Read segments.ads"],
-            &["mail may read segments.ads and segments.offers"],
+            &["mail can read segments.ads and segments.offers"],
         );
-        check(&["crm Read segments.*"], &["crm may read segments.ads and segments.offers"]);
+        check(&["crm Read segments.*"], &["crm can read segments.ads and segments.offers"]);
         check(
             &["auditor Read segmentation-audit", "auditor All segments.ads"],
-            &["auditor may read segmentation-audit and segments.ads"],
+            &["auditor can read segmentation-audit and segments.ads"],
         );
         check(
             &["web Read contextual-segments", "web Read segments.ads"],
-            &["web may read segments.ads and contextual-segments"],
+            &["web can read segments.ads and contextual-segments"],
         );
-        check(&["ops Read assent-state"], &["ops may read assent-state"]);
+        check(&["ops Read assent-state"], &["ops can read assent-state"]);
         check(&["auditor Read segmentation-audit", "auditor Read consent-changelog"], &[]);
     }
 
@@ -174,8 +177,8 @@ mod tests {
         check(
             &["* Read segments.*", "mail Read segmentation-audit"],
             &[
-                "* may read segments.ads and segments.offers",
-                "mail may read segmentation-audit and segments.ads and segments.offers",
+                "* can read segments.ads and segments.offers",
+                "mail can read segmentation-audit and segments.ads and segments.offers",
             ],
         );
         check(&["crm Read segments.*", "!crm Read segments.ads"], &[]);
@@ -183,8 +186,8 @@ mod tests {
         check(
             &["* All *"],
             &[
-                "* may read assent-state and segmentation-audit and segments.ads and segments.offers \
-               and contextual-segments",
+                "* can read assent-state and segmentation-audit and segments.ads and segments.offers \
+                and contextual-segments",
             ],
         );
     }

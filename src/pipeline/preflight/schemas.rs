@@ -21,7 +21,7 @@ pub fn findings(
         return if failure.exit == Exit::Unavailable {
             Err(failure)
         } else {
-            Ok(vec![Finding::problem(CHECK, failure.message, "set it right, and check again")])
+            Ok(vec![Finding::problem(CHECK, failure.message, "correct it, and check again")])
         };
     }
     let mut findings = vec![Finding::ok(CHECK, format!("{} answers", client.url()))];
@@ -40,12 +40,15 @@ fn output(subject: &Subject, standing: &Standing) -> Finding {
         Standing::Registered(id) => Finding::ok(CHECK, format!("{name}: id {id}")),
         Standing::Free => Finding::ok(
             CHECK,
-            format!("{name}: not registered yet; `run` and `topics create` do, if they may"),
+            format!(
+                "{name}: not registered yet; `run` and `topics create` register it if they are \
+                 allowed to"
+            ),
         ),
         Standing::Contradicts(why) => Finding::problem(
             CHECK,
-            format!("{name}: what is registered there is not assent's {:?}: {why}", subject.schema),
-            "remove it, relax the subject's compatibility, or give the topic another name",
+            format!("{name}: the registered schema is not assent's {:?}: {why}", subject.schema),
+            "remove it, relax the compatibility of the subject, or give the topic another name",
         ),
     }
 }
@@ -54,13 +57,13 @@ fn input(subject: &Subject, standing: &Standing) -> Finding {
     let name = subject.name();
     match standing {
         Standing::Registered(id) => {
-            Finding::ok(CHECK, format!("{name}: id {id}, its newest, can be read"))
+            Finding::ok(CHECK, format!("{name}: the newest schema, id {id}, can be read"))
         }
-        Standing::Free => Finding::ok(CHECK, format!("{name}: nobody registered a schema yet")),
+        Standing::Free => Finding::ok(CHECK, format!("{name}: no schema is registered yet")),
         Standing::Contradicts(why) => Finding::problem(
             CHECK,
-            format!("{name}: its newest schema does not read as {:?}: {why}", subject.schema),
-            "change what the producer registers (docs/producers.md)",
+            format!("{name}: the newest schema can't be read as {:?}: {why}", subject.schema),
+            "change the schema that the producer registers (docs/producers.md)",
         ),
     }
 }

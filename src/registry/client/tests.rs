@@ -116,10 +116,13 @@ fn schemas_that_are_none_or_too_much_are_told_at_once() {
         _ => panic!("is usable"),
     };
     let long = json!({"type": "record", "name": "N".repeat(230_000), "fields": []});
-    unusable(json!({"schema": "syntax = \"proto3\";", "schemaType": "PROTOBUF"}), "no Avro");
-    unusable(json!({"schema": "{}", "schemaType": "JSON"}), "no Avro");
+    unusable(
+        json!({"schema": "syntax = \"proto3\";", "schemaType": "PROTOBUF"}),
+        "not an Avro schema",
+    );
+    unusable(json!({"schema": "{}", "schemaType": "JSON"}), "not an Avro schema");
     unusable(json!({"schema": "\"int\"", "references": [{"name": "a"}]}), "refers to schemas");
-    unusable(json!({"schema": long.to_string()}), "a name of over 512 bytes");
+    unusable(json!({"schema": long.to_string()}), "a name of more than 512 bytes");
     unusable(json!({"schema": "[".repeat(200_000)}), "it is not JSON");
     unusable(json!({"schema": ""}), "it is not JSON");
     assert!(SystemClock.instant() - started < ANSWER_WITHIN * 2);

@@ -11,6 +11,7 @@ use super::inputs::{Inputs, click};
 use super::parts::{Part, Written};
 use crate::domain::invariants::Invariant;
 use crate::engine::input::Coverage;
+use crate::engine::output::BatchOutput;
 use crate::engine::{Partition, Restore, Setup};
 use crate::sim::instance::{first_setup, record_of};
 use crate::sim::log::{Record, Topic, dead_clicks};
@@ -33,7 +34,9 @@ pub fn check(
         if is_beyond(part, &setup) {
             return;
         }
-        if let Some(detail) = differs(&mut engine, &setup, world, partition, part, inputs) {
+        let (again, differs) = run_again(engine, &setup, world, partition, part, inputs);
+        engine = again;
+        if let Some(detail) = differs {
             let sequence = part.batch.sequence;
             let detail = format!("sequence {sequence}, run again: {detail}");
             return findings.add(Invariant::Deterministic, partition, detail);
@@ -47,37 +50,41 @@ fn is_beyond(part: &Part<'_>, first: &Setup) -> bool {
         || part.batch.rulebook_sha256 != first.rulebook.sha256
 }
 
-fn differs(
-    engine: &mut Partition,
+/// What differs, and the partition for the next one.
+fn run_again(
+    engine: Partition,
     setup: &Setup,
     world: &World<'_>,
     partition: i32,
     part: &Part<'_>,
     inputs: &Inputs<'_>,
-) -> Option<String> {
+) -> (Partition, Option<String>) {
     let batch = &part.batch;
     let reader = ClickReader::new(setup.rulebook.fields, PARTITIONER, PARTITIONS);
-    engine.begin(batch.decided_at, batch.gate_open);
+    let mut open = engine.begin(batch.decided_at, batch.gate_open);
     let held = world.witness.consents.get(&(part.transaction, partition));
     for offset in held.into_iter().flatten() {
         if let Some(input) = inputs.consent_input(*offset) {
-            engine.consent(&input);
+            open.consent(&input);
         }
     }
-    engine.timers();
+    open.timers();
     for (&offset, (stored, _)) in inputs.clicks.range(batch.click_from..batch.click_to) {
         match stored.damaged {
-            Some(batch) if batch.0 == offset => engine.dead_clicks(&dead_clicks(batch)),
+            Some(batch) if batch.0 == offset => open.dead_clicks(&dead_clicks(batch)),
             Some(_) => {}
-            None => engine.click(&click(&reader, partition, offset, stored)),
+            None => open.click(&click(&reader, partition, offset, stored)),
         }
     }
-    let output = engine.finish(Coverage {
+    let (decided, output) = open.finish(Coverage {
         click_to: batch.click_to,
         consent_to: batch.consent_to,
         barrier: batch.barrier,
     });
-    engine.confirm();
+    (decided.confirm(), difference(&output, partition, part))
+}
+
+fn difference(output: &BatchOutput, partition: i32, part: &Part<'_>) -> Option<String> {
     let again: Vec<_> =
         output.outputs.iter().map(|it| record_of(partition, &output.purposes, it)).collect();
     if again.len() != part.records.len() {

@@ -7,7 +7,7 @@ use crate::domain::time::Span;
 use crate::engine::commit::{Action, Ending, Event, Fault as Consequence};
 use crate::sim::broker::{Committed, Refused, Request};
 use crate::sim::faults::Fault;
-use crate::task::Wish;
+use crate::task::Urgency;
 use crate::task::batch::{Batch, Found, Part};
 use crate::task::crash::point_after;
 
@@ -55,11 +55,12 @@ impl Instance {
 
     fn is_due(&self, everything: bool, around: &Around<'_>) -> bool {
         let now = self.moment(around);
-        let wish = self.tasks.values().map(|task| task.wish(&around.terms.bounds, now)).max();
-        match wish {
-            None | Some(Wish::Nothing) => false,
-            Some(Wish::AtOnce) => true,
-            Some(Wish::Regular) => {
+        let urgency =
+            self.tasks.values().map(|task| task.commit_urgency(&around.terms.bounds, now)).max();
+        match urgency {
+            None | Some(Urgency::Nothing) => false,
+            Some(Urgency::AtOnce) => true,
+            Some(Urgency::Regular) => {
                 everything || around.broker.now - self.committed_at >= around.terms.commit_interval
             }
         }
@@ -70,17 +71,17 @@ impl Instance {
         self.decided_at = around.broker.now;
         let mut batch = Batch::default();
         for (&partition, task) in &mut self.tasks {
-            if task.wish(bounds, now) == Wish::Nothing {
+            if task.commit_urgency(bounds, now) == Urgency::Nothing {
                 continue;
             }
             let cut = task.cut(bounds, now, CLICKS_PER_BATCH);
             let sequence_before = task.engine.positions().map(|it| it.next_sequence);
             let output = task.decide(&cut, &self.click_reader, now.wall);
             let found = &output.violations;
-            let all = found.mended.iter().chain(&found.broken);
+            let all = found.repaired.iter().chain(&found.broken);
             around.witness.violations.extend(all.map(|it| (partition, it.clone())));
             if output.is_broken() {
-                task.hold_back(&cut, now);
+                task.isolate(&cut, now);
                 continue;
             }
             if output.outputs.is_empty() {

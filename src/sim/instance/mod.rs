@@ -331,7 +331,7 @@ impl Instance {
                 task.partition,
                 task.clicks.len(),
                 task.consents().len(),
-                task.ids().len(),
+                task.ids_to_rotate().len(),
                 task.gate_open(&around.terms.bounds, now),
                 task.engine.has_deferred(),
                 task.engine.is_outdated(),

@@ -44,12 +44,12 @@ fn the_gate_says_what_the_vectors_say() {
             requires_opt_in: flag("requires_opt_in"),
             suspended: flag("suspended"),
         };
-        let standing = Standing {
+        let standing = ConsentView {
             held: record(&case["record"]).map_or(Held::Nothing, |record| sure(&record)),
             mark: if case["unreadable"] == true { Mark::Undecodable } else { Mark::Readable },
             signal: time(&case["signal_at"]),
             erased_at: time(&case["erased_at"]),
-            ..Standing::NOTHING
+            ..ConsentView::NOTHING
         };
         let verdict =
             standing.verdict(terms, time(&case["event_time"]), time(&case["now"]).unwrap());
@@ -64,7 +64,7 @@ fn facts_add_up_to_what_the_vectors_say() {
     let cases = cases("merge");
     assert!(cases.len() > 10, "the vectors are there");
     for case in cases {
-        let mut standing = Standing::NOTHING;
+        let mut standing = ConsentView::NOTHING;
         let facts = case["facts"].as_array().unwrap();
         let outcomes: Vec<_> = facts.iter().map(|fact| take(&mut standing, fact)).collect();
         let outcomes: Vec<_> = outcomes.into_iter().map(|it| it.map(Outcome::symbol)).collect();
@@ -79,7 +79,7 @@ fn facts_add_up_to_what_the_vectors_say() {
 }
 
 /// Takes a fact of the vectors; the outcome of one of consent.
-fn take(standing: &mut Standing, fact: &Value) -> Option<Outcome> {
+fn take(standing: &mut ConsentView, fact: &Value) -> Option<Outcome> {
     let append = time(&fact["append_time"]);
     standing.forget(time(&fact["now"]).or(append).unwrap());
     match fact["kind"].as_str().unwrap() {
@@ -127,7 +127,7 @@ const OFFERS: Terms =
 #[test]
 fn what_compaction_may_have_taken_is_not_guessed() {
     // Denied under version 3; a grant of version 5 may have stood before it, or not.
-    let mut standing = Standing::LOST;
+    let mut standing = ConsentView::LOST;
     assert_eq!(standing.verdict(OFFERS, None, Timestamp(9)), None);
     assert_eq!(standing.outcome(&[0], &adult(3, ConsentStatus::Denied)), None);
     standing.take_unsure(&[0], adult(3, ConsentStatus::Denied), Timestamp(3));
@@ -144,12 +144,12 @@ fn what_compaction_may_have_taken_is_not_guessed() {
 
 #[test]
 fn what_comes_after_an_erasure_is_sure() {
-    let mut standing = Standing::LOST;
+    let mut standing = ConsentView::LOST;
     standing.erase(Timestamp(1));
     assert!(standing.is_sure());
     standing.take_unsure(&[0], adult(1, ConsentStatus::Granted), Timestamp(3));
     assert!(standing.is_sure());
-    let mut standing = Standing::LOST;
+    let mut standing = ConsentView::LOST;
     standing.erase(Timestamp(2));
     standing.take_unsure(&[0], adult(1, ConsentStatus::Granted), Timestamp(3));
     assert_eq!(standing.verdict(OFFERS, None, Timestamp(9)), Some(Verdict::NoConsentRecord));

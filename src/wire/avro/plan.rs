@@ -119,7 +119,7 @@ impl Pairing<'_> {
             return known.clone();
         }
         if self.met.len() >= PAIRS_MAX {
-            return Err(Misfit::Final("it is too much to resolve".to_owned()));
+            return Err(Misfit::Final("it is too large to resolve".to_owned()));
         }
         let fit = self.fit(writer, reader, at);
         self.met.insert((writer, reader), fit.clone());
@@ -183,7 +183,7 @@ impl Pairing<'_> {
             }
             (from, to) => {
                 let (from, to) = (kind(from), kind(to));
-                return Err(Misfit::Other(format!("{at}: {from} does not read as {to}")));
+                return Err(Misfit::Other(format!("{at}: {from} can't be read as {to}")));
             }
         })
     }
@@ -226,7 +226,7 @@ fn first(branches: &[Fit<OpId>], at: &str) -> Fit<OpId> {
     if let Some(refusal) = branches.iter().find(refused) {
         return refusal.clone();
     }
-    let none = || Misfit::Other(format!("{at}: no branch of the union fits"));
+    let none = || Misfit::Other(format!("{at}: no branch of the union matches"));
     branches.iter().find_map(|fit| fit.as_ref().ok().copied()).ok_or_else(none)
 }
 

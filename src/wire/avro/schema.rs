@@ -81,13 +81,13 @@ type Walked<T> = Result<T, String>;
 impl Schema {
     pub fn parse(text: &str) -> Result<Self, String> {
         if text.len() > TEXT_BYTES_MAX {
-            return Err(format!("its schema is over {TEXT_BYTES_MAX} bytes"));
+            return Err(format!("its schema is longer than {TEXT_BYTES_MAX} bytes"));
         }
         let json = serde_json::from_str(text).map_err(|_| "it is not JSON".to_owned())?;
         let mut walk = Walk { nodes: Vec::new(), names: HashMap::default(), left: NODES_MAX };
         let (root, trimmed) = walk.node(&json, "", DEPTH_MAX)?;
         let avro = apache_avro::Schema::parse_str(&trimmed.to_string())
-            .map_err(|_| "it is no valid Avro schema".to_owned())?;
+            .map_err(|_| "it is not a valid Avro schema".to_owned())?;
         let fingerprint = avro.fingerprint::<Rabin>().bytes;
         let fingerprint = fingerprint.try_into().map_err(|_| "it has no fingerprint".to_owned())?;
         Ok(Self { nodes: walk.nodes, root, fingerprint })
@@ -126,7 +126,7 @@ impl Walk {
             Json::String(name) => Ok((self.named(name, namespace)?, json.clone())),
             Json::Array(branches) => self.union(branches, namespace, depth),
             Json::Object(object) => self.object(object, namespace, depth),
-            _ => Err("it is no valid Avro schema".to_owned()),
+            _ => Err("it is not a valid Avro schema".to_owned()),
         }
     }
 
@@ -150,12 +150,13 @@ impl Walk {
         }
         let full = full_name(bounded(name)?, namespace);
         let known = self.names.get(&full).copied();
-        known.ok_or_else(|| format!("it names {}, which is nothing", foreign_text::shown(&full)))
+        known
+            .ok_or_else(|| format!("it names {}, which is not defined", foreign_text::shown(&full)))
     }
 
     fn union(&mut self, branches: &[Json], namespace: &str, depth: usize) -> Walked<(Id, Json)> {
         if branches.len() > BRANCHES_MAX {
-            return Err(format!("it has a union of over {BRANCHES_MAX} branches"));
+            return Err(format!("it has a union of more than {BRANCHES_MAX} branches"));
         }
         let (mut ids, mut trimmed) = (Vec::new(), Vec::new());
         for branch in branches {
@@ -254,7 +255,7 @@ impl Walk {
         let all = list(object, "symbols")?;
         self.spend(all.len())?;
         let symbol = |json: &Json| {
-            let symbol = json.as_str().ok_or("it has an enum whose symbols are no texts")?;
+            let symbol = json.as_str().ok_or("it has an enum whose symbols are not texts")?;
             bounded(symbol).map(str::to_owned)
         };
         let symbols = all.iter().map(symbol).collect::<Walked<Vec<String>>>()?;
@@ -276,7 +277,8 @@ impl Walk {
 
     /// The name that a record, an enum or a fixed has from here on, within itself, too.
     fn define(&mut self, object: &Map<String, Json>, outer: &str) -> Walked<Own> {
-        let name = object.get("name").and_then(Json::as_str).ok_or("it has a type without name")?;
+        let name =
+            object.get("name").and_then(Json::as_str).ok_or("it has a type without a name")?;
         let name = bounded(name)?;
         let (namespace, name) = match (name.rsplit_once('.'), object.get("namespace")) {
             (Some((namespace, name)), _) => (namespace, name),
@@ -328,7 +330,7 @@ fn bounded(name: &str) -> Walked<&str> {
     if name.len() <= NAME_BYTES_MAX {
         return Ok(name);
     }
-    Err(format!("it has a name of over {NAME_BYTES_MAX} bytes"))
+    Err(format!("it has a name of more than {NAME_BYTES_MAX} bytes"))
 }
 
 fn full_name(name: &str, namespace: &str) -> String {

@@ -120,7 +120,7 @@ fn a_schema_counts_only_under_the_topics_own_subject() {
     let Unread::Rejected(rejection) = unread(&framed(ID), &knowing(Registered::Elsewhere)) else {
         panic!("is rejected")
     };
-    assert_eq!(rejection.detail, "the schema id is not registered under the topic's own subject");
+    assert_eq!(rejection.detail, "the schema id is not registered under the subject of this topic");
 }
 
 #[test]
@@ -144,7 +144,10 @@ fn what_the_registry_said_of_an_id_is_the_reason() {
     for (registered, expect) in [
         (Registered::Absent, DeadLetterReason::UnknownSchema),
         (Registered::Unanswered, DeadLetterReason::UnknownSchema),
-        (Registered::Unusable("it is no Avro schema".to_owned()), DeadLetterReason::Undecodable),
+        (
+            Registered::Unusable("it is not an Avro schema".to_owned()),
+            DeadLetterReason::Undecodable,
+        ),
         (under_ours("{\"type\": \"nope\"}"), DeadLetterReason::Undecodable),
         (under_ours("\"string\""), DeadLetterReason::Undecodable),
         (under_ours(SchemaName::DeadLetter.json()), DeadLetterReason::Undecodable),

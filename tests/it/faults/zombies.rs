@@ -38,7 +38,7 @@ fn a_zombie_commits_nothing_and_comes_back() {
         zombie.sigcont();
         let fenced = || {
             let log = zombie.log();
-            let met = log.contains("a transaction met an error");
+            let met = log.contains("a transaction failed");
             let lost = log.contains("joining the group again");
             (met || lost).then_some(())
         };

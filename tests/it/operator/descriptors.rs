@@ -53,13 +53,13 @@ fn metrics_come_back_once_descriptors_are_free_again() {
     service.await_ready();
     allow(&service, 8); // fewer than it has: every accept fails with EMFILE
     let waiting = crowd(&service, 10);
-    await_line(&service, "http: can't take a connection");
+    await_line(&service, "http: can't accept a connection");
     std::thread::sleep(Duration::from_secs(1));
     allow(&service, FEW);
     drop(waiting);
     wait_until(WITHIN, "metrics again", || {
         (service.get("/metrics").0 == 200 && service.get("/readyz").0 == 200).then_some(())
     });
-    assert_eq!(super::lines(&service, "http: can't take a connection").len(), 1, "no flood");
+    assert_eq!(super::lines(&service, "http: can't accept a connection").len(), 1, "no flood");
     service.stop();
 }

@@ -52,7 +52,7 @@ fn one_line_at_the_start_and_one_at_each_change() {
         assert!(line["partitions"].is_string(), "{line}");
     }
     first.sigterm();
-    await_line(&first, "told to end");
+    await_line(&first, "stopping: committing the open batches, then leaving the group");
     await_line(&first, "ended");
     let log = first.log();
     assert!(!log.contains("kim"), "no raw id in it: {log}");

@@ -41,7 +41,9 @@ fn a_silent_source_is_named_in_metrics_log_and_health() {
     }
 
     await_all(&service, 503, &json!("source:cmp"));
-    for (source, end) in [("cmp", "close until it is heard again"), ("web", "may not arrive")] {
+    for (source, end) in
+        [("cmp", "stay closed until it is active again"), ("web", "may not arrive")]
+    {
         wait_until(WITHIN, "silence past its bound", || {
             (of("silence_seconds", source) > of("silence_bound_seconds", source)).then_some(())
         });
@@ -60,7 +62,7 @@ fn a_silent_source_is_named_in_metrics_log_and_health() {
 
     heartbeat(&shop, "cmp");
     await_all(&service, 200, &Value::Null);
-    assert_eq!(await_line(&service, "consent source is heard again")["source"], "cmp");
+    assert_eq!(await_line(&service, "consent source is active again")["source"], "cmp");
     await_line(&service, "gate open");
     assert!(of("silence_seconds", "web") > 4.0, "it alerts on");
     assert!(of("last_record_timestamp_seconds", "cmp") > 1.7e9);
@@ -68,7 +70,7 @@ fn a_silent_source_is_named_in_metrics_log_and_health() {
     await_all(&service, 503, &json!("source:cmp"));
     heartbeat(&shop, "web");
     wait_until(WITHIN, "both were heard again", || {
-        (lines(&service, "consent source is heard again").len() == 2).then_some(())
+        (lines(&service, "consent source is active again").len() == 2).then_some(())
     });
     let silent = lines(&service, "consent source is silent");
     assert_eq!(silent.len(), 3, "a line at each edge, none between: {silent:#?}");

@@ -48,17 +48,13 @@ fn a_password_and_a_certificate_of_ones_own_let_in_and_wrong_ones_are_one_messag
     let unsigned = folder.path().join("none.pem");
     std::fs::write(&unsigned, "no certificate\n").expect("written");
     let name = "ASSENT__SCHEMA_REGISTRY__CA_FILE";
-    refused(name, unsigned.to_str().unwrap(), "none.pem: holds no certificate");
+    refused(name, unsigned.to_str().unwrap(), "none.pem: contains no certificate");
     let other = tempfile::tempdir().expect("temp dir");
     let _other = Gateway::open(registry, other.path(), USER);
     let other = Gateway::certificate(other.path());
     refused(name, other.to_str().unwrap(), "TLS fails: ");
     let here = gateway.url().replace("/apis/ccompat/v7", "/elsewhere");
-    refused(
-        "ASSENT__SCHEMA_REGISTRY__URL",
-        &here,
-        "check the path at the end of schema_registry.url",
-    );
+    refused("ASSENT__SCHEMA_REGISTRY__URL", &here, "check the path in schema_registry.url");
 }
 
 #[test]
@@ -72,13 +68,13 @@ fn a_schema_of_somebody_elses_is_not_written_over() {
     let checked = shop.run(&["check"]);
     assert_eq!(checked.code, Some(1), "{}", checked.stderr);
     assert!(
-        checked.stdout.contains("segmentation-audit-value: what is registered"),
+        checked.stdout.contains("segmentation-audit-value: the registered schema"),
         "{}",
         checked.stdout
     );
     let run = shop.run(&["run"]);
     assert_eq!(run.code, Some(78), "{}", run.stderr);
-    assert!(run.stderr.contains("does not take assent's schema for subject"), "{}", run.stderr);
+    assert!(run.stderr.contains("rejects the schema of assent for subject"), "{}", run.stderr);
     assert_eq!(registry.versions(&shop.topic("segmentation-audit")), [1]);
 }
 

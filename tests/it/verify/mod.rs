@@ -144,7 +144,7 @@ fn nothing_is_found_after_rotations_and_a_new_rulebook() {
     lively(&shop, 400);
     service.kill();
     let found = assert_sound(&shop);
-    let emptied = |note: &Value| note.as_str().expect("text").contains("secret was emptied");
+    let emptied = |note: &Value| note.as_str().expect("text").contains("secret was removed");
     assert!(found["notes"].as_array().expect("a list").iter().any(emptied), "{found:#}");
 
     let (_, part) = verify(&shop, &["--since", &since, "--partitions", "1,2"]);

@@ -47,7 +47,7 @@ fn a_new_keyset_is_its_owners_and_is_never_overwritten() {
 
     let before = read_to_string(&path).unwrap();
     let failure = create_keyset(&path, &Keyset::first([8; 32])).unwrap_err();
-    assert!(failure.message.contains("a keyset is there already"), "{failure}");
+    assert!(failure.message.contains("a keyset exists and was not changed"), "{failure}");
     assert_eq!(read_to_string(&path).unwrap(), before);
     assert_eq!(names(path.parent().unwrap()), ["keyset.json"], "no draft is left");
 }

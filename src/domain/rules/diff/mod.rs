@@ -91,10 +91,10 @@ fn default_segment(old: &Rulebook, new: &Rulebook) -> Change {
         before: Some(before.clone()),
         after: Some(after.clone()),
         says: format!(
-            "a front end shows `{after}` to whoever has no segment, no longer `{before}`: tell its \
-             developers"
+            "a front end now shows `{after}` instead of `{before}` to everybody without a segment: \
+             tell its developers"
         ),
-        live_keys: "none is touched".to_owned(),
+        live_keys: "none change".to_owned(),
     }
 }
 

@@ -20,18 +20,23 @@ pub(super) fn compare(old: &Rulebook, new: &Rulebook, changes: &mut Vec<Change>)
 }
 
 fn added(purpose: &Purpose) -> Change {
-    let sale = if purpose.sale_or_share { "a sale or sharing" } else { "no sale or sharing" };
-    let opt_in = if purpose.requires_opt_in { "an opt-in" } else { "no opt-in" };
+    let sale = if purpose.sale_or_share { "a sale or sharing" } else { "not a sale or sharing" };
+    let opt_in = if purpose.requires_opt_in {
+        "people of 16 and older must opt in"
+    } else {
+        "people of 16 and older need not opt in"
+    };
     let suspended = if purpose.suspended { "; it is suspended" } else { "" };
     whole(
         purpose,
         Kind::Added,
         format!(
-            "“{}”: {sale}, {opt_in} of 16 and older, clicks count for {}{suspended}",
+            "“{}”: {sale}, {opt_in}, clicks count for {}{suspended}",
             purpose.title,
             words::span(purpose.retention)
         ),
-        "it starts empty; what subjects already decided under this id holds, and has to be for this"
+        "there are none yet; decisions that subjects already made for this purpose id apply, so \
+         make sure that they were made for this purpose"
             .to_owned(),
     )
 }
@@ -40,9 +45,9 @@ fn removed(purpose: &Purpose) -> Change {
     whole(
         purpose,
         Kind::Removed,
-        format!("“{}”: no data is used for it any more", purpose.title),
+        format!("“{}”: data is no longer used for it", purpose.title),
         format!(
-            "all of it end with {}; its counters are gone",
+            "all of this purpose end with {}; its counters are removed",
             TombstoneReason::RulebookChanged.label()
         ),
     )
@@ -75,23 +80,23 @@ struct Switch {
 const SWITCHES: &[Switch] = &[
     Switch {
         field: "sale_or_share",
-        on: "it is a sale or sharing: opt-out preference signals withhold it, and children need the \
-             authorization for it",
-        off: "it is no sale or sharing any more: opt-out preference signals no longer withhold it, \
-              and children need no authorization for it",
+        on: "it becomes a sale or sharing: opt-out preference signals apply, and children need the \
+            authorization for it",
+        off: "it is no longer a sale or sharing: opt-out preference signals no longer apply, and \
+            children need no authorization for it",
         withheld: &[OptOutSignal, GuardianConsentMissing, OwnOptInMissing],
         read: |purpose| purpose.sale_or_share,
     },
     Switch {
         field: "requires_opt_in",
-        on: "16 and older must opt in",
-        off: "16 and older need not opt in: it may be used until they opt out",
+        on: "people of 16 and older must opt in",
+        off: "people of 16 and older need not opt in: their data may be used until they opt out",
         withheld: &[OptInMissing],
         read: |purpose| purpose.requires_opt_in,
     },
     Switch {
         field: "suspended",
-        on: "it is suspended: nobody's data is used for it",
+        on: "it is suspended: data is not used for it",
         off: "it is no longer suspended",
         withheld: &[PurposeSuspended],
         read: |purpose| purpose.suspended,
@@ -125,14 +130,19 @@ fn live_keys_of(switch: &Switch, is_on: bool) -> String {
     let reasons: Vec<&str> = switch.withheld.iter().map(|verdict| verdict.label()).collect();
     match (is_on, switch.field) {
         (true, "suspended") => {
-            format!("all of it end with {}, and its counters are gone", reasons.join(", "))
+            format!(
+                "all of this purpose end with {}, and its counters are removed",
+                reasons.join(", ")
+            )
         }
         (true, _) => format!(
-            "of whom the gate now withholds they end with the verdict's own reason ({}), and the \
-             counters are gone; the others stay and keep their counters",
+            "those of subjects that the gate now withholds end with the reason of the verdict \
+             ({}), and their counters are removed; the others stay and keep their counters",
             reasons.join(", ")
         ),
-        (false, _) => "none ends; whoever was withheld until now starts from nothing".to_owned(),
+        (false, _) => {
+            "none end; subjects that were withheld until now start with empty counters".to_owned()
+        }
     }
 }
 
@@ -142,15 +152,16 @@ fn retention(old: &Purpose, new: &Purpose) -> Change {
     let (change, live_keys) = if is_shorter {
         let left = TombstoneReason::SegmentsLeft.label();
         let older = format!(
-            "clicks older than {after} stop counting; a key that this leaves without a segment ends \
-             with {left}; counters are kept"
+            "clicks older than {after} stop counting; a key that has no segment left ends with \
+             {left}; counters are kept"
         );
         (Kind::Stricter, older)
     } else {
-        let none = "none ends; counters are kept, and what was too old before does not come back";
+        let none = "none end; counters are kept, and clicks that were already too old do not count \
+            again";
         (Kind::Looser, none.to_owned())
     };
-    let says = format!("a click counts for {after}, no longer for {before}");
+    let says = format!("a click counts for {after} instead of {before}");
     Change {
         field: Some("retention"),
         before: Some(before),
@@ -160,7 +171,7 @@ fn retention(old: &Purpose, new: &Purpose) -> Change {
 }
 
 fn title(old: &Purpose, new: &Purpose) -> Change {
-    let says = format!("its title is “{}”, no longer “{}”", new.title, old.title);
+    let says = format!("its title is “{}” instead of “{}”", new.title, old.title);
     let live_keys = "they stay and keep their counters".to_owned();
     Change {
         field: Some("title"),

@@ -7,7 +7,7 @@ use crate::domain::outcome::TombstoneReason;
 use crate::domain::rules::{Listed, Purpose, Rulebook};
 
 const UNTOUCHED: &str = "they stay and keep their counters";
-const OF_A_PAGE: &str = "none: it rests on no person";
+const OF_A_PAGE: &str = "none: it uses no data of a person";
 
 pub(super) fn compare(old: &Rulebook, new: &Rulebook, changes: &mut Vec<Change>) {
     let (before, after) = (by_id(old), by_id(new));
@@ -33,7 +33,7 @@ fn removed(segment: &Listed<'_>, new: &Rulebook) -> Change {
 
 fn added(segment: &Listed<'_>, old: &Rulebook) -> Change {
     let (belongs, condition) = (belongs_to(segment), segment.condition().on_one_line());
-    let says = format!("“{}”, {belongs}: in it while {condition}", segment.title);
+    let says = format!("“{}”, {belongs}: a subject is in it while {condition}", segment.title);
     whole(segment.id, Kind::Added, says, starting(segment, old))
 }
 
@@ -64,11 +64,11 @@ fn leaving(segment: &Listed<'_>, new: &Rulebook) -> String {
     match segment.purpose() {
         None => OF_A_PAGE.to_owned(),
         Some(purpose) if new.purpose_index(&purpose.id).is_none() => {
-            format!("they end with {changed}, as its purpose does")
+            format!("they end with {changed}, together with the purpose")
         }
         Some(_) => format!(
-            "those that hold it are written without it; one that is left without a segment ends \
-             with {changed}"
+            "those with this segment are written again without it; a key that has no segment left \
+             ends with {changed}"
         ),
     }
 }
@@ -78,14 +78,13 @@ fn starting(segment: &Listed<'_>, old: &Rulebook) -> String {
     let Some(purpose) = segment.purpose() else { return OF_A_PAGE.to_owned() };
     let before = old.purpose_index(&purpose.id).map(|index| &old.purposes[index]);
     match counters(segment, before) {
-        (0, 0) => "it starts empty, and fills as subjects are judged again".to_owned(),
+        (0, 0) => "it starts empty and fills as subjects are evaluated again".to_owned(),
         (0, _) => "it starts empty: its conditions count from now on".to_owned(),
         (_, 0) => {
-            "it fills from counters that are kept: the purpose counts all of it already".to_owned()
+            "it fills from existing counters: the purpose already counts all of it".to_owned()
         }
         (kept, new) => format!(
-            "{kept} of its conditions keep their counters, since the purpose counts them already; \
-             {new} start empty"
+            "{kept} of its conditions use existing counters of the purpose; {new} start empty"
         ),
     }
 }
@@ -112,7 +111,7 @@ fn changed(before: &Listed<'_>, after: &Listed<'_>, old: &Rulebook, changes: &mu
         ("owner", before.owner, after.owner),
     ] {
         if old != new {
-            let says = format!("its {field} is “{new}”, no longer “{old}”");
+            let says = format!("its {field} is “{new}” instead of “{old}”");
             let live_keys = if after.purpose().is_some() { UNTOUCHED } else { OF_A_PAGE };
             changes.push(Change {
                 field: Some(field),
@@ -131,17 +130,17 @@ fn moved(before: &Listed<'_>, after: &Listed<'_>, old: &Rulebook) -> Option<Chan
         return None;
     }
     let same = if before.rests_on_the_same(after) { "" } else { ", and its condition changed" };
-    let says = format!("it is {}, no longer {}{same}", belongs_to(after), belongs_to(before));
+    let says = format!("it is {} instead of {}{same}", belongs_to(after), belongs_to(before));
     let changed = TombstoneReason::RulebookChanged.label();
     let live_keys = match before.purpose() {
         None => starting(after, old),
         Some(purpose) => format!(
-            "of {}, those that hold it lose it, and one that is left without a segment ends with \
+            "those of {} lose this segment, and a key that has no segment left ends with \
              {changed}; {}",
             purpose.id,
             match after.purpose() {
                 Some(purpose) => format!("in {}, {}", purpose.id, starting(after, old)),
-                None => "from now on it rests on no person".to_owned(),
+                None => "from now on it uses no data of a person".to_owned(),
             }
         ),
     };
@@ -157,8 +156,8 @@ fn condition(before: &Listed<'_>, after: &Listed<'_>, old: &Rulebook) -> Change 
     let (was, is) = (before.condition().on_one_line(), after.condition().on_one_line());
     let (from, to) = (before.approach().label(), after.approach().label());
     let approach =
-        if from == to { String::new() } else { format!("; it is {to}, no longer {from}") };
-    let says = format!("in it while {is}; no longer while {was}{approach}");
+        if from == to { String::new() } else { format!("; it is {to} instead of {from}") };
+    let says = format!("a subject is in it while {is}; before: while {was}{approach}");
     Change {
         field: Some("when"),
         before: Some(was),
@@ -173,14 +172,14 @@ fn judged_again(after: &Listed<'_>, old: &Rulebook) -> String {
     let counters = match counters(after, before) {
         (0, 0) => "it needs no counter".to_owned(),
         (_, 0) => "its counters are kept".to_owned(),
-        (0, _) => "it starts empty, since all of its counters are new".to_owned(),
+        (0, _) => "it starts empty, because all of its counters are new".to_owned(),
         (kept, new) => {
             format!("{kept} of its conditions keep their counters, {new} start empty")
         }
     };
     let changed = TombstoneReason::RulebookChanged.label();
     format!(
-        "{counters}; those that hold it are judged again, and one that is left without a segment \
-         ends with {changed}"
+        "{counters}; those with this segment are evaluated again, and a key that has no segment \
+         left ends with {changed}"
     )
 }

@@ -43,12 +43,12 @@ fn a_purpose_is_stricter_or_looser_switch_by_switch() {
     let ads = "sale_or_share: true, requires_opt_in: true, retention: 30d";
     let offers = "sale_or_share: false, requires_opt_in: false, retention: 90d";
     let stricter = |field, says, ends| (Purpose, "offers", Kind::Stricter, Some(field), says, ends);
-    let looser = |field, says| (Purpose, "ads", Kind::Looser, Some(field), says, "none ends");
+    let looser = |field, says| (Purpose, "ads", Kind::Looser, Some(field), says, "none end");
     for (from, to, expected) in [
         (
             offers,
             "sale_or_share: true, requires_opt_in: false, retention: 90d",
-            stricter("sale_or_share", "it is a sale or sharing", "(opt_out_signal, "),
+            stricter("sale_or_share", "it becomes a sale or sharing", "(opt_out_signal, "),
         ),
         (
             offers,
@@ -58,17 +58,17 @@ fn a_purpose_is_stricter_or_looser_switch_by_switch() {
         (
             offers,
             "sale_or_share: false, requires_opt_in: false, suspended: true, retention: 90d",
-            stricter("suspended", "is suspended", "all of it end with purpose_suspended"),
+            stricter("suspended", "is suspended", "all of this purpose end with purpose_suspended"),
         ),
         (
             offers,
             "sale_or_share: false, requires_opt_in: false, retention: 60d",
-            stricter("retention", "for 60 days, no longer for 90 days", "segments_left"),
+            stricter("retention", "for 60 days instead of 90 days", "segments_left"),
         ),
         (
             ads,
             "sale_or_share: false, requires_opt_in: true, retention: 30d",
-            looser("sale_or_share", "no sale or sharing any more"),
+            looser("sale_or_share", "no longer a sale or sharing"),
         ),
         (
             ads,
@@ -102,7 +102,7 @@ fn a_purpose_goes_with_its_segments_and_another_comes() {
         ]
     );
     assert!(found[0].live_keys.contains("end with rulebook_changed"));
-    assert!(found[1].live_keys.contains("starts empty"));
+    assert!(found[1].live_keys.contains("there are none yet"));
     assert_eq!(found[2].field, Some("purpose"));
 }
 
@@ -116,7 +116,7 @@ fn a_segment_comes_goes_and_changes() {
 
     let again = buyers.replace("id: buyers", "id: again");
     let known = format!("{buyers}\n{again}");
-    let added = (Segment, "again", Kind::Added, None, "1 purchase", "fills from counters");
+    let added = (Segment, "again", Kind::Added, None, "1 purchase", "fills from existing counters");
     check(buyers, &known, &[added]);
     let new = format!("{buyers}\n{}", again.replace("9d", "8d"));
     check(buyers, &new, &[(Segment, "again", Kind::Added, None, "8 days", "it starts empty")]);
@@ -136,7 +136,8 @@ fn a_segment_comes_goes_and_changes() {
             "1 of its conditions keep their counters, 1 start empty",
         )],
     );
-    let page = (Segment, "toys", Kind::Changed, Some("when"), "“books”", "it rests on no person");
+    let page =
+        (Segment, "toys", Kind::Changed, Some("when"), "“books”", "it uses no data of a person");
     check("category: toys", "category: books", &[page]);
 }
 
@@ -151,7 +152,7 @@ fn words_alone_touch_no_live_key() {
         owner,
         "title: Teen, why: x, owner: p",
         &[
-            (Segment, "teens", Kind::Changed, Some("why"), "“x”, no longer “w”", stay),
+            (Segment, "teens", Kind::Changed, Some("why"), "“x” instead of “w”", stay),
             (Segment, "teens", Kind::Changed, Some("owner"), "“p”", stay),
         ],
     );
@@ -184,8 +185,8 @@ fn a_change_reads_as_two_lines() {
     let new = book(&BASE.replace("requires_opt_in: false", "requires_opt_in: true"));
     assert_eq!(
         changes(&old, &new)[0].text(),
-        "~ purpose offers, stricter: 16 and older must opt in\n    live keys: of whom the gate now \
-         withholds they end with the verdict's own reason (opt_in_missing), and the counters are \
-         gone; the others stay and keep their counters"
+        "~ purpose offers, stricter: people of 16 and older must opt in\n    live keys: those of \
+         subjects that the gate now withholds end with the reason of the verdict (opt_in_missing), \
+         and their counters are removed; the others stay and keep their counters"
     );
 }

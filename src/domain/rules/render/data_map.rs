@@ -12,32 +12,32 @@ const FRONT_END: &str = "the shop's front end";
 
 /// (fields, the gate's lines that read them)
 const CONSENT_FIELDS: &[(&[&str], &str)] = &[
-    (&["subject_id"], "whose record it is; the pseudonym"),
-    (&["version", "recorded_at"], "which record stands: the gate's line 2, and after an erasure"),
-    (&["decisions"], "the gate's lines 5 to 12, by purpose"),
+    (&["subject_id"], "identifies the subject; the pseudonym"),
+    (&["version", "recorded_at"], "which record is valid: the gate's line 2, and after an erasure"),
+    (&["decisions"], "the gate's lines 5 to 12, for each purpose"),
     (&["age_band"], "the gate's lines 7 to 9, 11 and 12"),
     (&["guardian"], "the gate's lines 7 and 11"),
     (&["double_opt_in_at"], "the gate's lines 6, 8 and 11"),
     (&["opt_out_signal_at"], "the gate's line 6"),
-    (&["source"], "the gate's line 1, where the silence of a source closes it"),
+    (&["source"], "the gate's line 1, if the silence of a source closes the gate"),
 ];
 
 /// (output, what it holds, reader)
 const RECORDS: &[(&str, &str, &str)] = &[
     (
         "segmentation-audit",
-        "each input's place, outcome, verdicts and effects, chained; a token for the subject, no id \
-         and no pseudonym that marketing could use",
+        "offset, outcome, verdicts and effects of each input, in a hash chain; a token for the \
+         subject, no id and no pseudonym that marketing could use",
         "privacy, legal, auditors",
     ),
     (
         "assent-state",
         "consent, counters and live keys, under a token for the subject",
-        "Assent alone",
+        "Assent only",
     ),
     (
         "segmentation-dead-letters",
-        "the place of what could not be used, and why; never its content",
+        "the offset of each input that could not be used, and why; never its content",
         "the data platform",
     ),
 ];
@@ -46,11 +46,11 @@ pub(super) fn put(document: &mut Document, rulebook: &Rulebook) {
     document.section(Section::DataMap);
     document.paragraph(
         Text::from(
-            "Topics by their default names. A subject's or session's id stands in the two input topics \
-             and in nothing else that Assent writes. The gate's lines are those of ",
+            "Topics have their default names. The ids of subjects and sessions appear in the two \
+             input topics and in nothing else that Assent writes. For the gate's lines see ",
         )
         .and_see(Section::Gate)
-        .and(", the segments those of ")
+        .and(", for the segments ")
         .and_see(Section::Segments)
         .and("."),
     );
@@ -64,8 +64,8 @@ pub(super) fn put(document: &mut Document, rulebook: &Rulebook) {
     document.table(&["Topic", "Field", "Rule", "Output", "Reader"], rows.collect());
     document.paragraph(
         Text::from(
-            "Readers of a purpose that is a sale or sharing may be third parties: what they \
-                    receive under ",
+            "Readers of a purpose that is a sale or sharing may be third parties. What they \
+             receive in ",
         )
         .and_code("segments.{purpose}")
         .and(" is a pseudonym of that purpose alone."),
@@ -85,7 +85,7 @@ fn identity(rulebook: &Rulebook) -> Vec<Vec<Text>> {
     }
     if !rulebook.contextual.is_empty() {
         let fields = Text::codes(["session_id", "occurred_at"], "");
-        let rule = "the session's token of the day".into();
+        let rule = "the token of the session for the day".into();
         rows.push(row(CLICKS, fields, rule, Text::code(CONTEXTUAL), FRONT_END));
     }
     rows
@@ -97,7 +97,7 @@ fn signals(rulebook: &Rulebook) -> Vec<Text> {
         Text::from("tombstones in ")
             .and_text(outputs(&rulebook.purposes, |purpose| purpose.sale_or_share))
     } else {
-        "none: no purpose is a sale or sharing; kept, should one become so".into()
+        "none: no purpose is a sale or sharing; kept in case one becomes so".into()
     };
     let fields = Text::codes(["gpc", "gpp"], "");
     row(CLICKS, fields, "the gate's line 6".into(), output, MARKETING)

@@ -8,29 +8,30 @@ const GATE: &[(&str, &str, &str)] = &[
     (
         "subject_id",
         "the gate, and the pseudonym",
-        "Whose click it is: their consent record decides. Written nowhere; the pseudonym is made \
-         from it.",
+        "Identifies the subject, whose consent record decides. It is written nowhere; the \
+         pseudonym is computed from it.",
     ),
     (
         "session_id",
         "the session token",
-        "The key of a visitor who is not signed in, and what the token of contextual segments is \
-         made from, anew each UTC day. Written nowhere.",
+        "The key of a visitor who is not signed in. It is written nowhere; the token of contextual \
+         segments is computed from it and changes each UTC day.",
     ),
     (
         "occurred_at",
         "the gate's line 11, and every window",
-        "A click that is older than the consent, or than a purpose keeps one, is not used.",
+        "A click that is older than the consent or than the retention of the purpose is not used.",
     ),
     (
         "gpc",
         "the gate's line 6",
-        "The opt-out preference signal of the browser (11 CCR 7025); binds from that click on.",
+        "The opt-out preference signal of the browser (11 CCR 7025). It binds from that click on.",
     ),
     (
         "gpp",
         "the gate's line 6",
-        "Says sale or sharing is opted out, or can't be decoded: binds as GPC does.",
+        "If it says that the subject opted out of sale or sharing, or can't be decoded, it binds \
+         as GPC does.",
     ),
 ];
 
@@ -52,9 +53,9 @@ pub(super) fn put(document: &mut Document, rulebook: &Rulebook) {
         })
     });
     document.paragraph(
-        Text::from("The gate's lines are those of ")
+        Text::from("For the gate's lines see ")
             .and_see(Section::Gate)
-            .and("; the segments are in ")
+            .and(", for the segments ")
             .and_see(Section::Segments)
             .and("."),
     );

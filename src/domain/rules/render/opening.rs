@@ -5,48 +5,51 @@ use crate::domain::rules::Rulebook;
 
 /// (word, meaning)
 const WORDS: &[(&str, &str)] = &[
-    ("Subject", "a consumer as the shop knows them: one profile, one subject."),
-    ("Click", "one thing that a visitor did in the shop: an event of the clickstream."),
+    ("Subject", "a consumer as the shop knows them: one profile is one subject."),
+    ("Click", "one event of the clickstream: something that a visitor did in the shop."),
     (
         "Consent record",
-        "all that one subject has decided, or a parent or guardian for them, with the age band.",
+        "everything that one subject, or a parent or guardian for them, has decided, with the age \
+         band.",
     ),
     ("Purpose", "what data is used for. Each purpose is decided on its own."),
     (
         "Gate",
-        "the question that is asked before any use: may this event be used for this purpose, for \
-         this subject, now? Its answer is the verdict. Its table:",
+        "the question that is answered before any use: may this event be used for this purpose, \
+         for this subject, now? The answer is the verdict. For the table see",
     ),
     (
         "Opt-out preference signal",
-        "Global Privacy Control (GPC), sent by a browser, or its twin in a GPP string.",
+        "Global Privacy Control (GPC) sent by a browser, or its equivalent in a GPP string.",
     ),
     (
         "Segment",
-        "a group of subjects who are shown the same. A subject is in it only while its condition \
-         holds and the gate allows its purpose.",
+        "a group of subjects who are shown the same content. A subject is in it only while its \
+         condition holds and the gate allows its purpose.",
     ),
     (
         "Pseudonym",
-        "what stands for a subject in what marketing reads: a keyed token, another one for each \
-         purpose, from which nobody without the key learns who it is.",
+        "a keyed token that replaces a subject's id in the topics that marketing reads. It differs \
+         for each purpose, and without the key nobody can learn who it is.",
     ),
     (
         "Live key",
-        "a pseudonym that is in at least one segment now. It ends with a tombstone: a null value \
-         that tells every reader to drop it, with its reason.",
+        "a pseudonym that is in at least one segment now. It ends with a tombstone: a null value, \
+         with a reason, that tells every reader to drop the key.",
     ),
     (
         "Contextual segment",
-        "a group of pages, not of people: it rests on the page at hand, whoever looks at it.",
+        "a group of pages, not of people: it depends only on the current page, not on who looks at \
+         it.",
     ),
 ];
 
 pub(super) fn put(document: &mut Document, rulebook: &Rulebook) {
     document.paragraph(
-        "Who is shown what, why, on which data, and when not. Made by Assent, the program that \
-         applies this rulebook, from what it applies (assent rules doc): the two can't disagree. It \
-         covers what Assent does; what readers of its topics do afterwards is theirs to answer for.",
+        "This document says who is shown what, why, based on which data, and when not. Assent, the \
+         program that applies this rulebook, generated it from the rules that it applies (assent \
+         rules doc), so the two can't disagree. It covers what Assent does. Readers of its topics \
+         are responsible for what they do afterwards.",
     );
     let segments = rulebook.listed().count();
     document.list([
@@ -57,17 +60,18 @@ pub(super) fn put(document: &mut Document, rulebook: &Rulebook) {
         Item::labeled(
             "Default segment",
             Text::code(rulebook.default_segment.as_str()).and(
-                ": what a front end shows whoever has no segment, because they did not agree, were \
-                 not asked, opted out, or match none. It says nothing of them, and nothing is \
-                 recorded for it.",
+                ": a front end shows it to everybody without a segment, whether they did not \
+                 agree, were not asked, opted out, or match no segment. It says nothing about \
+                 them, and nothing is recorded for it.",
             ),
         ),
     ]);
     document.paragraph(
-        "Every decision is recorded, with the version above, in an audit whose batches are chained by \
-         their hashes; the rulebook's file itself is kept in Assent's state as evidence. assent verify \
-         finds what was altered, removed or reordered in the chain, as far as docs/verify.md says, which \
-         also says what it can't find. Another content under the same version is refused.",
+        "Every decision is recorded, with the version above, in an audit whose batches are chained \
+         by their hashes. The file of the rulebook is kept in the state of Assent as evidence. \
+         assent verify finds what was altered, removed or reordered in the chain, as far as \
+         docs/verify.md says, which also says what it can't find. Different content under the same \
+         version is refused.",
     );
     document.section(Section::Words);
     document.list(WORDS.iter().map(|&(word, meaning)| {

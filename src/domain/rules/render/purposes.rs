@@ -7,7 +7,7 @@ pub(super) fn put(document: &mut Document, rulebook: &Rulebook) {
     document.section(Section::Purposes);
     if rulebook.purposes.is_empty() {
         document.paragraph(
-            "None: no segment of this rulebook rests on a person's data, and no consent is used.",
+            "None: no segment of this rulebook uses data of a person, and no consent is used.",
         );
         return;
     }
@@ -16,7 +16,7 @@ pub(super) fn put(document: &mut Document, rulebook: &Rulebook) {
             "Purpose",
             "Title",
             "Sale or sharing",
-            "Opt-in of 16 and older",
+            "Opt-in at 16 and older",
             "Suspended",
             "Retention",
         ],
@@ -24,12 +24,13 @@ pub(super) fn put(document: &mut Document, rulebook: &Rulebook) {
     );
     document.paragraph(
         Text::from(
-            "Sale or sharing: as Civ. Code 1798.140(ad) and (ah) define them. Retention: how long a \
-             click may count for the purpose (",
+            "Sale or sharing is meant as Civ. Code 1798.140(ad) and (ah) define it. Retention is \
+             how long a click may count for the purpose (",
         )
         .and_see(Section::Retention)
         .and(
-            "). Suspended: counsel's switch; while it is on, nobody's data is used for the purpose.",
+            "). Suspended is a switch for counsel: while it is on, no data is used for the \
+             purpose.",
         ),
     );
     document.heading("Whose data may be used");
@@ -39,11 +40,11 @@ pub(super) fn put(document: &mut Document, rulebook: &Rulebook) {
     );
     document.paragraph(
         Text::from(
-            "These are the conditions of the gate's lines 4 to 9, in short; a denial or withdrawal \
-             always ends the use, and the gate's table has all conditions (",
+            "This table summarizes the gate's lines 4 to 9. A denial or withdrawal always ends the \
+             use. The gate's table has all conditions (",
         )
         .and_see(Section::Gate)
-        .and("). A subject whose age is not known is treated as a child under 13."),
+        .and("). A subject of unknown age is treated as a child under 13."),
     );
 }
 
@@ -72,28 +73,28 @@ fn whose(purpose: &Purpose) -> Vec<Text> {
     vec![
         id,
         if purpose.sale_or_share {
-            "only where a verified parent or guardian consented to collection and use (COPPA), to \
-             disclosure (COPPA), and authorized sale or sharing (CCPA), the decision is a grant, and \
-             no opt-out preference signal binds"
+            "only if a verified parent or guardian consented to collection and use (COPPA) and to \
+             disclosure (COPPA) and authorized sale or sharing (CCPA), the decision is a grant, \
+             and no opt-out preference signal binds"
         } else {
-            "only where a verified parent or guardian consented (COPPA) and the decision is a grant"
+            "only if a verified parent or guardian consented (COPPA) and the decision is a grant"
         }
         .into(),
         if purpose.sale_or_share {
-            "only where they opted in themselves, in two steps, and no opt-out preference signal \
+            "only if they opted in themselves, in two steps, and no opt-out preference signal \
              binds"
         } else {
-            "only where they opted in themselves"
+            "only if they opted in themselves"
         }
         .into(),
         match (purpose.requires_opt_in, purpose.sale_or_share) {
-            (true, true) => "only where they opted in, and no opt-out preference signal binds",
-            (true, false) => "only where they opted in",
+            (true, true) => "only if they opted in and no opt-out preference signal binds",
+            (true, false) => "only if they opted in",
             (false, true) => {
-                "where there is a consent record, they did not opt out, and no opt-out preference \
+                "if there is a consent record, they did not opt out, and no opt-out preference \
                  signal binds"
             }
-            (false, false) => "where there is a consent record and they did not opt out",
+            (false, false) => "if there is a consent record and they did not opt out",
         }
         .into(),
     ]

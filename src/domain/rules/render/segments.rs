@@ -18,10 +18,10 @@ pub(super) fn put(document: &mut Document, rulebook: &Rulebook) {
         }
     }
     if !rulebook.contextual.is_empty() {
-        document.paragraph(
-            Text::strong("Contextual")
-                .and(", for no purpose, on the page at hand alone, whoever looks at it:"),
-        );
+        document.paragraph(Text::strong("Contextual").and(
+            " segments have no purpose and depend only on the current page, not on who looks at \
+             it:",
+        ));
         for rule in &rulebook.contextual {
             put_segment(document, &rule.listed());
         }

@@ -32,7 +32,8 @@ fn every_part_of_section_6_is_there() {
         "- **Why**: Show the preschool landing page first",
         "- **Owner**: marketing@shop.example",
         "- **In it while**: at least 3 product views in category “preschool-toys”, within the last 7 days",
-        "  - the region that the latest click with one named, within the last 90 days, is “US-CA”, “US-OR” or “US-WA”",
+        "  - the region of the latest click with a region, within the last 90 days, is “US-CA”, \
+         “US-OR” or “US-WA”",
         "| `gpc` | the gate's line 6 |",
         "| `value_cents` | segment `loyal-families` | Offer free shipping |",
         "Not read, and not even decoded: `event_id`, and every field",
@@ -80,7 +81,8 @@ fn nothing_is_claimed_of_the_audit_that_verify_does_not_do() {
     {
         assert!(!text.contains(claim), "{claim}");
     }
-    for limit in ["as far as docs/verify.md says", "does not count them again", "to its form only"]
+    for limit in
+        ["as far as docs/verify.md says", "does not count them again", "in their form only"]
     {
         assert!(text.contains(limit), "{limit}");
     }
@@ -131,7 +133,7 @@ fn a_rulebook_of_pages_alone_says_that_it_uses_no_ones_data() {
     let yaml = "rulebook: 1\ndefault_segment: all\nsegments:\n- {id: a, why: w, owner: o, approach: \
                 contextual, when: {page: {category: toys}}}\n";
     let markdown = render(&compile(yaml.as_bytes()).expect("a rulebook"), Format::Markdown);
-    assert!(markdown.contains("None: no segment of this rulebook rests on a person's data"));
+    assert!(markdown.contains("None: no segment of this rulebook uses data of a person"));
     assert!(!markdown.contains("For the purpose"));
     assert!(markdown.contains("not used if older than 1 day"));
 }

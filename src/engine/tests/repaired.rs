@@ -6,26 +6,25 @@ use crate::domain::invariants::Invariant;
 use crate::engine::subject::Subject;
 
 /// What the next batch writes of Anna, whose state a defect changed while the batch was decided.
-fn next_batch(change: impl FnOnce(&mut Subject)) -> (Partition, BatchOutput) {
+fn next_batch(change: impl FnOnce(&mut Subject)) -> (Driver, BatchOutput) {
     let setup = setup();
     let mut partition = fresh(&setup);
     let first = first_batch(&mut partition);
-    assert_eq!((assignments(&first), &first.violations.mended), (1, &vec![]));
+    assert_eq!((assignments(&first), &first.violations.repaired), (1, &vec![]));
     batch_after(partition, &setup, change)
 }
 
 fn batch_after(
-    mut partition: Partition,
+    mut partition: Driver,
     setup: &Setup,
     change: impl FnOnce(&mut Subject),
-) -> (Partition, BatchOutput) {
+) -> (Driver, BatchOutput) {
     partition.confirm();
     partition.begin(START + Span::MINUTE, true);
     partition.timers();
     look(&mut partition, 2, START + Span::MINUTE);
     let token = setup.keys.state_token(b"anna");
-    let place = partition.at_hand.take(&partition.subjects, token).unwrap();
-    change(&mut partition.at_hand[place].subject);
+    change(partition.subject(token));
     let output = end(&mut partition, 3, 1);
     (partition, output)
 }
@@ -50,13 +49,13 @@ fn a_live_key_that_the_gate_withholds_is_removed() {
         let record = subject.consent.record.as_mut().unwrap();
         record.decisions[0].status = ConsentStatus::Denied;
     });
-    let found: Vec<_> = output.violations.mended.iter().map(|it| it.invariant).collect();
+    let found: Vec<_> = output.violations.repaired.iter().map(|it| it.invariant).collect();
     assert_eq!(found, [Invariant::OptOut]);
     assert_eq!(tombstones(&output), [TombstoneReason::Withheld(Verdict::OptedOut)]);
     assert!(!output.is_broken(), "the others' opt-outs do not wait");
     partition.confirm();
     assert_eq!(partition.stats().live_keys.values().sum::<i64>(), 0);
-    let subject = partition.subjects.get(setup().keys.state_token(b"anna")).unwrap().unpack();
+    let subject = partition.state.subjects.get(setup().keys.state_token(b"anna")).unwrap().unpack();
     assert!(subject.purposes.iter().all(|state| state.counters.is_empty()));
 }
 
@@ -69,7 +68,7 @@ fn outlives_its_lease(subject: &mut Subject) {
 #[test]
 fn an_assignment_that_outlives_its_lease_is_removed_and_comes_back_by_itself() {
     let (mut partition, output) = next_batch(outlives_its_lease);
-    assert_eq!(output.violations.mended[0].invariant, Invariant::Leased);
+    assert_eq!(output.violations.repaired[0].invariant, Invariant::Leased);
     assert_eq!(tombstones(&output), [TombstoneReason::SegmentsLeft]);
     partition.confirm();
     let again = START + Span(2 * Span::MINUTE.0);
@@ -78,7 +77,7 @@ fn an_assignment_that_outlives_its_lease_is_removed_and_comes_back_by_itself() {
     partition.timers();
     let output = end(&mut partition, 3, 1);
     assert_eq!((assignments(&output), tombstones(&output)), (1, vec![]), "it was only its lease");
-    assert!(output.violations.mended.is_empty());
+    assert!(output.violations.repaired.is_empty());
 }
 
 #[test]
@@ -94,7 +93,7 @@ fn another_purpose_of_the_subject_keeps_its_key() {
     let first = first_batch(&mut partition);
     assert!(assignments(&first) >= 2);
     let (mut partition, output) = batch_after(partition, &setup, outlives_its_lease);
-    assert_eq!((output.violations.mended.len(), tombstones(&output).len()), (1, 1));
+    assert_eq!((output.violations.repaired.len(), tombstones(&output).len()), (1, 1));
     partition.confirm();
     assert_eq!(partition.stats().live_keys.values().sum::<i64>(), 1);
 }

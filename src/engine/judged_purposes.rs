@@ -1,5 +1,5 @@
-//! The purposes that a batch judges: the rulebook's, and after a change those that it lacks and that
-//! still have live keys. A purpose's place here is its index in audit entries and outputs.
+//! The purposes that a batch judges: those of the rulebook and, after a change of rulebook, former ones
+//! that still have live keys. Audit entries and outputs refer to a purpose by its index here.
 
 use std::sync::Arc;
 
@@ -9,15 +9,15 @@ use crate::domain::merge::{NameId, PurposeNames};
 use crate::domain::rules::Rulebook;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Roster {
+pub struct JudgedPurposes {
     /// Sorted by id.
-    pub places: Vec<Place>,
-    /// The places' ids, as the audit and the outputs name them.
+    pub purposes: Vec<JudgedPurpose>,
+    /// The purposes' ids, as the audit and the outputs name them.
     pub ids: Arc<[String]>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct JudgedPurpose {
     pub id: String,
     pub terms: PurposeTerms,
     /// Index into the rulebook's purposes; `None`: it lacks this one, which is judged
@@ -25,7 +25,7 @@ pub struct Place {
     pub rule: Option<usize>,
 }
 
-impl Roster {
+impl JudgedPurposes {
     /// `declared`: the names of the rulebook's purposes, in its order.
     pub fn new(
         rulebook: &Rulebook,
@@ -33,12 +33,12 @@ impl Roster {
         names: &PurposeNames,
         stats: &Stats,
     ) -> Self {
-        let mut places: Vec<Place> = rulebook
+        let mut purposes: Vec<JudgedPurpose> = rulebook
             .purposes
             .iter()
             .zip(declared)
             .enumerate()
-            .map(|(rule, (purpose, &name))| Place {
+            .map(|(rule, (purpose, &name))| JudgedPurpose {
                 id: purpose.id.clone(),
                 terms: PurposeTerms {
                     name,
@@ -50,7 +50,7 @@ impl Roster {
             })
             .collect();
         let left = stats.names_with_live_keys().filter(|name| !declared.contains(name));
-        places.extend(left.map(|name| Place {
+        purposes.extend(left.map(|name| JudgedPurpose {
             id: names.name(name).to_owned(),
             terms: PurposeTerms {
                 name,
@@ -60,13 +60,13 @@ impl Roster {
             },
             rule: None,
         }));
-        places.sort_unstable_by(|a, b| a.id.cmp(&b.id));
-        let ids = places.iter().map(|place| place.id.clone()).collect();
-        Self { places, ids }
+        purposes.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+        let ids = purposes.iter().map(|judged| judged.id.clone()).collect();
+        Self { purposes, ids }
     }
 
     /// Is a purpose judged that the rulebook lacks?
     pub fn has_left_over(&self) -> bool {
-        self.places.iter().any(|place| place.rule.is_none())
+        self.purposes.iter().any(|judged| judged.rule.is_none())
     }
 }

@@ -1,38 +1,45 @@
-//! What a partition decides under at this moment: configuration, rulebook edition, roster. Fixed
-//! during a batch.
+//! What a partition decides by: configuration, rulebook edition, and the purposes that are judged. It
+//! does not change during a batch.
 
 use std::sync::Arc;
 
-use super::partition::Setup;
-use super::roster::{Place, Roster};
+use super::edition::Edition;
+use super::judged_purposes::{JudgedPurpose, JudgedPurposes};
+use super::setup::Setup;
+use super::stats::Stats;
 use super::subject::{Assigned, Subject};
 use crate::domain::gate::PurposeTerms;
+use crate::domain::merge::{NameId, PurposeNames};
 use crate::domain::rules::{Purpose, Rulebook};
 
-/// The number of a rulebook among those that ever decided here, in order.
-pub type Edition = u16;
-
-pub struct Mandate {
+pub struct Policy {
     pub setup: Arc<Setup>,
-    pub roster: Roster,
+    /// The names of the rulebook's purposes, in its order.
+    pub declared: Vec<NameId>,
+    pub judged: JudgedPurposes,
     /// The configured rulebook's.
     pub edition: Edition,
     /// Earlier editions that live keys still rest on, by number.
     pub past: Vec<Option<Arc<Rulebook>>>,
 }
 
-impl Mandate {
-    pub fn places(&self) -> &[Place] {
-        &self.roster.places
+impl Policy {
+    /// The purposes that are to be judged from now on.
+    pub fn judged_purposes(&self, names: &PurposeNames, stats: &Stats) -> JudgedPurposes {
+        JudgedPurposes::new(&self.setup.rulebook, &self.declared, names, stats)
+    }
+
+    pub fn purposes(&self) -> &[JudgedPurpose] {
+        &self.judged.purposes
     }
 
     pub fn terms(&self, index: usize) -> PurposeTerms {
-        self.roster.places[index].terms
+        self.judged.purposes[index].terms
     }
 
     /// The rulebook's purpose at this place; `None`: the rulebook lacks it.
     pub fn rule(&self, index: usize) -> Option<&Purpose> {
-        self.roster.places[index].rule.map(|rule| &self.setup.rulebook.purposes[rule])
+        self.judged.purposes[index].rule.map(|rule| &self.setup.rulebook.purposes[rule])
     }
 
     /// Does a live key rest on an earlier rulebook?

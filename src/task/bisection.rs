@@ -1,6 +1,6 @@
-//! What a partition tries after a batch that broke an invariant: everything but clicks, so that opt-outs
-//! and timers don't wait for a click that can't be decided; then its clicks in halves, until only the
-//! one that breaks it stays, and what lies behind it.
+//! The search for the click that makes a batch break an invariant. First everything but clicks is
+//! committed, so that opt-outs and timers don't wait. Then the clicks are tried in halves, until only the
+//! click that causes it, and those behind it, are left.
 
 use crate::domain::time::{Moment, Span};
 
@@ -8,7 +8,7 @@ use crate::domain::time::{Moment, Span};
 const AGAIN_AFTER: Span = Span(10_000);
 
 #[derive(Clone, Copy, Debug)]
-pub struct HeldBack {
+pub struct Bisection {
     /// The first so many of the clicks held: one of them may be the cause.
     suspects: usize,
     /// A batch without clicks was committed since.
@@ -19,7 +19,7 @@ pub struct HeldBack {
     clicks_from: Span,
 }
 
-impl HeldBack {
+impl Bisection {
     /// A batch with so many clicks broke an invariant.
     pub fn by(clicks: usize, before: Option<Self>, now: Moment) -> Self {
         let again = now.uptime + AGAIN_AFTER;
@@ -66,7 +66,7 @@ mod tests {
     /// Of so many clicks one is stuck: which are tried, until it is tried alone?
     fn tries(clicks: usize, stuck: usize) -> Vec<usize> {
         let (mut first, mut tried) = (0, vec![clicks]);
-        let mut held = HeldBack::by(clicks, None, at(1));
+        let mut held = Bisection::by(clicks, None, at(1));
         loop {
             assert_eq!(
                 (held.rests(at(1)), held.wants_relief(), held.clicks_max(at(1))),
@@ -81,7 +81,7 @@ mod tests {
                 }
                 tried.push(count);
                 if (first..first + count).contains(&stuck) {
-                    held = HeldBack::by(count, Some(held), at(1));
+                    held = Bisection::by(count, Some(held), at(1));
                     break;
                 }
                 first += count;
@@ -100,9 +100,9 @@ mod tests {
 
     #[test]
     fn without_clicks_it_is_tried_again_every_ten_seconds() {
-        let held = HeldBack::by(0, Some(HeldBack::by(4, None, at(1))), at(2));
+        let held = Bisection::by(0, Some(Bisection::by(4, None, at(1))), at(2));
         assert!(held.rests(at(11)) && !held.rests(at(12)));
         assert_eq!(held.confirmed(0).map(|held| held.clicks_max(at(12))), Some(2));
-        assert!(HeldBack::by(0, None, at(2)).confirmed(0).is_none(), "it has passed");
+        assert!(Bisection::by(0, None, at(2)).confirmed(0).is_none(), "it has passed");
     }
 }

@@ -1,4 +1,4 @@
-//! The desk of one batch: what it has decided so far, in the order of the inputs.
+//! The log of one batch: what it has decided so far, in the order of the inputs.
 
 use super::input::{Rejection, payload_hash};
 use super::output::{DeadLetterNote, InputTopic, OptOut, Output, Tally, Violations};
@@ -8,7 +8,7 @@ use crate::domain::merge::unkept::UnkeptSignals;
 use crate::domain::outcome::{DeadLetterReason, InputKind, Outcome, TombstoneReason, Verdict};
 use crate::domain::time::{Span, Timestamp};
 
-pub struct Work {
+pub struct BatchLog {
     pub now: Timestamp,
     pub gate_open: bool,
     pub unkept: UnkeptSignals,
@@ -16,7 +16,7 @@ pub struct Work {
     /// The entries' Avro bytes, one after the other, and where each ends.
     pub entries: Vec<u8>,
     pub marks: Vec<Mark>,
-    /// Of the entry at hand.
+    /// Of the current entry.
     pub verdicts: Vec<Verdict>,
     pub effects: Vec<Effect>,
     pub opt_outs: Vec<OptOut>,
@@ -27,14 +27,14 @@ pub struct Work {
     tally: Tally,
 }
 
-/// The memory of a desk's entries, empty: each batch needs about what the last one did.
+/// Buffers recycled from the previous batch, empty: each batch needs about as much as the last one.
 #[derive(Default)]
-pub struct Paper {
+pub struct EntryBuffers {
     entries: Vec<u8>,
     marks: Vec<Mark>,
 }
 
-/// Where an entry ends in [`Work::entries`], and what it was of.
+/// Where an entry ends in [`BatchLog::entries`], and what it was of.
 #[derive(Clone, Copy, Debug)]
 pub struct Mark {
     pub end: usize,
@@ -49,16 +49,16 @@ struct Counts {
     verdicts: Vec<[u64; Verdict::ALL.len()]>,
 }
 
-impl Work {
-    /// `paper`: of a batch before.
-    pub fn new(now: Timestamp, gate_open: bool, purposes: usize, paper: Paper) -> Self {
+impl BatchLog {
+    /// `buffers`: recycled from an earlier batch.
+    pub fn new(now: Timestamp, gate_open: bool, purposes: usize, buffers: EntryBuffers) -> Self {
         Self {
             now,
             gate_open,
             unkept: UnkeptSignals::default(),
             outputs: Vec::new(),
-            entries: paper.entries,
-            marks: paper.marks,
+            entries: buffers.entries,
+            marks: buffers.marks,
             verdicts: Vec::with_capacity(purposes),
             effects: Vec::new(),
             opt_outs: Vec::new(),
@@ -73,14 +73,14 @@ impl Work {
     }
 
     /// The batch is over.
-    pub fn clear(self) -> Paper {
+    pub fn clear(self) -> EntryBuffers {
         let (mut entries, mut marks) = (self.entries, self.marks);
         entries.clear();
         marks.clear();
-        Paper { entries, marks }
+        EntryBuffers { entries, marks }
     }
 
-    /// Ends the entry at hand: its verdicts and effects are those gathered since the last one.
+    /// Ends the current entry: its verdicts and effects are those gathered since the last one.
     pub fn end_entry(
         &mut self,
         input: InputKind,
@@ -213,6 +213,6 @@ fn topic_of(input: InputKind) -> Option<InputTopic> {
 /// A click whose time lies ahead: the last reason of docs/contract/bad-input.md#clicks, found only once
 /// `now` is known.
 pub fn event_time_ahead() -> Rejection {
-    let detail = "occurred_at lies more than 5 minutes ahead of the clock of the decision";
+    let detail = "occurred_at is more than 5 minutes ahead of the clock of the decision";
     Rejection::new(DeadLetterReason::EventTimeAhead, detail)
 }

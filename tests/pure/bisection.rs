@@ -13,7 +13,7 @@ use assent::engine::{Restore, Setup};
 use assent::task::barrier::{Arrival, Question};
 use assent::task::clicks::ReceivedClick;
 use assent::task::consent::HeldConsent;
-use assent::task::{Bounds, Offsets, Task, Wish};
+use assent::task::{Bounds, Offsets, Task, Urgency};
 use assent::wire::{
     ClickReader, ConsentReader, ConsentReading, Inbound, KnownSchemas, Registered, UnknownId,
     encode_click,
@@ -111,13 +111,13 @@ fn reader() -> ClickReader {
 /// Cuts and decides what is wanted now, and commits it unless it holds a click at or past `stuck`, as a
 /// caller does who was told of a broken invariant. How many clicks and consents did the batch hold?
 fn turn(task: &mut Task, now: Moment, stuck: i64) -> Option<(usize, usize)> {
-    if task.wish(&bounds(), now) == Wish::Nothing {
+    if task.commit_urgency(&bounds(), now) == Urgency::Nothing {
         return None;
     }
     let cut = task.cut(&bounds(), now, usize::MAX);
     task.decide(&cut, &reader(), now.wall);
     if cut.clicks > 0 && cut.coverage.click_to > stuck {
-        task.hold_back(&cut, now);
+        task.isolate(&cut, now);
     } else {
         task.confirm(&cut, now);
     }
@@ -132,7 +132,7 @@ fn consent_goes_on_beside_a_click_that_is_stuck() {
     let tried: Vec<_> = std::iter::from_fn(|| turn(&mut task, at(2), stuck)).collect();
     // All; without clicks, so the erasure leaves; a half passes; the first of the rest is stuck.
     assert_eq!(tried, [(4, 1), (0, 1), (2, 0), (1, 0), (0, 0)]);
-    assert!(task.is_held_back());
+    assert!(task.is_bisecting());
     assert_eq!((task.clicks.len(), task.engine.positions().unwrap().next_click), (2, 2));
     erase(&mut task, 1);
     assert_eq!(turn(&mut task, at(3), stuck), Some((0, 1)), "and the next one");
@@ -141,7 +141,7 @@ fn consent_goes_on_beside_a_click_that_is_stuck() {
     let passed = i64::MAX;
     let tried: Vec<_> = std::iter::from_fn(|| turn(&mut task, at(22), passed)).collect();
     assert_eq!(tried, [(0, 0), (1, 0), (1, 0)]);
-    assert!(!task.is_held_back() && task.clicks.is_empty());
+    assert!(!task.is_bisecting() && task.clicks.is_empty());
 }
 
 #[test]
@@ -149,18 +149,18 @@ fn without_clicks_nothing_is_decided_for_ten_seconds_then_the_same_again() {
     let mut task = task();
     ask(&mut task, 0);
     erase(&mut task, 0);
-    assert_eq!(task.wish(&bounds(), at(1)), Wish::AtOnce);
+    assert_eq!(task.commit_urgency(&bounds(), at(1)), Urgency::AtOnce);
     let cut = task.cut(&bounds(), at(1), usize::MAX);
     let first = task.decide(&cut, &reader(), at(1).wall);
     assert_eq!((cut.consents, first.is_broken(), first.outputs.is_empty()), (1, false, false));
-    task.hold_back(&cut, at(1));
-    assert!(task.is_held_back());
-    assert_eq!(task.wish(&bounds(), at(10)), Wish::Nothing);
-    assert_eq!(task.wish(&bounds(), at(11)), Wish::AtOnce);
+    task.isolate(&cut, at(1));
+    assert!(task.is_bisecting());
+    assert_eq!(task.commit_urgency(&bounds(), at(10)), Urgency::Nothing);
+    assert_eq!(task.commit_urgency(&bounds(), at(11)), Urgency::AtOnce);
     let again = task.decide(&cut, &reader(), at(1).wall);
     assert_eq!(first, again, "nothing of the batch was kept");
     task.confirm(&cut, at(11));
-    assert!(!task.is_held_back());
+    assert!(!task.is_bisecting());
 }
 
 #[test]

@@ -1,0 +1,45 @@
+{{/* Every topic: a list of {name, key, settings}. Made from files/kafka.json, which the program's own plan is written to. */}}
+{{- define "assent.topics" -}}
+{{- $named := .Values.config.topics | default dict -}}
+{{- $topics := list -}}
+{{- range (.Files.Get "files/kafka.json" | fromJson).topics -}}
+  {{- $topic := . -}}
+  {{- $name := get $named .key | default .default -}}
+  {{- if eq .key "segments" -}}
+    {{- range (include "assent.rulebook" $ | fromYaml).purposes -}}
+      {{- $topics = append $topics (dict "name" ($name | replace "{purpose}" .id) "key" $topic.key "purpose" .id "settings" $topic.settings) -}}
+    {{- end -}}
+  {{- else -}}
+    {{- $topics = append $topics (dict "name" $name "key" .key "settings" .settings) -}}
+  {{- end -}}
+{{- end -}}
+{{- dict "topics" $topics | toJson -}}
+{{- end }}
+
+{{/* ACLs of Strimzi for (dict "grants" LIST "topics" LIST "group" ID "root" $). */}}
+{{- define "assent.acls" -}}
+{{- $in := . -}}
+{{- range .grants }}
+{{- $grant := . }}
+{{- if eq .resource "topic" }}
+{{- range $in.topics }}
+{{- if eq .key $grant.key }}
+- resource: {type: topic, name: {{ .name | quote }}, patternType: literal}
+  operations: {{ $grant.operations | toJson }}
+  host: "*"
+{{- end }}
+{{- end }}
+{{- else }}
+- resource: {type: {{ .resource }}, name: {{ .name | replace "{group_id}" $in.group | quote }}, patternType: {{ .pattern }}}
+  operations: {{ .operations | toJson }}
+  host: "*"
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "assent.strimzi.metadata" -}}
+{{ with .Values.strimzi.namespace }}namespace: {{ . }}
+{{ end }}labels:
+  {{- include "assent.labels" . | nindent 2 }}
+  strimzi.io/cluster: {{ required "strimzi.cluster is empty: metadata.name of the Kafka" .Values.strimzi.cluster }}
+{{- end }}
