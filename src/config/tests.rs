@@ -190,7 +190,7 @@ fn values_are_held_to_their_bounds() {
         ("kafka: {group_id: a/b}", "kafka.group_id: `a/b` is not allowed"),
         ("kafka: {partitioner: random}", "`random` is not murmur2"),
         ("kafka: {properties: {message.max.bytes: 1000}}", "must be a whole number from 1000000"),
-        ("topics: {audit: 'a b'}", "topics.audit: `a b` is no topic name"),
+        ("topics: {audit: 'a b'}", "topics.audit: `a b` is not a topic name"),
         (
             "topics: {audit: assent-state}",
             "topics.state: `assent-state` is also the topic of topics.audit",

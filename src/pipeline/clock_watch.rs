@@ -33,7 +33,7 @@ impl ClockWatch {
         match (watched.ahead, ahead) {
             (None, Some(by)) => tracing::error!("{}", message(by, by_broker)),
             (Some(_), None) => {
-                tracing::info!("the wall clock is trusted again; deciding continues")
+                tracing::info!("the wall clock is trusted again; deciding continues");
             }
             _ => {}
         }

@@ -85,7 +85,7 @@ fn surroundings(shared: &Shared) -> Vec<Finding> {
         match part {
             Ok(found) => findings.extend(found),
             Err(failure) => {
-                tracing::debug!("the cluster could not be checked completely: {failure}")
+                tracing::debug!("the cluster could not be checked completely: {failure}");
             }
         }
     }

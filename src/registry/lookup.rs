@@ -223,7 +223,7 @@ fn note(id: u32, registered: &Registered) {
     match registered {
         Registered::Avro(_) => tracing::info!(id, "read a schema from the registry"),
         Registered::Unusable(why) => {
-            tracing::warn!(id, "a schema of the registry can't be used: {why}")
+            tracing::warn!(id, "a schema of the registry can't be used: {why}");
         }
         // A hostile producer makes one a record: the dead letters say it.
         _ => tracing::debug!("the schema registry does not know an id"),
