@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use super::inputs::Record;
-use super::unreadable::BatchLetter;
 use crate::domain::audit::Sha256Hash;
 use crate::domain::dead_letter::DeadLetter;
 use crate::domain::outcome::{DeadLetterReason, InputKind};
@@ -26,6 +25,25 @@ impl Letter {
     /// Does its text repeat this?
     pub fn repeats(&self, id: &[u8]) -> bool {
         std::str::from_utf8(id).is_ok_and(|id| id.len() >= 4 && self.detail.contains(id))
+    }
+}
+
+/// A letter that gives up all offsets from the one that it is known by to `last`.
+pub struct BatchLetter {
+    pub last: i64,
+    /// Where the letter lies.
+    pub lies_at: (i32, i64),
+    pub reason: DeadLetterReason,
+    pub is_late: bool,
+    /// How many of the offsets the audit names as dead-lettered.
+    pub named: i64,
+    /// Is one of them in a batch that nobody can read now?
+    pub is_true: bool,
+}
+
+impl BatchLetter {
+    fn new(last: i64, lies_at: (i32, i64), reason: DeadLetterReason, is_late: bool) -> Self {
+        Self { last, lies_at, reason, is_late, named: 0, is_true: false }
     }
 }
 

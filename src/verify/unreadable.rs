@@ -8,25 +8,6 @@ use crate::domain::audit::AuditEntry;
 use crate::domain::invariants::Invariant;
 use crate::domain::outcome::{DeadLetterReason, InputKind, Outcome};
 
-/// A letter that gives up all offsets from the one that it is known by to `last`.
-pub struct BatchLetter {
-    last: i64,
-    /// Where the letter lies.
-    lies_at: (i32, i64),
-    reason: DeadLetterReason,
-    is_late: bool,
-    /// How many of the offsets the audit names as dead-lettered.
-    named: i64,
-    /// Is one of them in a batch that nobody can read now?
-    is_true: bool,
-}
-
-impl BatchLetter {
-    pub fn new(last: i64, lies_at: (i32, i64), reason: DeadLetterReason, is_late: bool) -> Self {
-        Self { last, lies_at, reason, is_late, named: 0, is_true: false }
-    }
-}
-
 impl Partition<'_> {
     /// The batches of clicks that nobody can read now, as far as clicks were read: first and last offset.
     pub fn set_unreadable(&mut self, batches: &[(i64, i64)]) {
@@ -96,7 +77,7 @@ impl Partition<'_> {
             let (partition, offset) = letter.lies_at;
             let place = (self.setup.dead_letters, partition, offset);
             let last = letter.last;
-            if letter.named != last - first + 1 {
+            if letter.named != last.saturating_sub(first).saturating_add(1) {
                 let detail = format!(
                     "it gives up clicks {first} to {last}, and the audit names {} of them",
                     letter.named
