@@ -40,7 +40,10 @@ pub fn load(file: Option<&Path>, variables: &BTreeMap<String, String>) -> Result
         Ok(yaml) => Some(yaml),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && file.is_none() => None,
         Err(error) => {
-            let message = format!("{}: the configuration can't be read: {error}", path.display());
+            let message = format!(
+                "{}: the configuration can't be read: {error}; check the path",
+                path.display()
+            );
             return Err(Failure::config(message));
         }
     };

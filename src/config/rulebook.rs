@@ -27,7 +27,9 @@ impl RulebookRefusal {
         Failure::new(
             exit,
             match self {
-                Self::Unreadable(error) => format!("{file}: the rulebook can't be read: {error}"),
+                Self::Unreadable(error) => {
+                    format!("{file}: the rulebook can't be read: {error}; check the path")
+                }
                 Self::Faulty(errors) => {
                     let mut message = format!("{file}: the rulebook has errors");
                     for error in errors {

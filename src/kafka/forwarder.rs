@@ -137,8 +137,8 @@ fn send_on(
         tracing::error!(
             source = record.source,
             partition = record.partition,
-            "misrouted consent is too large to be sent on: whoever it is of is withheld until a readable \
-             record of theirs comes"
+            "a misrouted consent record is too large to be forwarded: its subject is withheld \
+             until a readable record of theirs arrives"
         );
     }
     let fates = send(client, topic, &marked, |_| Some(TOO_LARGE), timeout)?;

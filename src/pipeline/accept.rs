@@ -243,8 +243,8 @@ fn unreadable_consent(config: &Config, partition: i32, next: i64) -> Result<Opti
         Verdict::Readable { .. } => Ok(None),
         Verdict::Unreadable { last, .. } => Ok(Some(Range { start: next, end: last + 1 })),
         Verdict::Unclear(why) => Err(Failure::unavailable(format!(
-            "topic {}, partition {partition}, offset {next}: can't tell what lies there ({why}); is every \
-             broker up?",
+            "topic {}, partition {partition}, offset {next}: can't tell what lies there ({why}); \
+             check that every broker runs",
             config.topics.consent
         ))),
     }

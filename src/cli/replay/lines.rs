@@ -69,7 +69,10 @@ impl LineParser {
     /// Hands over every line of the file; blank ones are passed over. Returns the bytes read.
     pub fn each(&self, path: &Path, mut each: impl FnMut(Line) -> Result<()>) -> Result<u64> {
         let unreadable = |error: std::io::Error| {
-            Failure::new(Exit::Data, format!("{}: can't be read: {error}", path.display()))
+            Failure::new(
+                Exit::Data,
+                format!("{}: can't be read: {error}; check the path", path.display()),
+            )
         };
         let mut input = BufReader::new(File::open(path).map_err(unreadable)?);
         let (mut bytes, mut buffer) = (0, Vec::new());

@@ -66,7 +66,7 @@ fn with_segment(segment: &str, purposes: &[String], rulebook: &Rulebook) -> Resu
     let having: Vec<String> = having.map(|purpose| purpose.id.clone()).collect();
     if having.is_empty() {
         let known = chosen().flat_map(|purpose| &purpose.segments).map(|rule| rule.id.clone());
-        return Err(unknown("--segment", segment, "segment for the purpose", known));
+        return Err(unknown("--segment", segment, "segment", known));
     }
     Ok(having)
 }
