@@ -3,7 +3,7 @@
 //! Knows nothing of what the bytes mean, and commits no offset anywhere: a command that reads
 //! leaves no trace in the cluster.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use rdkafka::Message;
@@ -14,6 +14,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::client::committed_reader_config;
+use super::consumer::is_of_data;
 use super::handle::Handle;
 use super::probe::{Isolation, Probe};
 use super::reach::reach;
@@ -87,6 +88,11 @@ impl TopicReader {
         Ok(Self { consumer, ranges, partition_count: count })
     }
 
+    fn names(&self) -> String {
+        let names: BTreeSet<&str> = self.ranges.keys().map(|(topic, _)| topic.as_str()).collect();
+        names.into_iter().collect::<Vec<_>>().join(", ")
+    }
+
     /// Of the topic that holds the key.
     pub fn partition_count(&self) -> i32 {
         self.partition_count
@@ -124,6 +130,14 @@ impl TopicReader {
                     if message.offset() % 1024 != 0 {
                         continue;
                     }
+                }
+                // Read on, it would begin anew for ever.
+                Some(Err(error)) if error.rdkafka_error_code().is_some_and(is_of_data) => {
+                    return Err(Failure::failed(format!(
+                        "a batch of {} can't be read ({})",
+                        self.names(),
+                        cause(&error)
+                    )));
                 }
                 Some(Err(error)) => trouble = Some(error),
                 None => {}

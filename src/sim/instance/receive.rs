@@ -6,7 +6,7 @@ use super::{Around, Instance};
 use crate::domain::time::Span;
 use crate::engine::output::InputTopic;
 use crate::sim::faults::Fault;
-use crate::sim::log::{Record, Topic, dead_clicks};
+use crate::sim::log::{Record, Stored, Topic, dead_clicks};
 use crate::sim::workload::partition_of;
 use crate::task::Task;
 use crate::task::barrier::{Arrival, Question};
@@ -84,17 +84,23 @@ impl Instance {
         }
     }
 
+    /// What lies behind a batch that nobody can read comes all the same, until it is settled.
     fn receive_clicks(&mut self, around: &mut Around<'_>) {
         let most = around.random.pick(&[1, 3, 50]);
         for (&partition, task) in &mut self.tasks {
             let Some(at) = self.clicks_at.get_mut(&partition) else { continue };
-            let (offsets, next) = around.broker.log.fetch(Topic::Clicks, partition, *at, most);
+            let log = &around.broker.log;
+            if task.fault(InputTopic::Clickstream).is_some() && around.random.chance(50) {
+                settle(task, log.get(Topic::Clicks, partition));
+                *at = task.received_of(InputTopic::Clickstream);
+            }
+            let (offsets, next) = log.fetch(Topic::Clicks, partition, *at, most);
             *at = next;
             for offset in offsets {
-                let stored = &around.broker.log.get(Topic::Clicks, partition)[offset as usize];
-                if let Some(batch) = stored.damaged {
-                    *at = meet_damage(task, batch, around.random.chance(50));
-                    break;
+                let stored = &log.get(Topic::Clicks, partition)[offset as usize];
+                if stored.damaged.is_some() {
+                    task.note_fault(InputTopic::Clickstream, "simulated damage");
+                    continue;
                 }
                 task.receive_click(&ReceivedClick {
                     offset,
@@ -172,12 +178,12 @@ impl Instance {
     }
 }
 
-/// What can't be read is looked at for a while, then passed over as dead. Returns where clicks go on.
-fn meet_damage(task: &mut Task, batch: (i64, i64), is_sure: bool) -> i64 {
-    task.note_fault(InputTopic::Clickstream, "simulated damage");
-    if is_sure {
-        task.receive_dead(&dead_clicks((task.received_of(InputTopic::Clickstream), batch.1)));
-        task.end_fault(InputTopic::Clickstream);
+/// It is sure by now that nobody can read the batch that comes next.
+fn settle(task: &mut Task, log: &[Stored]) {
+    let from = task.received_of(InputTopic::Clickstream);
+    let next = log.iter().skip(from as usize).find_map(|stored| stored.damaged);
+    if let Some((_, last)) = next {
+        task.receive_dead(&dead_clicks((from, last)));
     }
-    task.received_of(InputTopic::Clickstream)
+    task.end_fault(InputTopic::Clickstream);
 }
