@@ -96,7 +96,7 @@ const CONSENT: &[Panel] = &[
         "Opt-outs over a second",
         "percentunit",
         &[Of(
-            "1 - sum(rate(assent_opt_out_propagation_seconds_bucket{le=\"1\"}[R])) / sum(rate(assent_opt_out_propagation_seconds_count[R]))",
+            "1 - sum(rate(assent_opt_out_propagation_seconds_bucket{le=~\"1|1[.]0\"}[R])) / sum(rate(assent_opt_out_propagation_seconds_count[R]))",
             "share",
         )],
     ),
