@@ -139,7 +139,7 @@ fn each_alert_is_seen_to_fire_and_to_be_silent() {
                     ];
                     if quoted.iter().any(|it| text(asked, "expr").contains(it)) {
                         let entry = seen.entry(name).or_default();
-                        *entry = (entry.0 | fires, entry.1 | !fires);
+                        *entry = (entry.0 || fires, entry.1 || !fires);
                     }
                 }
             }

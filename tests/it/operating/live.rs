@@ -146,7 +146,8 @@ impl Prometheus {
     }
 
     fn query(&self, query: &str) -> Vec<Value> {
-        let encoded: String = query.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        let encoded =
+            query.bytes().fold(String::new(), |encoded, byte| format!("{encoded}%{byte:02x}"));
         let answer = self.ask(&format!("/api/v1/query?query={encoded}"));
         answer.and_then(|data| data["result"].as_array().cloned()).unwrap_or_default()
     }

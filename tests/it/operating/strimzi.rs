@@ -89,14 +89,12 @@ fn render() -> String {
 fn left_open(grants: &Grants, keys: &BTreeMap<String, &str>, config: &Config) -> Value {
     let mut open: Vec<Value> = Vec::new();
     for ((kind, name, pattern), operations) in grants {
-        let grant = match keys.get(name).filter(|_| kind == "topic") {
-            Some(key) => json!({"resource": kind, "key": key, "operations": operations}),
-            None => {
-                let rest =
-                    name.strip_prefix(&config.kafka.group_id).expect("named after the group");
-                let name = format!("{{group_id}}{rest}");
-                json!({"resource": kind, "name": name, "pattern": pattern, "operations": operations})
-            }
+        let grant = if let Some(key) = keys.get(name).filter(|_| kind == "topic") {
+            json!({"resource": kind, "key": key, "operations": operations})
+        } else {
+            let rest = name.strip_prefix(&config.kafka.group_id).expect("named after the group");
+            let name = format!("{{group_id}}{rest}");
+            json!({"resource": kind, "name": name, "pattern": pattern, "operations": operations})
         };
         if !open.contains(&grant) {
             open.push(grant);
