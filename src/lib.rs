@@ -22,7 +22,8 @@
 //!
 //! [`domain`] (pure nouns and rules) ← [`wire`] (bytes) ← [`verify`] (a second opinion on what lies in
 //! the topics; pure) and [`engine`] (a partition's state; pure) ←
-//! [`task`] (what a batch of a partition may hold; pure) ← [`sim`] (all of it on a simulated cluster, with
+//! [`task`] (what a batch of a partition may hold; pure) ← [`worker`] (what a worker does next, over all its
+//! partitions; pure) ← [`sim`] (all of it on a simulated cluster, with
 //! faults; pure) ← [`config`], [`failure`], [`clock`], [`pace`] ← [`registry`] ←
 //! [`kafka`], [`telemetry`], [`http`] ← [`pipeline`] ← [`demo`] ←
 //! [`cli`]. The pure ones build without the feature `service` and know no clock, randomness, I/O,
@@ -34,6 +35,7 @@ pub mod sim;
 pub mod task;
 pub mod verify;
 pub mod wire;
+pub mod worker;
 
 #[cfg(feature = "service")]
 pub mod cli;
