@@ -99,10 +99,12 @@ impl Alone {
         let mut action = self.protocol.on(event);
         loop {
             match action {
-                Action::Rest | Action::Conclude(Ending::Committed) => break,
+                Action::Conclude(Ending::Committed) => return Ok(()),
                 Action::Conclude(Ending::Surrendered) => return Err(not_alone()),
-                Action::Conclude(Ending::RolledBack) => {
-                    return Err(interrupted(failed.unwrap_or(Fault::Abortable)));
+                // A producer is made, and there was nothing to write.
+                Action::Rest if written.is_none() && failed.is_none() => return Ok(()),
+                Action::Rest | Action::Conclude(Ending::RolledBack) => {
+                    return Err(interrupted(failed.unwrap_or(Fault::Replace)));
                 }
                 _ => {}
             }
@@ -120,7 +122,6 @@ impl Alone {
             }
             action = self.protocol.on(event);
         }
-        failed.map_or(Ok(()), |fault| Err(interrupted(fault)))
     }
 
     pub fn leave(self) {

@@ -22,7 +22,7 @@ use crate::kafka::consumer::{Answers, ClickConsumer, Follower, Rebalance};
 use crate::kafka::probe::Probe;
 use crate::pace;
 use crate::pipeline::crash::crash_point;
-use crate::worker::{Request, Settings, Worker};
+use crate::worker::{Limits, Request, Settings, Worker};
 
 /// The pause of a loop that found nothing to do: short beside every latency that is promised, long
 /// enough to cost a percent of a core.
@@ -107,7 +107,7 @@ impl Runner {
             worker: Worker::new(Settings {
                 bounds: shared.bounds.clone(),
                 commit_interval: Span(config.pipeline.commit_interval.as_millis() as i64),
-                limits: Default::default(),
+                limits: Limits::default(),
             }),
             clients: Clients {
                 clicks,
