@@ -2,13 +2,14 @@
 //!
 //! # The path of a click
 //!
-//! A worker ([`pipeline`]) polls it from `clickstream` and copies its bytes into the batch at hand.
-//! When the batch is cut, a client of its own asks the broker where `consent-changelog` ends, and the
-//! clicks wait until consent is read up to there: the barrier (INV-2). [`wire`] decodes just the
-//! fields that the gate and a live rule read, or says why it can't; the partition's [`engine`] asks
-//! the gate ([`domain::gate`]) for each purpose, counts the click where it is allowed, evaluates the
-//! rules that it moved and notes what follows. What the batch decided, an audit batch that covers it,
-//! the changed state and the group's offset are committed in one transaction ([`kafka`]).
+//! A worker says what is done next ([`worker`]), and its thread ([`pipeline`]) does it: it polls the
+//! click from `clickstream` and copies its bytes into what is held. When the batch is cut, a client of
+//! its own asks the broker where `consent-changelog` ends, and the clicks wait until consent is read up
+//! to there: the barrier (INV-2). [`wire`] decodes just the fields that the gate and a live rule read, or
+//! says why it can't; the partition's [`engine`] asks the gate ([`domain::gate`]) for each purpose,
+//! counts the click where it is allowed, evaluates the rules that it moved and notes what follows. What
+//! the batch decided, an audit batch that covers it, the changed state and the group's offset are
+//! committed in one transaction ([`kafka`]).
 //!
 //! # The path of an opt-out
 //!
@@ -22,9 +23,9 @@
 //!
 //! [`domain`] (pure nouns and rules) ← [`wire`] (bytes) ← [`verify`] (a second opinion on what lies in
 //! the topics; pure) and [`engine`] (a partition's state; pure) ←
-//! [`task`] (what a batch of a partition may hold; pure) ← [`sim`] (all of it on a simulated cluster, with
-//! faults; pure) ← [`config`], [`failure`], [`clock`], [`pace`] ← [`registry`] ←
-//! [`kafka`], [`telemetry`], [`http`] ← [`pipeline`] ← [`demo`] ←
+//! [`task`] (what a batch of a partition may hold; pure) ← [`worker`] (what a worker does next, over all its
+//! partitions; pure) ← [`sim`] (all of it on a simulated cluster, with faults; pure) ←
+//! [`config`], [`failure`], [`clock`], [`pace`] ← [`registry`] ← [`kafka`], [`telemetry`], [`http`] ← [`pipeline`] ← [`demo`] ←
 //! [`cli`]. The pure ones build without the feature `service` and know no clock, randomness, I/O,
 //! threads, Kafka or metrics. docs/ARCHITECTURE.md has the map.
 
@@ -34,6 +35,7 @@ pub mod sim;
 pub mod task;
 pub mod verify;
 pub mod wire;
+pub mod worker;
 
 #[cfg(feature = "service")]
 pub mod cli;

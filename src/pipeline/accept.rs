@@ -142,7 +142,7 @@ impl Recovery {
     pub fn accept(mut self, mut progress: impl FnMut(i32)) -> Result<()> {
         let Shared { registry, clock, destinations, .. } = &mut self.shared;
         destinations.reframe(&Framings::settle(registry.as_ref(), &self.subjects, &**clock)?);
-        self.alone.open_desk(&self.shared)?;
+        self.alone.begin(&self.shared)?;
         for (partition, (losses, held)) in std::mem::take(&mut self.lost) {
             self.go_on(partition, &losses, held)?;
             progress(partition);

@@ -1,7 +1,6 @@
 //! Being the only member of the group, and writing as such: what the broker fences the moment that
 //! somebody else joins.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,13 +9,12 @@ use rdkafka::error::KafkaError;
 
 use super::Shared;
 use super::assignment::Trouble;
-use super::crash::crash_point;
-use crate::engine::commit::Fault;
+use super::transaction::{Surroundings, Transactor};
+use crate::engine::commit::{Action, Commit, Ending, Event, Fault};
 use crate::engine::output::BatchOutput;
 use crate::failure::{Failure, Result};
 use crate::kafka::consumer::{Answers, ClickConsumer, Rebalance};
 use crate::kafka::probe::Probe;
-use crate::kafka::producer::{GroupOffset, TransactionalProducer};
 
 /// A member that died stays in the group for its session of 12 s.
 const EMPTY_WITHIN: Duration = Duration::from_secs(15);
@@ -27,14 +25,11 @@ const ASKED_FOR: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(20);
 const RETRY: Duration = Duration::from_millis(500);
 
-/// What each call of a transaction may take; the broker grants it 10 s as a whole.
-const CALL: Duration = Duration::from_secs(8);
-
 pub struct Alone {
     clicks: ClickConsumer,
     group: Arc<ConsumerGroupMetadata>,
-    name: String,
-    producer: Option<TransactionalProducer>,
+    transactor: Transactor,
+    protocol: Commit,
 }
 
 impl Alone {
@@ -64,7 +59,7 @@ impl Alone {
         }
         let group = clicks.group_metadata().map(Arc::new).ok_or_else(not_alone)?;
         clicks.accept().map_err(|_| not_alone())?;
-        Ok(Self { clicks, group, name, producer: None })
+        Ok(Self { clicks, group, transactor: Transactor::new(name), protocol: Commit::new() })
     }
 
     /// Is nobody else here? Keeps the membership alive meanwhile.
@@ -73,37 +68,60 @@ impl Alone {
         !self.clicks.is_disturbed()
     }
 
-    pub fn open_desk(&mut self, shared: &Shared) -> Result<()> {
-        let producer = TransactionalProducer::new(&shared.config, &self.name)
-            .map_err(|error| Failure::config(format!("kafka.properties: {error}")))?;
-        producer.init(ANSWERED_WITHIN).map_err(interrupted)?;
-        self.producer = Some(producer);
-        Ok(())
+    /// Fences what a predecessor left open, and makes a producer.
+    pub fn begin(&mut self, shared: &Shared) -> Result<()> {
+        let deadline = shared.clock.instant() + ANSWERED_WITHIN;
+        loop {
+            match self.run(Event::Resume, None, shared) {
+                Err(_) if shared.clock.instant() < deadline => std::thread::sleep(RETRY),
+                made => return made,
+            }
+        }
     }
 
     /// One transaction, with the group's offset of the partition.
-    pub fn write(&self, shared: &Shared, partition: i32, output: &BatchOutput) -> Result<()> {
+    pub fn write(&mut self, shared: &Shared, partition: i32, output: &BatchOutput) -> Result<()> {
         if !self.is_so() {
             return Err(not_alone());
         }
-        let producer = self.producer.as_ref().ok_or_else(|| interrupted(Fault::Replace))?;
-        let clock = shared.clock.as_ref();
-        let deadline = clock.instant() + CALL;
-        producer.begin().map_err(interrupted)?;
-        for one in &output.outputs {
-            let purposes = &output.purposes;
-            let written = shared.destinations.publish(partition, purposes, one, &mut |record| {
-                producer.send(record, clock, deadline)
-            });
-            written.map_err(interrupted)?;
+        self.run(Event::Start, Some((partition, output)), shared)
+    }
+
+    /// Runs the commit protocol to its rest or to the end of the batch. Nothing is tried again here: the
+    /// command begins where it is.
+    fn run(
+        &mut self,
+        event: Event,
+        written: Option<(i32, &BatchOutput)>,
+        shared: &Shared,
+    ) -> Result<()> {
+        let mut failed = None;
+        let mut action = self.protocol.on(event);
+        loop {
+            match action {
+                Action::Conclude(Ending::Committed) => return Ok(()),
+                Action::Conclude(Ending::Surrendered) => return Err(not_alone()),
+                // A producer is made, and there was nothing to write.
+                Action::Rest if written.is_none() && failed.is_none() => return Ok(()),
+                Action::Rest | Action::Conclude(Ending::RolledBack) => {
+                    return Err(interrupted(failed.unwrap_or(Fault::Replace)));
+                }
+                _ => {}
+            }
+            let cx = Surroundings {
+                shared,
+                group: Some(&self.group),
+                // An unclear batch is where the protocol rests, and the command ends.
+                read_back: &|| Err(Fault::Replace),
+                meanwhile: &|| false,
+                deadline: None,
+            };
+            let event = self.transactor.perform(action, written.into_iter(), &cx);
+            if let Event::Failed(fault) = event {
+                failed = Some(fault);
+            }
+            action = self.protocol.on(event);
         }
-        producer.drain(clock, deadline, &|| std::thread::sleep(PAUSE)).map_err(interrupted)?;
-        let offsets = BTreeMap::from([(partition, GroupOffset::of(output))]);
-        let topic = &shared.config.topics.clickstream;
-        producer.send_offsets(topic, &offsets, &self.group, CALL, None).map_err(interrupted)?;
-        producer.commit(CALL, None).map_err(interrupted)?;
-        crash_point("after_commit");
-        Ok(())
     }
 
     pub fn leave(self) {

@@ -8,7 +8,6 @@ mod alone;
 mod assignment;
 mod bounded;
 mod bounds;
-mod click_intake;
 mod clock_watch;
 mod commit;
 pub mod crash;
@@ -21,8 +20,8 @@ pub mod preflight;
 mod publish;
 mod receive;
 mod report;
+mod runner;
 mod schemas;
-mod standstill;
 mod stop;
 mod survey;
 mod suspects;
@@ -31,7 +30,6 @@ mod transaction;
 mod twin;
 mod watch;
 mod watchdog;
-mod worker;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -61,8 +59,8 @@ use identity::Identity;
 use preflight::{Finding, Preflight};
 use publish::Destinations;
 use report::OldestOptOuts;
+use runner::Runner;
 use stop::{Stop, StopAll};
-use worker::Worker;
 
 /// What a pipeline is started with.
 pub struct Start {
@@ -266,7 +264,7 @@ fn spawn(shared: &Arc<Shared>, number: usize, name: String) -> Result<JoinHandle
         .spawn(move || {
             let stop = StopAll::when_ends("worker", &shared.stop);
             let asked = Arc::clone(&shared.stop);
-            let result = Worker::new(shared, number, name).and_then(Worker::run);
+            let result = Runner::new(shared, number, name).and_then(Runner::run);
             if let Err(failure) = &result {
                 asked.ask_for(failure.clone());
             }

@@ -1,185 +1,143 @@
-//! A worker's receiving: consent first and whole, then clicks in bursts, within bounds.
+//! Executes a worker's receiving: consent first, then clicks, as far as it has room; misrouted consent is
+//! sent on.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Shared;
 use super::assignment;
-use super::bounded::{Fit, HELD_MAX, Room, outsized, size};
-use super::click_intake::ClickIntake;
-use super::worker::Worker;
+use super::bounded::{outsized, size};
+use super::runner::{Runner, consent};
 use crate::domain::clock_guard::Appended;
 use crate::domain::foreign_text::shown;
 use crate::domain::ids::ID_BYTES_MAX;
 use crate::domain::time::{Span, Timestamp};
+use crate::engine::input::DeadClicks;
 use crate::engine::output::InputTopic;
 use crate::failure::Result;
-use crate::kafka::consumer::Polled;
+use crate::kafka::consumer::{ClickConsumer, Polled};
 use crate::kafka::events::Received;
 use crate::kafka::forwarder::{self, Misrouted};
 use crate::pace;
+use crate::task::Task;
 use crate::task::barrier::Arrival;
+use crate::task::clicks::ReceivedClick;
 use crate::task::consent::HeldConsent;
-use crate::task::{CONSENTS_PER_BATCH, Task};
 use crate::wire::{ConsentReading, Inbound};
-
-/// Consent records taken before clicks have their turn.
-const BURST: usize = 2_000;
-
-/// How long a misrouted record may take to its right partition before the loop goes round again: each
-/// try twice as long as the one before, up to the second, since each connects anew.
-pub(super) const FORWARD: Duration = Duration::from_secs(2);
-const FORWARD_MAX: Duration = Duration::from_secs(8);
+use crate::worker::{Ended, Fit, Intake, Room, STANDS_MAX};
 
 /// What is sent on at one time, or one record: each is copied twice on its way.
 const FORWARD_BYTES: usize = 8 * 1024 * 1024;
 
-/// Between two tries.
-const FORWARD_AGAIN: Duration = Duration::from_millis(500);
-
-/// Why a burst of receiving ended.
-pub(super) enum Ended {
-    Drained,
-    Full,
-    /// The log does not hold the next offset.
-    OutOfRange,
-    /// The consumer can't go on.
-    Gone,
-}
-
-impl Worker {
-    /// Takes what has arrived; was there anything?
-    pub(super) fn receive(&mut self) -> Result<bool> {
-        self.learn_schemas();
-        if let Some(ended) = self.met_in_commit.take() {
-            self.follow_up(&ended)?;
-        }
-        let (consents, ended) = self.receive_consent();
-        let now = self.shared.clock.instant();
-        if self.forward_again_at.map_or(consents > 0, |at| at <= now) {
-            self.forward_misrouted();
-        }
-        let (clicks, click_ended) = match ended {
-            Ended::Drained | Ended::Full => self.receive_clicks(),
-            _ => (0, ended),
-        };
-        self.follow_up(&click_ended)?;
-        Ok(consents + clicks > 0)
-    }
-
-    fn follow_up(&mut self, ended: &Ended) -> Result<()> {
-        match ended {
-            Ended::OutOfRange => self.stop_for_loss(),
-            Ended::Gone => self.rejoin(),
-            Ended::Drained | Ended::Full => Ok(()),
-        }
-    }
-
-    fn receive_consent(&mut self) -> (usize, Ended) {
-        let held: usize = self.tasks.values().map(|task| task.consents().len()).sum();
-        let room = (2 * CONSENTS_PER_BATCH * self.tasks.len().max(1)).saturating_sub(held);
-        // 40,000 of the largest records that a broker takes by default would be 40 GB.
-        let mut bytes = Room::of(self.tasks.values().map(Task::consent_bytes).sum(), HELD_MAX);
-        for taken in 0..BURST.min(room) {
-            if bytes.is_over() {
-                return (taken, Ended::Full);
+impl Runner {
+    pub(super) fn receive_consent(&mut self, mut room: Room) {
+        let mut taken = 0;
+        let ended = loop {
+            if room.is_over() {
+                break Ended::Full;
             }
-            match self.consent.poll() {
+            match self.clients.consent.poll() {
                 Polled::Message(message) => {
-                    let Some(task) = self.tasks.get_mut(&message.partition()) else { continue };
-                    let fit = bytes.fit(size(&message));
-                    if fit == Fit::Waits {
-                        self.consent.put_back(message);
-                        return (taken, Ended::Full);
-                    }
-                    let reader = &self.shared.consent_reader;
-                    let received = self.shared.clock.uptime();
-                    witness(&self.shared, task, &message, received);
-                    let read = |inbound: &Inbound<'_>, forwarded, source: Option<&str>| {
-                        reader.read_with(inbound, forwarded, source, &self.known)
+                    let (shared, partition) = (&self.shared, message.partition());
+                    let Some(task) = self.worker.tasks().get(&partition) else {
+                        room.pass();
+                        continue;
                     };
-                    task.receive_consent(if fit == Fit::Outsized {
+                    let fit = room.fit(size(&message));
+                    if fit == Fit::Waits {
+                        self.clients.consent.put_back(message);
+                        break Ended::NoRoom;
+                    }
+                    taken += 1;
+                    let received = shared.clock.uptime();
+                    witness(shared, task, &message, received);
+                    let known = self.worker.known();
+                    let read = |inbound: &Inbound<'_>, forwarded, source: Option<&str>| {
+                        shared.consent_reader.read_with(inbound, forwarded, source, known)
+                    };
+                    let held = if fit == Fit::Outsized {
                         hold_outsized(&message, received, &read)
                     } else {
                         hold(&message, received, &read)
-                    });
+                    };
+                    self.worker.receive_consent(partition, held);
                 }
-                Polled::Nothing => return (taken, Ended::Drained),
+                Polled::Nothing => break Ended::Drained,
                 Polled::Unreadable { partition, error } => {
-                    if let Some(task) = self.tasks.get_mut(&partition) {
+                    room.pass();
+                    if let Some(task) = self.worker.tasks_mut().get_mut(&partition) {
                         task.note_fault(InputTopic::Consent, &error.reason);
                     }
                 }
-                Polled::OutOfRange { partition } if self.consent_has_fault(partition) => {}
-                Polled::OutOfRange { .. } => return (taken, Ended::OutOfRange),
+                Polled::OutOfRange { partition } if self.consent_has_fault(partition) => {
+                    room.pass();
+                }
+                Polled::OutOfRange { .. } => break Ended::OutOfRange,
                 Polled::Fatal(error) => {
                     tracing::error!(%error, "the consent consumer failed for good");
-                    return (taken, Ended::Gone);
+                    break Ended::Gone;
                 }
             }
-        }
-        (BURST.min(room), Ended::Full)
+        };
+        self.worker.received_consent(taken, ended);
     }
 
     fn consent_has_fault(&self, partition: Option<i32>) -> bool {
-        let task = partition.and_then(|partition| self.tasks.get(&partition));
+        let task = partition.and_then(|partition| self.worker.tasks().get(&partition));
         task.is_some_and(|task| task.fault(InputTopic::Consent).is_some())
     }
 
-    /// What can't be sent on now holds its partition, and is tried again, whether or not more comes.
-    fn forward_misrouted(&mut self) {
-        let (mut failed, mut is_more) = (false, false);
-        for (&partition, task) in &mut self.tasks {
-            let misrouted = some_misrouted(&self.shared, task);
-            if misrouted.is_empty() {
-                continue;
-            }
-            let count = misrouted.len();
-            if let Some(repeated) = pace::may_say("misrouted") {
-                tracing::warn!(
-                    partition,
-                    count,
-                    repeated,
-                    "a consent record lies on the wrong partition; forwarding it"
-                );
-            }
-            self.shared.status.tick(self.number);
-            match forwarder::forward(&self.shared.config, misrouted, self.forward_for) {
-                Ok(true) => {
-                    task.set_forwarded(count);
-                    is_more |= task.misrouted().next().is_some();
-                    continue;
-                }
-                Ok(false) => tell_not_sent_on(partition, "not acknowledged"),
-                Err(error) => tell_not_sent_on(partition, &error.to_string()),
-            }
-            failed = true;
+    pub(super) fn receive_clicks(&mut self, room: Room) {
+        let (_, intake) = self.worker.beside();
+        let (taken, ended) = receive_clicks(&self.clients.clicks, intake, room);
+        self.worker.received_clicks(taken, ended);
+    }
+
+    /// What can't be sent on now holds its partition, and is tried again.
+    pub(super) fn forward_misrouted(&mut self, partition: i32, within: Span) {
+        let Some(task) = self.worker.tasks().get(&partition) else { return };
+        let misrouted = some_misrouted(&self.shared, task);
+        let count = misrouted.len();
+        if let Some(repeated) = pace::may_say("misrouted") {
+            tracing::warn!(
+                partition,
+                count,
+                repeated,
+                "a consent record lies on the wrong partition; forwarding it"
+            );
         }
-        let now = self.shared.clock.instant();
-        self.forward_again_at = match (failed, is_more) {
-            (true, _) => Some(now + FORWARD_AGAIN),
-            (false, true) => Some(now),
-            (false, false) => None,
+        self.shared.status.tick(self.number);
+        let within = Duration::from_millis(within.0 as u64);
+        let acknowledged = match forwarder::forward(&self.shared.config, misrouted, within) {
+            Ok(true) => count,
+            Ok(false) => tell_not_sent_on(partition, "not acknowledged"),
+            Err(error) => tell_not_sent_on(partition, &error.to_string()),
         };
-        self.forward_for = if failed { (2 * self.forward_for).min(FORWARD_MAX) } else { FORWARD };
+        self.worker.forwarded(partition, acknowledged);
     }
 
-    fn receive_clicks(&mut self) -> (usize, Ended) {
-        self.click_intake().receive()
+    pub(super) fn leave_standstill(&mut self, at: &BTreeMap<i32, i64>) {
+        let stands = STANDS_MAX.0 / 1_000;
+        tracing::warn!(
+            worker = self.number,
+            "consent has made no progress for {stands} s; reading again"
+        );
+        self.follow_consent_anew(at);
     }
 
-    pub(super) fn click_intake(&mut self) -> ClickIntake<'_> {
-        ClickIntake {
-            clock: self.shared.clock.as_ref(),
-            clicks: &self.clicks,
-            tasks: &mut self.tasks,
-            trickle_until: &mut self.trickle_until,
+    /// By another client, from where the tasks are.
+    pub(super) fn follow_consent_anew(&mut self, at: &BTreeMap<i32, i64>) {
+        let made = consent(&self.shared, self.clients.answers);
+        match made.and_then(|follower| follower.fetch_from(at).map(|()| follower)) {
+            Ok(follower) => self.clients.consent = follower,
+            Err(error) => tracing::warn!(%error, "can't read consent again"),
         }
     }
 
     /// An input no longer holds what is needed next: say what was lost. Where it holds it after
     /// all, the partitions are taken up anew.
-    fn stop_for_loss(&mut self) -> Result<()> {
-        match assignment::find_loss(&self.shared, &self.probe, &self.tasks) {
+    pub(super) fn stop_for_loss(&mut self) -> Result<()> {
+        match assignment::find_loss(&self.shared, &self.clients.probe, self.worker.tasks()) {
             Ok(Some(failure)) => {
                 // What was received before is still decided: it may hold an opt-out.
                 self.give_back()?;
@@ -188,6 +146,78 @@ impl Worker {
             Ok(None) | Err(_) => self.rejoin(),
         }
     }
+}
+
+/// Takes a burst of clicks that have arrived: in a turn, and while a commit is on its way to the broker.
+pub(super) fn receive_clicks(
+    clicks: &ClickConsumer,
+    intake: &mut Intake,
+    mut room: Room,
+) -> (usize, Ended) {
+    let mut taken = 0;
+    while !room.is_over() {
+        match clicks.poll() {
+            Polled::Message(message) => {
+                if !take_click(clicks, intake, message, &mut room) {
+                    return (taken, Ended::NoRoom);
+                }
+                taken += 1;
+            }
+            Polled::Nothing => return (taken, Ended::Drained),
+            Polled::Unreadable { partition, error } => {
+                room.pass();
+                if let Some(task) = intake.task_mut(partition) {
+                    task.note_fault(InputTopic::Clickstream, &error.reason);
+                }
+            }
+            Polled::OutOfRange { partition } if clicks_have_fault(intake, partition) => room.pass(),
+            Polled::OutOfRange { .. } => return (taken, Ended::OutOfRange),
+            Polled::Fatal(error) => {
+                tracing::error!(%error, "the group no longer knows this member");
+                return (taken, Ended::Gone);
+            }
+        }
+    }
+    (taken, Ended::Full)
+}
+
+/// False: there is no room for it, and it comes again.
+fn take_click(
+    clicks: &ClickConsumer,
+    intake: &mut Intake,
+    message: Received<'_>,
+    room: &mut Room,
+) -> bool {
+    let Some(task) = intake.task_mut(message.partition()) else {
+        room.pass();
+        return true;
+    };
+    let offset = message.offset();
+    match room.fit(size(&message)) {
+        Fit::Taken => task.receive_click(&ReceivedClick {
+            offset,
+            timestamp: timestamp(&message),
+            key: message.key(),
+            payload: message.payload(),
+            dead: None,
+        }),
+        Fit::Outsized if task.fault(InputTopic::Clickstream).is_none() => {
+            let rejection = outsized(&message);
+            let (first, last) = (offset, offset);
+            task.receive_dead(&DeadClicks { first, last, is_batch: false, rejection });
+        }
+        Fit::Outsized => {}
+        Fit::Waits => {
+            clicks.put_back(message);
+            return false;
+        }
+    }
+    true
+}
+
+fn clicks_have_fault(intake: &mut Intake, partition: Option<i32>) -> bool {
+    let task = partition.and_then(|partition| intake.task_mut(partition));
+    task.is_some_and(|task| task.fault(InputTopic::Clickstream).is_some())
 }
 
 /// The first of them, up to [`FORWARD_BYTES`].
@@ -208,10 +238,12 @@ fn some_misrouted(shared: &Shared, task: &Task) -> Vec<Misrouted> {
     misrouted.collect()
 }
 
-fn tell_not_sent_on(partition: i32, error: &str) {
+/// How many are acknowledged: none.
+fn tell_not_sent_on(partition: i32, error: &str) -> usize {
     if let Some(repeated) = pace::may_say("not forwarded") {
         tracing::warn!(partition, error, repeated, "can't forward misrouted consent; trying again");
     }
+    0
 }
 
 /// The broker's clock, where the record's time is the broker's.
@@ -262,6 +294,6 @@ fn hold_as(
     HeldConsent::new(message.offset(), arrival, &Inbound { key, ..inbound }, reading)
 }
 
-pub(super) fn timestamp(message: &Received<'_>) -> Timestamp {
+fn timestamp(message: &Received<'_>) -> Timestamp {
     Timestamp(message.timestamp().to_millis().unwrap_or(0))
 }

@@ -9,13 +9,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::loss_words::stop;
-use super::worker::Worker;
+use super::runner::{Clients, Runner};
 use crate::domain::intake::Rejection;
 use crate::engine::input::DeadClicks;
 use crate::engine::loss::{InputLoss, Losses};
 use crate::engine::output::InputTopic;
 use crate::failure::Result;
-use crate::kafka::consumer::{Answers, ClickConsumer, Follower};
+use crate::kafka::consumer::Answers;
 use crate::kafka::examine::{Examination, Place, Verdict};
 use crate::pace;
 use crate::task::Task;
@@ -93,9 +93,9 @@ enum Step {
     },
 }
 
-impl Worker {
-    /// Goes on with whatever can't be read. Was there anything?
-    pub(super) fn look_into_faults(&mut self) -> Result<bool> {
+impl Runner {
+    /// Goes on with whatever can't be read.
+    pub(super) fn look_into_faults(&mut self) -> Result<()> {
         let now = self.shared.clock.instant();
         self.note_new_faults(now);
         self.note_standstills(now);
@@ -105,20 +105,21 @@ impl Worker {
                 Step::Wait => continue,
                 Step::Refetch(input) => self.refetch(input)?,
                 Step::Remake(InputTopic::Clickstream) => self.rejoin()?,
-                Step::Remake(InputTopic::Consent) => self.follow_consent_anew(),
+                Step::Remake(InputTopic::Consent) => self.remake_consent(),
                 Step::Larger => {
-                    self.answers = Answers::Larger;
+                    self.clients.answers = Answers::Larger;
                     self.rejoin()?;
                 }
                 Step::Stop { to } => return self.stop_for_consent(partition, to),
             }
-            return Ok(true);
+            self.worker.was_busy();
+            return Ok(());
         }
-        Ok(false)
+        Ok(())
     }
 
     fn note_new_faults(&mut self, now: Instant) {
-        for (&partition, task) in &self.tasks {
+        for (&partition, task) in self.worker.tasks() {
             for input in INPUTS {
                 let Some(fault) = task.fault(input) else { continue };
                 let known = self.suspects.of.get_mut(&(input, partition));
@@ -149,11 +150,11 @@ impl Worker {
             return;
         }
         suspects.looked_at = Some(now);
-        for (&partition, task) in &self.tasks {
+        for (&partition, task) in self.worker.tasks() {
             for input in INPUTS {
                 let at = task.received_of(input);
                 let place = (input, partition);
-                let end = last_known_end(&self.clicks, &self.consent, place);
+                let end = last_known_end(&self.clients, place);
                 let has_more = !holds(task, input) && end.is_some_and(|end| end > at);
                 let stands = suspects.stands.entry(place).or_insert((at, now));
                 if stands.0 != at || !has_more {
@@ -169,7 +170,7 @@ impl Worker {
     fn look_into(&mut self, input: InputTopic, partition: i32, now: Instant) -> Step {
         let place = (input, partition);
         let Some(suspect) = self.suspects.of.get_mut(&place) else { return Step::Wait };
-        let fault = self.tasks.get(&partition).and_then(|task| task.fault(input));
+        let fault = self.worker.tasks().get(&partition).and_then(|task| task.fault(input));
         if suspect.examination.is_none() && !suspect.is_quiet && fault.is_none() {
             return Step::Wait; // it was found readable
         }
@@ -184,7 +185,7 @@ impl Worker {
         let Some(verdict) = examination.verdict() else { return Step::Wait };
         suspect.examination = None;
         suspect.not_before = now + AGAIN;
-        let Some(task) = self.tasks.get_mut(&partition) else { return Step::Wait };
+        let Some(task) = self.worker.tasks_mut().get_mut(&partition) else { return Step::Wait };
         if task.received_of(input) != suspect.offset {
             self.suspects.of.remove(&place);
             return Step::Wait;
@@ -214,7 +215,7 @@ impl Worker {
                     tracing::info!(topic, partition, larger, "it can be read after all");
                 }
                 match suspect.tries {
-                    _ if larger && self.answers == Answers::Usual => Step::Larger,
+                    _ if larger && self.clients.answers == Answers::Usual => Step::Larger,
                     _ if suspect.is_quiet => Step::Wait,
                     tries if tries >= TRIES_MAX => {
                         suspect.tries = 0;
@@ -225,13 +226,13 @@ impl Worker {
             }
             Verdict::Unreadable { last, reason } => {
                 task.note_fault(input, &reason);
-                self.settle(input, partition, (last, &reason), now)
+                self.give_up(input, partition, (last, &reason), now)
             }
         }
     }
 
     /// It can't be read up to `last`.
-    fn settle(
+    fn give_up(
         &mut self,
         input: InputTopic,
         partition: i32,
@@ -276,7 +277,7 @@ impl Worker {
             last,
             "clicks that nobody can read are a dead letter, and what follows goes on"
         );
-        if let Some(task) = self.tasks.get_mut(&partition) {
+        if let Some(task) = self.worker.tasks_mut().get_mut(&partition) {
             let rejection = Rejection::unreadable(reason);
             task.receive_dead(&DeadClicks { first: offset, last, is_batch: true, rejection });
             task.end_fault(input);
@@ -287,16 +288,17 @@ impl Worker {
     /// What was fetched is thrown away: after a damaged batch it may be anything.
     fn refetch(&mut self, input: InputTopic) -> Result<()> {
         let at: BTreeMap<i32, i64> = self
-            .tasks
+            .worker
+            .tasks()
             .iter()
             .map(|(&partition, task)| (partition, task.received_of(input)))
             .collect();
         let fetched = match input {
             InputTopic::Clickstream => {
                 self.resume_all();
-                self.clicks.fetch_from(&at)
+                self.clients.clicks.fetch_from(&at)
             }
-            InputTopic::Consent => self.consent.fetch_from(&at),
+            InputTopic::Consent => self.clients.consent.fetch_from(&at),
         };
         match fetched {
             Ok(()) => Ok(()),
@@ -307,10 +309,23 @@ impl Worker {
         }
     }
 
+    fn remake_consent(&mut self) {
+        let at = self
+            .worker
+            .tasks()
+            .iter()
+            .map(|(&partition, task)| (partition, task.received().consent));
+        let at = at.collect();
+        self.follow_consent_anew(&at);
+    }
+
     /// What was received before is still decided: it may hold an opt-out.
-    fn stop_for_consent(&mut self, partition: i32, to: i64) -> Result<bool> {
-        let from =
-            self.tasks.get(&partition).map_or(to, |task| task.received_of(InputTopic::Consent));
+    fn stop_for_consent(&mut self, partition: i32, to: i64) -> Result<()> {
+        let from = self
+            .worker
+            .tasks()
+            .get(&partition)
+            .map_or(to, |task| task.received_of(InputTopic::Consent));
         self.give_back()?;
         let consent = Some(InputLoss::Unreadable { from, to });
         let losses = Losses { consent, ..Losses::default() };
@@ -326,13 +341,9 @@ fn holds(task: &Task, input: InputTopic) -> bool {
     }
 }
 
-fn last_known_end(
-    clicks: &ClickConsumer,
-    consent: &Follower,
-    (input, partition): (InputTopic, i32),
-) -> Option<i64> {
+fn last_known_end(clients: &Clients, (input, partition): (InputTopic, i32)) -> Option<i64> {
     match input {
-        InputTopic::Clickstream => clicks.last_known_end(partition),
-        InputTopic::Consent => consent.last_known_end(partition),
+        InputTopic::Clickstream => clients.clicks.last_known_end(partition),
+        InputTopic::Consent => clients.consent.last_known_end(partition),
     }
 }

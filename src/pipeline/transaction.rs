@@ -1,6 +1,6 @@
-//! Obeys the commit protocol of `engine::commit` on a real producer.
+//! Executes the actions of the commit protocol (`engine::commit`) on a real producer.
 //!
-//! Every step is one call with a time-out of its own; what went wrong comes back as an event, and
+//! Every action is one call with a time-out of its own; what went wrong comes back as an event, and
 //! the protocol says what follows.
 
 use std::sync::Arc;
@@ -10,9 +10,10 @@ use rdkafka::consumer::ConsumerGroupMetadata;
 
 use super::Shared;
 use super::crash::crash_point;
-use crate::engine::commit::{Action, Commit, Ending, Event, Fault};
+use crate::domain::time::Span;
+use crate::engine::commit::{Action, Event, Fault};
+use crate::engine::output::BatchOutput;
 use crate::kafka::producer::{GroupOffset, TransactionalProducer};
-use crate::task::batch::{Batch, Part};
 use crate::task::crash::point_after;
 
 /// Time-outs of the calls. Together below the 30 s after which /livez calls the loop dead, and the
@@ -29,15 +30,14 @@ const LOOK: Duration = Duration::from_micros(200);
 /// What a transaction needs beside its producer.
 pub struct Surroundings<'a> {
     pub shared: &'a Shared,
-    pub worker: usize,
     /// As captured at assignment: this fences a zombie. `None`: no commit.
     pub group: Option<&'a Arc<ConsumerGroupMetadata>>,
     /// Did the batch land? Asked of a settled log, after an unclear answer.
-    pub read_back: &'a dyn Fn(&Batch) -> Result<bool, Fault>,
+    pub read_back: &'a dyn Fn() -> Result<bool, Fault>,
     /// Something to do while a broker's answer is on its way; was there anything?
     pub meanwhile: &'a dyn Fn() -> bool,
-    /// Calls end by then.
-    pub deadline: Option<Instant>,
+    /// Uptime: calls end by then.
+    pub deadline: Option<Span>,
 }
 
 impl Surroundings<'_> {
@@ -55,27 +55,21 @@ impl Surroundings<'_> {
     fn at_most(&self, timeout: Duration) -> Duration {
         const LEAST: Duration = Duration::from_millis(200);
         self.deadline.map_or(timeout, |deadline| {
-            timeout.min(deadline.saturating_duration_since(self.now())).max(LEAST)
+            let left = deadline - self.shared.clock.uptime();
+            timeout.min(Duration::from_millis(left.0.max(0) as u64)).max(LEAST)
         })
     }
 }
 
-/// A worker's producer, and where its protocol stands.
+/// A producer that obeys.
 pub struct Transactor {
     transactional_id: String,
     producer: Option<TransactionalProducer>,
-    protocol: Commit,
-    /// Nothing is tried before.
-    pub not_before: Instant,
 }
 
 impl Transactor {
-    pub fn new(transactional_id: String, now: Instant) -> Self {
-        Self { transactional_id, producer: None, protocol: Commit::new(), not_before: now }
-    }
-
-    pub fn is_ready(&self) -> bool {
-        self.protocol.is_ready()
+    pub fn new(transactional_id: String) -> Self {
+        Self { transactional_id, producer: None }
     }
 
     /// Keeps the producer's client alive between transactions.
@@ -85,68 +79,44 @@ impl Transactor {
         }
     }
 
-    /// Goes on with `event` until the protocol rests or the batch is over.
-    pub fn drive(
-        &mut self,
-        event: Event,
-        batch: &Batch,
-        around: &Surroundings<'_>,
-    ) -> Option<Ending> {
-        let mut action = self.protocol.on(event);
-        loop {
-            around.shared.status.tick(around.worker);
-            match action {
-                Action::Rest | Action::Conclude(_) => break,
-                _ => {}
-            }
-            let event = match self.perform(action, batch, around) {
-                Ok(event) => event,
-                Err(fault) => {
-                    self.let_go(fault);
-                    Event::Failed(fault)
-                }
-            };
-            count(action, event, around.shared);
-            action = self.protocol.on(event);
-        }
-        let pause = Duration::from_millis(self.protocol.pause().0 as u64);
-        self.not_before = around.now() + pause;
-        match action {
-            Action::Conclude(ending) => Some(ending),
-            _ => None,
-        }
-    }
-
-    fn perform(
+    /// One action of the protocol, with what each partition's part of the batch writes.
+    pub fn perform<'b>(
         &mut self,
         action: Action,
-        batch: &Batch,
+        outputs: impl Iterator<Item = (i32, &'b BatchOutput)>,
+        around: &Surroundings<'_>,
+    ) -> Event {
+        let event = self.attempt(action, outputs, around).unwrap_or_else(|fault| {
+            self.let_go(fault);
+            Event::Failed(fault)
+        });
+        count(action, event, around.shared);
+        event
+    }
+
+    fn attempt<'b>(
+        &mut self,
+        action: Action,
+        outputs: impl Iterator<Item = (i32, &'b BatchOutput)>,
         around: &Surroundings<'_>,
     ) -> Result<Event, Fault> {
+        let mut event = Event::Done;
         match action {
             Action::Initialize => self.initialize(around)?,
             Action::Begin => self.producer()?.begin()?,
-            Action::Produce => self.produce(batch, around)?,
-            Action::SendOffsets => self.send_offsets(batch, around)?,
+            Action::Produce => self.produce(outputs, around)?,
+            Action::SendOffsets => self.send_offsets(outputs, around)?,
             Action::Commit => {
                 self.producer()?.commit(around.at_most(COMMIT), Some(around.meanwhile))?;
             }
-            Action::Abort => {
-                self.producer()?.abort(around.at_most(ABORT))?;
-            }
-            Action::ReadBack => {
-                let landed = (around.read_back)(batch)?;
-                if let Some(point) = point_after(action) {
-                    crash_point(point);
-                }
-                return Ok(Event::Landed(landed));
-            }
+            Action::Abort => self.producer()?.abort(around.at_most(ABORT))?,
+            Action::ReadBack => event = Event::Landed((around.read_back)()?),
             Action::Rest | Action::Conclude(_) => {}
         }
         if let Some(point) = point_after(action) {
             crash_point(point);
         }
-        Ok(Event::Done)
+        Ok(event)
     }
 
     fn initialize(&mut self, around: &Surroundings<'_>) -> Result<(), Fault> {
@@ -161,13 +131,16 @@ impl Transactor {
         Ok(())
     }
 
-    fn produce(&self, batch: &Batch, around: &Surroundings<'_>) -> Result<(), Fault> {
+    fn produce<'b>(
+        &self,
+        outputs: impl Iterator<Item = (i32, &'b BatchOutput)>,
+        around: &Surroundings<'_>,
+    ) -> Result<(), Fault> {
         let producer = self.producer()?;
         let clock = around.shared.clock.as_ref();
         let deadline = around.now() + around.at_most(DELIVER);
-        for (&partition, part) in &batch.parts {
-            for output in &part.output.outputs {
-                let purposes = &part.output.purposes;
+        for (partition, BatchOutput { purposes, outputs, .. }) in outputs {
+            for output in outputs {
                 around.shared.destinations.publish(partition, purposes, output, &mut |record| {
                     producer.send(record, clock, deadline)
                 })?;
@@ -176,11 +149,13 @@ impl Transactor {
         producer.drain(clock, deadline, &|| around.pass_time())
     }
 
-    fn send_offsets(&self, batch: &Batch, around: &Surroundings<'_>) -> Result<(), Fault> {
+    fn send_offsets<'b>(
+        &self,
+        outputs: impl Iterator<Item = (i32, &'b BatchOutput)>,
+        around: &Surroundings<'_>,
+    ) -> Result<(), Fault> {
         let group = around.group.ok_or(Fault::Evicted)?;
-        let offset_of =
-            |(&partition, part): (&i32, &Part)| (partition, GroupOffset::of(&part.output));
-        let offsets = batch.parts.iter().map(offset_of).collect();
+        let offsets = outputs.map(|(at, output)| (at, GroupOffset::of(output))).collect();
         let topic = &around.shared.config.topics.clickstream;
         let timeout = around.at_most(SEND_OFFSETS);
         self.producer()?.send_offsets(topic, &offsets, group, timeout, Some(around.meanwhile))

@@ -59,6 +59,8 @@ faults! {
     DamagedClicks = "damaged batch of clicks",
     /// Opt-out signals under ids that nobody knows, many at once.
     ForgedSignals = "forged signals",
+    /// More clicks at once than are held, or go into one batch.
+    Flood = "flood of clicks",
     Compaction = "compaction",
     /// Decided clicks are deleted, and tombstones compacted away; now and then, decided consent is deleted.
     Retention = "retention",
@@ -68,6 +70,12 @@ faults! {
     Leap = "hours pass",
     /// A source that closes the gate says nothing.
     SilentSource = "silent source",
+    /// A client that asks where consent ends is told nothing any more, whoever leads.
+    StaleProbe = "stale probe",
+    /// A client that follows consent brings nothing any more.
+    StaleConsumer = "stale consumer",
+    /// The schema registry does not answer.
+    RegistryAway = "schema registry away",
     KeyRotation = "key rotation",
     RulebookChange = "rulebook change",
 }

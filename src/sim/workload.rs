@@ -6,11 +6,14 @@ use std::collections::BTreeMap;
 use super::broker::Broker;
 use super::log::{Record, Topic};
 use super::random::Random;
-use super::stage::{PARTITIONER, PARTITIONS, PURPOSES, SESSIONS, SOURCE, STRANGERS, SUBJECTS};
+use super::stage::{
+    ABSENT_SCHEMA, CLICK_SCHEMA, CONSENT_SCHEMA, PARTITIONER, PARTITIONS, PURPOSES, SESSIONS,
+    SOURCE, STRANGERS, SUBJECTS,
+};
 use crate::domain::consent::{AgeBand, ConsentRecord, ConsentStatus, Decision, Guardian};
 use crate::domain::event::{ClickEvent, EventKind};
 use crate::domain::time::{Span, Timestamp};
-use crate::wire::{encode_click, encode_consent};
+use crate::wire::{Framing, SchemaName, click_body, consent_body, encode_click, encode_consent};
 
 #[derive(Default)]
 pub struct Workload {
@@ -19,6 +22,8 @@ pub struct Workload {
     racer: Option<&'static str>,
     /// Strangers who are about to become known.
     newcomers: Vec<&'static str>,
+    /// Some write under ids of a schema registry.
+    has_registry: bool,
     pub inputs: u64,
 }
 
@@ -28,11 +33,15 @@ pub fn partition_of(key: &[u8]) -> i32 {
 }
 
 impl Workload {
+    pub fn new(has_registry: bool) -> Self {
+        Self { has_registry, ..Self::default() }
+    }
+
     /// One more input; returns how long until the next one.
     pub fn go_on(&mut self, random: &mut Random, broker: &mut Broker) -> Span {
         self.inputs += 1;
         if let Some(subject) = self.racer.take() {
-            Self::click(random, broker, subject);
+            self.click(random, broker, subject);
             return Span(random.between(50, 900));
         }
         if random.chance(25)
@@ -43,7 +52,7 @@ impl Workload {
         }
         let subject = self.anybody(random);
         match random.between(0, 99) {
-            0..=57 => Self::click(random, broker, subject),
+            0..=57 => self.click(random, broker, subject),
             58..=86 => self.consent(random, broker, subject),
             87..=90 => self.erase(random, broker, subject),
             91..=93 => self.repeat(random, broker, subject),
@@ -107,7 +116,12 @@ impl Workload {
         subject: &'static str,
         record: Option<&ConsentRecord>,
     ) {
-        let value = record.map(encode_consent);
+        let framing = if self.has_registry && random.chance(20) {
+            Framing::Confluent(CONSENT_SCHEMA)
+        } else {
+            Framing::SingleObject(SchemaName::ConsentRecord)
+        };
+        let value = record.map(|record| framing.frame(&consent_body(record)));
         append(broker, partition_of(subject.as_bytes()), subject, value, None);
         self.racer = random.chance(60).then_some(subject);
     }
@@ -184,7 +198,7 @@ impl Workload {
             let subject = random.pick(&STRANGERS);
             let mut event = event(random, broker.now, Some(subject));
             event.gpc = Some(true);
-            Self::send(broker, &event);
+            self.send(random, broker, &event);
             self.inputs += 1;
         }
         for _ in 0..random.between(0, 3) {
@@ -192,15 +206,33 @@ impl Workload {
         }
     }
 
-    fn click(random: &mut Random, broker: &mut Broker, subject: &'static str) {
-        let subject = random.chance(93).then_some(subject);
-        Self::send(broker, &event(random, broker.now, subject));
+    /// Of everybody, at once.
+    pub fn flood(&mut self, random: &mut Random, broker: &mut Broker) {
+        for _ in 0..random.between(20, 60) {
+            let subject = random.pick(&SUBJECTS);
+            self.click(random, broker, subject);
+            self.inputs += 1;
+        }
     }
 
-    fn send(broker: &mut Broker, event: &ClickEvent) {
+    fn click(&self, random: &mut Random, broker: &mut Broker, subject: &'static str) {
+        let subject = random.chance(93).then_some(subject);
+        let event = event(random, broker.now, subject);
+        self.send(random, broker, &event);
+    }
+
+    fn send(&self, random: &mut Random, broker: &mut Broker, event: &ClickEvent) {
         let key = event.key().as_bytes().to_vec();
         let place = (Topic::Clicks, partition_of(&key));
-        let record = Record { key: Some(key), value: Some(encode_click(event)), headers: vec![] };
+        let framing = if !self.has_registry || random.chance(70) {
+            Framing::SingleObject(SchemaName::ClickEvent)
+        } else if random.chance(90) {
+            Framing::Confluent(CLICK_SCHEMA)
+        } else {
+            Framing::Confluent(ABSENT_SCHEMA)
+        };
+        let value = Some(framing.frame(&click_body(event)));
+        let record = Record { key: Some(key), value, headers: vec![] };
         broker.log.append(place, record, broker.now, None);
     }
 

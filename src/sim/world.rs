@@ -10,7 +10,8 @@ use super::stage::{PARTITIONS, PURPOSES, SOURCE, Stage};
 use super::workload::{self, Workload};
 use crate::domain::time::{Span, Timestamp};
 use crate::task::Bounds;
-use crate::wire::read_back_audit_batch;
+use crate::wire::{KnownSchemas, read_back_audit_batch};
+use crate::worker::Limits;
 
 /// 2026-11-22T00:00:00Z.
 const START: Timestamp = Timestamp(1_795_305_600_000);
@@ -39,6 +40,18 @@ struct Foreign {
     transaction: usize,
     until: Timestamp,
     commits: bool,
+}
+
+/// So small that most histories meet some of them.
+fn limits(random: &mut Random) -> Limits {
+    Limits {
+        clicks_per_transaction: random.pick(&[3, 20, 40]),
+        clicks_beside_urgent: random.pick(&[2, 10]),
+        click_bytes: random.pick(&[1_500, 6_000, 1_000_000]),
+        consent_bytes: random.pick(&[1_000, 1_000_000]),
+        consents: random.pick(&[2, 40]),
+        burst: random.pick(&[3, 100]),
+    }
 }
 
 pub struct World<'s> {
@@ -72,9 +85,12 @@ impl<'s> World<'s> {
                     .into_iter()
                     .collect(),
             },
+            limits: limits(&mut random),
+            has_registry: random.chance(50),
             keys: 0,
             rulebook: 0,
         };
+        let has_registry = terms.has_registry;
         let instances = (0..random.pick(&[2, 2, 3]))
             .map(|name| Instance::new(name, stage, &terms, START + Span(i64::from(name) * 300)))
             .collect();
@@ -85,13 +101,18 @@ impl<'s> World<'s> {
             faults,
             witness: Witness::default(),
             terms,
-            workload: Workload::default(),
+            workload: Workload::new(has_registry),
             instances,
             next_input_at: START,
             next_heartbeat_at: START,
             foreign: Vec::new(),
             restarts: Vec::new(),
         }
+    }
+
+    /// All that a schema registry has, where there is one.
+    pub fn known<'a>(&self, stage: &'a Stage) -> &'a KnownSchemas {
+        if self.terms.has_registry { stage.all_schemas() } else { stage.no_schemas() }
     }
 
     /// After how long did everything come to rest? `None`: not in time.
@@ -256,6 +277,7 @@ impl<'s> World<'s> {
             Fault::BadClick => self.workload.bad_click(random, broker),
             Fault::DamagedClicks => self.workload.damaged_clicks(random, broker),
             Fault::ForgedSignals => self.workload.forge_signals(random, broker),
+            Fault::Flood => self.workload.flood(random, broker),
             Fault::Compaction => self.compact(now - Span(30_000)),
             Fault::Retention => {
                 self.compact(now);
@@ -273,8 +295,18 @@ impl<'s> World<'s> {
                 self.rotate(9_000);
                 return Span(10_000);
             }
+            Fault::StaleProbe => {
+                let place = random.index(self.instances.len());
+                self.instances[place].probe_is_stale = true;
+            }
+            Fault::StaleConsumer => {
+                let place = random.index(self.instances.len());
+                self.instances[place].consumer_is_stale = true;
+            }
+            Fault::RegistryAway => return Span(random.pick(&[1_000, 5_000, 20_000])),
+            Fault::RulebookChange if self.terms.rulebook > 0 => {}
             Fault::RulebookChange => {
-                self.terms.rulebook = 1;
+                self.terms.rulebook = random.pick(&[1, 2]);
                 let places = 0..self.instances.len();
                 let after = |place: usize| now + Span(1 + place as i64 * 4_000);
                 self.restarts = places.map(|place| (after(place), place)).collect();

@@ -29,6 +29,16 @@ pub type Position = (i64, i64);
 pub type Found = BTreeMap<i32, Option<Position>>;
 
 impl Batch {
+    /// What each partition's part writes.
+    pub fn outputs(&self) -> impl Iterator<Item = (i32, &BatchOutput)> {
+        self.parts.iter().map(|(&partition, part)| (partition, &part.output))
+    }
+
+    /// Does it move keys after a rotation, or end them?
+    pub fn is_of_sweep(&self) -> bool {
+        self.parts.values().any(|part| part.cut.is_of_sweep())
+    }
+
     /// All partitions of a transaction say the same: after it, or before it. Anything else is
     /// another's work ([`Fault::Evicted`]), and what this worker remembers is worth nothing.
     ///

@@ -11,6 +11,7 @@ const ORDER: &[&str] = &[
     "verify",
     "engine",
     "task",
+    "worker",
     "sim",
     "failure",
     "clock",
@@ -31,7 +32,7 @@ const ORDER: &[&str] = &[
 const APART: &[(&str, &str)] =
     &[("engine", "wire"), ("engine", "verify"), ("telemetry", "kafka"), ("http", "kafka")];
 
-const PURE: &[&str] = &["domain", "wire", "verify", "engine", "task", "sim"];
+const PURE: &[&str] = &["domain", "wire", "verify", "engine", "task", "worker", "sim"];
 
 /// As whole words of code; comments and literals don't count.
 const IMPURE: &[&str] = &[

@@ -10,7 +10,7 @@ use crate::domain::outcome::{InputKind, Outcome};
 use crate::engine::input::{ClickInput, ConsentInput};
 use crate::sim::log::{Log, Stored, Topic, dead_clicks};
 use crate::sim::stage::{PARTITIONER, PARTITIONS};
-use crate::wire::{ClickReader, ConsentReader, ConsentReading, Inbound};
+use crate::wire::{ClickReader, ConsentReader, ConsentReading, Inbound, KnownSchemas, Unread};
 
 pub struct Inputs<'a> {
     pub consent: BTreeMap<i64, (&'a Stored, ConsentReading)>,
@@ -19,7 +19,7 @@ pub struct Inputs<'a> {
 }
 
 impl<'a> Inputs<'a> {
-    pub fn of(log: &'a Log, partition: i32) -> Self {
+    pub fn of(log: &'a Log, partition: i32, known: &KnownSchemas) -> Self {
         let clicks = ClickReader::new(ClickFields::ALL, PARTITIONER, PARTITIONS);
         let consent = ConsentReader::new(PARTITIONER, PARTITIONS);
         let of = |topic| {
@@ -29,12 +29,12 @@ impl<'a> Inputs<'a> {
         Self {
             consent: of(Topic::Consent)
                 .map(|(offset, stored)| {
-                    (offset as i64, (stored, read_consent(&consent, partition, stored)))
+                    (offset as i64, (stored, read_consent((&consent, known), partition, stored)))
                 })
                 .collect(),
             clicks: of(Topic::Clicks)
                 .map(|(offset, stored)| {
-                    let input = click(&clicks, partition, offset as i64, stored);
+                    let input = click((&clicks, known), partition, offset as i64, stored);
                     (offset as i64, (stored, input))
                 })
                 .collect(),
@@ -131,17 +131,21 @@ pub fn check_forwarded(log: &Log, partition: i32, parts: &[Part<'_>], findings: 
     }
 }
 
-fn read_consent(reader: &ConsentReader, partition: i32, stored: &Stored) -> ConsentReading {
+fn read_consent(
+    (reader, known): (&ConsentReader, &KnownSchemas),
+    partition: i32,
+    stored: &Stored,
+) -> ConsentReading {
     let record = &stored.record;
     let (key, payload) = (record.key.as_deref(), record.value.as_deref());
     let header = |name: &str| record.headers.iter().find(|header| header.0 == name);
     let is_forwarded = header("assent-forwarded").is_some();
     let source = header("source").map(|header| header.1.as_str());
-    reader.read(&Inbound { partition, key, payload }, is_forwarded, source)
+    reader.read_with(&Inbound { partition, key, payload }, is_forwarded, source, known)
 }
 
 pub fn click<'a>(
-    reader: &ClickReader,
+    (reader, known): (&ClickReader, &KnownSchemas),
     partition: i32,
     offset: i64,
     stored: &'a Stored,
@@ -150,5 +154,6 @@ pub fn click<'a>(
         return ClickInput { offset, payload: None, click: Err(dead_clicks(batch).rejection) };
     }
     let (key, payload) = (stored.record.key.as_deref(), stored.record.value.as_deref());
-    ClickInput { offset, payload, click: reader.read(&Inbound { partition, key, payload }) }
+    let read = reader.read_with(&Inbound { partition, key, payload }, known);
+    ClickInput { offset, payload, click: read.map_err(Unread::into_rejection) }
 }

@@ -67,6 +67,9 @@ pub fn audit(world: &World<'_>, unrest: Option<String>, stage: &Stage) -> Vec<Fi
     for (partition, violation) in &world.witness.violations {
         findings.add(violation.invariant, *partition, violation.to_string());
     }
+    for excess in &world.witness.excesses {
+        findings.of_run(Invariant::Alive, excess.clone());
+    }
     let others = world.broker.late_requests.other;
     if others > 0 {
         let detail =
@@ -80,7 +83,7 @@ pub fn audit(world: &World<'_>, unrest: Option<String>, stage: &Stage) -> Vec<Fi
     }
     let parts = parts::of(&world.broker.log, &mut findings);
     for partition in 0..PARTITIONS {
-        let inputs = Inputs::of(&world.broker.log, partition);
+        let inputs = Inputs::of(&world.broker.log, partition, world.known(stage));
         let parts = parts.get(&partition).map_or(&[][..], Vec::as_slice);
         parts::check_chain(partition, parts, &mut findings);
         inputs.check_accounted(partition, parts, came_to_rest, &mut findings);

@@ -34,7 +34,7 @@ pub fn check(
         if is_beyond(part, &setup) {
             return;
         }
-        let (again, differs) = run_again(engine, &setup, world, partition, part, inputs);
+        let (again, differs) = run_again(engine, (&setup, stage), world, partition, part, inputs);
         engine = again;
         if let Some(detail) = differs {
             let sequence = part.batch.sequence;
@@ -53,13 +53,13 @@ fn is_beyond(part: &Part<'_>, first: &Setup) -> bool {
 /// What differs, and the partition for the next one.
 fn run_again(
     engine: Partition,
-    setup: &Setup,
+    (setup, stage): (&Setup, &Stage),
     world: &World<'_>,
     partition: i32,
     part: &Part<'_>,
     inputs: &Inputs<'_>,
 ) -> (Partition, Option<String>) {
-    let batch = &part.batch;
+    let (batch, known) = (&part.batch, world.known(stage));
     let reader = ClickReader::new(setup.rulebook.fields, PARTITIONER, PARTITIONS);
     let mut open = engine.begin(batch.decided_at, batch.gate_open);
     let held = world.witness.consents.get(&(part.transaction, partition));
@@ -73,7 +73,7 @@ fn run_again(
         match stored.damaged {
             Some(batch) if batch.0 == offset => open.dead_clicks(&dead_clicks(batch)),
             Some(_) => {}
-            None => open.click(&click(&reader, partition, offset, stored)),
+            None => open.click(&click((&reader, known), partition, offset, stored)),
         }
     }
     let (decided, output) = open.finish(Coverage {

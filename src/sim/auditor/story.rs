@@ -40,9 +40,8 @@ pub fn check(
     for part in parts {
         let batch = &part.batch;
         let first = &stage.rulebooks[0].0;
-        if batch.rulebook_sha256 != first.sha256 {
-            model.rulebook = &stage.rulebooks[1].0;
-        }
+        let mut all = stage.rulebooks.iter().map(|(rulebook, _)| rulebook);
+        model.rulebook = all.find(|it| it.sha256 == batch.rulebook_sha256).unwrap_or(first);
         is_exact &= batch.rulebook_sha256 == first.sha256 && batch.key_version == 1;
         let held = world.witness.consents.get(&(part.transaction, partition));
         let consent: Vec<ConsentInput<'_>> =
@@ -51,7 +50,7 @@ pub fn check(
             inputs.clicks.range(batch.click_from..batch.click_to).map(|it| copy(&it.1.1)).collect();
         let expected = model.step((batch.decided_at, batch.gate_open), &consent, &clicks);
         let seen = match eye.see(part) {
-            Ok(seen) => seen,
+            Ok(seen) => without_gone(seen, partition, &model, findings),
             Err((invariant, detail)) => return findings.add(invariant, partition, detail),
         };
         let view = if is_exact { whole } else { judged };
@@ -63,6 +62,25 @@ pub fn check(
         check_live(world, partition, part, stage, &eye, &model, findings);
     }
     check_end(world, partition, stage, &eye, findings);
+}
+
+/// A purpose that the rulebook no longer has is judged until the sweep is through: never allowed. The model
+/// does not know it.
+fn without_gone(
+    mut seen: seen::Seen,
+    partition: i32,
+    model: &Model<'_>,
+    findings: &mut Findings,
+) -> seen::Seen {
+    let count = model.rulebook.purposes.len();
+    for entry in &mut seen.entries {
+        let gone = entry.verdicts.split_off(count.min(entry.verdicts.len()));
+        if gone.into_iter().any(Verdict::allows) {
+            let detail = "a purpose that the rulebook no longer has is allowed";
+            findings.add(Invariant::Consent, partition, detail);
+        }
+    }
+    seen
 }
 
 fn copy<'a>(input: &ClickInput<'a>) -> ClickInput<'a> {

@@ -1,4 +1,4 @@
-//! Batches, and the actions of the commit protocol, each with whatever a fault makes of it.
+//! Deciding, and the actions of the commit protocol, each with whatever a fault makes of it.
 
 use std::collections::BTreeMap;
 
@@ -7,12 +7,8 @@ use crate::domain::time::Span;
 use crate::engine::commit::{Action, Ending, Event, Fault as Consequence};
 use crate::sim::broker::{Committed, Refused, Request};
 use crate::sim::faults::Fault;
-use crate::task::Urgency;
 use crate::task::batch::{Batch, Found, Part};
 use crate::task::crash::point_after;
-
-/// So few that a short history has batches that leave clicks behind.
-const CLICKS_PER_BATCH: usize = 20;
 
 impl From<Refused> for Consequence {
     fn from(refused: Refused) -> Self {
@@ -24,117 +20,43 @@ impl From<Refused> for Consequence {
 }
 
 impl Instance {
-    /// Runs a transaction where one is due, or goes on with one that is in hand. Did anything happen?
-    pub(super) fn commit_what_is_due(&mut self, everything: bool, around: &mut Around<'_>) -> bool {
-        if around.broker.now < self.not_before {
-            return false;
-        }
-        if self.in_hand.is_some() || (!self.tasks.is_empty() && !self.protocol.is_ready()) {
-            let action = self.protocol.on(Event::Resume);
-            self.follow(action, around);
-            return true;
-        }
-        if self.tasks.is_empty() || !self.is_due(everything, around) {
-            return false;
-        }
+    pub(super) fn decide(&mut self, around: &mut Around<'_>) {
+        let now = self.moment(around);
         self.advance();
-        let batch = self.decide(around);
-        self.committed_at = around.broker.now;
-        let moves = batch.parts.values().any(|part| part.cut.is_of_sweep());
-        if self.crashes_at("after_decide", around)
-            || (moves && self.crashes_at("during_sweep", around))
-            || batch.parts.is_empty()
-        {
-            return false;
-        }
-        self.in_hand = Some(batch);
-        let action = self.protocol.on(Event::Start);
-        self.follow(action, around);
-        true
-    }
-
-    fn is_due(&self, everything: bool, around: &Around<'_>) -> bool {
-        let now = self.moment(around);
-        let urgency =
-            self.tasks.values().map(|task| task.commit_urgency(&around.terms.bounds, now)).max();
-        match urgency {
-            None | Some(Urgency::Nothing) => false,
-            Some(Urgency::AtOnce) => true,
-            Some(Urgency::Regular) => {
-                everything || around.broker.now - self.committed_at >= around.terms.commit_interval
-            }
-        }
-    }
-
-    fn decide(&mut self, around: &mut Around<'_>) -> Batch {
-        let (now, bounds) = (self.moment(around), &around.terms.bounds);
         self.decided_at = around.broker.now;
-        let mut batch = Batch::default();
-        for (&partition, task) in &mut self.tasks {
-            if task.commit_urgency(bounds, now) == Urgency::Nothing {
-                continue;
-            }
-            let cut = task.cut(bounds, now, CLICKS_PER_BATCH);
-            let sequence_before = task.engine.positions().map(|it| it.next_sequence);
-            let output = task.decide(&cut, &self.click_reader, now.wall);
-            let found = &output.violations;
-            let all = found.repaired.iter().chain(&found.broken);
-            around.witness.violations.extend(all.map(|it| (partition, it.clone())));
-            if output.is_broken() {
-                task.isolate(&cut, now);
-                continue;
-            }
-            if output.outputs.is_empty() {
-                task.confirm(&cut, now);
-                continue;
-            }
-            batch.parts.insert(partition, Part { cut, output, sequence_before });
+        let ready = self.ready(around);
+        let found = &mut around.witness.violations;
+        self.worker.decide(&self.click_reader, now, |partition, output| {
+            let all = output.violations.repaired.iter().chain(&output.violations.broken);
+            found.extend(all.map(|it| (partition, it.clone())));
+        });
+        self.watch_fairness(&ready, around);
+        if !self.crashes_at("after_decide", around)
+            && self.worker.in_hand().is_some_and(Batch::is_of_sweep)
+        {
+            self.crashes_at("during_sweep", around);
         }
-        batch
     }
 
-    /// What the protocol says next: to rest, that the batch is over, or to act in the next turn.
-    pub(super) fn follow(&mut self, action: Action, around: &mut Around<'_>) {
-        match action {
-            Action::Rest => {}
-            Action::Conclude(ending) => self.conclude(ending, around),
-            _ => {
-                self.action = Some(action);
-                return;
-            }
-        }
-        self.not_before = around.broker.now + self.protocol.pause();
-    }
-
-    fn conclude(&mut self, ending: Ending, around: &mut Around<'_>) {
-        let now = self.moment(around);
-        let batch = self.in_hand.take().unwrap_or_default();
-        match ending {
-            Ending::Committed => {
-                around.witness.committed += 1;
-                for (partition, part) in &batch.parts {
-                    if let Some(task) = self.tasks.get_mut(partition) {
-                        task.confirm(&part.cut, now);
-                    }
-                }
-            }
-            Ending::RolledBack => {
-                around.witness.rolled_back += 1;
-                for partition in batch.parts.keys() {
-                    if let Some(task) = self.tasks.get_mut(partition) {
-                        task.rollback();
-                    }
-                }
-            }
-            Ending::Surrendered => {
-                around.witness.surrendered += 1;
-                self.rejoin(around);
-            }
+    pub(super) fn conclude(&mut self, ending: Ending, around: &mut Around<'_>) {
+        let witness = &mut around.witness;
+        let count = match ending {
+            Ending::Committed => &mut witness.committed,
+            Ending::RolledBack => &mut witness.rolled_back,
+            Ending::Surrendered => &mut witness.surrendered,
+        };
+        *count += 1;
+        if self.worker.conclude(self.moment(around)) == Some(Ending::Surrendered) {
+            self.rejoin(around);
         }
     }
 
     /// One action; what came of it goes to the protocol.
     pub(super) fn perform(&mut self, action: Action, around: &mut Around<'_>) {
+        let waits = matches!(action, Action::Produce | Action::SendOffsets | Action::Commit);
+        if waits && self.worker.deadline().is_none() && around.random.chance(50) {
+            self.receive_beside(around);
+        }
         let half_way = point_after(action).filter(|it| around.faults.is_armed(it));
         if action == Action::Produce
             && let Some(point) = half_way
@@ -154,8 +76,7 @@ impl Instance {
             }
             Err(consequence) => Event::Failed(consequence),
         };
-        let next = self.protocol.on(event);
-        self.follow(next, around);
+        self.worker.performed(event, self.moment(around));
     }
 
     fn attempt(&mut self, action: Action, around: &mut Around<'_>) -> Result<Event, Consequence> {
@@ -254,7 +175,7 @@ impl Instance {
     /// All records of the batch, or some.
     fn produce(&self, around: &mut Around<'_>, torn: bool) -> Result<(), Consequence> {
         let epoch = self.epoch.ok_or(Consequence::Replace)?;
-        let Some(batch) = &self.in_hand else { return Ok(()) };
+        let Some(batch) = self.worker.in_hand() else { return Ok(()) };
         let all: usize = batch.parts.values().map(|part| part.output.outputs.len()).sum();
         let mut left = if torn { around.random.index(all) } else { all };
         for (&partition, part) in &batch.parts {
@@ -277,8 +198,8 @@ impl Instance {
         partition: i32,
         consents: &mut BTreeMap<(usize, i32), Vec<i64>>,
     ) {
-        let part = self.in_hand.as_ref().and_then(|batch| batch.parts.get(&partition));
-        if let (Some(part), Some(task)) = (part, self.tasks.get(&partition)) {
+        let part = self.worker.in_hand().and_then(|batch| batch.parts.get(&partition));
+        if let (Some(part), Some(task)) = (part, self.worker.tasks().get(&partition)) {
             consents.entry((transaction, partition)).or_insert_with(|| {
                 task.consents().iter().take(part.cut.consents).map(|held| held.offset).collect()
             });
@@ -294,13 +215,13 @@ impl Instance {
 
     fn offsets_in_hand(&self) -> BTreeMap<i32, Committed> {
         let offset = |part: &Part| (part.output.next_click, part.output.next_sequence);
-        let parts = self.in_hand.iter().flat_map(|batch| &batch.parts);
+        let parts = self.worker.in_hand().into_iter().flat_map(|batch| &batch.parts);
         parts.map(|(&partition, part)| (partition, offset(part))).collect()
     }
 
     /// Did the batch land? The group is asked, and the state where the group knows nothing.
     fn read_back(&self, around: &Around<'_>) -> Result<bool, Consequence> {
-        let Some(batch) = &self.in_hand else { return Ok(false) };
+        let Some(batch) = self.worker.in_hand() else { return Ok(false) };
         let partitions: Vec<i32> = batch.parts.keys().copied().collect();
         let committed = around.broker.committed(&partitions).ok_or(Consequence::Replace)?;
         let mut found: Found = committed.iter().map(|(&at, &it)| (at, Some(it))).collect();
@@ -317,7 +238,7 @@ impl Instance {
     ) -> Result<Found, Consequence> {
         let position = |&partition: &i32| {
             let engine =
-                self.restore(partition, around.broker).map_err(|_| Consequence::Replace)?;
+                self.restore_one(partition, around.broker).map_err(|_| Consequence::Replace)?;
             let at = engine.positions().map(|it| (it.next_click, it.next_sequence));
             Ok((partition, at))
         };

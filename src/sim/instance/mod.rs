@@ -1,38 +1,39 @@
-//! A simulated process of Assent: what `pipeline::worker` does on Kafka, on the simulated log.
+//! A simulated process of Assent: what `pipeline::runner` executes on Kafka, executed on the simulated log.
 //!
-//! Its engine, its tasks, its commit protocol and its judgment of what was read back are the
-//! production ones. One turn is one step of the worker's loop, or one action of the protocol, so
+//! Its worker, with engine, tasks and commit protocol, and its judgment of what was read back are the
+//! production ones. It goes once round the worker's turn, or executes one action of the protocol, so
 //! that other processes, time and faults come between any two of them.
 
 mod commit;
 mod publish;
 mod receive;
+mod schemas;
 mod take_up;
+mod turn;
+mod watch;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::broker::Broker;
+use super::broker::{Broker, Committed};
 use super::faults::{Fault, Faults};
-use super::group::{Ticket, Told};
-use super::log::Topic;
+use super::group::Ticket;
+use super::log::{Stored, Topic};
 use super::random::Random;
 use super::stage::{GROUP, PARTITIONER, PARTITIONS, PURPOSES, SOURCE, Stage};
 use crate::domain::invariants::Violation;
 use crate::domain::time::{Moment, Span, Timestamp};
 use crate::engine::Setup;
-use crate::engine::commit::{Action, Commit, Ending, Event};
-use crate::task::batch::Batch;
+use crate::engine::commit::Action;
 use crate::task::{Bounds, Task};
 use crate::wire::{ClickReader, ConsentReader};
+use crate::worker::{Limits, Settings, Worker};
 pub use publish::record as record_of;
-use take_up::TakingUp;
+use schemas::Schemas;
+use watch::Watch;
 
 /// When all machines were started: their monotonic clocks count from here.
 const BOOTED_AT: Timestamp = Timestamp(1_795_300_000_000);
-
-/// As the worker's: what is in hand is committed within this when partitions are given back.
-const REVOKE_WITHIN: Span = Span(5_000);
 
 /// What all processes of a run are started with; the last two change.
 pub struct Terms {
@@ -40,6 +41,8 @@ pub struct Terms {
     pub commit_interval: Span,
     pub signals_max: usize,
     pub bounds: Bounds,
+    pub limits: Limits,
+    pub has_registry: bool,
     /// Places in [`Stage`].
     pub keys: usize,
     pub rulebook: usize,
@@ -54,6 +57,8 @@ pub struct Witness {
     pub consents: BTreeMap<(usize, i32), Vec<i64>>,
     /// What the engine itself found broken.
     pub violations: Vec<(i32, Violation)>,
+    /// What a worker did beyond its bounds, or left undone.
+    pub excesses: Vec<String>,
     /// Why a process refused to go on, where that is no fault's doing.
     pub stops: Vec<String>,
     pub rolled_back: u64,
@@ -72,6 +77,14 @@ pub struct Around<'a> {
 }
 
 impl Around<'_> {
+    /// The next record that a reader of committed records has, if there is one now.
+    fn next(&self, topic: Topic, partition: i32, at: &mut i64) -> Option<(i64, &Stored)> {
+        let (found, next) = self.broker.log.fetch(topic, partition, *at, 1);
+        *at = next;
+        let offset = *found.first()?;
+        Some((offset, &self.broker.log.get(topic, partition)[offset as usize]))
+    }
+
     fn is_away(&self) -> bool {
         self.faults.is_in_force(Fault::BrokerAway, self.broker.now)
     }
@@ -113,24 +126,27 @@ pub struct Instance {
     setup: Arc<Setup>,
     click_reader: ClickReader,
     consent_reader: ConsentReader,
+    worker: Worker,
     member: Option<u64>,
     ticket: Option<Ticket>,
-    taking_up: Option<TakingUp>,
-    giving_back_until: Option<Timestamp>,
-    protocol: Commit,
+    /// The partitions that it has, and what the group had committed for them; to be restored.
+    committed: Option<BTreeMap<i32, Committed>>,
     epoch: Option<u32>,
-    /// What the protocol asks for next.
-    action: Option<Action>,
-    not_before: Timestamp,
-    in_hand: Option<Batch>,
     decided_at: Timestamp,
-    tasks: BTreeMap<i32, Task>,
     /// Where the two consumers are.
     clicks_at: BTreeMap<i32, i64>,
     consent_at: BTreeMap<i32, i64>,
-    asked_at: Timestamp,
-    committed_at: Timestamp,
-    wants_sweep: bool,
+    /// Where the reading of the changelog for a rotation is, and where it ends.
+    reread: BTreeMap<i32, (i64, i64)>,
+    /// Until another client asks, or follows.
+    pub probe_is_stale: bool,
+    pub consumer_is_stale: bool,
+    schemas: Schemas,
+    /// Partitions whose clicks are not fetched.
+    paused: BTreeSet<i32>,
+    /// Of those that were to be paused in this turn: the client refused.
+    refused: BTreeSet<i32>,
+    watch: Watch,
 }
 
 impl Instance {
@@ -148,22 +164,25 @@ impl Instance {
             click_reader: ClickReader::new(setup.rulebook.fields, PARTITIONER, PARTITIONS),
             consent_reader: ConsentReader::new(PARTITIONER, PARTITIONS),
             setup,
+            worker: Worker::new(Settings {
+                bounds: terms.bounds.clone(),
+                commit_interval: terms.commit_interval,
+                limits: terms.limits,
+            }),
             member: None,
             ticket: None,
-            taking_up: None,
-            giving_back_until: None,
-            protocol: Commit::new(),
+            committed: None,
             epoch: None,
-            action: None,
-            not_before: starts_at,
-            in_hand: None,
             decided_at: starts_at,
-            tasks: BTreeMap::new(),
             clicks_at: BTreeMap::new(),
             consent_at: BTreeMap::new(),
-            asked_at: Timestamp(0),
-            committed_at: Timestamp(0),
-            wants_sweep: false,
+            reread: BTreeMap::new(),
+            probe_is_stale: false,
+            consumer_is_stale: false,
+            schemas: Schemas::default(),
+            paused: BTreeSet::new(),
+            refused: BTreeSet::new(),
+            watch: Watch::default(),
         }
     }
 
@@ -203,114 +222,16 @@ impl Instance {
         crashes
     }
 
-    /// Once round the loop, or one action of the protocol.
-    pub fn turn(&mut self, around: &mut Around<'_>) {
-        let now = around.broker.now;
-        if self.down_until.is_some_and(|until| now < until) || now < self.stopped_until {
-            return;
-        }
-        if self.down_until.take().is_some() {
-            self.start(around);
-        }
-        if now < self.waits_until {
-            around.broker.group.hear(self.name, now);
-            return;
-        }
-        if matches!(self.action, Some(Action::Produce | Action::SendOffsets | Action::Commit))
-            && let Some(span) = self.stops_for.take()
-        {
-            self.stopped_until = now + span;
-            return;
-        }
-        if let Some(action) = self.action.take() {
-            self.perform(action, around);
-            return;
-        }
-        if !around.is_group_away() {
-            match self.poll(around) {
-                Told::Nothing => {}
-                Told::Lost => return self.rejoin(around),
-                Told::Revoked => return self.give_back(around),
-                Told::Assigned(partitions, ticket) => {
-                    self.surrender();
-                    self.ticket = Some(ticket);
-                    self.taking_up = (!partitions.is_empty()).then(|| TakingUp::of(partitions));
-                    return;
-                }
-            }
-        }
-        if self.taking_up.is_some() {
-            return self.take_up(around);
-        }
-        self.receive(around);
-        self.follow_keys(around);
-        self.ask_and_settle(around);
-        self.commit_what_is_due(false, around);
-    }
-
-    fn poll(&self, around: &mut Around<'_>) -> Told {
-        let now = around.broker.now;
-        match self.member {
-            Some(member) => around.broker.group.poll(self.name, member, now),
-            None => Told::Lost,
-        }
-    }
-
-    fn start(&mut self, around: &Around<'_>) {
-        self.keys = if around.broker.now >= self.keys_arrive_at { around.terms.keys } else { 0 };
-        self.setup = setup(around.stage, around.terms, around.terms.rulebook, self.keys);
-        self.click_reader = ClickReader::new(self.setup.rulebook.fields, PARTITIONER, PARTITIONS);
-    }
-
-    /// What is in hand is committed, then the partitions are given back.
-    fn give_back(&mut self, around: &mut Around<'_>) {
-        let now = around.broker.now;
-        if self.giving_back_until.is_none() && self.crashes_at("during_revoke", around) {
-            return;
-        }
-        let until = *self.giving_back_until.get_or_insert(now + REVOKE_WITHIN);
-        let busy = now < until && self.commit_what_is_due(true, around);
-        if self.down_until.is_some() || self.action.is_some() {
-            return;
-        }
-        if now >= until || (!busy && self.in_hand.is_none()) {
-            self.surrender();
-            if let Some(member) = self.member {
-                around.broker.group.rejoin(self.name, member);
-            }
-        }
-    }
-
-    /// Keeps nothing of any partition.
-    fn surrender(&mut self) {
-        if self.in_hand.take().is_some() {
-            let action = self.protocol.on(Event::Lost);
-            debug_assert_eq!(action, Action::Conclude(Ending::Surrendered));
-        }
-        self.giving_back_until = None;
-        self.taking_up = None;
-        self.tasks.clear();
-        self.ticket = None;
-        self.wants_sweep = false;
-    }
-
-    /// A new member takes its place, under the same static name.
-    fn rejoin(&mut self, around: &mut Around<'_>) {
-        self.surrender();
-        let now = around.broker.now;
-        self.member = Some(around.broker.group.join(self.name, now));
-        self.waits_until = now + Span(500);
-    }
-
     /// Has everything that it owns been decided and committed, to these ends?
     pub fn is_at_rest(&self, around: &Around<'_>) -> bool {
         let now = self.moment(around);
         self.is_up()
-            && self.taking_up.is_none()
-            && self.action.is_none()
-            && self.in_hand.is_none()
+            && !self.worker.is_taking_up()
+            && self.worker.action().is_none()
+            && self.worker.in_hand().is_none()
+            && !self.worker.has_sweep_to_come()
             && self.keys == around.terms.keys
-            && self.tasks.values().all(|task| {
+            && self.worker.tasks().values().all(|task| {
                 task.clicks.is_empty()
                     && task.consents().is_empty()
                     && task.gate_open(&around.terms.bounds, now)
@@ -325,7 +246,7 @@ impl Instance {
     /// Where it stands: for the message that a run did not come to rest.
     pub fn describe(&self, around: &Around<'_>) -> String {
         let now = self.moment(around);
-        let tasks = self.tasks.values().map(|task| {
+        let tasks = self.worker.tasks().values().map(|task| {
             format!(
                 "partition {}: {} clicks, {} consents, {} ids, gate {}, deferred {}, outdated {}, covered {}",
                 task.partition,
@@ -342,16 +263,16 @@ impl Instance {
             "process {}: down until {:?}, taking up {}, action {:?}, in hand {}, protocol {:?}; {}",
             self.name,
             self.down_until,
-            self.taking_up.is_some(),
-            self.action,
-            self.in_hand.is_some(),
-            self.protocol,
+            self.worker.is_taking_up(),
+            self.worker.action(),
+            self.worker.in_hand().is_some(),
+            self.worker.protocol(),
             tasks.collect::<Vec<_>>().join("; "),
         )
     }
 
     pub fn owns(&self, partition: i32) -> bool {
-        self.tasks.contains_key(&partition)
+        self.worker.tasks().contains_key(&partition)
     }
 }
 

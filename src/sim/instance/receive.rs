@@ -1,4 +1,4 @@
-//! What arrives, what is asked, and new keys: as `pipeline::receive`, `commit` and `keys` do it.
+//! What arrives, what is asked, and new keys: what `pipeline::receive`, `commit` and `keys` execute.
 
 use std::sync::Arc;
 
@@ -9,173 +9,239 @@ use crate::sim::faults::Fault;
 use crate::sim::log::{Record, Stored, Topic, dead_clicks};
 use crate::sim::workload::partition_of;
 use crate::task::Task;
-use crate::task::barrier::{Arrival, Question};
+use crate::task::barrier::Arrival;
 use crate::task::clicks::ReceivedClick;
 use crate::task::consent::HeldConsent;
-use crate::wire::Inbound;
+use crate::wire::{ConsentReader, Inbound, KnownSchemas};
+use crate::worker::{Ended, Fit, Room, Swept};
 
 /// The header of a record that was sent on (docs/contract/bad-input.md#consent).
 const FORWARDED: &str = "assent-forwarded";
 
-/// As the worker's.
-const ASK_EVERY: Span = Span(500);
+/// What a record takes beside its bytes, as the worker counts it.
+const RECORD_BYTES: usize = size_of::<HeldConsent>();
 
 impl Instance {
-    pub(super) fn receive(&mut self, around: &mut Around<'_>) {
-        if around.is_away() {
-            return;
-        }
-        let now = around.broker.now;
-        if !around.faults.is_in_force(Fault::StalledConsent, now) && around.random.chance(85) {
-            self.receive_consent(around);
-            self.forward_misrouted(around);
-        }
-        if around.random.chance(85) {
-            self.receive_clicks(around);
+    /// Now and then the client refuses, and is asked again.
+    pub(super) fn pause(&mut self, partition: i32, around: &mut Around<'_>) {
+        if around.random.chance(80) {
+            self.paused.insert(partition);
+            self.worker.paused(partition);
+        } else {
+            self.refused.insert(partition);
         }
     }
 
-    fn receive_consent(&mut self, around: &mut Around<'_>) {
-        let most = around.random.pick(&[1, 2, 50]);
-        let received = self.moment(around).uptime;
-        for (&partition, task) in &mut self.tasks {
-            let Some(at) = self.consent_at.get_mut(&partition) else { continue };
-            let (offsets, next) = around.broker.log.fetch(Topic::Consent, partition, *at, most);
-            *at = next;
-            for offset in offsets {
-                let stored = &around.broker.log.get(Topic::Consent, partition)[offset as usize];
-                let record = &stored.record;
-                let (key, payload) = (record.key.as_deref(), record.value.as_deref());
-                let inbound = Inbound { partition, key, payload };
-                let header = |name| record.headers.iter().find(|header| header.0 == name);
-                let source = header("source").map(|header| header.1.as_str());
-                let is_forwarded = header(FORWARDED).is_some();
-                let reading = self.consent_reader.read(&inbound, is_forwarded, source);
-                let arrival = Arrival { appended: stored.appended_at, received };
-                let held = HeldConsent::new(offset, arrival, &inbound, reading);
-                task.receive_consent(held);
+    pub(super) fn resume(&mut self, partition: i32, around: &mut Around<'_>) {
+        if around.random.chance(80) {
+            self.paused.remove(&partition);
+            self.worker.resumed(partition);
+        }
+    }
+
+    pub(super) fn receive_consent(&mut self, mut room: Room, around: &mut Around<'_>) {
+        let is_stalled = around.faults.is_in_force(Fault::StalledConsent, around.broker.now)
+            || self.consumer_is_stale
+            || around.is_away();
+        let (mut taken, mut largest) = (0, 0);
+        if !is_stalled && around.random.chance(85) {
+            let most = around.random.pick(&[1, 2, 50]);
+            let received = self.moment(around).uptime;
+            for (&partition, at) in &mut self.consent_at {
+                for _ in 0..most {
+                    if room.is_over() {
+                        break;
+                    }
+                    let Some((offset, stored)) = around.next(Topic::Consent, partition, at) else {
+                        break;
+                    };
+                    if room.fit(size(stored)) != Fit::Taken {
+                        *at = offset;
+                        break;
+                    }
+                    taken += 1;
+                    largest = largest.max(size(stored));
+                    let known = self.worker.known();
+                    let reader = (&self.consent_reader, &**known);
+                    let held = hold(reader, (partition, offset), stored, received);
+                    self.worker.receive_consent(partition, held);
+                }
             }
         }
+        self.watch_consent(largest, around);
+        self.worker.received_consent(taken, Ended::Drained);
     }
 
     /// What is not acknowledged holds its partition, and is tried again.
-    fn forward_misrouted(&mut self, around: &mut Around<'_>) {
-        for (&partition, task) in &mut self.tasks {
-            let misrouted: Vec<(i32, Record)> = task
-                .misrouted()
-                .map(|held| {
-                    let source = format!("consent-changelog/{partition}/{}", held.offset);
-                    let record = Record {
-                        key: Some(held.key().to_vec()),
-                        value: held.payload().map(<[u8]>::to_vec),
-                        headers: vec![(FORWARDED, source)],
-                    };
-                    (partition_of(held.key()), record)
-                })
-                .collect();
-            let is_lost = around.random.chance(40) && !misrouted.is_empty();
-            let arrives = !is_lost || around.random.chance(50);
-            for (to, record) in misrouted.into_iter().filter(|_| arrives) {
-                around.broker.log.append((Topic::Consent, to), record, around.broker.now, None);
-            }
-            if !is_lost {
-                task.set_forwarded(usize::MAX);
-            }
+    pub(super) fn forward_misrouted(&mut self, partition: i32, around: &mut Around<'_>) {
+        let misrouted: Vec<(i32, Record)> = self
+            .worker
+            .tasks()
+            .get(&partition)
+            .into_iter()
+            .flat_map(Task::misrouted)
+            .map(|held| {
+                let source = format!("consent-changelog/{partition}/{}", held.offset);
+                let record = Record {
+                    key: Some(held.key().to_vec()),
+                    value: held.payload().map(<[u8]>::to_vec),
+                    headers: vec![(FORWARDED, source)],
+                };
+                (partition_of(held.key()), record)
+            })
+            .collect();
+        let count = misrouted.len();
+        let is_lost = around.is_away() || around.random.chance(40);
+        let arrives = !around.is_away() && (!is_lost || around.random.chance(50));
+        for (to, record) in misrouted.into_iter().filter(|_| arrives) {
+            around.broker.log.append((Topic::Consent, to), record, around.broker.now, None);
+        }
+        self.worker.forwarded(partition, if is_lost { 0 } else { count });
+    }
+
+    pub(super) fn receive_clicks(&mut self, room: Room, around: &mut Around<'_>) {
+        self.watch_pauses(around);
+        let (taken, ended) = if around.random.chance(85) {
+            self.take_clicks(room, around)
+        } else {
+            (0, Ended::Drained)
+        };
+        self.worker.received_clicks(taken, ended);
+    }
+
+    /// While a call of the commit protocol is on its way.
+    pub(super) fn receive_beside(&mut self, around: &mut Around<'_>) {
+        let now = self.moment(around);
+        if let Some(room) = self.worker.beside().1.room_beside(now) {
+            let (_, ended) = self.take_clicks(room, around);
+            self.worker.beside().1.clicks_ended(ended);
         }
     }
 
     /// What lies behind a batch that nobody can read comes all the same, until it is settled.
-    fn receive_clicks(&mut self, around: &mut Around<'_>) {
+    fn take_clicks(&mut self, mut room: Room, around: &mut Around<'_>) -> (usize, Ended) {
+        let (before, mut taken, mut largest) = (self.held_clicks(), 0, 0);
+        let mut ended = Ended::Drained;
+        if around.is_away() {
+            return (taken, ended);
+        }
         let most = around.random.pick(&[1, 3, 50]);
-        for (&partition, task) in &mut self.tasks {
-            let Some(at) = self.clicks_at.get_mut(&partition) else { continue };
-            let log = &around.broker.log;
+        let (_, intake) = self.worker.beside();
+        let fetched = self.clicks_at.iter_mut().filter(|(at, _)| !self.paused.contains(at));
+        'all: for (&partition, at) in fetched {
+            let Some(task) = intake.task_mut(partition) else { continue };
             if task.fault(InputTopic::Clickstream).is_some() && around.random.chance(50) {
-                settle(task, log.get(Topic::Clicks, partition));
+                settle(task, around.broker.log.get(Topic::Clicks, partition));
                 *at = task.received_of(InputTopic::Clickstream);
             }
-            let (offsets, next) = log.fetch(Topic::Clicks, partition, *at, most);
-            *at = next;
-            for offset in offsets {
-                let stored = &log.get(Topic::Clicks, partition)[offset as usize];
+            for _ in 0..most {
+                if room.is_over() {
+                    break;
+                }
+                let Some((offset, stored)) = around.next(Topic::Clicks, partition, at) else {
+                    break;
+                };
                 if stored.damaged.is_some() {
                     task.note_fault(InputTopic::Clickstream, "simulated damage");
                     continue;
                 }
-                task.receive_click(&ReceivedClick {
-                    offset,
-                    timestamp: stored.appended_at,
-                    key: stored.record.key.as_deref(),
-                    payload: stored.record.value.as_deref(),
-                    dead: None,
-                });
+                if room.fit(size(stored)) != Fit::Taken {
+                    (*at, ended) = (offset, Ended::NoRoom);
+                    break 'all;
+                }
+                taken += 1;
+                largest = largest.max(size(stored));
+                let (key, payload) = (stored.record.key.as_deref(), stored.record.value.as_deref());
+                let (timestamp, dead) = (stored.appended_at, None);
+                task.receive_click(&ReceivedClick { offset, timestamp, key, payload, dead });
             }
         }
+        self.watch_clicks((before, taken, largest), around);
+        (taken, ended)
     }
 
-    pub(super) fn ask_and_settle(&mut self, around: &Around<'_>) {
-        let since = around.broker.now - self.asked_at;
-        let waits = self.tasks.values().any(|it| it.wants_question() && !it.barrier.has_open());
-        let is_due = since >= ASK_EVERY || (waits && since >= around.terms.commit_interval);
-        if is_due && !around.is_away() {
-            self.asked_at = around.broker.now;
-            let sent = self.moment(around);
-            for (&partition, task) in &mut self.tasks {
-                let end = around.broker.log.high_watermark(Topic::Consent, partition);
-                let clicks = task.clicks.received();
-                task.barrier.asked(Question { sent, end, clicks });
-            }
+    pub(super) fn ask(&mut self, partitions: &[i32], around: &Around<'_>) {
+        if around.is_away() || self.probe_is_stale {
+            return;
         }
-        if self.tasks.values().any(|task| task.barrier.has_open()) {
-            self.advance();
-        }
-        for task in self.tasks.values_mut() {
-            drop(task.settle());
-        }
+        let end = |&at: &i32| (at, around.broker.log.high_watermark(Topic::Consent, at));
+        let ends = partitions.iter().map(end).collect();
+        self.worker.answered(&ends, self.moment(around));
     }
 
     /// Where the consumers are, beyond what can be received.
     pub(super) fn advance(&mut self) {
-        for (partition, task) in &mut self.tasks {
-            task.advance(self.clicks_at.get(partition), self.consent_at.get(partition));
-        }
+        self.worker.advance(&self.clicks_at, &self.consent_at);
     }
 
-    /// Takes up new keys between two batches, and moves what is live to the active one.
-    pub(super) fn follow_keys(&mut self, around: &mut Around<'_>) {
-        if self.in_hand.is_some() {
+    /// Where the keyset file with another key has come.
+    pub(super) fn take_up_keys(&mut self, around: &mut Around<'_>) {
+        if self.keys == around.terms.keys || around.broker.now < self.keys_arrive_at {
             return;
         }
-        if self.keys < around.terms.keys && around.broker.now >= self.keys_arrive_at {
-            self.keys = around.terms.keys;
-            self.setup = Arc::new(self.setup.with_keys(Arc::clone(&around.stage.keys[self.keys])));
-            for task in self.tasks.values_mut() {
-                if let Err(refusal) = task.set_keys(Arc::clone(&self.setup)) {
-                    around.witness.stops.push(refusal.to_string());
-                }
-            }
-            self.wants_sweep = true;
+        self.keys = around.terms.keys;
+        self.setup = Arc::new(self.setup.with_keys(Arc::clone(&around.stage.keys[self.keys])));
+        for (_, refusal) in self.worker.set_keys(&self.setup) {
+            around.witness.stops.push(refusal.to_string());
         }
-        if std::mem::take(&mut self.wants_sweep) {
-            self.sweep(around);
-        }
+        self.reread.clear();
     }
 
-    /// Reads the changelog again, for the raw ids that state and audit don't hold.
-    fn sweep(&mut self, around: &Around<'_>) {
+    /// The changelog is read again, from its beginning to where it ends now.
+    pub(super) fn start_sweep(&mut self, partitions: Vec<i32>, around: &Around<'_>) {
         let now = self.moment(around);
-        for (&partition, task) in self.tasks.iter_mut().filter(|it| it.1.engine.has_old_keys()) {
-            let log = &around.broker.log;
-            let (offsets, _) = log.fetch(Topic::Consent, partition, 0, usize::MAX);
-            for offset in offsets {
-                let record = &log.get(Topic::Consent, partition)[offset as usize].record;
-                if let (Some(key), Some(_)) = (&record.key, &record.value) {
-                    task.hold_id(key);
+        if around.is_away() {
+            return self.worker.put_sweep_off(now);
+        }
+        let end = |&at: &i32| (at, (0, around.broker.log.high_watermark(Topic::Consent, at)));
+        self.reread = partitions.iter().map(end).collect();
+        self.worker.sweep_begins(partitions, now);
+    }
+
+    pub(super) fn sweep(&mut self, around: &mut Around<'_>) {
+        let mut brought = false;
+        let mut left = if around.is_away() { 0 } else { around.random.pick(&[1, 5, 500]) };
+        let mut swept = Swept::Nothing;
+        for (&partition, (at, _)) in &mut self.reread {
+            while left > 0 && swept == Swept::Nothing {
+                if !self.worker.has_room_for_ids() {
+                    swept = Swept::Full;
+                    break;
+                }
+                let Some((_, stored)) = around.next(Topic::Consent, partition, at) else { break };
+                (brought, left) = (true, left - 1);
+                if let (Some(key), Some(_)) = (&stored.record.key, &stored.record.value) {
+                    self.worker.hold_id(partition, key);
                 }
             }
-            task.complete_ids(now);
         }
+        if !brought && self.reread.values().all(|(at, end)| at >= end) {
+            swept = Swept::Over;
+        }
+        self.worker.swept(swept, brought, self.moment(around));
     }
+}
+
+fn size(stored: &Stored) -> usize {
+    let length = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
+    RECORD_BYTES + length(&stored.record.key) + length(&stored.record.value)
+}
+
+fn hold(
+    (reader, known): (&ConsentReader, &KnownSchemas),
+    (partition, offset): (i32, i64),
+    stored: &Stored,
+    received: Span,
+) -> HeldConsent {
+    let record = &stored.record;
+    let (key, payload) = (record.key.as_deref(), record.value.as_deref());
+    let inbound = Inbound { partition, key, payload };
+    let header = |name| record.headers.iter().find(|header| header.0 == name);
+    let source = header("source").map(|header| header.1.as_str());
+    let is_forwarded = header(FORWARDED).is_some();
+    let reading = reader.read_with(&inbound, is_forwarded, source, known);
+    let arrival = Arrival { appended: stored.appended_at, received };
+    HeldConsent::new(offset, arrival, &inbound, reading)
 }
 
 /// It is sure by now that nobody can read the batch that comes next.

@@ -5,26 +5,14 @@ use std::collections::BTreeMap;
 
 use super::{Around, Instance};
 use crate::domain::time::Span;
-use crate::engine::commit::Event;
 use crate::engine::{Partition, Refusal, Restore};
 use crate::sim::broker::{Broker, Committed};
 use crate::sim::log::Topic;
 use crate::task::{Offsets, Task};
 
-/// As the worker's: between two tries.
+/// As the worker's: between two tries, and where a person has to bring something first.
 const RETRY: Span = Span(500);
-
-/// Partitions that the group gave, not restored yet.
-pub struct TakingUp {
-    partitions: Vec<i32>,
-    committed: Option<BTreeMap<i32, Committed>>,
-}
-
-impl TakingUp {
-    pub fn of(partitions: Vec<i32>) -> Self {
-        Self { partitions, committed: None }
-    }
-}
+const WAIT: Span = Span(2_000);
 
 /// Why a state could not be restored.
 pub enum Trouble {
@@ -34,44 +22,33 @@ pub enum Trouble {
 }
 
 impl Instance {
-    /// One step of it a turn.
-    pub(super) fn take_up(&mut self, around: &mut Around<'_>) {
-        let now = around.broker.now;
-        if !self.protocol.is_ready() {
-            if now >= self.not_before {
-                let action = self.protocol.on(Event::Resume);
-                self.follow(action, around);
-            }
-            return;
-        }
-        let Some(taking_up) = &mut self.taking_up else { return };
+    /// One step of it a turn: the group's offsets, then the state.
+    pub(super) fn restore(&mut self, partitions: &[i32], around: &mut Around<'_>) {
         if around.is_group_away() {
             return;
         }
-        if taking_up.committed.is_none() {
-            taking_up.committed = around.broker.committed(&taking_up.partitions);
-            if taking_up.committed.is_none() {
-                self.waits_until = now + RETRY;
+        let Some(committed) = self.committed.take() else {
+            self.committed = around.broker.committed(partitions);
+            if self.committed.is_none() {
+                self.worker.restore_after(RETRY, self.moment(around));
             }
             return;
-        }
+        };
         if self.crashes_at("during_restore", around) {
             return;
         }
-        match self.restored(around) {
+        match self.restored(partitions, &committed, around) {
             Ok(tasks) => {
                 if self.crashes_at("after_restore", around) {
                     return;
                 }
-                self.taking_up = None;
                 let starts = |which: fn(Offsets) -> i64| -> BTreeMap<i32, i64> {
                     let each = tasks.iter();
                     each.map(|(&partition, task)| (partition, which(task.received()))).collect()
                 };
                 self.clicks_at = starts(|offsets| offsets.click);
                 self.consent_at = starts(|offsets| offsets.consent);
-                self.tasks = tasks;
-                self.wants_sweep = true;
+                self.worker.restored(tasks);
             }
             Err(trouble) => self.outlast(trouble, around),
         }
@@ -81,12 +58,7 @@ impl Instance {
     fn outlast(&mut self, trouble: Trouble, around: &mut Around<'_>) {
         let now = around.broker.now;
         match trouble {
-            Trouble::Again => {
-                if let Some(taking_up) = &mut self.taking_up {
-                    taking_up.committed = None;
-                }
-                self.waits_until = now + RETRY;
-            }
+            Trouble::Again => self.worker.restore_after(RETRY, self.moment(around)),
             // The keyset file is on its way.
             Trouble::Refused(Refusal::KeyMissing { .. }) => {
                 self.keys = if now >= self.keys_arrive_at { around.terms.keys } else { self.keys };
@@ -95,7 +67,7 @@ impl Instance {
                     rulebook.clone().position(|(it, _)| it.sha256 == self.setup.rulebook.sha256);
                 self.setup =
                     super::setup(around.stage, around.terms, place.unwrap_or(0), self.keys);
-                self.waits_until = now + Span(2_000);
+                self.worker.restore_after(WAIT, self.moment(around));
             }
             // A rolling restart brings the new rulebook.
             Trouble::Refused(Refusal::RulebookLeft { .. }) => self.crash(around),
@@ -110,14 +82,16 @@ impl Instance {
         }
     }
 
-    fn restored(&self, around: &Around<'_>) -> Result<BTreeMap<i32, Task>, Trouble> {
-        let Some(TakingUp { partitions, committed: Some(committed) }) = &self.taking_up else {
-            return Err(Trouble::Again);
-        };
+    fn restored(
+        &self,
+        partitions: &[i32],
+        committed: &BTreeMap<i32, Committed>,
+        around: &Around<'_>,
+    ) -> Result<BTreeMap<i32, Task>, Trouble> {
         let now = self.moment(around);
         let mut tasks = BTreeMap::new();
         for &partition in partitions {
-            let mut engine = self.restore(partition, around.broker)?;
+            let mut engine = self.restore_one(partition, around.broker)?;
             let group = committed.get(&partition).copied();
             let state = engine.positions().map(|it| (it.next_click, it.next_sequence));
             if group != state {
@@ -137,7 +111,11 @@ impl Instance {
     }
 
     /// Reads a partition's state up to the high watermark: the last stable offset is not enough.
-    pub(super) fn restore(&self, partition: i32, broker: &Broker) -> Result<Partition, Trouble> {
+    pub(super) fn restore_one(
+        &self,
+        partition: i32,
+        broker: &Broker,
+    ) -> Result<Partition, Trouble> {
         let end = broker.log.high_watermark(Topic::State, partition);
         let (offsets, next) = broker.log.fetch(Topic::State, partition, 0, usize::MAX);
         if next < end {
