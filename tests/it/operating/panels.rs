@@ -232,6 +232,11 @@ const THROUGHPUT: &[Panel] = &[
             "{{topic}} {{reason}}",
         )],
     ),
+    lines(
+        "Batches that can't be read, in an hour",
+        "short",
+        &[Of("sum by (topic) (increase(assent_unreadable_batches_total[1h]))", "{{topic}}")],
+    ),
 ];
 
 const TRANSACTIONS: &[Panel] = &[
