@@ -274,15 +274,15 @@ fn no_broker_a_missing_topic_and_other_mistakes_are_one_line_each() {
 
     let absent = ["--bootstrap", here, "--clickstream", &topic, "--consent-changelog", &topic];
     for command in [&["click", "s"][..], &["erase", "s"], &["heartbeat", "cmp"]] {
-        assert_told(&shop_py(&[&absent[..], command].concat()), 1, "there is no topic");
+        assert_told(&shop_py(&[&absent[..], command].concat()), 1, "does not exist");
     }
-    assert_told(&segments_py(&[&follow[..], &[here]].concat()), 1, "there is no topic");
+    assert_told(&segments_py(&[&follow[..], &[here]].concat()), 1, "does not exist");
 
     let unknown = ["--bootstrap", here, "--set", "no.such=1", "click", "s"];
     assert_told(&shop_py(&unknown), 1, "no.such");
     let nowhere = ["follow", &topic, "--copy", "no/such/copy.db", "--bootstrap", here];
     assert_told(&segments_py(&nowhere), 1, "no/such/copy.db");
-    assert_told(&segments_py(&["show", "absent.db", "x"]), 1, "there is no such copy");
+    assert_told(&segments_py(&["show", "absent.db", "x"]), 1, "the copy does not exist");
     std::fs::write(shop.folder().join("text.db"), "no database, but long enough to be looked at")
         .expect("written");
     assert_told(&segments_py(&["show", "text.db", "x"]), 1, "not a database");

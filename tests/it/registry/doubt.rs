@@ -80,7 +80,7 @@ fn an_id_of_another_subject_counts_for_nothing() {
     let mut said = letters(&shop, registry);
     said.retain(|letter| {
         letter["reason"] == "UNKNOWN_SCHEMA"
-            && letter["detail"] == "the schema id is not registered under the topic's own subject"
+            && letter["detail"] == "the schema id is not registered under the subject of this topic"
     });
     assert_eq!(said.len(), 2);
     assert!(assigned(&shop, "bob").is_none(), "its consent is unreadable");
