@@ -39,7 +39,7 @@ impl Instance {
     }
 
     pub(super) fn conclude(&mut self, ending: Ending, around: &mut Around<'_>) {
-        let witness = &mut around.witness;
+        let witness = &mut *around.witness;
         let count = match ending {
             Ending::Committed => &mut witness.committed,
             Ending::RolledBack => &mut witness.rolled_back,

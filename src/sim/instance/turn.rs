@@ -88,7 +88,6 @@ impl Instance {
             Request::FollowConsentAnew(at) => {
                 (self.consumer_is_stale, self.consent_at) = (false, at);
             }
-            Request::FindLoss | Request::LookIntoFaults => {}
             Request::Decide => self.decide(around),
             Request::Conclude(ending) => self.conclude(ending, around),
             Request::Rejoin => self.rejoin(around),
@@ -98,7 +97,11 @@ impl Instance {
                     around.broker.group.rejoin(self.name, member);
                 }
             }
-            Request::Perform(_) | Request::Rest { .. } => {}
+            // No log loses what is needed, and what can't be read is met where it is received.
+            Request::FindLoss
+            | Request::LookIntoFaults
+            | Request::Perform(_)
+            | Request::Rest { .. } => {}
         }
     }
 
