@@ -225,5 +225,5 @@ fn what_a_person_got_wrong_is_said_once() {
     refused(&[], &[("ASSENT__KAFKA__BOOTSTRAP_SERVERS", "127.0.0.1:1")], 69, "127.0.0.1:1");
     let other = shop.folder().join("other.json");
     shop.run(&["keys", "new", "--out", other.to_str().expect("UTF-8")]).ok();
-    refused(&[], &[("ASSENT__KEYSET", other.to_str().expect("UTF-8"))], 78, "another secret");
+    refused(&[], &[("ASSENT__KEYSET", other.to_str().expect("UTF-8"))], 78, "different secret");
 }
