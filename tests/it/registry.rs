@@ -93,7 +93,7 @@ fn all_that_is_written_is_registered_framed_and_read_back() {
     wait_until(WITHIN, "a tombstone", || assigned(&shop, "ann").is_none().then_some(()));
     let after = shop.run(&["check"]).ok();
     assert!(
-        after.stdout.contains(&format!("clickstream-value: id {click_id}")),
+        after.stdout.contains(&format!("clickstream-value: the newest schema, id {click_id}, ")),
         "{}",
         after.stdout
     );
