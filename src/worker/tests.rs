@@ -276,7 +276,8 @@ fn consent_is_bounded_in_number_and_bytes() {
         _ => unreachable!("just looked for"),
     };
     let first = room(&mut worker);
-    let taken = (0..).scan(first, |room, _| (!room.is_over()).then(|| room.fit(1))).count();
+    let taken =
+        (0..=LIMITS.burst).scan(first, |room, _| (!room.is_over()).then(|| room.fit(1))).count();
     assert_eq!(taken, LIMITS.burst);
     for _ in 0..LIMITS.consents {
         consent(&mut worker, 0, b"ann", ConsentReading::Erasure);
