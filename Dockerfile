@@ -14,8 +14,13 @@ WORKDIR /build
 # Build the dependencies in a layer of their own, which is reused until they change.
 COPY Cargo.toml Cargo.lock build.rs ./
 COPY benches benches
-RUN mkdir -p src tests/it \
- && touch src/lib.rs tests/it/main.rs \
+COPY crates/contract/Cargo.toml crates/contract/
+COPY crates/core/Cargo.toml crates/core/
+COPY crates/sim/Cargo.toml crates/sim/
+COPY crates/verify/Cargo.toml crates/verify/
+RUN mkdir -p src tests/it crates/core/benches \
+ && touch src/lib.rs tests/it/main.rs crates/core/benches/heart.rs \
+ && for crate in crates/*; do mkdir -p $crate/src; touch $crate/src/lib.rs; done \
  && echo 'fn main() {}' > src/main.rs \
  && cargo build --profile dist --features tls-vendored --locked --bin assent
 
@@ -24,9 +29,10 @@ ARG ASSENT_REVISION=unknown
 ENV ASSENT_REVISION=$ASSENT_REVISION
 COPY schemas schemas
 COPY rules rules
+COPY crates crates
 COPY src src
 # COPY keeps file times: without touch, the files could be older than the placeholders above.
-RUN touch src/lib.rs src/main.rs \
+RUN touch src/lib.rs src/main.rs crates/*/src/lib.rs \
  && cargo build --profile dist --features tls-vendored --locked --bin assent \
  && strip --strip-debug target/dist/assent
 

@@ -8,17 +8,16 @@ default:
 check:
     cargo fmt --check
     cargo clippy --all-targets -- -D warnings
-    cargo clippy --no-default-features --all-targets -- -D warnings
     cargo test --test tidy
     scripts/mutations --check
 
 # Everything that needs no broker: unit tests, the pure tests, the house rules, 200 histories.
 test *ARGS:
-    cargo test --lib --test pure --test tidy --test sim {{ARGS}}
+    cargo test --workspace --lib --test pure --test tidy --test sim {{ARGS}}
 
 # Histories of the simulator, optimized: `just sim`, `just sim 100000`, `just sim 1 4711` for one seed.
 sim SEEDS="10000" FIRST="0":
-    SIM_SEEDS={{SEEDS}} SIM_SEED={{FIRST}} cargo test --no-default-features --profile sim --test sim
+    SIM_SEEDS={{SEEDS}} SIM_SEED={{FIRST}} cargo test --profile sim -p assent-sim --test sim
 
 # Tests on a real Kafka: all, or those whose name has FILTER. Nothing may be left out.
 it FILTER="":

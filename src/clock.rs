@@ -5,7 +5,7 @@
 use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::domain::time::{Moment, Span, Timestamp};
+use assent_contract::domain::time::{Moment, Span, Timestamp};
 
 /// Wall time for what is recorded, monotonic time for time-outs and durations.
 pub trait Clock: Send + Sync {
@@ -59,7 +59,7 @@ mod shifted {
     use std::sync::{Mutex, OnceLock, PoisonError};
     use std::time::{Duration, Instant};
 
-    use crate::domain::time::Span;
+    use assent_contract::domain::time::Span;
 
     const LOOK_EVERY: Duration = Duration::from_millis(50);
 

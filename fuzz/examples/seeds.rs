@@ -4,11 +4,11 @@
 use std::fs;
 use std::path::Path;
 
-use assent::domain::consent::ConsentRecord;
-use assent::domain::event::{Click, EventKind};
-use assent::engine::input::{ClickInput, ConsentBody, ConsentInput, Coverage};
-use assent::engine::output::Output;
-use assent::wire::{SchemaName, frame};
+use assent_contract::domain::consent::ConsentRecord;
+use assent_contract::domain::event::{Click, EventKind};
+use assent_core::engine::input::{ClickInput, ConsentBody, ConsentInput, Coverage};
+use assent_core::engine::output::Output;
+use assent_contract::wire::{SchemaName, frame};
 use assent_fuzz::{NOW, fresh, setup};
 use serde_json::Value;
 
@@ -54,7 +54,7 @@ fn main() {
     }
     put(folder, "rulebook", 0, include_bytes!("../../rules/children-retail.yaml"));
     put(folder, "rulebook", 1, include_bytes!("../../examples/ecom/rulebook.yaml"));
-    put(folder, "rulebook", 2, include_bytes!("../../benches/rules.yaml"));
+    put(folder, "rulebook", 2, include_bytes!("../../crates/core/benches/rules.yaml"));
     put(folder, "state", 0, &state(&vectors));
 }
 

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use assent::domain::partitioner::Partitioner;
-use assent::domain::pseudonym::{KeyRing, Keyset};
-use assent::domain::rules;
-use assent::domain::time::{Span, Timestamp};
-use assent::engine::{Partition, Restore, Setup};
-use assent::wire::Inbound;
+use assent_contract::domain::partitioner::Partitioner;
+use assent_contract::domain::pseudonym::{KeyRing, Keyset};
+use assent_contract::rulebook;
+use assent_contract::domain::time::{Span, Timestamp};
+use assent_core::engine::{Partition, Restore, Setup};
+use assent_contract::wire::Inbound;
 
 pub const PARTITIONS: i32 = 12;
 pub const NOW: Timestamp = Timestamp(1_795_305_600_000);
@@ -24,7 +24,7 @@ pub fn record(bytes: &[u8]) -> Option<Inbound<'_>> {
 }
 
 pub fn setup() -> Arc<Setup> {
-    let rulebook = Arc::new(rules::compile(RULEBOOK).expect("the shipped rulebook"));
+    let rulebook = Arc::new(rulebook::compile(RULEBOOK).expect("the shipped rulebook"));
     let purposes: Vec<String> = rulebook.purposes.iter().map(|p| p.id.clone()).collect();
     Arc::new(Setup {
         rulebook,

@@ -1,8 +1,8 @@
 //! Any bytes of an audit batch are refused, or read and written to the same content.
 #![no_main]
 
-use assent::domain::audit::AuditBatch;
-use assent::wire::{KnownSchemas, decode_audit_batch};
+use assent_contract::domain::audit::AuditBatch;
+use assent_contract::wire::{KnownSchemas, decode_audit_batch};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

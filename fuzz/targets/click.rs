@@ -3,10 +3,10 @@
 
 use std::sync::LazyLock;
 
-use assent::domain::event::ClickFields;
-use assent::domain::partitioner::Partitioner;
-use assent::engine::input::{ClickInput, Coverage};
-use assent::wire::ClickReader;
+use assent_contract::domain::event::ClickFields;
+use assent_contract::domain::partitioner::Partitioner;
+use assent_core::engine::input::{ClickInput, Coverage};
+use assent_contract::wire::ClickReader;
 use assent_fuzz::{NOW, PARTITIONS, fresh, record, setup};
 use libfuzzer_sys::fuzz_target;
 
@@ -35,7 +35,7 @@ fuzz_target!(|bytes: &[u8]| {
     assert!(!output.is_broken(), "one outcome");
 });
 
-fn setup_once() -> std::sync::Arc<assent::engine::Setup> {
-    static SETUP: LazyLock<std::sync::Arc<assent::engine::Setup>> = LazyLock::new(setup);
+fn setup_once() -> std::sync::Arc<assent_core::engine::Setup> {
+    static SETUP: LazyLock<std::sync::Arc<assent_core::engine::Setup>> = LazyLock::new(setup);
     std::sync::Arc::clone(&SETUP)
 }

@@ -3,10 +3,10 @@
 
 use std::sync::{Arc, LazyLock};
 
-use assent::domain::partitioner::Partitioner;
-use assent::engine::Setup;
-use assent::engine::input::{ConsentInput, Coverage};
-use assent::wire::{ConsentReader, ConsentReading, Inbound, encode_consent};
+use assent_contract::domain::partitioner::Partitioner;
+use assent_core::engine::Setup;
+use assent_core::engine::input::{ConsentInput, Coverage};
+use assent_contract::wire::{ConsentReader, ConsentReading, Inbound, encode_consent};
 use assent_fuzz::{NOW, PARTITIONS, fresh, record, setup};
 use libfuzzer_sys::fuzz_target;
 

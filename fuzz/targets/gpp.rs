@@ -2,8 +2,8 @@
 //! base64url, wherever they stand, bind.
 #![no_main]
 
-use assent::domain::event::SignalSource;
-use assent::wire::gpp::signal;
+use assent_contract::domain::event::SignalSource;
+use assent_contract::wire::gpp::signal;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {

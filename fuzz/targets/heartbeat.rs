@@ -4,8 +4,8 @@
 
 use std::sync::LazyLock;
 
-use assent::domain::partitioner::Partitioner;
-use assent::wire::{ConsentReader, ConsentReading, Inbound};
+use assent_contract::domain::partitioner::Partitioner;
+use assent_contract::wire::{ConsentReader, ConsentReading, Inbound};
 use assent_fuzz::PARTITIONS;
 use libfuzzer_sys::fuzz_target;
 

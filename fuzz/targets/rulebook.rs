@@ -1,9 +1,9 @@
 //! Any bytes of a rulebook are refused with places, or compiled, shown, and equal to themselves.
 #![no_main]
 
-use assent::domain::rules::compile;
-use assent::domain::rules::diff::changes;
-use assent::domain::rules::render::{Format, render};
+use assent_contract::rulebook::compile;
+use assent_contract::rulebook::diff::changes;
+use assent_contract::rulebook::render::{Format, render};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

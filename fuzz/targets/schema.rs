@@ -4,9 +4,9 @@
 
 use std::sync::LazyLock;
 
-use assent::domain::event::ClickFields;
-use assent::domain::partitioner::Partitioner;
-use assent::wire::{
+use assent_contract::domain::event::ClickFields;
+use assent_contract::domain::partitioner::Partitioner;
+use assent_contract::wire::{
     ClickReader, ConsentReader, Framing, Inbound, KnownSchemas, Registered, SchemaName,
     decode_assignment, decode_audit_batch, decode_contextual, decode_dead_letter,
 };

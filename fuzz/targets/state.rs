@@ -4,8 +4,8 @@
 
 use std::sync::{Arc, LazyLock};
 
-use assent::engine::input::{ConsentBody, ConsentInput, Coverage};
-use assent::engine::{Restore, Setup};
+use assent_core::engine::input::{ConsentBody, ConsentInput, Coverage};
+use assent_core::engine::{Restore, Setup};
 use assent_fuzz::{NOW, setup};
 use libfuzzer_sys::fuzz_target;
 

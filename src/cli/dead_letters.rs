@@ -9,15 +9,15 @@ use serde_json::json;
 use super::{Globals, progress, stderr, stdout, when};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
-use crate::domain::dead_letter::DeadLetter;
-use crate::domain::foreign_text::shown;
-use crate::domain::hex::hex;
-use crate::domain::outcome::DeadLetterReason;
-use crate::domain::time::Timestamp;
 use crate::failure::{Exit, Failure, Result};
 use crate::kafka::read::{Start, TopicReader};
 use crate::registry::Reading;
-use crate::wire::decode_dead_letter;
+use assent_contract::domain::dead_letter::DeadLetter;
+use assent_contract::domain::foreign_text::shown;
+use assent_contract::domain::hex::hex;
+use assent_contract::domain::outcome::DeadLetterReason;
+use assent_contract::domain::time::Timestamp;
+use assent_contract::wire::decode_dead_letter;
 
 /// Show which inputs could not be used, and why
 #[derive(clap::Args)]

@@ -9,12 +9,12 @@ use zeroize::Zeroizing;
 
 use super::{Globals, stdout};
 use crate::config::{Config, KeysetChange, create_keyset, read_keyset};
-use crate::domain::hex::hex;
-use crate::domain::pseudonym::{KeyRing, Keyset, Pseudonym};
 use crate::failure::{Failure, Result};
 use crate::kafka::admin::Admin;
 use crate::kafka::assignments::SegmentTopics;
 use crate::kafka::read::{Start, TopicReader};
+use assent_contract::domain::hex::hex;
+use assent_contract::domain::pseudonym::{KeyRing, Keyset, Pseudonym};
 
 /// Bytes of a fingerprint that are shown: enough to compare two files by eye.
 const FINGERPRINT_SHOWN: usize = 8;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use expect_test::expect;
 
 use crate::config;
-use crate::domain::rules;
+use assent_contract::rulebook;
 
 /// The message that refuses this configuration file.
 fn configuration(yaml: &str) -> String {
@@ -72,7 +72,7 @@ segments:
 /// The messages that refuse [`RULEBOOK`] with `from` replaced by `to`.
 fn rulebook((from, to): (&str, &str)) -> String {
     assert!(RULEBOOK.contains(from), "{from}");
-    let errors = rules::compile(RULEBOOK.replace(from, to).as_bytes()).expect_err("a refusal");
+    let errors = rulebook::compile(RULEBOOK.replace(from, to).as_bytes()).expect_err("a refusal");
     let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
     lines.join("\n") + "\n"
 }

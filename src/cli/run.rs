@@ -14,13 +14,13 @@ use super::Globals;
 use super::ready_file::ReadyFile;
 use crate::clock::SystemClock;
 use crate::config::{Config, load_rulebook, read_keyset};
-use crate::domain::pseudonym::KeyRing;
 use crate::failure::{Failure, Result};
 use crate::http::{self, Status};
 use crate::pipeline::{self, Running, Start};
 use crate::registry;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::{REVISION, VERSION};
+use assent_contract::domain::pseudonym::KeyRing;
 
 /// A drain that takes longer is cut off: the process ends within 10 s of the signal
 /// (docs/contract/commands.md#how-run-ends), and what was not committed is decided again by whoever has

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::progress;
 use super::{Globals, stdout};
 use crate::failure::{Failure, Result};
-use crate::sim::{Finding, Stage, Summary, attempt};
+use assent_sim::{Finding, Stage, Summary, attempt};
 
 /// Run the engine on a simulated cluster with faults and check the invariants
 ///

@@ -9,9 +9,9 @@ use serde_json::Value;
 use super::{Globals, stdout, when};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
-use crate::domain::foreign_text::shown;
 use crate::failure::{Exit, Failure, Result};
 use crate::kafka::backlog::Backlog;
+use assent_contract::domain::foreign_text::shown;
 
 const ASK_AGAIN: Duration = Duration::from_millis(200);
 

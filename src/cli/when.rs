@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::domain::time::Timestamp;
+use assent_contract::domain::time::Timestamp;
 
 /// `now`, RFC 3339, or epoch milliseconds.
 pub fn parse(text: &str, now: Timestamp) -> Result<Timestamp, String> {

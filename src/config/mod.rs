@@ -25,9 +25,9 @@ pub use keyset::{KeysetChange, create_keyset, read_keyset};
 pub use registry::{Credentials, SchemaRegistry};
 pub use rulebook::{RulebookFile, RulebookRefusal, load_rulebook, read_rulebook};
 
-use crate::domain::partitioner::Partitioner;
-use crate::domain::time::Span;
 use crate::failure::{Failure, Result};
+use assent_contract::domain::partitioner::Partitioner;
+use assent_contract::domain::time::Span;
 
 /// Read where no `--config` is given; all defaults where it isn't there.
 pub const DEFAULT_FILE: &str = "assent.yaml";
@@ -154,7 +154,7 @@ impl Topics {
     pub fn purpose_of(&self, topic: &str) -> Option<String> {
         let (before, after) = self.segments.split_once("{purpose}")?;
         let purpose = topic.strip_prefix(before)?.strip_suffix(after)?;
-        crate::domain::ids::is_slug(purpose).then(|| purpose.to_owned())
+        assent_contract::domain::ids::is_slug(purpose).then(|| purpose.to_owned())
     }
 }
 

@@ -11,9 +11,9 @@ use super::{
     Config, Consent, Http, Kafka, OnSilence, Pipeline, Source, Topics, near_misses, properties,
     registry, values,
 };
-use crate::domain::partitioner::Partitioner;
-use crate::domain::time::Span;
 use crate::failure::{Failure, Result};
+use assent_contract::domain::partitioner::Partitioner;
+use assent_contract::domain::time::Span;
 
 /// More threads than that on one host share its network card: add instances.
 /// A hundred million of 21 bytes are 2.1 GB, without the spare room of their tables.

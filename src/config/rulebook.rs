@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use crate::domain::rules::{self, RuleError, Rulebook};
 use crate::failure::{Exit, Failure, Result};
+use assent_contract::rulebook::{self, RuleError, Rulebook};
 
 /// A rulebook that passed every check, with the bytes it was read from, which are kept as evidence.
 #[derive(Clone, Debug)]
@@ -44,7 +44,7 @@ impl RulebookRefusal {
 
 pub fn read_rulebook(path: &Path) -> std::result::Result<RulebookFile, RulebookRefusal> {
     let yaml = std::fs::read(path).map_err(RulebookRefusal::Unreadable)?;
-    let rulebook = rules::compile(&yaml).map_err(RulebookRefusal::Faulty)?;
+    let rulebook = rulebook::compile(&yaml).map_err(RulebookRefusal::Faulty)?;
     Ok(RulebookFile { rulebook, yaml })
 }
 

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 
-use crate::domain::time::Span;
+use assent_contract::domain::time::Span;
 
 type Checked<T> = Result<T, String>;
 
@@ -103,7 +103,7 @@ pub(super) fn may_be_segments_topic(pattern: &str, topic: &str) -> bool {
         topic
             .strip_prefix(before)
             .and_then(|rest| rest.strip_suffix(after))
-            .is_some_and(crate::domain::ids::is_slug)
+            .is_some_and(assent_contract::domain::ids::is_slug)
     })
 }
 

@@ -12,9 +12,9 @@ use rdkafka::producer::DefaultProducerContext;
 use zeroize::Zeroizing;
 
 use crate::config::{self, Config};
-use crate::domain::pseudonym::{KeyRing, Keyset};
-use crate::domain::rules::{self, Rulebook};
 use crate::failure::{Failure, Result};
+use assent_contract::domain::pseudonym::{KeyRing, Keyset};
+use assent_contract::rulebook::{self, Rulebook};
 
 /// The rulebook that is shipped.
 const RULEBOOK: &str = include_str!("../../rules/children-retail.yaml");
@@ -39,7 +39,7 @@ impl Embedded {
             .map_err(|error| Failure::failed(format!("the embedded broker failed: {error}")))?;
         let folder = Folder::new()?;
         let config = configure(&cluster.bootstrap_servers(), &folder.0)?;
-        let rulebook = rules::compile(RULEBOOK.as_bytes())
+        let rulebook = rulebook::compile(RULEBOOK.as_bytes())
             .map_err(|_| Failure::failed("the built-in rulebook has errors"))?;
         let keyset = fresh_keyset()?;
         config::create_keyset(&config.keyset, &keyset)?;

@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
-use crate::domain::segment::SegmentAssignment;
 use crate::kafka::assignments::{Change, Removal};
+use assent_contract::domain::segment::SegmentAssignment;
 
 /// A purpose and a pseudonym.
 pub type Key = (String, String);
@@ -102,8 +102,8 @@ impl Ledger {
 mod tests {
     use super::*;
     use crate::clock::{Clock, SystemClock};
-    use crate::domain::outcome::Basis;
-    use crate::domain::time::Timestamp;
+    use assent_contract::domain::outcome::Basis;
+    use assent_contract::domain::time::Timestamp;
 
     fn assigned(pseudonym: &str) -> Change {
         Change::Assigned(SegmentAssignment {

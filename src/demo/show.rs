@@ -13,8 +13,6 @@ use super::story::{Act, PATIENCE, Story};
 use super::tally;
 use super::workload::{Spec, Workload, people};
 use crate::clock::{Clock, SystemClock};
-use crate::domain::consent::ConsentRecord;
-use crate::domain::pseudonym::KeyRing;
 use crate::failure::Result;
 use crate::http::Status;
 use crate::kafka::assignments::SegmentTopics;
@@ -22,6 +20,8 @@ use crate::kafka::inputs::InputWriter;
 use crate::kafka::read::{Start, TopicReader};
 use crate::registry::Reading;
 use crate::telemetry::metrics::Metrics;
+use assent_contract::domain::consent::ConsentRecord;
+use assent_contract::domain::pseudonym::KeyRing;
 
 /// Families of the shop.
 const SUBJECTS: u64 = 400;
@@ -326,7 +326,7 @@ impl<'a> Show<'a> {
         self.inputs.put_consent(record).map(|_| ())
     }
 
-    fn click(&mut self, click: &crate::domain::event::ClickEvent) -> Result<()> {
+    fn click(&mut self, click: &assent_contract::domain::event::ClickEvent) -> Result<()> {
         self.sent.clicks += 1;
         self.inputs.send_click(click)
     }

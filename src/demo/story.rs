@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use super::workload::people::{decide_all, guardian};
 use super::workload::shop::{CATEGORIES, Visit};
 use super::workload::{Random, click_of};
-use crate::domain::consent::{AgeBand, ConsentRecord, ConsentStatus, Decision};
-use crate::domain::event::{ClickEvent, EventKind};
-use crate::domain::time::Timestamp;
+use assent_contract::domain::consent::{AgeBand, ConsentRecord, ConsentStatus, Decision};
+use assent_contract::domain::event::{ClickEvent, EventKind};
+use assent_contract::domain::time::Timestamp;
 
 /// How long a wait lasts before it is told that nothing came.
 pub const PATIENCE: Duration = Duration::from_secs(10);

@@ -6,11 +6,11 @@ use rdkafka::Message;
 use rdkafka::message::{BorrowedMessage, Headers};
 
 use crate::config::Config;
-use crate::domain::segment::SegmentAssignment;
-use crate::domain::time::Timestamp;
 use crate::failure::Result;
 use crate::registry::Reading;
-use crate::wire::decode_assignment;
+use assent_contract::domain::segment::SegmentAssignment;
+use assent_contract::domain::time::Timestamp;
+use assent_contract::wire::decode_assignment;
 
 /// The segment topics of these purposes.
 #[derive(Clone, Debug)]

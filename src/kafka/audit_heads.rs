@@ -12,10 +12,10 @@ use super::consumer::{Follower, Polled};
 use super::probe::Probe;
 use super::restore::{Interrupted, Patience, unreadable};
 use crate::config::Config;
-use crate::domain::audit::chain;
-use crate::engine::loss::AuditHead;
-use crate::wire::framing::Framed;
-use crate::wire::read_back_audit_batch;
+use assent_contract::domain::audit::chain;
+use assent_contract::wire::framing::Framed;
+use assent_contract::wire::read_back_audit_batch;
+use assent_core::engine::loss::AuditHead;
 
 const ASKED_FOR: Duration = Duration::from_secs(10);
 

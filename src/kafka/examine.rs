@@ -23,8 +23,8 @@ use super::handle::Handle;
 use super::probe::{Isolation, Probe};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
-use crate::domain::foreign_text::shown;
-use crate::domain::intake::RECORD_BYTES_MAX;
+use assent_contract::domain::foreign_text::shown;
+use assent_contract::domain::intake::RECORD_BYTES_MAX;
 
 /// A look that brings nothing for so long has found nothing out. Long, since a batch that grows by a thousand
 /// takes its time, and memory: another look meanwhile would take as much again.

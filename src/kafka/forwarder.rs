@@ -21,7 +21,7 @@ use super::client::{client_config, set_default};
 use super::context;
 use super::handle::Handle;
 use crate::config::Config;
-use crate::domain::intake::RECORD_BYTES_MAX;
+use assent_contract::domain::intake::RECORD_BYTES_MAX;
 
 /// The header that names where a forwarded record came from: `topic/partition/offset`.
 pub const FORWARDED: &str = "assent-forwarded";

@@ -3,8 +3,8 @@
 
 use super::write::Writer;
 use crate::config::Config;
-use crate::domain::ids::HEARTBEAT_PREFIX;
 use crate::failure::Result;
+use assent_contract::domain::ids::HEARTBEAT_PREFIX;
 
 /// As whom Assent writes them.
 pub const SOURCE: &str = "assent";

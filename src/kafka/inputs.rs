@@ -6,11 +6,11 @@
 use super::write::{Position, Writer};
 use crate::clock::SystemClock;
 use crate::config::Config;
-use crate::domain::consent::ConsentRecord;
-use crate::domain::event::ClickEvent;
 use crate::failure::Result;
 use crate::registry::{self, Framings};
-use crate::wire::{Framing, click_body, consent_body};
+use assent_contract::domain::consent::ConsentRecord;
+use assent_contract::domain::event::ClickEvent;
+use assent_contract::wire::{Framing, click_body, consent_body};
 
 /// A producer of both topics. Nothing is sure before [`InputWriter::flush`] said so.
 pub struct InputWriter {

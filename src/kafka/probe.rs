@@ -24,7 +24,7 @@ use super::context::Logged;
 use super::handle::Handle;
 use super::topic_ids::topic_ids;
 use crate::config::{Config, Topics};
-use crate::engine::loss::TopicIds;
+use assent_core::engine::loss::TopicIds;
 
 /// Whose end of a partition is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -19,9 +19,9 @@ use super::context::Logged;
 use super::handle::Handle;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
-use crate::engine::commit::Fault;
-use crate::engine::output::BatchOutput;
 use crate::pace;
+use assent_core::commit::Fault;
+use assent_core::engine::output::BatchOutput;
 
 /// How long the broker keeps the transaction of a producer that fell silent
 /// (docs/contract/batch.md#identity): for so long every reader of committed records waits behind it.

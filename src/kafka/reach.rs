@@ -15,8 +15,8 @@ use super::context;
 use super::handle::Handle;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::domain::foreign_text::shown;
 use crate::failure::{Failure, Result};
+use assent_contract::domain::foreign_text::shown;
 
 /// One question; between two of them what went wrong is listened to.
 const QUESTION: Duration = Duration::from_millis(500);

@@ -13,8 +13,8 @@ use super::handle::Handle;
 use super::probe::{Isolation, Probe};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::domain::ids::RESERVED_PREFIX;
 use crate::failure::{Failure, Result};
+use assent_contract::domain::ids::RESERVED_PREFIX;
 
 /// Records looked at, from the end of each partition.
 const PER_PARTITION: i64 = 50;

@@ -16,12 +16,12 @@ use super::probe::{Isolation, Probe};
 use super::reach::reach;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
-use crate::domain::ids::ID_BYTES_MAX;
-use crate::domain::intake::{RECORD_BYTES_MAX, payload_hash};
-use crate::domain::time::Timestamp;
 use crate::failure::{Failure, Result};
 use crate::registry::Reading;
-use crate::verify::Record;
+use assent_contract::domain::ids::ID_BYTES_MAX;
+use assent_contract::domain::intake::{RECORD_BYTES_MAX, payload_hash};
+use assent_contract::domain::time::Timestamp;
+use assent_verify::Record;
 
 /// How long one answer of a broker may take.
 const ANSWER: Duration = Duration::from_secs(10);

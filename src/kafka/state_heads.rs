@@ -18,7 +18,7 @@ use super::handle::Handle;
 use super::probe::{Isolation, Probe};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::engine::loss::GroupMark;
+use assent_core::engine::loss::GroupMark;
 
 const ASKED_FOR: Duration = Duration::from_secs(10);
 

@@ -15,7 +15,7 @@ use rdkafka::error::KafkaResult;
 use rdkafka::types::RDKafkaRespErr;
 
 use super::native::{Guard, ask, failed};
-use crate::engine::loss::TopicId;
+use assent_core::engine::loss::TopicId;
 
 /// The id of each topic that there is. 0: the broker has none (before Kafka 2.8).
 pub fn topic_ids<C: ClientContext>(

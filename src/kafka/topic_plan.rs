@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use crate::config::Config;
-use crate::domain::rules::Rulebook;
-use crate::domain::time::Span;
+use assent_contract::domain::time::Span;
+use assent_contract::rulebook::Rulebook;
 
 /// 25 months: what an auditor may ask for, after 24 months and the month in which they ask.
 const AUDIT_RETENTION: Span = Span(775 * Span::DAY.0);

@@ -20,8 +20,8 @@ use super::probe::Probe;
 use super::read::partition_count;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
-use crate::domain::partitioner::Partitioner;
 use crate::failure::{Failure, Result};
+use assent_contract::domain::partitioner::Partitioner;
 
 /// librdkafka gives a record up after this long; so no wait here is longer.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(30);

@@ -13,17 +13,19 @@ use super::orphans::{Orphans, find_orphans};
 use super::survey::{Gathered, Survey, gather, refused};
 use super::{Shared, Start, admit, share};
 use crate::config::Config;
-use crate::domain::audit::chain::GENESIS;
-use crate::domain::pseudonym::Pseudonym;
-use crate::domain::time::Timestamp;
-use crate::engine::loss::{AuditHead, Losses, Range, sequence_of};
-use crate::engine::store::{bucket_heads, is_evidence};
-use crate::engine::{Accepted, Doubt, ORPHANS_PER_BATCH_MAX, Orphan, Partition, Restore, Salvage};
 use crate::failure::{Exit, Failure, Result};
 use crate::kafka::examine::{Place, Verdict, examine};
 use crate::kafka::probe::Probe;
 use crate::kafka::topics;
 use crate::registry::{self, Framings, Subject};
+use assent_contract::domain::audit::chain::GENESIS;
+use assent_contract::domain::pseudonym::Pseudonym;
+use assent_contract::domain::time::Timestamp;
+use assent_core::engine::loss::{AuditHead, Losses, Range, sequence_of};
+use assent_core::engine::store::{bucket_heads, is_evidence};
+use assent_core::engine::{
+    Accepted, Doubt, ORPHANS_PER_BATCH_MAX, Orphan, Partition, Restore, Salvage,
+};
 
 /// What was found of one partition.
 pub struct Finding {

@@ -10,11 +10,11 @@ use rdkafka::error::KafkaError;
 use super::Shared;
 use super::assignment::Trouble;
 use super::transaction::{Surroundings, Transactor};
-use crate::engine::commit::{Action, Commit, Ending, Event, Fault};
-use crate::engine::output::BatchOutput;
 use crate::failure::{Failure, Result};
 use crate::kafka::consumer::{Answers, ClickConsumer, Rebalance};
 use crate::kafka::probe::Probe;
+use assent_core::commit::{Action, Commit, Ending, Event, Fault};
+use assent_core::engine::output::BatchOutput;
 
 /// A member that died stays in the group for its session of 12 s.
 const EMPTY_WITHIN: Duration = Duration::from_secs(15);

@@ -8,14 +8,14 @@ use rdkafka::error::KafkaError;
 use super::Shared;
 use super::loss_words::stop;
 use super::survey::{self, Survey, gather};
-use crate::domain::time::Moment;
-use crate::engine::Partition;
-use crate::engine::loss::{self, Losses, View};
 use crate::failure::Failure;
 use crate::kafka::probe::Probe;
 use crate::kafka::restore::Interrupted;
 use crate::kafka::topics;
-use crate::task::{Offsets, Task};
+use assent_contract::domain::time::Moment;
+use assent_core::engine::Partition;
+use assent_core::engine::loss::{self, Losses, View};
+use assent_core::task::{Offsets, Task};
 
 /// Why partitions could not be taken up.
 pub enum Trouble {

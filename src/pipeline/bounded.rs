@@ -1,8 +1,8 @@
 //! How much of memory a record takes, and what is known of one that is too large for it: its hash.
 
-use crate::domain::intake::Rejection;
 use crate::kafka::events::Received;
-use crate::task::consent::HeldConsent;
+use assent_contract::domain::intake::Rejection;
+use assent_core::task::consent::HeldConsent;
 
 /// Bytes of its key and value; a record without either still takes its place.
 pub fn size(record: &Received<'_>) -> usize {

@@ -1,8 +1,8 @@
 //! The configured bounds on consent, in the words of a task.
 
 use crate::config::{Consent, OnSilence};
-use crate::domain::time::Span;
-use crate::task::Bounds;
+use assent_contract::domain::time::Span;
+use assent_core::task::Bounds;
 
 pub fn of(consent: &Consent) -> Bounds {
     let closing =

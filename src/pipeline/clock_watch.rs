@@ -4,8 +4,8 @@
 use std::sync::{Mutex, PoisonError};
 
 use super::Shared;
-use crate::domain::clock_guard::{Appended, ClockGuard};
-use crate::domain::time::{Moment, Span, Timestamp};
+use assent_contract::domain::clock_guard::{Appended, ClockGuard};
+use assent_contract::domain::time::{Moment, Span, Timestamp};
 
 pub struct ClockWatch(Mutex<Watched>);
 

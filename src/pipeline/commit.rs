@@ -11,14 +11,14 @@ use super::receive::receive_clicks;
 use super::report;
 use super::runner::Runner;
 use super::transaction::Surroundings;
-use crate::domain::time::Span;
-use crate::engine::commit::{Action, Ending, Fault};
 use crate::failure::Result;
 use crate::kafka::context::AWAY;
 use crate::kafka::group_offsets::committed;
 use crate::kafka::probe::Probe;
 use crate::pace;
-use crate::task::batch::{Batch, Found};
+use assent_contract::domain::time::Span;
+use assent_core::commit::{Action, Ending, Fault};
+use assent_core::commit::{Batch, Found};
 
 /// How long reading back may ask for the group's offsets.
 const READ_BACK: Duration = Duration::from_secs(5);
@@ -173,7 +173,7 @@ fn positions_of_state(
 ) -> std::result::Result<Found, Fault> {
     match assignment::restore(shared, probe, partitions, || !shared.is_stopping()) {
         Ok(engines) => {
-            let positions = |(partition, engine): (i32, crate::engine::Partition)| {
+            let positions = |(partition, engine): (i32, assent_core::engine::Partition)| {
                 (partition, engine.positions().map(|p| (p.next_click, p.next_sequence)))
             };
             Ok(engines.into_iter().map(positions).collect())

@@ -1,7 +1,7 @@
 //! The named points at which a test can end the process, as a power cut would, or stop it, as a machine
 //! that sleeps would. Without the feature `crash-points` they are nothing.
 
-use crate::task::crash::POINTS;
+use assent_core::commit::POINTS;
 
 /// Ends the process here where `ASSENT_CRASH_AT` names the point; stops it once, until it is sent
 /// SIGCONT, where `ASSENT_STOP_AT` does.

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::{OnSilence, Source};
 use crate::http::{PartitionStatus, Reason};
-use crate::task::Task;
+use assent_core::task::Task;
 
 /// How a partition stood when it was last looked at.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -12,12 +12,12 @@ use rdkafka::error::KafkaResult;
 use super::Shared;
 use super::runner::Runner;
 use crate::config::{Config, read_keyset};
-use crate::domain::pseudonym::KeyRing;
 use crate::kafka::consumer::{Follower, Polled};
 use crate::kafka::examine::{Examination, Place, Verdict};
 use crate::kafka::probe::Probe;
 use crate::pace;
-use crate::worker::{Swept, Worker};
+use assent_contract::domain::pseudonym::KeyRing;
+use assent_core::worker::{Swept, Worker};
 
 /// How long the broker may take to say what the changelog holds.
 const ASKED_FOR: Duration = Duration::from_secs(5);

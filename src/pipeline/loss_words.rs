@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use crate::config::Config;
-use crate::engine::loss::{InputLoss, Losses};
 use crate::failure::Failure;
+use assent_core::engine::loss::{InputLoss, Losses};
 
 /// The message that ends a run.
 pub fn stop(config: &Config, lost: &BTreeMap<i32, Losses>) -> Failure {

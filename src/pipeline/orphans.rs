@@ -14,8 +14,6 @@ use super::alone::{Alone, again, not_alone};
 use super::assignment::Trouble;
 use super::survey::ranges;
 use crate::config::Config;
-use crate::domain::pseudonym::Pseudonym;
-use crate::engine::Orphan;
 use crate::failure::Result;
 use crate::kafka::admin::Admin;
 use crate::kafka::assignments::SegmentTopics;
@@ -25,6 +23,8 @@ use crate::kafka::examine::{Place, Verdict, examine};
 use crate::kafka::probe::Probe;
 use crate::kafka::read::{Start, TopicReader};
 use crate::kafka::restore::unreadable;
+use assent_contract::domain::pseudonym::Pseudonym;
+use assent_core::engine::Orphan;
 
 /// How often a long read looks whether it is still the group's only member, which also keeps it one.
 const TAKEN_PER_LOOK: u64 = 1_024;
@@ -118,7 +118,7 @@ fn live_keys(shared: &Shared, alone: &Alone) -> Result<(Arc<[String]>, LiveKeys)
     Ok((purposes.into(), live))
 }
 
-type Named = HashMap<(u16, Pseudonym), (i32, crate::domain::audit::AuditToken)>;
+type Named = HashMap<(u16, Pseudonym), (i32, assent_contract::domain::audit::AuditToken)>;
 
 /// Whose live keys are whose, as far as the changelog still has the raw ids.
 fn name(
@@ -154,7 +154,7 @@ fn name(
                     return Err(Trouble::Unwanted);
                 }
                 let positions = follower.positions()?;
-                let is_read = |(partition, range): (&i32, &crate::engine::loss::Range)| {
+                let is_read = |(partition, range): (&i32, &assent_core::engine::loss::Range)| {
                     range.start == range.end
                         || from.get(partition).is_some_and(|at| *at >= range.end)
                         || positions.get(partition).is_some_and(|at| *at >= range.end)

@@ -9,17 +9,17 @@ use std::sync::{Arc, PoisonError, RwLock};
 use rdkafka::message::{Header, OwnedHeaders};
 
 use crate::config::Topics;
-use crate::domain::audit::chain;
-use crate::domain::dead_letter::DeadLetter;
-use crate::domain::outcome::TombstoneReason;
-use crate::domain::partitioner::Partitioner;
-use crate::domain::time::Timestamp;
-use crate::engine::commit::Fault;
-use crate::engine::output::{BatchOutput, DeadLetterNote, InputTopic, Output};
 use crate::kafka::producer::Record;
 use crate::kafka::topics::Counts;
 use crate::registry::Framings;
-use crate::wire::{Framing, SchemaName};
+use assent_contract::domain::audit::chain;
+use assent_contract::domain::dead_letter::DeadLetter;
+use assent_contract::domain::outcome::TombstoneReason;
+use assent_contract::domain::partitioner::Partitioner;
+use assent_contract::domain::time::Timestamp;
+use assent_contract::wire::{Framing, SchemaName};
+use assent_core::commit::Fault;
+use assent_core::engine::output::{BatchOutput, DeadLetterNote, InputTopic, Output};
 
 /// A topic that is written by key.
 struct Keyed {

@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use super::Shared;
 use super::edges::Edges;
-use crate::domain::time::{Moment, Span, Timestamp};
-use crate::engine::output::{BatchOutput, InputTopic};
 use crate::http::{PartitionStatus, Reason, WAIT_MAX};
-use crate::task::barrier::Question;
-use crate::task::batch::{Batch, Part};
-use crate::task::{Closed, Task};
-use crate::wire::ConsentReading;
+use assent_contract::domain::time::{Moment, Span, Timestamp};
+use assent_contract::wire::ConsentReading;
+use assent_core::commit::{Batch, Part};
+use assent_core::engine::output::{BatchOutput, InputTopic};
+use assent_core::task::barrier::Question;
+use assent_core::task::{Closed, Task};
 
 /// How often the gauges and the status are brought up to date.
 pub const REPORT_EVERY: Span = Span(200);

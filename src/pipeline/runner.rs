@@ -16,13 +16,13 @@ use super::report::{REPORT_EVERY, Report};
 use super::suspects::Suspects;
 use super::transaction::Transactor;
 use super::twin::Seat;
-use crate::domain::time::{Moment, Span};
 use crate::failure::{Failure, Result};
 use crate::kafka::consumer::{Answers, ClickConsumer, Follower, Rebalance};
 use crate::kafka::probe::Probe;
 use crate::pace;
 use crate::pipeline::crash::crash_point;
-use crate::worker::{Limits, Request, Settings, Worker};
+use assent_contract::domain::time::{Moment, Span};
+use assent_core::worker::{Limits, Request, Settings, Worker};
 
 /// The pause of a loop that found nothing to do: short beside every latency that is promised, long
 /// enough to cost a percent of a core.

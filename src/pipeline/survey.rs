@@ -10,13 +10,13 @@ use super::Shared;
 use super::assignment::Trouble;
 use super::crash::crash_point;
 use crate::config::Config;
-use crate::domain::binary::Malformed;
-use crate::engine::loss::{AuditHead, GroupMark, Losses, Range, TopicIds, View};
-use crate::engine::{Partition, Refusal, Restore, Salvage};
 use crate::failure::{Exit, Failure};
 use crate::kafka::group_offsets::{Committed, committed};
 use crate::kafka::probe::Probe;
 use crate::kafka::{audit_heads, restore};
+use assent_contract::domain::binary::Malformed;
+use assent_core::engine::loss::{AuditHead, GroupMark, Losses, Range, TopicIds, View};
+use assent_core::engine::{Partition, Refusal, Restore, Salvage};
 
 pub const ASKED_FOR: Duration = Duration::from_secs(10);
 
@@ -148,7 +148,7 @@ impl Survey {
     ) -> Losses {
         let range =
             |ranges: &BTreeMap<i32, Range>| ranges.get(&partition).copied().unwrap_or_default();
-        crate::engine::loss::find(&View {
+        assent_core::engine::loss::find(&View {
             state: state.as_ref().map(Partition::state_head).map_err(Clone::clone),
             group: self.group.get(&partition).cloned(),
             audit: self.audit.get(&partition).cloned(),

@@ -10,15 +10,15 @@ use std::time::{Duration, Instant};
 
 use super::loss_words::stop;
 use super::runner::{Clients, Runner};
-use crate::domain::intake::Rejection;
-use crate::engine::input::DeadClicks;
-use crate::engine::loss::{InputLoss, Losses};
-use crate::engine::output::InputTopic;
 use crate::failure::Result;
 use crate::kafka::consumer::Answers;
 use crate::kafka::examine::{Examination, Place, Verdict};
 use crate::pace;
-use crate::task::Task;
+use assent_contract::domain::intake::Rejection;
+use assent_core::engine::input::DeadClicks;
+use assent_core::engine::loss::{InputLoss, Losses};
+use assent_core::engine::output::InputTopic;
+use assent_core::task::Task;
 
 /// For so long every examination must say the same before clicks are given up: another replica may become
 /// the leader, whose copy is whole. Consent is given up by a person alone; they are not called for less.

@@ -1,4 +1,4 @@
-//! Executes the actions of the commit protocol (`engine::commit`) on a real producer.
+//! Executes the actions of the commit protocol (`assent_core::commit`) on a real producer.
 //!
 //! Every action is one call with a time-out of its own; what went wrong comes back as an event, and
 //! the protocol says what follows.
@@ -10,11 +10,11 @@ use rdkafka::consumer::ConsumerGroupMetadata;
 
 use super::Shared;
 use super::crash::crash_point;
-use crate::domain::time::Span;
-use crate::engine::commit::{Action, Event, Fault};
-use crate::engine::output::BatchOutput;
 use crate::kafka::producer::{GroupOffset, TransactionalProducer};
-use crate::task::crash::point_after;
+use assent_contract::domain::time::Span;
+use assent_core::commit::point_after;
+use assent_core::commit::{Action, Event, Fault};
+use assent_core::engine::output::BatchOutput;
 
 /// Time-outs of the calls. Together below the 30 s after which /livez calls the loop dead, and the
 /// deliveries below the broker's own 10 s for a transaction.

@@ -40,7 +40,7 @@ pub fn run(shared: &Shared, probe: &Probe) {
 fn look_at_topics(
     shared: &Shared,
     probe: &Probe,
-    known: &mut crate::engine::loss::TopicIds,
+    known: &mut assent_core::engine::loss::TopicIds,
 ) -> Result<()> {
     if let Some(change) = topics::find_change(probe, &shared.config, &shared.counts) {
         return Err(change);

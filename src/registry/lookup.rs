@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use super::client::{Client, Trouble};
 use super::memory::{Memory, SILENCE};
 use crate::clock::Clock;
-use crate::task::Lack;
-use crate::wire::{KnownSchemas, Registered, UnknownId};
+use assent_contract::wire::{KnownSchemas, Registered, UnknownId};
+use assent_core::task::Lack;
 
 /// Ids wanted at one time: a second's worth of answers.
 const WANTED_MAX: usize = 1_024;

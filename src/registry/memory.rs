@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::PATIENCE;
-use crate::wire::{KnownSchemas, Registered};
+use assent_contract::wire::{KnownSchemas, Registered};
 
 /// Schemas that read as one of the contract's: as many as a topic has versions, many times over.
 const KEPT_MAX: usize = 256;
@@ -253,7 +253,7 @@ impl Memory {
 mod tests {
     use super::*;
     use crate::clock::{Clock, SystemClock};
-    use crate::wire::SchemaName;
+    use assent_contract::wire::SchemaName;
 
     fn own() -> Registered {
         Registered::avro(SchemaName::ClickEvent.json(), &[SchemaName::ClickEvent])
@@ -405,7 +405,7 @@ mod tests {
         assert_eq!(memory.fails(1, again, again), Some(false));
         memory.learn(1, own(), again);
         assert_eq!(memory.next_unanswered(), None);
-        let value = crate::wire::Framing::Confluent(1).frame(&[]);
+        let value = assent_contract::wire::Framing::Confluent(1).frame(&[]);
         let known = memory.take_change().unwrap();
         assert!(known.knows(1) && known.lacks(&value).is_none());
     }

@@ -7,9 +7,9 @@ use super::client::Client;
 use super::{PATIENCE, Refusal, client, patiently};
 use crate::clock::SystemClock;
 use crate::config::Config;
-use crate::domain::intake::Rejection;
 use crate::failure::{Exit, Failure, Result};
-use crate::wire::{KnownSchemas, Registered, UnknownId, Unread};
+use assent_contract::domain::intake::Rejection;
+use assent_contract::wire::{KnownSchemas, Registered, UnknownId, Unread};
 
 /// Ids remembered; a topic's readers meet a handful.
 const KNOWN_MAX: usize = 10_000;

@@ -7,7 +7,7 @@ use super::{Refusal, out_of_reach, patiently, refused};
 use crate::clock::Clock;
 use crate::config::{Config, Topics};
 use crate::failure::{Failure, Result};
-use crate::wire::{Framing, Registered, SchemaName};
+use assent_contract::wire::{Framing, Registered, SchemaName};
 
 /// A topic, and the schema of its values.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use assent::domain::partitioner::Partitioner;
+use assent_contract::domain::partitioner::Partitioner;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 

@@ -75,7 +75,8 @@ fn await_halted(service: &Service) -> Value {
 /// No time that Assent wrote may lie this far ahead of the true one.
 fn assert_nothing_written_ahead(shop: &Shop<'_>) {
     for batch in shop.committed("segmentation-audit") {
-        let audit = assent::wire::read_back_audit_batch(batch.value.as_deref().expect("a value"));
+        let audit =
+            assent_contract::wire::read_back_audit_batch(batch.value.as_deref().expect("a value"));
         let decided_at = audit.expect("an audit batch").decided_at.0;
         assert!(decided_at <= now() + 5 * MINUTE, "decided at {decided_at}, now {}", now());
     }

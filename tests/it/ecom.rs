@@ -9,11 +9,11 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use assent::domain::consent::ConsentRecord;
-use assent::domain::event::ClickEvent;
-use assent::domain::outcome::Outcome;
-use assent::domain::partitioner::Partitioner;
-use assent::domain::time::{Span, Timestamp};
+use assent_contract::domain::consent::ConsentRecord;
+use assent_contract::domain::event::ClickEvent;
+use assent_contract::domain::outcome::Outcome;
+use assent_contract::domain::partitioner::Partitioner;
+use assent_contract::domain::time::{Span, Timestamp};
 
 use crate::support::{self, Finished, LeftOut, Plan, Service, Shop, wait_until};
 use crate::told::{self, Inputs, Said, Told};

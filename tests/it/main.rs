@@ -8,7 +8,7 @@
 #[macro_use]
 mod support;
 
-use assent::sim::model;
+use assent_sim::model;
 
 mod audit;
 mod bad_input;

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use assent::domain::partitioner::Partitioner;
+use assent_contract::domain::partitioner::Partitioner;
 use serde_json::json;
 
 use crate::audit;

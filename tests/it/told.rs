@@ -6,13 +6,13 @@
 
 use std::collections::BTreeMap;
 
-use assent::domain::consent::ConsentRecord;
-use assent::domain::event::{Click, ClickEvent, SignalSource};
-use assent::domain::intake::ConsentBody;
-use assent::domain::outcome::InputKind;
-use assent::domain::rules::{Rulebook, compile};
-use assent::domain::time::{Span, Timestamp};
-use assent::engine::input::{ClickInput, ConsentInput};
+use assent_contract::domain::consent::ConsentRecord;
+use assent_contract::domain::event::{Click, ClickEvent, SignalSource};
+use assent_contract::domain::intake::ConsentBody;
+use assent_contract::domain::outcome::InputKind;
+use assent_contract::domain::time::{Span, Timestamp};
+use assent_contract::rulebook::{Rulebook, compile};
+use assent_core::engine::input::{ClickInput, ConsentInput};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 

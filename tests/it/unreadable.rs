@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use assent::domain::partitioner::Partitioner;
+use assent_contract::domain::partitioner::Partitioner;
 use serde_json::{Value, json};
 
 use crate::audit;

@@ -1,7 +1,7 @@
 //! The contract's pages say what the code says, word for word, where a person decides by them.
 
-use assent::domain::gate::table::LINES;
-use assent::domain::invariants::Invariant;
+use assent_contract::domain::gate::table::LINES;
+use assent_contract::domain::invariants::Invariant;
 
 use crate::{expect_none, root};
 
@@ -31,7 +31,7 @@ fn the_invariants_page_has_every_sentence() {
 fn the_gates_page_has_the_table_that_the_rulebooks_document_has() {
     let page = page("docs/contract/gate.md");
     let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| ")).collect();
-    let row = |line: &assent::domain::gate::table::Line| {
+    let row = |line: &assent_contract::domain::gate::table::Line| {
         let verdicts: Vec<&str> = line.verdicts.iter().map(|verdict| verdict.symbol()).collect();
         let row =
             format!("| {} | {} | {} | {}", line.number, line.when, verdicts.join(", "), line.why);
@@ -40,6 +40,9 @@ fn the_gates_page_has_the_table_that_the_rulebooks_document_has() {
     let expected: Vec<String> = LINES.iter().map(row).collect();
     let missing: Vec<String> =
         expected.iter().filter(|row| !rows.contains(&row.as_str())).cloned().collect();
-    expect_none(&missing, "docs/contract/gate.md lacks these rows of src/domain/gate/table.rs");
+    expect_none(
+        &missing,
+        "docs/contract/gate.md lacks these rows of crates/contract/src/domain/gate/table.rs",
+    );
     assert_eq!(rows.len(), LINES.len() + 1, "and has no others but the head");
 }

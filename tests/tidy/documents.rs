@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use assent::domain::rules;
-use assent::domain::rules::render::{Format, render};
+use assent_contract::rulebook;
+use assent_contract::rulebook::render::{Format, render};
 
 use crate::source::files;
 use crate::{expect_none, root};
@@ -11,6 +11,7 @@ use crate::{expect_none, root};
 /// A word in code style that begins so is a path of this repository.
 const FOLDERS: &[&str] = &[
     "src/",
+    "crates/",
     "tests/",
     "benches/",
     "examples/",
@@ -57,7 +58,7 @@ fn no_document_is_half_merged() {
     expect_none(&offenders, "decide what stands here");
 }
 
-/// Paths in code style or bare: `src/engine/seal.rs`, also within a command.
+/// Paths in code style or bare: `crates/core/src/engine/seal.rs`, also within a command.
 fn paths_in(line: &str) -> impl Iterator<Item = String> + '_ {
     let is_path = |c: char| c.is_alphanumeric() || "/._-{}*<>".contains(c);
     line.split(move |c: char| !is_path(c))
@@ -84,7 +85,7 @@ fn every_rulebook_compiles() {
     let books = files(&["rules", "examples"], "yaml").into_iter().filter(|path| is_rulebook(path));
     let refusals = |path: String| {
         let text = std::fs::read(root().join(&path)).expect("readable");
-        let errors = rules::compile(&text).err().unwrap_or_default();
+        let errors = rulebook::compile(&text).err().unwrap_or_default();
         errors.into_iter().map(move |error| format!("{path}: {error:?}"))
     };
     expect_none(&books.flat_map(refusals).collect::<Vec<_>>(), "these rulebooks are refused");
@@ -94,7 +95,7 @@ fn every_rulebook_compiles() {
 #[test]
 fn the_shipped_rulebooks_document_is_current() {
     let yaml = std::fs::read(root().join("rules/children-retail.yaml")).expect("readable");
-    let rulebook = rules::compile(&yaml).expect("it compiles");
+    let rulebook = rulebook::compile(&yaml).expect("it compiles");
     let document = render(&rulebook, Format::Markdown);
     let path = root().join("docs/rulebook.md");
     if std::env::var_os("UPDATE_DOCS").is_some() {

@@ -1,38 +1,45 @@
-//! The order of the layers (ARCHITECTURE): each module of the crate uses only those before it, and the
-//! pure ones name nothing that reads a clock, draws a number, or reaches out of the process.
+//! The order of the layers (ARCHITECTURE): each crate depends on those that it may know, each module uses only
+//! those before it, and the pure crates name nothing that reads a clock, draws a number, or reaches out of the
+//! process. `crates/clippy.toml` forbids them the types for that.
 
-use crate::expect_none;
-use crate::source::{Source, sources, words};
+use crate::source::{Source, crate_folders, crate_sources, words};
+use crate::{expect_none, root};
 
-/// Each may use those before it, and itself.
-const ORDER: &[&str] = &[
-    "domain",
-    "wire",
-    "verify",
-    "engine",
-    "task",
-    "worker",
-    "sim",
-    "failure",
-    "clock",
-    "pace",
-    "config",
-    "registry",
-    "kafka",
-    "telemetry",
-    "http",
-    "pipeline",
-    "demo",
-    "cli",
-    "lib",
-    "main",
+/// The modules at the top of a crate: each may use those before it, and itself. Which crate may use which
+/// others is in `OURS`.
+const ORDER: &[(&str, &[&str])] = &[
+    ("crates/contract/src", &["domain", "rulebook", "wire", "lib"]),
+    ("crates/core/src", &["engine", "task", "commit", "worker", "lib"]),
+    (
+        "src",
+        &[
+            "failure",
+            "clock",
+            "pace",
+            "config",
+            "registry",
+            "kafka",
+            "telemetry",
+            "http",
+            "pipeline",
+            "demo",
+            "cli",
+            "lib",
+            "main",
+        ],
+    ),
 ];
 
 /// Neighbors that don't know each other, although the order would let them: (who, whom).
-const APART: &[(&str, &str)] =
-    &[("engine", "wire"), ("engine", "verify"), ("telemetry", "kafka"), ("http", "kafka")];
+const APART: &[(&str, &str)] = &[("engine", "wire"), ("telemetry", "kafka"), ("http", "kafka")];
 
-const PURE: &[&str] = &["domain", "wire", "verify", "engine", "task", "worker", "sim"];
+/// The pure crates, and those of ours that each depends on. That `verify` knows no engine is its worth.
+const OURS: &[(&str, &[&str])] = &[
+    ("contract", &[]),
+    ("core", &["contract"]),
+    ("verify", &["contract"]),
+    ("sim", &["contract", "core"]),
+];
 
 /// As whole words of code; comments and literals don't count.
 const IMPURE: &[&str] = &[
@@ -61,21 +68,55 @@ const IMPURE: &[&str] = &[
 
 #[test]
 fn every_module_has_its_place_in_the_order() {
-    let all = sources(&["src"]);
-    let unknown = all.iter().filter(|s| !ORDER.contains(&s.top_module())).map(|s| s.path.clone());
-    expect_none(&unknown.collect::<Vec<_>>(), "not in ORDER (tests/tidy/layers.rs)");
+    let all = crate_sources();
+    let unknown = all.iter().filter(|source| {
+        let (folder, module) = source.crate_and_module();
+        order_of(folder).is_some_and(|order| !order.contains(&module))
+    });
+    let unknown: Vec<_> = unknown.map(|source| source.path.clone()).collect();
+    expect_none(&unknown, "not in ORDER (tests/tidy/layers.rs)");
 }
 
 #[test]
 fn no_module_uses_one_that_comes_after_it() {
-    let offenders: Vec<String> = sources(&["src"]).iter().flat_map(forbidden_uses).collect();
+    let offenders: Vec<String> = crate_sources().iter().flat_map(forbidden_uses).collect();
     expect_none(&offenders, "against the order of the layers");
 }
 
 #[test]
+fn the_pure_crates_depend_on_those_of_ours_that_they_may_know() {
+    let folders = crate_folders();
+    let pure = folders.iter().filter_map(|folder| {
+        let name = folder.strip_prefix("crates/")?.strip_suffix("/src")?;
+        Some((name, dependencies(&format!("crates/{name}/Cargo.toml"))))
+    });
+    let mut offenders = Vec::new();
+    for (name, found) in pure {
+        let known = OURS.iter().find(|(it, _)| *it == name).map(|(_, known)| *known);
+        let Some(known) = known else {
+            offenders.push(format!("{name} is not in OURS"));
+            continue;
+        };
+        let ours = found.iter().filter_map(|it| it.strip_prefix("assent-"));
+        offenders.extend(ours.filter(|it| !known.contains(it)).map(|it| format!("{name}: {it}")));
+        let impure = found.iter().filter(|it| IMPURE.contains(&it.replace('-', "_").as_str()));
+        offenders.extend(impure.map(|it| format!("{name}: {it}")));
+    }
+    expect_none(&offenders, "what a pure crate may depend on is in tests/tidy/layers.rs");
+}
+
+/// The crates under `[dependencies]`, not those of tests.
+fn dependencies(manifest: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(root().join(manifest)).expect("readable");
+    let (_, rest) = text.split_once("[dependencies]\n").expect("dependencies");
+    let lines = rest.lines().take_while(|line| !line.starts_with('['));
+    lines.filter_map(|line| Some(line.split_once(" = ")?.0.to_owned())).collect()
+}
+
+#[test]
 fn the_pure_part_is_pure() {
-    let pure = |source: &&Source| PURE.contains(&source.top_module());
-    let offenders: Vec<String> = sources(&["src"])
+    let pure = |source: &&Source| source.path.starts_with("crates/");
+    let offenders: Vec<String> = crate_sources()
         .iter()
         .filter(pure)
         .flat_map(|source| IMPURE.iter().flat_map(|word| impure_places(source, word)))
@@ -98,22 +139,31 @@ fn impure_places(source: &Source, word: &str) -> Vec<String> {
         .collect()
 }
 
-fn forbidden_uses(source: &Source) -> Vec<String> {
-    let own = source.top_module();
-    let rank = |module: &str| ORDER.iter().position(|m| *m == module);
-    used_modules(source)
-        .into_iter()
-        .filter(|(_, used)| used != own && rank(used).is_some())
-        .filter(|(_, used)| rank(used) > rank(own) || APART.contains(&(own, used)))
-        .map(|(line, used)| format!("{}:{line}: {own} uses {used}", source.path))
-        .collect()
+fn order_of(folder: &str) -> Option<&'static [&'static str]> {
+    ORDER.iter().find(|(it, _)| *it == folder).map(|(_, order)| *order)
 }
 
-/// The top modules behind every `crate::`, also of `use crate::{a::b, c}`, with their lines.
-fn used_modules(source: &Source) -> Vec<(usize, String)> {
+fn forbidden_uses(source: &Source) -> Vec<String> {
+    let (folder, own) = source.crate_and_module();
+    let order = order_of(folder).unwrap_or_default();
+    let rank = |module: &str| order.iter().position(|m| *m == module);
+    let backward = used_modules(source, "crate")
+        .into_iter()
+        .filter(|(_, used)| used != own && rank(used).is_some_and(|used| Some(used) > rank(own)));
+    let apart = ["crate", "assent_contract"]
+        .into_iter()
+        .flat_map(|root| used_modules(source, root))
+        .filter(|(_, used)| APART.contains(&(own, used)));
+    let place =
+        |(line, used): (usize, String)| format!("{}:{line}: {own} uses {used}", source.path);
+    backward.chain(apart).map(place).collect()
+}
+
+/// The top modules behind every `crate::`, or another root, also of `use crate::{a::b, c}`, with their lines.
+fn used_modules(source: &Source, root: &str) -> Vec<(usize, String)> {
     let mut used = Vec::new();
-    for at in words(&source.code, "crate") {
-        let Some(path) = source.code[at..].strip_prefix("crate::") else { continue };
+    for at in words(&source.code, root) {
+        let Some(path) = source.code[at + root.len()..].strip_prefix("::") else { continue };
         let line = source.line_of(at);
         match path.strip_prefix('{') {
             Some(group) => used.extend(heads(group).into_iter().map(|head| (line, head))),

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use assent::domain::invariants::Invariant;
+use assent_contract::domain::invariants::Invariant;
 
 use crate::{expect_none, root};
 
@@ -17,6 +17,7 @@ const CITING: &[&str] = &[
     "Cargo.toml",
     "CHANGELOG.md",
     "clippy.toml",
+    "crates",
     "CONTRIBUTING.md",
     "deny.toml",
     "deploy",

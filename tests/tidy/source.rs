@@ -19,6 +19,24 @@ pub fn sources(folders: &[&str]) -> Vec<Source> {
     found
 }
 
+/// The folders of the sources of all crates, the service's first.
+pub fn crate_folders() -> Vec<String> {
+    let members = std::fs::read_dir(root().join("crates")).expect("crates");
+    let names = members.map(|entry| entry.expect("an entry"));
+    let names = names.filter(|entry| entry.path().is_dir()).map(|entry| entry.file_name());
+    let mut folders: Vec<String> =
+        names.map(|name| format!("crates/{}/src", name.to_str().expect("UTF-8"))).collect();
+    folders.sort();
+    folders.insert(0, "src".to_owned());
+    folders
+}
+
+/// Every file of the crates, without their folders of tests.
+pub fn crate_sources() -> Vec<Source> {
+    let folders = crate_folders();
+    sources(&folders.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
 /// Paths from the root of all files with this extension under these folders.
 pub fn files(folders: &[&str], extension: &str) -> Vec<String> {
     let mut found = Vec::new();
@@ -46,11 +64,12 @@ impl Source {
         Self { path, text, code }
     }
 
-    /// The module at the top of the crate to which this file of `src` belongs: `engine` for
-    /// `src/engine/seal.rs`.
-    pub fn top_module(&self) -> &str {
-        let below = self.path.strip_prefix("src/").expect("a file of src");
-        below.split('/').next().expect("a name").trim_end_matches(".rs")
+    /// The folder of the crate's sources, and the module at its top to which the file belongs:
+    /// `crates/core/src` and `engine` for `crates/core/src/engine/seal.rs`.
+    pub fn crate_and_module(&self) -> (&str, &str) {
+        let at = self.path.find("src/").expect("a file of src") + "src".len();
+        let below = self.path[at + 1..].split('/').next().expect("a name");
+        (&self.path[..at], below.trim_end_matches(".rs"))
     }
 
     pub fn line_of(&self, at: usize) -> usize {

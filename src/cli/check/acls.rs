@@ -3,8 +3,8 @@
 //! No `IdempotentWrite` on the cluster: since Kafka 2.8 (KIP-679) Write on a topic is enough.
 
 use crate::config::{Config, shell_word};
-use crate::domain::rules::Rulebook;
 use crate::kafka::topic_plan::{Role, topic_plans};
+use assent_contract::rulebook::Rulebook;
 
 /// Said beside the grants of Assent itself.
 pub const APART: &str = "These grants are for Assent only. A reader of two purposes, or of segments and the audit, can join data that

@@ -9,11 +9,11 @@ use serde_json::json;
 use super::pasted::as_pasted;
 use super::{Globals, run, stderr, stdout};
 use crate::config::{Config, load_rulebook};
-use crate::domain::rules::Rulebook;
 use crate::failure::{Exit, Failure, Result};
 use crate::kafka::admin::Admin;
 use crate::pipeline::preflight::{Finding, Preflight, counts};
 use crate::pipeline::setup_of;
+use assent_contract::rulebook::Rulebook;
 
 /// Check configuration, keys, rules and cluster before `run`; changes nothing
 ///

@@ -5,14 +5,14 @@ use rdkafka::message::BorrowedMessage;
 
 use super::super::progress;
 use crate::config::Config;
-use crate::domain::consent::ConsentRecord;
-use crate::domain::foreign_text::shown;
-use crate::domain::time::Timestamp;
 use crate::failure::{Failure, Result};
 use crate::kafka::read::TopicReader;
 use crate::kafka::write::Position;
 use crate::registry::Reading;
-use crate::wire::{ConsentReader, ConsentReading, Inbound, Unread, out_of_reach};
+use assent_contract::domain::consent::ConsentRecord;
+use assent_contract::domain::foreign_text::shown;
+use assent_contract::domain::time::Timestamp;
+use assent_contract::wire::{ConsentReader, ConsentReading, Inbound, Unread, out_of_reach};
 
 /// The last record under the subject's key.
 pub enum Last {

@@ -12,13 +12,13 @@ use self::history::History;
 use super::{Globals, declared_purposes, stdout, when};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
-use crate::domain::consent::{ConsentRecord, ConsentStatus, Decision};
-use crate::domain::foreign_text::{shown, whole};
-use crate::domain::ids::is_valid_id;
-use crate::domain::time::Timestamp;
 use crate::failure::{Exit, Failure, Result};
 use crate::kafka::inputs::{InputWriter, erase as erase_record};
 use crate::kafka::write::Position;
+use assent_contract::domain::consent::{ConsentRecord, ConsentStatus, Decision};
+use assent_contract::domain::foreign_text::{shown, whole};
+use assent_contract::domain::ids::is_valid_id;
+use assent_contract::domain::time::Timestamp;
 
 /// Write or read one subject's consent
 #[derive(clap::Args)]

@@ -11,11 +11,11 @@ use super::history::History;
 use super::{check_subject, declared_purposes, when, write};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
-use crate::domain::consent::{AgeBand, ConsentRecord, ConsentStatus, Decision, Guardian};
-use crate::domain::foreign_text::shown;
-use crate::domain::ids::is_slug;
-use crate::domain::time::Timestamp;
 use crate::failure::{Exit, Failure, Result};
+use assent_contract::domain::consent::{AgeBand, ConsentRecord, ConsentStatus, Decision, Guardian};
+use assent_contract::domain::foreign_text::shown;
+use assent_contract::domain::ids::is_slug;
+use assent_contract::domain::time::Timestamp;
 
 /// Who says so: `ConsentRecord.source`.
 pub const SOURCE: &str = "cli";

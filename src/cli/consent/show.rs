@@ -3,10 +3,10 @@
 use super::history::{Entry, History, Last};
 use super::{stdout, when};
 use crate::config::Config;
-use crate::domain::consent::{AgeBand, ConsentRecord, ConsentStatus, Guardian};
-use crate::domain::foreign_text::{shown, whole};
-use crate::domain::time::Timestamp;
 use crate::failure::{Failure, Result};
+use assent_contract::domain::consent::{AgeBand, ConsentRecord, ConsentStatus, Guardian};
+use assent_contract::domain::foreign_text::{shown, whole};
+use assent_contract::domain::time::Timestamp;
 
 pub fn run(subject: &str, config: &Config, is_json: bool) -> Result<()> {
     let history = History::read(config, subject)?;

@@ -11,11 +11,11 @@ use serde_json::Value;
 
 use super::json::{self, Fault, Place};
 use super::schema::Schema;
-use crate::domain::consent::ConsentRecord;
-use crate::domain::event::ClickEvent;
-use crate::domain::ids::{ID_BYTES_MAX, RESERVED_PREFIX, is_valid_id};
-use crate::domain::time::Timestamp;
 use crate::failure::{Exit, Failure, Result};
+use assent_contract::domain::consent::ConsentRecord;
+use assent_contract::domain::event::ClickEvent;
+use assent_contract::domain::ids::{ID_BYTES_MAX, RESERVED_PREFIX, is_valid_id};
+use assent_contract::domain::time::Timestamp;
 
 /// Four times what a broker takes of one record.
 const LINE_BYTES_MAX: u64 = 4 << 20;

@@ -17,9 +17,9 @@ pub use lines::{Kind, Line, LineParser};
 
 use super::{Globals, progress, stdout, when};
 use crate::clock::{Clock, SystemClock};
-use crate::domain::time::{Span, Timestamp};
 use crate::failure::{Exit, Failure, Result};
 use crate::kafka::inputs::InputWriter;
+use assent_contract::domain::time::{Span, Timestamp};
 
 /// Write clicks and consent records from JSON lines to Kafka
 ///

@@ -2,9 +2,9 @@
 //!
 //! Pure: the target is given.
 
-use crate::domain::consent::ConsentRecord;
-use crate::domain::event::ClickEvent;
-use crate::domain::time::{Span, Timestamp};
+use assent_contract::domain::consent::ConsentRecord;
+use assent_contract::domain::event::ClickEvent;
+use assent_contract::domain::time::{Span, Timestamp};
 
 /// The amount that makes `newest` fall on `target`.
 pub fn amount(newest: Timestamp, target: Timestamp) -> Span {

@@ -6,8 +6,8 @@ use serde_json::json;
 
 use super::super::{Globals, stdout};
 use crate::config::{RulebookRefusal, read_rulebook};
-use crate::domain::rules::Rulebook;
 use crate::failure::{Exit, Result};
+use assent_contract::rulebook::Rulebook;
 
 /// Check a rulebook; report each error with file, line, column and reason (exit code 65)
 #[derive(clap::Args)]

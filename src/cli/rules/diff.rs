@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::super::{Globals, stdout};
-use crate::domain::rules::Rulebook;
-use crate::domain::rules::diff::{Admission, Change, admission, changes};
 use crate::failure::{Exit, Failure, Result};
+use assent_contract::rulebook::Rulebook;
+use assent_contract::rulebook::diff::{Admission, Change, admission, changes};
 
 /// Explain what a new rulebook changes and how that affects live keys
 ///

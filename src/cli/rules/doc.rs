@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::super::{Globals, stdout};
-use crate::domain::rules::render::{self, render};
 use crate::failure::{Failure, Result};
+use assent_contract::rulebook::render::{self, render};
 
 /// Render the rulebook for people to read, as Markdown or as a single HTML page
 ///

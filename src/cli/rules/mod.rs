@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use super::Globals;
 use crate::config::read_rulebook;
-use crate::domain::rules::Rulebook;
 use crate::failure::{Exit, Result};
+use assent_contract::rulebook::Rulebook;
 
 /// Check, explain and compare rulebooks
 #[derive(clap::Args)]

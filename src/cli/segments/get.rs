@@ -5,13 +5,13 @@ use super::list::Live;
 use super::{chosen, render};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, read_keyset};
-use crate::domain::ids::is_valid_id;
-use crate::domain::pseudonym::{KeyRing, Pseudonym};
-use crate::domain::rules::Rulebook;
 use crate::failure::{Exit, Failure, Result};
 use crate::kafka::assignments::SegmentTopics;
 use crate::kafka::read::TopicReader;
 use crate::registry::Reading;
+use assent_contract::domain::ids::is_valid_id;
+use assent_contract::domain::pseudonym::{KeyRing, Pseudonym};
+use assent_contract::rulebook::Rulebook;
 
 /// Show the live assignment of one pseudonym; exits with code 1 if there is none
 #[derive(clap::Args)]

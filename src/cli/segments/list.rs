@@ -6,13 +6,13 @@ use super::super::{progress, stderr, stdout};
 use super::{chosen, render, with_segment};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
-use crate::domain::rules::Rulebook;
-use crate::domain::segment::SegmentAssignment;
-use crate::domain::time::Timestamp;
 use crate::failure::Result;
 use crate::kafka::assignments::{Change, SegmentTopics};
 use crate::kafka::read::{Start, TopicReader};
 use crate::registry::Reading;
+use assent_contract::domain::segment::SegmentAssignment;
+use assent_contract::domain::time::Timestamp;
+use assent_contract::rulebook::Rulebook;
 
 /// List the live assignments that have not expired; if there are none, say why on stderr
 #[derive(clap::Args)]

@@ -8,10 +8,10 @@ mod watch;
 
 use super::Globals;
 use crate::config::load_rulebook;
-use crate::domain::foreign_text::shown;
-use crate::domain::rules::Rulebook;
-use crate::domain::segment::SegmentAssignment;
 use crate::failure::{Exit, Failure, Result};
+use assent_contract::domain::foreign_text::shown;
+use assent_contract::domain::segment::SegmentAssignment;
+use assent_contract::rulebook::Rulebook;
 
 /// Read the segment topics: list all live assignments, watch changes, or get one pseudonym
 #[derive(clap::Args)]

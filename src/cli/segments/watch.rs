@@ -8,13 +8,13 @@ use super::super::{stderr, stdout};
 use super::{chosen, render};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
-use crate::domain::foreign_text::shown;
-use crate::domain::rules::Rulebook;
-use crate::domain::time::Timestamp;
 use crate::failure::Result;
 use crate::kafka::assignments::{Change, Removal, SegmentTopics};
 use crate::kafka::read::{Start, TopicReader};
 use crate::registry::Reading;
+use assent_contract::domain::foreign_text::shown;
+use assent_contract::domain::time::Timestamp;
+use assent_contract::rulebook::Rulebook;
 
 /// Print changes of the segment topics until interrupted
 ///

@@ -13,10 +13,10 @@ use std::collections::BTreeMap;
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
-use crate::domain::time::Timestamp;
 use crate::failure::{Failure, Result};
 use crate::kafka::admin::Cluster;
 use crate::kafka::scan::Ends;
+use assent_contract::domain::time::Timestamp;
 
 /// A partition's part that is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,13 +4,13 @@
 use std::collections::BTreeMap;
 
 use crate::config::Config;
-use crate::domain::audit::Sha256Hash;
-use crate::domain::audit::chain::body_hash;
-use crate::domain::rules;
-use crate::engine::Claim;
 use crate::failure::Result;
 use crate::kafka::scan::{Ends, Scan};
-use crate::verify::{Record, Rulebooks};
+use assent_contract::domain::audit::Sha256Hash;
+use assent_contract::domain::audit::chain::body_hash;
+use assent_contract::rulebook;
+use assent_core::engine::Claim;
+use assent_verify::{Record, Rulebooks};
 
 /// By partition.
 #[derive(Default)]
@@ -50,7 +50,7 @@ impl Evidence {
                     let last = evidence.losses.entry(partition).or_default();
                     *last = sequence.max(*last);
                 } else if let Some((sha256, yaml)) = rulebook_of(&record) {
-                    match rules::compile(yaml) {
+                    match rulebook::compile(yaml) {
                         Ok(rulebook) => rulebooks.add(rulebook),
                         Err(_) => rulebooks.add_uncompiled(sha256),
                     }

@@ -16,12 +16,12 @@ use self::passes::Passes;
 use super::{Globals, progress, when};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, load_rulebook, read_keyset};
-use crate::domain::pseudonym::{KeyHistory, KeyRing, Keyset};
-use crate::domain::time::Timestamp;
 use crate::failure::{Exit, Failure, Result};
 use crate::kafka::admin::Admin;
 use crate::kafka::scan::Ends;
-use crate::verify::Rulebooks;
+use assent_contract::domain::pseudonym::{KeyHistory, KeyRing, Keyset};
+use assent_contract::domain::time::Timestamp;
+use assent_verify::Rulebooks;
 
 /// Re-read the topics and report every violated invariant; changes nothing
 ///

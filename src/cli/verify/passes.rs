@@ -11,18 +11,18 @@ use super::evidence::Evidence;
 use super::report::Outcome;
 use super::spill::Spill;
 use crate::config::Config;
-use crate::domain::event::ClickFields;
-use crate::domain::outcome::InputKind;
-use crate::domain::pseudonym::{KeyHistory, Pseudonym};
-use crate::domain::time::{Span, Timestamp};
 use crate::failure::{Failure, Result};
 use crate::kafka::admin::Admin;
 use crate::kafka::scan::{Ends, Scan};
-use crate::verify::{
+use assent_contract::domain::event::ClickFields;
+use assent_contract::domain::outcome::InputKind;
+use assent_contract::domain::pseudonym::{KeyHistory, Pseudonym};
+use assent_contract::domain::time::{Span, Timestamp};
+use assent_contract::wire::{ClickReader, ConsentReader};
+use assent_verify::{
     Findings, Horizon, Letters, Partition, Readers, Record, Row, Rulebooks, SegmentPartition,
     SegmentScope, Setup, UNPLACED, Unchecked, check_contextual, check_letter,
 };
-use crate::wire::{ClickReader, ConsentReader};
 
 /// The bucket of rows whose pseudonym nobody can tell.
 const NOWHERE: i32 = -1;

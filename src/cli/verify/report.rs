@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::super::stdout;
-use crate::domain::foreign_text::shown;
-use crate::domain::invariants::Invariant;
 use crate::failure::{Failure, Result};
-use crate::verify::{Findings, Violation};
+use assent_contract::domain::foreign_text::shown;
+use assent_contract::domain::invariants::Invariant;
+use assent_verify::{Findings, Violation};
 
 /// What was read, and what was found.
 pub struct Outcome {

@@ -7,10 +7,10 @@ use std::io::{BufReader, Read, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::domain::binary::{Reader, Write as _};
-use crate::domain::pseudonym::Pseudonym;
 use crate::failure::{Failure, Result};
-use crate::verify::Row;
+use assent_contract::domain::binary::{Reader, Write as _};
+use assent_contract::domain::pseudonym::Pseudonym;
+use assent_verify::Row;
 
 /// Of one purpose, by its index, and one partition of its topic.
 type Bucket = (usize, i32);
@@ -139,8 +139,8 @@ fn refused(path: &Path, error: &std::io::Error) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::time::Timestamp;
-    use crate::verify::Written;
+    use assent_contract::domain::time::Timestamp;
+    use assent_verify::Written;
 
     fn row(number: i64) -> Row {
         let (decided_at, written) = (Timestamp(number * 7), Written::Assigned([number as u8; 16]));

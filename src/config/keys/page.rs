@@ -8,7 +8,7 @@ use crate::config::properties;
 const INTRODUCTION: &str = "\
 # Configuration
 
-Generated from src/config/keys.rs by `UPDATE_DOCS=1 cargo test --lib config`.
+Generated from src/config/keys/mod.rs by `UPDATE_DOCS=1 cargo test --lib config`.
 
 Assent reads the YAML file that `--config FILE` names. Without the option it reads `assent.yaml` in the working
 directory; if that does not exist either, every key has its default. Paths are relative to the directory of the

@@ -12,8 +12,8 @@ use std::path::Path;
 pub use change::{KeysetChange, create_keyset};
 use zeroize::Zeroizing;
 
-use crate::domain::pseudonym::Keyset;
 use crate::failure::{Failure, Result};
+use assent_contract::domain::pseudonym::Keyset;
 
 /// Group and others may not write, others may not read.
 const FORBIDDEN: u32 = 0o026;

@@ -13,10 +13,10 @@ use people::{Person, Shares, decide_all, has_grant, subject_id};
 pub use random::Random;
 use shop::Visit;
 
-use crate::domain::consent::{ConsentRecord, ConsentStatus};
-use crate::domain::event::ClickEvent;
-use crate::domain::event::EventKind;
-use crate::domain::time::Timestamp;
+use assent_contract::domain::consent::{ConsentRecord, ConsentStatus};
+use assent_contract::domain::event::ClickEvent;
+use assent_contract::domain::event::EventKind;
+use assent_contract::domain::time::Timestamp;
 
 /// Clicks of visitors who are not signed in, in thousandths.
 const ANONYMOUS: u64 = 100;
@@ -158,7 +158,7 @@ pub fn click_of(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::consent::AgeBand;
+    use assent_contract::domain::consent::AgeBand;
 
     const NOW: Timestamp = Timestamp(1_795_305_600_000);
 

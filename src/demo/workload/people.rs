@@ -3,8 +3,8 @@
 
 use super::random::Random;
 use super::shop::{CATEGORIES, REGIONS};
-use crate::domain::consent::{AgeBand, ConsentRecord, ConsentStatus, Decision, Guardian};
-use crate::domain::time::{Span, Timestamp};
+use assent_contract::domain::consent::{AgeBand, ConsentRecord, ConsentStatus, Decision, Guardian};
+use assent_contract::domain::time::{Span, Timestamp};
 
 /// Weighted: a family shop whose profiles are mostly parents' and children's.
 const AGE_BANDS: [(AgeBand, u64); 5] = [

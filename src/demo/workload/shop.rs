@@ -1,7 +1,7 @@
 //! The shop of the workload: what it sells and what its visitors do there.
 
 use super::random::Random;
-use crate::domain::event::EventKind;
+use assent_contract::domain::event::EventKind;
 
 /// A category of the shop.
 pub struct Category {

@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::*;
 use crate::clock::ManualClock;
 use crate::config::Consent;
-use crate::domain::time::Timestamp;
 use crate::http::PartitionStatus;
+use assent_contract::domain::time::Timestamp;
 
 fn ask(address: SocketAddr, path: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).unwrap();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::clock::ManualClock;
 use crate::config::Consent;
-use crate::domain::time::Timestamp;
+use assent_contract::domain::time::Timestamp;
 
 const START: Timestamp = Timestamp(1_000_000);
 

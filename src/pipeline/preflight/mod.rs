@@ -13,13 +13,13 @@ pub use finding::Finding;
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::domain::rules::Rulebook;
-use crate::engine::Setup;
 use crate::failure::{Exit, Failure, Result};
 use crate::kafka::admin::{Admin, Cluster};
 use crate::kafka::topic_plan::{TopicPlan, topic_plans};
 use crate::kafka::topics::Counts;
 use crate::registry::client::Client;
+use assent_contract::rulebook::Rulebook;
+use assent_core::engine::Setup;
 
 /// What a preflight looks at.
 pub struct Preflight<'a> {

@@ -8,13 +8,13 @@ use rdkafka::error::{KafkaError, KafkaResult};
 
 use super::{Finding, Preflight};
 use crate::config::Config;
-use crate::domain::foreign_text::shown;
-use crate::engine::loss::GroupMark;
-use crate::engine::{Refusal, Setup, is_of_group, refusal};
 use crate::failure::{Failure, Result};
 use crate::kafka::admin::Cluster;
 use crate::kafka::probe::Probe;
 use crate::kafka::state_heads::{GLANCE, WHOLE, group_marks, read_heads};
+use assent_contract::domain::foreign_text::shown;
+use assent_core::engine::loss::GroupMark;
+use assent_core::engine::{Refusal, Setup, is_of_group, refusal};
 
 const CHECK: &str = "state";
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::domain::pseudonym::{KeyRing, Keyset};
+use assent_contract::domain::pseudonym::{KeyRing, Keyset};
 
 /// The metrics and their labels, written out by hand: they are part of the contract
 /// (docs/contract/http.md#metrics).
@@ -141,7 +141,7 @@ fn at_zero(yaml: &str) -> String {
     std::fs::write(&file, yaml).unwrap();
     let config = crate::config::load(Some(&file), &BTreeMap::new()).unwrap();
     let shipped = include_bytes!("../../../rules/children-retail.yaml");
-    let rulebook = crate::domain::rules::compile(shipped).unwrap();
+    let rulebook = assent_contract::rulebook::compile(shipped).unwrap();
     let purposes: Vec<String> = rulebook.purposes.iter().map(|it| it.id.clone()).collect();
     let keys = KeyRing::new(&Keyset::first([7; 32]), &purposes);
     let metrics = Metrics::new();

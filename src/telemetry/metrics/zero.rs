@@ -3,12 +3,12 @@
 
 use super::Metrics;
 use crate::config::Config;
-use crate::domain::event::SignalSource;
-use crate::domain::invariants::Invariant;
-use crate::domain::outcome::{DeadLetterReason, Outcome, TombstoneReason, Verdict};
-use crate::domain::pseudonym::KeyRing;
-use crate::domain::rules::Rulebook;
-use crate::engine::stats::SubjectKind;
+use assent_contract::domain::event::SignalSource;
+use assent_contract::domain::invariants::Invariant;
+use assent_contract::domain::outcome::{DeadLetterReason, Outcome, TombstoneReason, Verdict};
+use assent_contract::domain::pseudonym::KeyRing;
+use assent_contract::rulebook::Rulebook;
+use assent_core::engine::stats::SubjectKind;
 
 /// What an instance knows of its labels when it starts.
 pub struct Known<'a> {

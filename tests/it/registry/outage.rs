@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use assent::domain::partitioner::Partitioner;
+use assent_contract::domain::partitioner::Partitioner;
 use serde_json::{Value, json};
 
 use super::{assigned, changed, click, consents, registered};

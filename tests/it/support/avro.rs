@@ -1,5 +1,5 @@
 //! Values of the contract's schemas to and from JSON, in Avro single-object encoding, by apache-avro:
-//! another implementation than the one in `src/wire`.
+//! another implementation than the one in `crates/contract/src/wire`.
 //!
 //! `C3 01 | CRC-64-AVRO of the schema's canonical form, 8 bytes little-endian | datum`
 //!

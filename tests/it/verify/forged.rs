@@ -3,8 +3,8 @@
 
 use std::process::Command;
 
-use assent::domain::audit::{AuditBatch, chain};
-use assent::wire::{SchemaName, frame, read_back_audit_batch};
+use assent_contract::domain::audit::{AuditBatch, chain};
+use assent_contract::wire::{SchemaName, frame, read_back_audit_batch};
 use serde_json::{Value, json};
 
 use super::{ADS, OFFERS, assert_sound};
@@ -153,7 +153,8 @@ fn assignment(key: &str, expires_at: i64) -> Vec<u8> {
 
 /// The record of a foreign producer under this key, at the end of the partition where the key belongs.
 fn foreign(records: &mut Vec<Record>, key: &str, value: Option<Vec<u8>>) -> (i32, i64) {
-    let partition = assent::domain::partitioner::Partitioner::Murmur2.partition(key.as_bytes(), 2);
+    let partition =
+        assent_contract::domain::partitioner::Partitioner::Murmur2.partition(key.as_bytes(), 2);
     let offset = records.iter().filter(|it| it.partition == partition).count() as i64;
     let key = Some(key.as_bytes().to_vec());
     let timestamp = now_ms();
@@ -344,7 +345,7 @@ fn an_input_without_its_outcome_and_an_outcome_without_its_input_are_found() {
             with_batches(records, |it| {
                 for record in it.iter_mut().rev() {
                     let mut forged = batch(record);
-                    let is_plain = |entry: &assent::domain::audit::AuditEntry| {
+                    let is_plain = |entry: &assent_contract::domain::audit::AuditEntry| {
                         entry.input.symbol() == "CLICK" && entry.effects.is_empty()
                     };
                     let Some(at) = forged.entries.iter().position(is_plain) else { continue };
@@ -369,7 +370,7 @@ fn an_input_without_its_outcome_and_an_outcome_without_its_input_are_found() {
                 entry.effects.clear();
                 nobodys = forged.click_to + 5;
                 (entry.input, entry.offset) =
-                    (assent::domain::outcome::InputKind::Click, Some(nobodys));
+                    (assent_contract::domain::outcome::InputKind::Click, Some(nobodys));
                 forged.click_to = nobodys + 1;
                 forged.entries.push(entry);
                 set_batch(record, &forged);

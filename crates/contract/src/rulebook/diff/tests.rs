@@ -1,0 +1,192 @@
+//! Edits of one rulebook, and what is said of each.
+
+use super::*;
+use crate::rulebook::compile;
+
+const BASE: &str = "\
+rulebook: one
+default_segment: all
+purposes:
+  - {id: ads, title: Ads, sale_or_share: true, requires_opt_in: true, retention: 30d}
+  - {id: offers, title: Offers, sale_or_share: false, requires_opt_in: false, retention: 90d}
+segments:
+  - {id: lookers, title: Look, why: w, owner: o, approach: behavioral, purpose: offers, when: {count: {within: 7d, at_least: 3}}}
+  - {id: buyers, title: Buy, why: w, owner: o, approach: behavioral, purpose: offers, when: {last: {of: PURCHASE, within: 9d}}}
+  - {id: teens, title: Teen, why: w, owner: o, approach: demographic, purpose: ads, when: {age_band: {in: [FROM_16_TO_17]}}}
+  - {id: toys, title: Toys, why: w, owner: o, approach: contextual, when: {page: {category: toys}}}
+";
+
+fn book(yaml: &str) -> Rulebook {
+    compile(yaml.as_bytes()).unwrap_or_else(|errors| panic!("{errors:?}\n{yaml}"))
+}
+
+/// (about, id, kind, field, a part of what is said, a part of what becomes of live keys)
+type Expected = (About, &'static str, Kind, Option<&'static str>, &'static str, &'static str);
+
+/// The base with `from` replaced by `to`, compared with the base.
+fn check(from: &str, to: &str, expected: &[Expected]) {
+    assert!(BASE.contains(from), "{from}");
+    let (old, new) = (book(BASE), book(&BASE.replace(from, to)));
+    let found = changes(&old, &new);
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
+    for (change, &(about, id, kind, field, says, live_keys)) in found.iter().zip(expected) {
+        let what = (change.about, change.id.as_str(), change.change, change.field);
+        assert_eq!(what, (about, id, kind, field), "{change:#?}");
+        assert!(change.says.contains(says), "{says}: {change:#?}");
+        assert!(change.live_keys.contains(live_keys), "{live_keys}: {change:#?}");
+    }
+}
+
+#[test]
+fn a_purpose_is_stricter_or_looser_switch_by_switch() {
+    use About::Purpose;
+    let ads = "sale_or_share: true, requires_opt_in: true, retention: 30d";
+    let offers = "sale_or_share: false, requires_opt_in: false, retention: 90d";
+    let stricter = |field, says, ends| (Purpose, "offers", Kind::Stricter, Some(field), says, ends);
+    let looser = |field, says| (Purpose, "ads", Kind::Looser, Some(field), says, "none end");
+    for (from, to, expected) in [
+        (
+            offers,
+            "sale_or_share: true, requires_opt_in: false, retention: 90d",
+            stricter("sale_or_share", "it becomes a sale or sharing", "(opt_out_signal, "),
+        ),
+        (
+            offers,
+            "sale_or_share: false, requires_opt_in: true, retention: 90d",
+            stricter("requires_opt_in", "must opt in", "(opt_in_missing)"),
+        ),
+        (
+            offers,
+            "sale_or_share: false, requires_opt_in: false, suspended: true, retention: 90d",
+            stricter("suspended", "is suspended", "all of this purpose end with purpose_suspended"),
+        ),
+        (
+            offers,
+            "sale_or_share: false, requires_opt_in: false, retention: 60d",
+            stricter("retention", "for 60 days instead of 90 days", "segments_left"),
+        ),
+        (
+            ads,
+            "sale_or_share: false, requires_opt_in: true, retention: 30d",
+            looser("sale_or_share", "no longer a sale or sharing"),
+        ),
+        (
+            ads,
+            "sale_or_share: true, requires_opt_in: false, retention: 30d",
+            looser("requires_opt_in", "need not opt in"),
+        ),
+        (
+            ads,
+            "sale_or_share: true, requires_opt_in: true, retention: 31d",
+            looser("retention", "a click counts for 31 days"),
+        ),
+    ] {
+        check(from, to, &[expected]);
+    }
+}
+
+#[test]
+fn a_purpose_goes_with_its_segments_and_another_comes() {
+    use About::{Purpose, Segment};
+    let from = "id: ads, title: Ads";
+    let (old, new) = (book(BASE), BASE.replace(from, "id: mail, title: Mail"));
+    let new = book(&new.replace("purpose: ads", "purpose: mail"));
+    let found = changes(&old, &new);
+    let what: Vec<_> = found.iter().map(|c| (c.about, c.id.as_str(), c.change)).collect();
+    assert_eq!(
+        what,
+        [
+            (Purpose, "ads", Kind::Removed),
+            (Purpose, "mail", Kind::Added),
+            (Segment, "teens", Kind::Changed)
+        ]
+    );
+    assert!(found[0].live_keys.contains("end with rulebook_changed"));
+    assert!(found[1].live_keys.contains("there are none yet"));
+    assert_eq!(found[2].field, Some("purpose"));
+}
+
+#[test]
+fn a_segment_comes_goes_and_changes() {
+    use About::Segment;
+    let buyers = BASE.lines().find(|line| line.contains("id: buyers")).unwrap();
+    let removed =
+        (Segment, "buyers", Kind::Removed, None, "for offers", "ends with rulebook_changed");
+    check(buyers, "", &[removed]);
+
+    let again = buyers.replace("id: buyers", "id: again");
+    let known = format!("{buyers}\n{again}");
+    let added = (Segment, "again", Kind::Added, None, "1 purchase", "fills from existing counters");
+    check(buyers, &known, &[added]);
+    let new = format!("{buyers}\n{}", again.replace("9d", "8d"));
+    check(buyers, &new, &[(Segment, "again", Kind::Added, None, "8 days", "it starts empty")]);
+
+    let when = (Segment, "lookers", Kind::Changed, Some("when"), "at least 4", "it starts empty");
+    check("at_least: 3", "at_least: 4", &[when]);
+    let kept = "{any: [{count: {within: 7d, at_least: 3}}, {last: {within: 2d}}]}";
+    check(
+        "{count: {within: 7d, at_least: 3}}",
+        kept,
+        &[(
+            Segment,
+            "lookers",
+            Kind::Changed,
+            Some("when"),
+            "at least one of these holds",
+            "1 of its conditions keep their counters, 1 start empty",
+        )],
+    );
+    let page =
+        (Segment, "toys", Kind::Changed, Some("when"), "“books”", "it uses no data of a person");
+    check("category: toys", "category: books", &[page]);
+}
+
+#[test]
+fn words_alone_touch_no_live_key() {
+    use About::{Purpose, Rulebook, Segment};
+    let stay = "they stay and keep their counters";
+    let title = (Segment, "buyers", Kind::Changed, Some("title"), "“Bought”", stay);
+    check("title: Buy", "title: Bought", &[title]);
+    let owner = "title: Teen, why: w, owner: o";
+    check(
+        owner,
+        "title: Teen, why: x, owner: p",
+        &[
+            (Segment, "teens", Kind::Changed, Some("why"), "“x” instead of “w”", stay),
+            (Segment, "teens", Kind::Changed, Some("owner"), "“p”", stay),
+        ],
+    );
+    check(
+        "title: Ads",
+        "title: Adverts",
+        &[(Purpose, "ads", Kind::Changed, Some("title"), "Adverts", stay)],
+    );
+    check(
+        "default_segment: all",
+        "default_segment: any",
+        &[(Rulebook, "one", Kind::Changed, Some("default_segment"), "`any`", "none")],
+    );
+}
+
+#[test]
+fn other_content_under_one_version_is_refused() {
+    let old = book(BASE);
+    assert_eq!(admission(&old, &old), Admission::Same);
+    let commented = book(&format!("# a comment\n{BASE}"));
+    assert_eq!(admission(&old, &commented), Admission::SameVersion);
+    assert!(changes(&old, &commented).is_empty());
+    let next = book(&BASE.replace("rulebook: one", "rulebook: two"));
+    assert_eq!(admission(&old, &next), Admission::NewVersion);
+}
+
+#[test]
+fn a_change_reads_as_two_lines() {
+    let old = book(BASE);
+    let new = book(&BASE.replace("requires_opt_in: false", "requires_opt_in: true"));
+    assert_eq!(
+        changes(&old, &new)[0].text(),
+        "~ purpose offers, stricter: people of 16 and older must opt in\n    live keys: those of \
+         subjects that the gate now withholds end with the reason of the verdict (opt_in_missing), \
+         and their counters are removed; the others stay and keep their counters"
+    );
+}

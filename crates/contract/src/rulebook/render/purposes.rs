@@ -1,0 +1,101 @@
+//! What data is used for, and whose.
+
+use super::document::{Document, Section, Text};
+use crate::rulebook::{Purpose, Rulebook, words};
+
+pub(super) fn put(document: &mut Document, rulebook: &Rulebook) {
+    document.section(Section::Purposes);
+    if rulebook.purposes.is_empty() {
+        document.paragraph(
+            "None: no segment of this rulebook uses data of a person, and no consent is used.",
+        );
+        return;
+    }
+    document.table(
+        &[
+            "Purpose",
+            "Title",
+            "Sale or sharing",
+            "Opt-in at 16 and older",
+            "Suspended",
+            "Retention",
+        ],
+        rulebook.purposes.iter().map(declared).collect(),
+    );
+    document.paragraph(
+        Text::from(
+            "Sale or sharing is meant as Civ. Code 1798.140(ad) and (ah) define it. Retention is \
+             how long a click may count for the purpose (",
+        )
+        .and_see(Section::Retention)
+        .and(
+            "). Suspended is a switch for counsel: while it is on, no data is used for the \
+             purpose.",
+        ),
+    );
+    document.heading("Whose data may be used");
+    document.table(
+        &["Purpose", "Under 13, or age unknown", "13 to 15", "16 and older"],
+        rulebook.purposes.iter().map(whose).collect(),
+    );
+    document.paragraph(
+        Text::from(
+            "This table summarizes the gate's lines 4 to 9. A denial or withdrawal always ends the \
+             use. The gate's table has all conditions (",
+        )
+        .and_see(Section::Gate)
+        .and("). A subject of unknown age is treated as a child under 13."),
+    );
+}
+
+fn declared(purpose: &Purpose) -> Vec<Text> {
+    vec![
+        Text::code(purpose.id.as_str()),
+        purpose.title.as_str().into(),
+        yes(purpose.sale_or_share).into(),
+        if purpose.requires_opt_in { "required" } else { "not required: until they opt out" }
+            .into(),
+        yes(purpose.suspended).into(),
+        words::span(purpose.retention).into(),
+    ]
+}
+
+fn yes(is: bool) -> &'static str {
+    if is { "yes" } else { "no" }
+}
+
+fn whose(purpose: &Purpose) -> Vec<Text> {
+    let id = Text::code(purpose.id.as_str());
+    if purpose.suspended {
+        let nobody = || Text::from("nobody's: suspended");
+        return vec![id, nobody(), nobody(), nobody()];
+    }
+    vec![
+        id,
+        if purpose.sale_or_share {
+            "only if a verified parent or guardian consented to collection and use (COPPA) and to \
+             disclosure (COPPA) and authorized sale or sharing (CCPA), the decision is a grant, \
+             and no opt-out preference signal binds"
+        } else {
+            "only if a verified parent or guardian consented (COPPA) and the decision is a grant"
+        }
+        .into(),
+        if purpose.sale_or_share {
+            "only if they opted in themselves, in two steps, and no opt-out preference signal \
+             binds"
+        } else {
+            "only if they opted in themselves"
+        }
+        .into(),
+        match (purpose.requires_opt_in, purpose.sale_or_share) {
+            (true, true) => "only if they opted in and no opt-out preference signal binds",
+            (true, false) => "only if they opted in",
+            (false, true) => {
+                "if there is a consent record, they did not opt out, and no opt-out preference \
+                 signal binds"
+            }
+            (false, false) => "if there is a consent record and they did not opt out",
+        }
+        .into(),
+    ]
+}

@@ -1,0 +1,98 @@
+//! The subjects of a state that was read back: stored, counted, and scheduled.
+
+use std::collections::BTreeMap;
+
+use super::Packed;
+use crate::engine::layout::Layout;
+use crate::engine::lease;
+use crate::engine::ledger::FORMAT;
+use crate::engine::partition::Partition;
+use crate::engine::stats::Counted;
+use crate::engine::subject::Subject;
+use crate::engine::subjects::Resting;
+use crate::engine::token::StateToken;
+use assent_contract::domain::binary::Malformed;
+use assent_contract::domain::merge::{NameId, ShortToken, short_token};
+
+impl Partition {
+    /// Takes the subjects in: bucket by bucket, each gone before the next, so that not all of them are
+    /// held twice. Returns how many subjects with only a signal were read, also those that were dropped
+    /// since they were written.
+    pub(super) fn take_in(
+        &mut self,
+        buckets: Vec<BTreeMap<StateToken, Packed>>,
+        forms: &[(u8, Option<&Layout>)],
+    ) -> Result<usize, Malformed> {
+        let purposes = self.policy.setup.rulebook.purposes.iter();
+        let declared: Vec<(ShortToken, NameId)> = purposes
+            .map(|purpose| short_token(self.policy.setup.undeclared_token(&purpose.id)))
+            .zip(self.policy.declared.iter().copied())
+            .collect();
+        let mut signals = 0;
+        self.state.let_signals_go();
+        for (token, packed) in buckets.into_iter().flatten() {
+            let ((format, layout), bytes) = match packed {
+                Packed::Signal(minute) => {
+                    signals += 1;
+                    self.state.subjects.signals.restore(token, minute);
+                    continue;
+                }
+                Packed::Bytes { form, bytes } => (forms[form], bytes),
+            };
+            let layout = layout.ok_or(Malformed("layout"))?;
+            let mut subject = layout.unpack(&bytes, format)?;
+            let record = subject.consent.record.as_mut();
+            let renamed = record.is_some_and(|it| it.recognize(&self.state.names, &declared));
+            self.look_ahead(token, &mut subject);
+            let resting = if layout.is_current && format == FORMAT && !renamed {
+                Resting { packed: bytes, agenda: subject.agenda }
+            } else {
+                Resting::of(&subject)
+            };
+            self.stats.add_bytes(resting.footprint() as i64);
+            self.state.subjects.insert(token, resting);
+        }
+        self.stats.signals = self.state.subjects.signals.len() as i64;
+        self.policy.judged = self.policy.judged_purposes(&self.state.names, &self.stats);
+        Ok(signals)
+    }
+
+    /// `signals_read`: see [`Self::take_in`]; a state from before they were counted apart counts them all
+    /// among its subjects, and is counted apart from now on.
+    pub(super) fn check_counts(&mut self, signals_read: usize) -> Result<(), String> {
+        let (ledger, resting) = (&mut self.state.ledger, self.state.subjects.len() as i64);
+        let Some(signals) = ledger.signals else {
+            let counted = std::mem::replace(&mut ledger.subjects, resting);
+            return says_the_same(resting + signals_read as i64, counted, "subjects");
+        };
+        says_the_same(resting, ledger.subjects, "subjects")?;
+        let found = self.state.subjects.signals.len() as i64;
+        says_the_same(found, signals, "signals of subjects without a record")
+    }
+
+    /// Counts a subject and schedules its timer. Who has an assignment due that is not written (a closed
+    /// gate, a shorter lease) is looked at with the first batch.
+    fn look_ahead(&mut self, token: StateToken, subject: &mut Subject) {
+        let now = self.state.ledger.now;
+        self.stats.replace(None, Some(&Counted::of(subject)), self.policy.edition);
+        // The sweep after a new rulebook comes to those by itself, so many a batch.
+        let outdated = self.policy.is_outdated(subject);
+        if outdated {
+            self.backlog.outdated.insert(token);
+        }
+        subject.agenda.due = if !outdated && lease::is_behind(subject, &self.policy, now) {
+            now
+        } else {
+            lease::next_due(subject, &self.policy, now)
+        };
+        self.schedule.timers.schedule(token, &mut subject.agenda);
+    }
+}
+
+fn says_the_same(found: i64, counted: i64, what: &str) -> Result<(), String> {
+    if found == counted {
+        Ok(())
+    } else {
+        Err(format!("{found} {what}, but {counted} were counted"))
+    }
+}

@@ -1,0 +1,161 @@
+//! What was on the input topics, decoded, whether it is still there or not.
+
+use std::collections::BTreeMap;
+
+use super::Findings;
+use super::parts::Part;
+use crate::log::{Log, Stored, Topic, dead_clicks};
+use crate::stage::{PARTITIONER, PARTITIONS};
+use assent_contract::domain::event::ClickFields;
+use assent_contract::domain::invariants::Invariant;
+use assent_contract::domain::outcome::{InputKind, Outcome};
+use assent_contract::wire::{
+    ClickReader, ConsentReader, ConsentReading, Inbound, KnownSchemas, Unread,
+};
+use assent_core::engine::input::{ClickInput, ConsentInput};
+
+pub struct Inputs<'a> {
+    pub consent: BTreeMap<i64, (&'a Stored, ConsentReading)>,
+    /// Every field decoded, whatever a rule reads.
+    pub clicks: BTreeMap<i64, (&'a Stored, ClickInput<'a>)>,
+}
+
+impl<'a> Inputs<'a> {
+    pub fn of(log: &'a Log, partition: i32, known: &KnownSchemas) -> Self {
+        let clicks = ClickReader::new(ClickFields::ALL, PARTITIONER, PARTITIONS);
+        let consent = ConsentReader::new(PARTITIONER, PARTITIONS);
+        let of = |topic| {
+            let all = log.get(topic, partition).iter().enumerate();
+            all.filter(|(_, stored)| log.is_committed(stored))
+        };
+        Self {
+            consent: of(Topic::Consent)
+                .map(|(offset, stored)| {
+                    (offset as i64, (stored, read_consent((&consent, known), partition, stored)))
+                })
+                .collect(),
+            clicks: of(Topic::Clicks)
+                .map(|(offset, stored)| {
+                    let input = click((&clicks, known), partition, offset as i64, stored);
+                    (offset as i64, (stored, input))
+                })
+                .collect(),
+        }
+    }
+
+    pub fn consent_input(&self, offset: i64) -> Option<ConsentInput<'_>> {
+        let (stored, reading) = self.consent.get(&offset)?;
+        Some(ConsentInput {
+            offset,
+            append_time: stored.appended_at,
+            key: stored.record.key.as_deref().unwrap_or_default(),
+            payload: stored.record.value.as_deref(),
+            body: reading.body(),
+        })
+    }
+
+    /// One letter stands for all clicks of a damaged batch.
+    pub fn has_letter(&self, offset: i64) -> bool {
+        let damaged = self.clicks.get(&offset).and_then(|(stored, _)| stored.damaged);
+        damaged.is_none_or(|(first, _)| first == offset)
+    }
+
+    /// INV-8: every input has one outcome, in the order of the offsets; nothing else has any. Only consent
+    /// that a later record of its key superseded may have gone before anyone read it.
+    pub fn check_accounted(
+        &self,
+        partition: i32,
+        parts: &[Part<'_>],
+        came_to_rest: bool,
+        findings: &mut Findings,
+    ) {
+        let decided = |kind: InputKind| -> Vec<i64> {
+            let entries = parts.iter().flat_map(|part| &part.batch.entries);
+            entries.filter(|it| it.input == kind).filter_map(|it| it.offset).collect()
+        };
+        let mut all = |name: &str, decided: Vec<i64>, expected: Vec<(i64, bool)>| {
+            let mut add = |detail| findings.add(Invariant::Accounted, partition, detail);
+            if !decided.is_sorted_by(|one, other| one < other) {
+                add(format!("{name}: outcomes out of order or twice: {decided:?}"));
+            }
+            for offset in &decided {
+                if !expected.iter().any(|(it, _)| it == offset) {
+                    add(format!("{name} {offset}: an outcome of what is no input"));
+                }
+            }
+            let end = if came_to_rest { i64::MAX } else { decided.last().copied().unwrap_or(-1) };
+            for (offset, may_be_missed) in expected {
+                if !may_be_missed && offset <= end && !decided.contains(&offset) {
+                    add(format!("{name} {offset}: no outcome"));
+                }
+            }
+        };
+        let clicks = self.clicks.keys().map(|&offset| (offset, false)).collect();
+        all("click", decided(InputKind::Click), clicks);
+        let consent = self.consent.iter().map(|(&offset, (stored, reading))| {
+            let is_heartbeat = matches!(reading, ConsentReading::Heartbeat { .. });
+            let was_gone = stored.removed.is_some_and(|at| {
+                self.was_superseded(offset, stored, at) && was_gone(parts, offset, at)
+            });
+            (offset, is_heartbeat || was_gone)
+        });
+        let consent = consent.collect();
+        all("consent", decided(InputKind::Consent), consent);
+    }
+
+    /// Did a later record of its key lie there when it was taken?
+    fn was_superseded(&self, offset: i64, stored: &Stored, removed: u64) -> bool {
+        let mut later = self.consent.range(offset + 1..).map(|(_, (later, _))| *later);
+        later.any(|it| it.record.key == stored.record.key && it.order < removed)
+    }
+}
+
+/// Had it been taken before what covers it was committed?
+fn was_gone(parts: &[Part<'_>], offset: i64, removed: u64) -> bool {
+    let covers =
+        |part: &&Part<'_>| (part.batch.consent_from..part.batch.consent_to).contains(&offset);
+    let last = parts.iter().find(covers).and_then(|part| part.records.last());
+    last.is_none_or(|last| removed < last.stored.order)
+}
+
+/// INV-8: what was sent on to its right partition has come there.
+pub fn check_forwarded(log: &Log, partition: i32, parts: &[Part<'_>], findings: &mut Findings) {
+    let entries = parts.iter().flat_map(|part| &part.batch.entries);
+    let forwarded = entries.filter(|it| it.outcome == Outcome::Forwarded);
+    for offset in forwarded.filter_map(|it| it.offset) {
+        let source = format!("consent-changelog/{partition}/{offset}");
+        let is_it = |it: &Stored| it.record.headers.iter().any(|header| header.1 == source);
+        let partitions = 0..PARTITIONS;
+        if !partitions.flat_map(|it| log.get(Topic::Consent, it)).any(is_it) {
+            let detail = format!("consent {offset} was not sent on");
+            findings.add(Invariant::Accounted, partition, detail);
+        }
+    }
+}
+
+fn read_consent(
+    (reader, known): (&ConsentReader, &KnownSchemas),
+    partition: i32,
+    stored: &Stored,
+) -> ConsentReading {
+    let record = &stored.record;
+    let (key, payload) = (record.key.as_deref(), record.value.as_deref());
+    let header = |name: &str| record.headers.iter().find(|header| header.0 == name);
+    let is_forwarded = header("assent-forwarded").is_some();
+    let source = header("source").map(|header| header.1.as_str());
+    reader.read_with(&Inbound { partition, key, payload }, is_forwarded, source, known)
+}
+
+pub fn click<'a>(
+    (reader, known): (&ClickReader, &KnownSchemas),
+    partition: i32,
+    offset: i64,
+    stored: &'a Stored,
+) -> ClickInput<'a> {
+    if let Some(batch) = stored.damaged {
+        return ClickInput { offset, payload: None, click: Err(dead_clicks(batch).rejection) };
+    }
+    let (key, payload) = (stored.record.key.as_deref(), stored.record.value.as_deref());
+    let read = reader.read_with(&Inbound { partition, key, payload }, known);
+    ClickInput { offset, payload, click: read.map_err(Unread::into_rejection) }
+}

@@ -1,0 +1,142 @@
+//! Taking partitions up, in the order of docs/contract/batch.md#assignment: the producer first, the
+//! group's offsets, then the state to its end; the two must say the same.
+
+use std::collections::BTreeMap;
+
+use super::{Around, Instance};
+use crate::broker::{Broker, Committed};
+use crate::log::Topic;
+use assent_contract::domain::time::Span;
+use assent_core::engine::{Partition, Refusal, Restore};
+use assent_core::task::{Offsets, Task};
+
+/// As the worker's: between two tries, and where a person has to bring something first.
+const RETRY: Span = Span(500);
+const WAIT: Span = Span(2_000);
+
+/// Why a state could not be restored.
+pub enum Trouble {
+    Again,
+    Refused(Refusal),
+    Damaged(String),
+}
+
+impl Instance {
+    /// One step of it a turn: the group's offsets, then the state.
+    pub(super) fn restore(&mut self, partitions: &[i32], around: &mut Around<'_>) {
+        if around.is_group_away() {
+            return;
+        }
+        let Some(committed) = self.committed.take() else {
+            self.committed = around.broker.committed(partitions);
+            if self.committed.is_none() {
+                self.worker.restore_after(RETRY, self.moment(around));
+            }
+            return;
+        };
+        if self.crashes_at("during_restore", around) {
+            return;
+        }
+        match self.restored(partitions, &committed, around) {
+            Ok(tasks) => {
+                if self.crashes_at("after_restore", around) {
+                    return;
+                }
+                let starts = |which: fn(Offsets) -> i64| -> BTreeMap<i32, i64> {
+                    let each = tasks.iter();
+                    each.map(|(&partition, task)| (partition, which(task.received()))).collect()
+                };
+                self.clicks_at = starts(|offsets| offsets.click);
+                self.consent_at = starts(|offsets| offsets.consent);
+                self.worker.restored(tasks);
+            }
+            Err(trouble) => self.outlast(trouble, around),
+        }
+    }
+
+    /// What a person would do, or wait.
+    fn outlast(&mut self, trouble: Trouble, around: &mut Around<'_>) {
+        let now = around.broker.now;
+        match trouble {
+            Trouble::Again => self.worker.restore_after(RETRY, self.moment(around)),
+            // The keyset file is on its way.
+            Trouble::Refused(Refusal::KeyMissing { .. }) => {
+                self.keys = if now >= self.keys_arrive_at { around.terms.keys } else { self.keys };
+                let rulebook = around.stage.rulebooks.iter();
+                let place =
+                    rulebook.clone().position(|(it, _)| it.sha256 == self.setup.rulebook.sha256);
+                self.setup =
+                    super::setup(around.stage, around.terms, place.unwrap_or(0), self.keys);
+                self.worker.restore_after(WAIT, self.moment(around));
+            }
+            // A rolling restart brings the new rulebook.
+            Trouble::Refused(Refusal::RulebookLeft { .. }) => self.crash(around),
+            Trouble::Refused(refusal) => {
+                around.witness.stops.push(refusal.to_string());
+                self.kill(
+                    around.stage,
+                    around.terms,
+                    assent_contract::domain::time::Timestamp::MAX,
+                );
+            }
+            Trouble::Damaged(detail) => {
+                around.witness.stops.push(detail);
+                self.kill(
+                    around.stage,
+                    around.terms,
+                    assent_contract::domain::time::Timestamp::MAX,
+                );
+            }
+        }
+    }
+
+    fn restored(
+        &self,
+        partitions: &[i32],
+        committed: &BTreeMap<i32, Committed>,
+        around: &Around<'_>,
+    ) -> Result<BTreeMap<i32, Task>, Trouble> {
+        let now = self.moment(around);
+        let mut tasks = BTreeMap::new();
+        for &partition in partitions {
+            let mut engine = self.restore_one(partition, around.broker)?;
+            let group = committed.get(&partition).copied();
+            let state = engine.positions().map(|it| (it.next_click, it.next_sequence));
+            if group != state {
+                return Err(Trouble::Damaged(format!(
+                    "partition {partition}: the group says {group:?}, the state {state:?}"
+                )));
+            }
+            let start = if let Some(at) = engine.positions() {
+                Offsets { click: at.next_click, consent: at.next_consent }
+            } else {
+                engine.start_at(0, 0);
+                Offsets { click: 0, consent: 0 }
+            };
+            tasks.insert(partition, Task::new(partition, engine, start, now));
+        }
+        Ok(tasks)
+    }
+
+    /// Reads a partition's state up to the high watermark: the last stable offset is not enough.
+    pub(super) fn restore_one(
+        &self,
+        partition: i32,
+        broker: &Broker,
+    ) -> Result<Partition, Trouble> {
+        let end = broker.log.high_watermark(Topic::State, partition);
+        let (offsets, next) = broker.log.fetch(Topic::State, partition, 0, usize::MAX);
+        if next < end {
+            return Err(Trouble::Again);
+        }
+        let mut restore = Restore::new(partition);
+        for offset in offsets {
+            let record = &broker.log.get(Topic::State, partition)[offset as usize].record;
+            let key = record.key.as_deref().unwrap_or_default();
+            restore
+                .apply(key, record.value.as_deref())
+                .map_err(|error| Trouble::Damaged(format!("partition {partition}: {error}")))?;
+        }
+        restore.finish(std::sync::Arc::clone(&self.setup)).map_err(Trouble::Refused)
+    }
+}

@@ -1,0 +1,348 @@
+//! The reference model: docs/contract/gate.md, merging.md, rulebook.md and batch.md for one partition,
+//! naively.
+//!
+//! Written from the contract alone and sharing only plain types, it judges the engine (INV-1, INV-4,
+//! INV-8, INV-13). Whole histories lie in vectors; every question folds them from the first fact on.
+//! It knows no timers: before every entry, and once a batch for everybody, it looks at each subject
+//! afresh, so a timer that the engine forgets shows as a difference.
+
+pub mod consent;
+pub mod windows;
+
+use std::collections::BTreeMap;
+
+use assent_contract::domain::consent::ConsentRecord;
+use assent_contract::domain::event::Click;
+use assent_contract::domain::outcome::{
+    Basis, DeadLetterReason, InputKind, Outcome, TombstoneReason, Verdict,
+};
+use assent_contract::domain::time::{Span, Timestamp};
+use assent_contract::rulebook::Rulebook;
+use assent_core::engine::input::{ClickInput, ConsentBody, ConsentInput};
+
+use consent::{Mark, Standing};
+use windows::{Counted, Question};
+
+/// Something that happened to a subject, after the `now` of its batch.
+pub type Fact<'a> = (Timestamp, What<'a>);
+
+#[derive(Clone, Copy)]
+pub enum What<'a> {
+    /// Assent judged the subject, without an input.
+    Looked,
+    Record(&'a ConsentRecord, Timestamp),
+    Undecodable,
+    Erased(Timestamp),
+    /// Assent met the subject after signals up to then had given way: perhaps this subject's, too.
+    GaveWay(Timestamp),
+    /// `counts`: DECIDED, and line 1 did not hold.
+    Clicked {
+        click: Click<'a>,
+        counts: bool,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assigned {
+    pub segments: Vec<String>,
+    pub basis: Basis,
+    pub decided_at: Timestamp,
+    pub expires_at: Timestamp,
+}
+
+/// `Err`: removed, and why.
+pub type Change = Result<Assigned, TombstoneReason>;
+
+/// An audit entry as it must be, with what the topics get besides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub input: InputKind,
+    pub offset: Option<i64>,
+    pub outcome: Outcome,
+    pub subject: Option<String>,
+    pub consent_version: Option<i64>,
+    pub verdicts: Vec<Verdict>,
+    pub effects: Vec<(usize, Change)>,
+    pub contextual: Vec<String>,
+    pub dead_letter: Option<DeadLetterReason>,
+}
+
+impl Entry {
+    fn new(input: InputKind, offset: Option<i64>, outcome: Outcome) -> Self {
+        let (verdicts, effects, contextual) = (vec![], vec![], vec![]);
+        #[rustfmt::skip]
+        return Self { input, offset, outcome, subject: None, consent_version: None, verdicts,
+            effects, contextual, dead_letter: None };
+    }
+}
+
+/// One partition's whole past.
+pub struct Model<'a> {
+    pub rulebook: &'a Rulebook,
+    lease: Span,
+    /// Of so many subjects of whom nothing else is known, a signal is kept.
+    pub signals_max: usize,
+    /// Up to then they gave way.
+    floor: Option<Timestamp>,
+    now: Timestamp,
+    gate_open: bool,
+    facts: BTreeMap<String, Vec<Fact<'a>>>,
+    /// All of it, in order: subject, purpose's index, what.
+    written: Vec<(String, usize, Change)>,
+    entries: Vec<Entry>,
+}
+
+impl<'a> Model<'a> {
+    pub fn new(rulebook: &'a Rulebook, lease: Span) -> Self {
+        let (now, facts, written) = (Timestamp::MIN, BTreeMap::new(), Vec::new());
+        #[rustfmt::skip]
+        return Self { rulebook, lease, signals_max: usize::MAX, floor: None, now, gate_open: false,
+            facts, written, entries: Vec::new() };
+    }
+
+    /// Consent by offset, then due timers (here by subject), then clicks by offset.
+    pub fn step(
+        &mut self,
+        (wall, gate_open): (Timestamp, bool),
+        consent: &[ConsentInput<'a>],
+        clicks: &[ClickInput<'a>],
+    ) -> Vec<Entry> {
+        (self.now, self.gate_open) = (self.now.max(wall), gate_open);
+        for input in consent {
+            self.consent(input);
+        }
+        for subject in self.facts.keys().cloned().collect::<Vec<_>>() {
+            self.look(&subject);
+        }
+        for input in clicks {
+            self.click(input);
+        }
+        self.let_oldest_signals_give_way();
+        std::mem::take(&mut self.entries)
+    }
+
+    /// At the end of a batch. An eighth of those that may be kept goes at once, and whoever sent as late
+    /// as the last of these.
+    fn let_oldest_signals_give_way(&mut self) {
+        let signal = |subject: &String| {
+            let mut standing = self.standing(subject);
+            standing.forget(self.now);
+            standing.signal.filter(|_| standing.is_unknown())
+        };
+        let kept = self.facts.keys().filter_map(signal);
+        let mut kept: Vec<Timestamp> = kept.filter(|at| Some(*at) > self.floor).collect();
+        if kept.len() > self.signals_max {
+            kept.sort_unstable();
+            let stay = self.signals_max - self.signals_max / 8;
+            self.floor = Some(kept[kept.len() - stay - 1]);
+        }
+    }
+
+    /// The last thing written of a subject and purpose, unless it was a tombstone.
+    pub fn live(&self, subject: &str, purpose: usize) -> Option<&Assigned> {
+        let mut of_it = self.written.iter().filter(|it| it.0 == subject && it.1 == purpose);
+        of_it.next_back()?.2.as_ref().ok()
+    }
+
+    /// Of how many subjects there is a record, no readable consent, a signal alone, an erasure alone.
+    pub fn kept(&self) -> [i64; 4] {
+        let mut kept = [0; 4];
+        for subject in self.facts.keys() {
+            let standing = self.standing(subject);
+            let held = [
+                standing.record.is_some() && standing.mark == Mark::Readable,
+                standing.mark != Mark::Readable,
+                standing.signal > self.floor.filter(|_| standing.is_unknown()),
+                standing.erased_at.is_some(),
+            ];
+            if let Some(kind) = held.into_iter().position(|it| it) {
+                kept[kind] += 1;
+            }
+        }
+        kept
+    }
+
+    pub fn standing(&self, subject: &str) -> Standing<'a> {
+        let mut standing = Standing::NOTHING;
+        for fact in self.facts(subject) {
+            standing.apply(&self.rulebook.purposes, fact);
+        }
+        standing
+    }
+
+    /// What would stand if every signal were kept: never looser than [`Self::standing`].
+    pub fn standing_on_all_signals(&self, subject: &str) -> Standing<'a> {
+        let mut standing = Standing::NOTHING;
+        let kept = |fact: &&Fact<'a>| !matches!(fact.1, What::GaveWay(_));
+        for fact in self.facts(subject).iter().filter(kept) {
+            standing.apply(&self.rulebook.purposes, fact);
+        }
+        standing
+    }
+
+    fn facts(&self, subject: &str) -> &[Fact<'a>] {
+        self.facts.get(subject).map_or(&[], Vec::as_slice)
+    }
+
+    fn consent(&mut self, input: &ConsentInput<'a>) {
+        let mut entry = Entry::new(InputKind::Consent, Some(input.offset), Outcome::DeadLettered);
+        if let ConsentBody::DeadLettered(why) | ConsentBody::Unreadable(why) = &input.body {
+            entry.dead_letter = Some(why.reason);
+        }
+        let what = match &input.body {
+            ConsentBody::Heartbeat { .. } => return,
+            ConsentBody::DeadLettered(_) => return self.entries.push(entry),
+            ConsentBody::Forwarded => {
+                entry.outcome = Outcome::Forwarded;
+                return self.entries.push(entry);
+            }
+            ConsentBody::Record(record) => What::Record(record, input.append_time),
+            ConsentBody::Erasure => What::Erased(input.append_time),
+            ConsentBody::Unreadable(_) => What::Undecodable,
+        };
+        let subject = String::from_utf8_lossy(input.key);
+        self.look(&subject);
+        entry.outcome = self.add(&subject, what).1.expect("a consent fact has an outcome");
+        if entry.outcome != Outcome::Superseded {
+            entry.verdicts = self.verdicts(&subject, None);
+        }
+        let entry = self.closed(entry, &subject);
+        self.entries.push(entry);
+    }
+
+    fn click(&mut self, input: &ClickInput<'a>) {
+        let mut entry = Entry::new(InputKind::Click, Some(input.offset), Outcome::DeadLettered);
+        entry.dead_letter = input.click.as_ref().err().map(|why| why.reason);
+        let Ok(click) = &input.click else { return self.entries.push(entry) };
+        let longest = self.rulebook.purposes.iter().map(|purpose| purpose.retention).max();
+        let subject = click.subject_id;
+        subject.inspect(|subject| self.look(subject));
+        if click.occurred_at > self.now + Span(5 * 60_000) {
+            entry.dead_letter = Some(DeadLetterReason::EventTimeAhead);
+        } else if self.now - click.occurred_at > longest.unwrap_or(Span::DAY) {
+            entry.outcome = Outcome::TooLate;
+        } else {
+            entry.outcome = Outcome::Decided;
+            let matching = self.rulebook.contextual.iter().filter(|it| it.condition.holds(click));
+            entry.contextual = matching.map(|rule| rule.id.clone()).collect();
+        }
+        let decided = entry.outcome == Outcome::Decided;
+        let what = What::Clicked { click: *click, counts: decided && self.gate_open };
+        let moved = subject.is_some_and(|subject| self.add(subject, what).0);
+        if decided {
+            entry.verdicts = self.verdicts(subject.unwrap_or(""), Some(click.occurred_at));
+        }
+        if let Some(subject) = subject {
+            entry = self.closed(entry, subject);
+            entry.consent_version = entry.consent_version.filter(|_| decided);
+            let profiled = moved || entry.verdicts.iter().any(|verdict| verdict.allows());
+            entry.subject = entry.subject.filter(|_| profiled || !entry.effects.is_empty());
+        }
+        self.entries.push(entry);
+    }
+
+    /// Settles what is due of a subject, as an entry of its own where that has effects.
+    fn look(&mut self, subject: &str) {
+        self.add(subject, What::Looked);
+        let entry = self.closed(Entry::new(InputKind::Timer, None, Outcome::Elapsed), subject);
+        self.entries.extend(Some(entry).filter(|entry| !entry.effects.is_empty()));
+    }
+
+    /// Did the binding time move, and the outcome of a consent fact.
+    fn add(&mut self, subject: &str, what: What<'a>) -> (bool, Option<Outcome>) {
+        let shows = match what {
+            What::Record(..) | What::Undecodable => true,
+            What::Clicked { click, .. } => click.opt_out_signal.is_some(),
+            _ => false,
+        };
+        let is_kept = |at: &Timestamp| self.now < *at + consent::KEPT;
+        if let Some(at) = self.floor.filter(is_kept).filter(|_| shows) {
+            let facts = self.facts.entry(subject.to_owned()).or_default();
+            facts.push((self.now, What::GaveWay(at)));
+        }
+        let (fact, mut standing) = ((self.now, what), self.standing(subject));
+        let before = standing.signal;
+        let outcome = standing.apply(&self.rulebook.purposes, &fact);
+        self.facts.entry(subject.to_owned()).or_default().push(fact);
+        (standing.signal > before, outcome)
+    }
+
+    /// The entry with what must be written now that its fact stands.
+    fn closed(&mut self, mut entry: Entry, subject: &str) -> Entry {
+        for at in 0..self.rulebook.purposes.len() {
+            if let Some(change) = self.due(subject, at) {
+                self.written.push((subject.to_owned(), at, change.clone()));
+                entry.effects.push((at, change));
+            }
+        }
+        entry.subject = Some(subject.to_owned());
+        entry.consent_version = self.standing(subject).record.map(|record| record.version);
+        entry
+    }
+
+    /// One per purpose; line 1 is asked of clicks only.
+    fn verdicts(&self, subject: &str, event_time: Option<Timestamp>) -> Vec<Verdict> {
+        let stale = event_time.is_some() && !self.gate_open;
+        let verdict = |of| self.standing(subject).verdict(of, event_time, self.now);
+        let purposes = self.rulebook.purposes.iter();
+        purposes.map(|of| if stale { Verdict::ConsentStale } else { verdict(of) }).collect()
+    }
+
+    /// What must be written of a subject and purpose now.
+    fn due(&self, subject: &str, at: usize) -> Option<Change> {
+        let (purpose, now, live) = (&self.rulebook.purposes[at], self.now, self.live(subject, at));
+        let standing = self.standing(subject);
+        let verdict = standing.verdict(purpose, None, now);
+        let removed = |reason| live.map(|_| Err(reason));
+        let (Some(basis), Some(record)) = (verdict.basis(), standing.record) else {
+            let erased = matches!(self.facts(subject).last()?.1, What::Erased(_));
+            let reason = TombstoneReason::Withheld(verdict);
+            return removed(if erased { TombstoneReason::Erasure } else { reason });
+        };
+        let clicks = self.counted(subject, at);
+        let question = Question { purpose, clicks: &clicks, age_band: record.age_band, now };
+        let holding = purpose.segments.iter().filter(|segment| question.holds(&segment.condition));
+        let segments: Vec<_> = holding.map(|segment| segment.id.clone()).collect();
+        if segments.is_empty() {
+            return removed(TombstoneReason::SegmentsLeft);
+        }
+        if !self.gate_open {
+            let stale = removed(TombstoneReason::Withheld(Verdict::ConsentStale));
+            return stale.filter(|_| live.is_some_and(|live| now >= live.expires_at));
+        }
+        let grant = record.decisions.get(&purpose.id).filter(|_| basis != Basis::NotOptedOut);
+        let end = grant.and_then(|it| it.expires_at).unwrap_or(Timestamp::MAX);
+        let expires_at = (now + self.lease).min(end);
+        let wanted = Assigned { segments, basis, decided_at: now, expires_at };
+        live.is_none_or(|live| self.replaces(&wanted, live)).then_some(Ok(wanted))
+    }
+
+    fn replaces(&self, wanted: &Assigned, live: &Assigned) -> bool {
+        // Half of what it was given: a grant that ended soon, and no longer does, must not leave it to
+        // end first.
+        let given = self.lease.min(live.expires_at - live.decided_at);
+        let renews = self.now >= live.decided_at + Span(given.0 / 2);
+        wanted.segments != live.segments
+            || wanted.basis != live.basis
+            || wanted.expires_at < live.expires_at
+            || (renews && wanted.expires_at > live.expires_at)
+    }
+
+    /// The clicks allowed for a purpose since its last withheld moment.
+    fn counted(&self, subject: &str, at: usize) -> Vec<Counted<'a>> {
+        let purpose = &self.rulebook.purposes[at];
+        let (mut standing, mut counted) = (Standing::NOTHING, Vec::new());
+        for fact in self.facts(subject) {
+            standing.apply(&self.rulebook.purposes, fact);
+            if !standing.verdict(purpose, None, fact.0).allows() {
+                counted.clear();
+            } else if let What::Clicked { click, counts: true } = fact.1
+                && standing.verdict(purpose, Some(click.occurred_at), fact.0).allows()
+            {
+                let t = click.occurred_at.min(fact.0).0.div_euclid(1_000) * 1_000;
+                counted.push((Timestamp(t), click));
+            }
+        }
+        counted
+    }
+}
