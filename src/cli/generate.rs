@@ -6,9 +6,9 @@ use serde_json::json;
 
 use super::{Globals, declared_purposes, progress, stdout};
 use crate::clock::{Clock, SystemClock};
-use crate::demo::workload::{Spec, Workload};
 use crate::failure::{Exit, Failure, Result};
 use crate::kafka::inputs::InputWriter;
+use crate::workload::{Spec, Workload};
 
 /// Clicks where neither `--clicks` nor `--for` says how many.
 const CLICKS_DEFAULT: u64 = 10_000;

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use super::{Globals, run, stdout};
 use crate::config::Config;
 use crate::failure::Result;
-use crate::pipeline::accept::{Finding, Recovery};
-use crate::pipeline::loss_words::{describe, gives_up};
+use crate::pipeline::loss_words::describe;
+use crate::recovery::{Finding, Recovery, gives_up};
 
 /// Accept a loss of records or state that `assent run` refuses to skip
 #[derive(clap::Args)]

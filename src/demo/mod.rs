@@ -9,15 +9,14 @@ mod show;
 mod story;
 mod summary;
 mod tally;
-pub mod workload;
-
-use std::sync::Arc;
+pub use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::clock::{Clock, SystemClock};
 use crate::failure::{Failure, Result};
 use crate::http::{self, Status};
+use crate::pipeline::shared::Start;
 use crate::pipeline::{self, Running};
 use crate::telemetry::metrics::Metrics;
 use embedded::Embedded;
@@ -81,7 +80,7 @@ fn status(embedded: &Embedded) -> Arc<Status> {
 }
 
 fn start(embedded: &Embedded, metrics: &Arc<Metrics>, status: Arc<Status>) -> Result<Running> {
-    pipeline::start(pipeline::Start {
+    pipeline::start(Start {
         config: Arc::clone(&embedded.config),
         rulebook: Arc::clone(&embedded.rulebook),
         rulebook_yaml: Arc::clone(&embedded.rulebook_yaml),

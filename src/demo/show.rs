@@ -11,7 +11,6 @@ use super::ledger::{Key, Ledger, News};
 use super::screen::{Mark, Screen, milliseconds, short};
 use super::story::{Act, PATIENCE, Story};
 use super::tally;
-use super::workload::{Spec, Workload, people};
 use crate::clock::{Clock, SystemClock};
 use crate::failure::Result;
 use crate::http::Status;
@@ -20,6 +19,7 @@ use crate::kafka::inputs::InputWriter;
 use crate::kafka::read::{Start, TopicReader};
 use crate::registry::Reading;
 use crate::telemetry::metrics::Metrics;
+use crate::workload::{Spec, Workload, people};
 use assent_contract::domain::consent::ConsentRecord;
 use assent_contract::domain::pseudonym::KeyRing;
 

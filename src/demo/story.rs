@@ -5,9 +5,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::workload::people::{decide_all, guardian};
-use super::workload::shop::{CATEGORIES, Visit};
-use super::workload::{Random, click_of};
+use crate::workload::people::{decide_all, guardian};
+use crate::workload::shop::{CATEGORIES, Visit};
+use crate::workload::{Random, click_of};
 use assent_contract::domain::consent::{AgeBand, ConsentRecord, ConsentStatus, Decision};
 use assent_contract::domain::event::{ClickEvent, EventKind};
 use assent_contract::domain::time::Timestamp;

@@ -5,44 +5,17 @@ use std::collections::BTreeMap;
 
 use rdkafka::error::KafkaError;
 
-use super::Shared;
 use super::loss_words::stop;
+use super::shared::Shared;
 use super::survey::{self, Survey, gather};
+use super::trouble::Trouble;
 use crate::failure::Failure;
 use crate::kafka::probe::Probe;
-use crate::kafka::restore::Interrupted;
 use crate::kafka::topics;
 use assent_contract::domain::time::Moment;
 use assent_core::engine::Partition;
 use assent_core::engine::loss::{self, Losses, View};
 use assent_core::task::{Offsets, Task};
-
-/// Why partitions could not be taken up.
-pub enum Trouble {
-    /// Going on would lose or double something: a person decides.
-    Stop(Failure),
-    /// A broker did not answer.
-    Again(KafkaError),
-    /// A person has to bring something first; until then this instance is not ready.
-    Wait(String),
-    /// The group changed its mind, or the process ends.
-    Unwanted,
-}
-
-impl From<KafkaError> for Trouble {
-    fn from(error: KafkaError) -> Self {
-        Self::Again(error)
-    }
-}
-
-impl From<Interrupted> for Trouble {
-    fn from(interrupted: Interrupted) -> Self {
-        match interrupted {
-            Interrupted::Unwanted => Self::Unwanted,
-            Interrupted::Again(error) => Self::Again(error),
-        }
-    }
-}
 
 /// Restores these partitions. The producer is initialized before, so nothing of a predecessor with
 /// this transactional.id is open any more.

@@ -3,7 +3,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use super::Shared;
+use super::shared::Shared;
 use assent_contract::domain::clock_guard::{Appended, ClockGuard};
 use assent_contract::domain::time::{Moment, Span, Timestamp};
 

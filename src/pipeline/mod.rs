@@ -3,139 +3,46 @@
 //! A click's way: received and held → a question to the broker covers it → consent has come as far
 //! as the answer → its batch is cut, decided, written and committed → forgotten, and counted.
 
-pub mod accept;
-mod alone;
-mod assignment;
+pub mod assignment;
 mod bounded;
 mod bounds;
 mod clock_watch;
-mod commit;
 pub mod crash;
 mod edges;
 mod identity;
 mod keys;
 pub mod loss_words;
-mod orphans;
+mod oldest;
 pub mod preflight;
 mod publish;
-mod receive;
 mod report;
+mod reread;
 mod runner;
-mod schemas;
+pub mod shared;
 mod stop;
-mod survey;
+pub mod survey;
 mod suspects;
 mod tolerate;
-mod transaction;
+pub mod transaction;
+pub mod trouble;
 mod twin;
 mod watch;
 mod watchdog;
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
 
-use rdkafka::error::KafkaResult;
-
-use crate::clock::Clock;
-use crate::config::Config;
 use crate::failure::{Failure, Result};
-use crate::http::Status;
 use crate::kafka::calls::Call;
 use crate::kafka::probe::Probe;
 use crate::kafka::topics::{self, Counts};
-use crate::registry::client::Client;
-use crate::registry::{self, Framings, Lookup, lookup};
-use crate::telemetry::metrics::{Known, Metrics};
-use assent_contract::domain::pseudonym::KeyRing;
-use assent_contract::rulebook::Rulebook;
-use assent_contract::wire::{ClickReader, ConsentReader};
-use assent_core::engine::Setup;
-use assent_core::engine::loss::TopicIds;
-use assent_core::task::Bounds;
-use clock_watch::ClockWatch;
+use crate::registry::{self, Framings};
+use crate::telemetry::metrics::Known;
 use identity::Identity;
 use preflight::{Finding, Preflight};
-use publish::Destinations;
-use report::OldestOptOuts;
 use runner::Runner;
-use stop::{Stop, StopAll};
-
-/// What a pipeline is started with.
-pub struct Start {
-    pub config: Arc<Config>,
-    pub rulebook: Arc<Rulebook>,
-    /// The rulebook file's bytes: evidence.
-    pub rulebook_yaml: Arc<[u8]>,
-    pub keys: Arc<KeyRing>,
-    /// `None`: no schema registry is configured.
-    pub registry: Option<Client>,
-    pub metrics: Arc<Metrics>,
-    pub status: Arc<Status>,
-    pub clock: Arc<dyn Clock>,
-    /// Can the brokers say which topic stands under a name, and how it is set? librdkafka's mock cluster
-    /// can't.
-    pub has_topic_ids: bool,
-}
-
-/// What the workers share: nothing that any of them changes, but the stop; the watch over the keyset
-/// changes the set-up.
-pub(crate) struct Shared {
-    config: Arc<Config>,
-    /// Replaced where the keyset file changes; then `generation` grows.
-    setup: RwLock<Arc<Setup>>,
-    generation: AtomicU64,
-    destinations: Destinations,
-    counts: Counts,
-    click_reader: ClickReader,
-    consent_reader: ConsentReader,
-    registry: Option<Client>,
-    lookup: Lookup,
-    bounds: Bounds,
-    metrics: Arc<Metrics>,
-    status: Arc<Status>,
-    clock: Arc<dyn Clock>,
-    clock_watch: ClockWatch,
-    oldest_opt_outs: OldestOptOuts,
-    stop: Arc<Stop>,
-    has_topic_ids: bool,
-}
-
-impl Shared {
-    /// Where a consent record of this key belongs.
-    fn consent_partition(&self, key: &[u8]) -> i32 {
-        self.config.kafka.partitioner.partition(key, self.counts.inputs)
-    }
-
-    fn setup(&self) -> Arc<Setup> {
-        Arc::clone(&self.setup.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn replace_setup(&self, setup: Arc<Setup>) {
-        *self.setup.write().unwrap_or_else(PoisonError::into_inner) = setup;
-        self.generation.fetch_add(1, Ordering::Release);
-    }
-
-    /// Which topics the inputs are now.
-    fn input_ids(&self, probe: &Probe, timeout: Duration) -> KafkaResult<TopicIds> {
-        if !self.has_topic_ids {
-            return Ok(TopicIds::default());
-        }
-        probe.input_ids(&self.config.topics, timeout)
-    }
-
-    /// Until the service stops.
-    fn look_up_schemas(&self) {
-        if let Some(client) = &self.registry {
-            lookup::follow(client, &self.lookup, &*self.clock, || self.is_stopping());
-        }
-    }
-
-    fn is_stopping(&self) -> bool {
-        self.stop.is_asked()
-    }
-}
+use shared::{Shared, Start, setup_of, share};
+use stop::StopAll;
 
 /// A running pipeline. Its lock on `state_dir` ends with it.
 pub struct Running {
@@ -176,7 +83,7 @@ pub fn start(start: Start) -> Result<Running> {
 }
 
 /// What would break an invariant is refused before the group is joined; what is tolerated comes back.
-fn admit(start: &Start, counts: &Counts) -> Result<Vec<Finding>> {
+pub fn admit(start: &Start, counts: &Counts) -> Result<Vec<Finding>> {
     if !start.has_topic_ids {
         return Ok(Vec::new());
     }
@@ -187,57 +94,6 @@ fn admit(start: &Start, counts: &Counts) -> Result<Vec<Finding>> {
         clock: &*start.clock,
     };
     preflight.admit(&setup_of(start, counts))
-}
-
-/// What every partition is decided under.
-pub fn setup_of(start: &Start, counts: &Counts) -> Setup {
-    let config = &start.config;
-    Setup {
-        rulebook: Arc::clone(&start.rulebook),
-        rulebook_yaml: Arc::clone(&start.rulebook_yaml),
-        keys: Arc::clone(&start.keys),
-        group_id: config.kafka.group_id.clone(),
-        lease: config.pipeline.lease,
-        partitioner: config.kafka.partitioner,
-        input_partitions: counts.inputs,
-        segment_partitions: counts.segments.clone(),
-        sources: config.consent.sources.keys().cloned().collect(),
-        made_with: config.fixed(),
-        signals_max: config.consent.signals_without_record_max,
-    }
-}
-
-/// What all workers look at.
-fn share(start: Start, counts: Counts, purposes: &[String], framings: &Framings) -> Shared {
-    let setup = setup_of(&start, &counts);
-    let config = start.config;
-    let partitioner = config.kafka.partitioner;
-    Shared {
-        setup: RwLock::new(Arc::new(setup)),
-        generation: AtomicU64::new(0),
-        destinations: Destinations::new(
-            &config.topics,
-            partitioner,
-            &config.kafka.group_id,
-            purposes,
-            &counts,
-            framings,
-        ),
-        click_reader: ClickReader::new(start.rulebook.fields, partitioner, counts.inputs),
-        consent_reader: ConsentReader::new(partitioner, counts.inputs),
-        lookup: Lookup::new(start.registry.is_some()),
-        registry: start.registry,
-        bounds: bounds::of(&config.consent),
-        metrics: start.metrics,
-        status: start.status,
-        clock_watch: ClockWatch::started(start.clock.moment()),
-        clock: start.clock,
-        oldest_opt_outs: OldestOptOuts::default(),
-        stop: Arc::default(),
-        has_topic_ids: start.has_topic_ids,
-        counts,
-        config,
-    }
 }
 
 /// A thread beside the workers, which ends with them.

@@ -4,12 +4,11 @@
 //! each adds the difference to what it said last.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
 
 use std::time::Duration;
 
-use super::Shared;
 use super::edges::Edges;
+use super::shared::Shared;
 use crate::http::{PartitionStatus, Reason, WAIT_MAX};
 use assent_contract::domain::time::{Moment, Span, Timestamp};
 use assent_contract::wire::ConsentReading;
@@ -132,22 +131,6 @@ impl Report {
         self.is_frozen = false;
         self.edges = Edges::of(self.worker);
         self.refresh(shared, &mut BTreeMap::new(), shared.clock.moment(), true);
-    }
-}
-
-/// The oldest opt-out that each worker has not committed.
-#[derive(Default)]
-pub struct OldestOptOuts(Mutex<BTreeMap<usize, Timestamp>>);
-
-impl OldestOptOuts {
-    /// Takes one worker's, and returns the oldest of all.
-    fn of_all(&self, worker: usize, oldest: Option<Timestamp>) -> Option<Timestamp> {
-        let mut workers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match oldest {
-            Some(at) => workers.insert(worker, at),
-            None => workers.remove(&worker),
-        };
-        workers.values().min().copied()
     }
 }
 

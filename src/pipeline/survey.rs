@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use rdkafka::error::KafkaError;
 
-use super::Shared;
-use super::assignment::Trouble;
 use super::crash::crash_point;
+use super::shared::Shared;
+use super::trouble::Trouble;
 use crate::config::Config;
 use crate::failure::{Exit, Failure};
 use crate::kafka::group_offsets::{Committed, committed};

@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::Shared;
 use super::preflight::{Finding, Preflight};
+use super::shared::Shared;
 use crate::failure::Result;
 use crate::kafka::admin::Admin;
 use crate::telemetry::metrics::CLUSTER_CHECKS;

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::ConsumerGroupMetadata;
 
-use super::Shared;
 use super::crash::crash_point;
+use super::shared::Shared;
 use crate::kafka::producer::{GroupOffset, TransactionalProducer};
 use assent_contract::domain::time::Span;
 use assent_core::commit::point_after;

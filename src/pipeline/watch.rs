@@ -5,7 +5,8 @@
 
 use std::time::Duration;
 
-use super::{Shared, keys};
+use super::keys;
+use super::shared::Shared;
 use crate::failure::{Failure, Result};
 use crate::kafka::probe::Probe;
 use crate::kafka::topics;

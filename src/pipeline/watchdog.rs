@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::Shared;
+use super::shared::Shared;
 use crate::failure::Failure;
 use crate::kafka::calls::{Call, left_behind, still_out};
 use crate::kafka::handle::look_at_closing;

@@ -10,9 +10,6 @@ use crate::source::{Source, crate_folders, sources, words};
 
 const CIRCLE_FILES_MAX: usize = 3;
 
-/// Circles that are not opened yet, by the folder that holds all of one, and what is to open it.
-const KNOWN: &[(&str, &str)] = &[("src/pipeline/", "one loop for Kafka and the simulator")];
-
 type Path = Vec<String>;
 type Graph = BTreeMap<String, BTreeSet<String>>;
 
@@ -23,14 +20,8 @@ fn no_circle_of_files_is_larger_than_three() {
         circles(&crate_.graph())
     });
     let large = circles.filter(|circle| circle.len() > CIRCLE_FILES_MAX);
-    let is_of = |circle: &[String], folder: &str| circle.iter().all(|it| it.starts_with(folder));
-    let is_known = |circle: &[String]| KNOWN.iter().any(|(folder, _)| is_of(circle, folder));
-    let (known, others): (Vec<_>, Vec<_>) = large.partition(|circle| is_known(circle));
-    let offenders: Vec<String> = others.iter().map(|circle| circle.join(" ")).collect();
+    let offenders: Vec<String> = large.map(|circle| circle.join(" ")).collect();
     expect_none(&offenders, "files that use each other in a circle: move what two of them share");
-    let opened = KNOWN.iter().filter(|(folder, _)| !known.iter().any(|it| is_of(it, folder)));
-    let opened: Vec<String> = opened.map(|(folder, _)| (*folder).to_owned()).collect();
-    expect_none(&opened, "no longer a circle: take it out of KNOWN (tests/tidy/circles.rs)");
 }
 
 /// The crate's files, by the path of their module.

@@ -22,6 +22,8 @@ const ORDER: &[(&str, &[&str])] = &[
             "telemetry",
             "http",
             "pipeline",
+            "recovery",
+            "workload",
             "demo",
             "cli",
             "lib",

@@ -12,7 +12,7 @@ use crate::config::{Config, load_rulebook};
 use crate::failure::{Exit, Failure, Result};
 use crate::kafka::admin::Admin;
 use crate::pipeline::preflight::{Finding, Preflight, counts};
-use crate::pipeline::setup_of;
+use crate::pipeline::shared::setup_of;
 use assent_contract::rulebook::Rulebook;
 
 /// Check configuration, keys, rules and cluster before `run`; changes nothing

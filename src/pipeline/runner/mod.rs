@@ -3,24 +3,31 @@
 //! What is to be done next, [`Worker`] says; here it is executed, and what came of it is told. Nothing else
 //! touches a worker's partitions, so there is nothing to lock.
 
+mod commit;
+mod faults;
+mod receive;
+mod schemas;
+mod sweep;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, KafkaResult};
 
-use super::Shared;
-use super::assignment::{self, Trouble};
-use super::keys::Reread;
-use super::report::{REPORT_EVERY, Report};
-use super::suspects::Suspects;
-use super::transaction::Transactor;
-use super::twin::Seat;
 use crate::failure::{Failure, Result};
 use crate::kafka::consumer::{Answers, ClickConsumer, Follower, Rebalance};
 use crate::kafka::probe::Probe;
 use crate::pace;
+use crate::pipeline::assignment;
 use crate::pipeline::crash::crash_point;
+use crate::pipeline::report::{REPORT_EVERY, Report};
+use crate::pipeline::reread::Reread;
+use crate::pipeline::shared::Shared;
+use crate::pipeline::suspects::Suspects;
+use crate::pipeline::transaction::Transactor;
+use crate::pipeline::trouble::Trouble;
+use crate::pipeline::twin::Seat;
 use assent_contract::domain::time::{Moment, Span};
 use assent_core::worker::{Limits, Request, Settings, Worker};
 

@@ -3,7 +3,7 @@
 
 use rdkafka::error::KafkaResult;
 
-use super::runner::Runner;
+use super::Runner;
 
 impl Runner {
     pub(super) fn learn_schemas(&mut self) {

@@ -9,10 +9,7 @@ use std::sync::Arc;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 
-use super::Shared;
 use super::alone::{Alone, again, not_alone};
-use super::assignment::Trouble;
-use super::survey::ranges;
 use crate::config::Config;
 use crate::failure::Result;
 use crate::kafka::admin::Admin;
@@ -23,6 +20,9 @@ use crate::kafka::examine::{Place, Verdict, examine};
 use crate::kafka::probe::Probe;
 use crate::kafka::read::{Start, TopicReader};
 use crate::kafka::restore::unreadable;
+use crate::pipeline::shared::Shared;
+use crate::pipeline::survey::ranges;
+use crate::pipeline::trouble::Trouble;
 use assent_contract::domain::pseudonym::Pseudonym;
 use assent_core::engine::Orphan;
 

@@ -4,15 +4,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::Shared;
-use super::assignment;
-use super::bounded::{outsized, size};
-use super::runner::{Runner, consent};
+use super::{Runner, consent};
 use crate::failure::Result;
 use crate::kafka::consumer::{ClickConsumer, Polled};
 use crate::kafka::events::Received;
 use crate::kafka::forwarder::{self, Misrouted};
 use crate::pace;
+use crate::pipeline::assignment;
+use crate::pipeline::bounded::{outsized, size};
+use crate::pipeline::shared::Shared;
 use assent_contract::domain::clock_guard::Appended;
 use assent_contract::domain::foreign_text::shown;
 use assent_contract::domain::ids::ID_BYTES_MAX;

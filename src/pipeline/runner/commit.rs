@@ -4,18 +4,19 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
-use super::Shared;
-use super::assignment::{self, Trouble};
-use super::crash::crash_point;
+use super::Runner;
 use super::receive::receive_clicks;
-use super::report;
-use super::runner::Runner;
-use super::transaction::Surroundings;
 use crate::failure::Result;
 use crate::kafka::context::AWAY;
 use crate::kafka::group_offsets::committed;
 use crate::kafka::probe::Probe;
 use crate::pace;
+use crate::pipeline::assignment;
+use crate::pipeline::crash::crash_point;
+use crate::pipeline::report;
+use crate::pipeline::shared::Shared;
+use crate::pipeline::transaction::Surroundings;
+use crate::pipeline::trouble::Trouble;
 use assent_contract::domain::time::Span;
 use assent_core::commit::{Action, Ending, Fault};
 use assent_core::commit::{Batch, Found};

@@ -7,12 +7,12 @@ use std::time::Duration;
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::KafkaError;
 
-use super::Shared;
-use super::assignment::Trouble;
-use super::transaction::{Surroundings, Transactor};
 use crate::failure::{Failure, Result};
 use crate::kafka::consumer::{Answers, ClickConsumer, Rebalance};
 use crate::kafka::probe::Probe;
+use crate::pipeline::shared::Shared;
+use crate::pipeline::transaction::{Surroundings, Transactor};
+use crate::pipeline::trouble::Trouble;
 use assent_core::commit::{Action, Commit, Ending, Event, Fault};
 use assent_core::engine::output::BatchOutput;
 
