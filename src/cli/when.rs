@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use assent_contract::domain::time::Timestamp;
+use assent_contract::domain::time::{Span, Timestamp};
 
 /// `now`, RFC 3339, or epoch milliseconds.
 pub fn parse(text: &str, now: Timestamp) -> Result<Timestamp, String> {
@@ -23,21 +23,9 @@ pub fn parse(text: &str, now: Timestamp) -> Result<Timestamp, String> {
 
 /// A whole number and its unit: `500ms`, `30s`, `5m`, `1h`, `2d`.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at(digits);
-    let milliseconds_each = match unit {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => 0,
-    };
-    match number.parse::<u64>().ok().and_then(|number| number.checked_mul(milliseconds_each)) {
-        Some(length) if milliseconds_each > 0 => Ok(Duration::from_millis(length)),
-        _ => Err("not a duration; write a whole number with ms, s, m, h or d, for example 30s"
-            .to_owned()),
-    }
+    let span = Span::parse(text)
+        .ok_or("not a duration; write a whole number with ms, s, m, h or d, for example 30s")?;
+    Ok(Duration::from_millis(span.0 as u64))
 }
 
 /// RFC 3339 in UTC; the bare number where no calendar reaches.

@@ -54,10 +54,8 @@ impl Entries {
         variables: &BTreeMap<String, String>,
     ) -> Result<Self> {
         let mut entries = Self { file: file.to_owned(), map: BTreeMap::new() };
-        let flat = yaml::flatten(yaml.unwrap_or_default()).map_err(|fault| {
-            let yaml::Fault { line, column, message } = fault;
-            Failure::config(format!("{}:{line}:{column}: {message}", file.display()))
-        })?;
+        let flat = yaml::flatten(yaml.unwrap_or_default())
+            .map_err(|fault| Failure::config(format!("{}:{fault}", file.display())))?;
         for (key, entry) in flat {
             entries.take(&key, entry)?;
         }

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use crate::failure::{Exit, Failure, Result};
-use assent_contract::rulebook::{self, RuleError, Rulebook};
+use assent_contract::rulebook::{self, Rulebook};
+use assent_contract::yaml::Fault;
 
 /// A rulebook that passed every check, with the bytes it was read from, which are kept as evidence.
 #[derive(Clone, Debug)]
@@ -17,7 +18,7 @@ pub struct RulebookFile {
 #[derive(Debug)]
 pub enum RulebookRefusal {
     Unreadable(std::io::Error),
-    Faulty(Vec<RuleError>),
+    Faulty(Vec<Fault>),
 }
 
 impl RulebookRefusal {

@@ -152,16 +152,16 @@ fn unknown_keys_are_refused_by_name_and_place() {
 #[test]
 fn what_is_not_a_mapping_of_words_is_refused() {
     refused("kafka: [a]", &[], "assent.yaml:1:8: this is a list");
-    refused("kafka: {group_id: a, group_id: b}", &[], "kafka.group_id is set twice");
-    refused("kafka: {group_id: a}\nkafka: {partitioner: crc32}", &[], "kafka is set twice");
-    refused("kafka:\nkafka: {}", &[], "kafka is set twice");
+    refused("kafka: {group_id: a, group_id: b}", &[], "`kafka.group_id` is set twice");
+    refused("kafka: {group_id: a}\nkafka: {partitioner: crc32}", &[], "`kafka` is set twice");
+    refused("kafka:\nkafka: {}", &[], "`kafka` is set twice");
     let twice = "consent: {sources: {cmp: {on_silence: close}, cmp: {max_silence: 1m}}}";
-    refused(twice, &[], "consent.sources.cmp is set twice");
+    refused(twice, &[], "`consent.sources.cmp` is set twice");
     let twice = "kafka: {properties: {client.id: a, client: {id: b}}}";
-    refused(twice, &[], "kafka.properties.client.id is set twice");
+    refused(twice, &[], "`kafka.properties.client.id` is set twice");
     refused("kafka: {group_id: 'a", &[], "not valid YAML");
     refused("hello", &[], "expected sections");
-    refused("a: 1\n---\nb: 2", &[], "second YAML document");
+    refused("a: 1\n---\nb: 2", &[], "a single YAML document");
 }
 
 #[test]

@@ -23,35 +23,13 @@ pub(super) fn whole(text: &str, bounds: RangeInclusive<usize>) -> Checked<usize>
 
 /// `15m`, `60s`, `100ms`, `48h`, `30d`, within bounds.
 pub(super) fn duration(text: &str, bounds: RangeInclusive<Span>) -> Checked<Span> {
-    let span = parse_duration(text).ok_or_else(|| {
+    let span = Span::parse(text).ok_or_else(|| {
         format!("`{text}` is not a duration; write for example 100ms, 60s or 48h")
     })?;
     if bounds.contains(&span) {
         return Ok(span);
     }
-    let (least, most) = (render(*bounds.start()), render(*bounds.end()));
-    Err(format!("`{text}` is out of bounds; use {least} to {most}"))
-}
-
-fn parse_duration(text: &str) -> Option<Span> {
-    let digits = text.find(|c: char| !c.is_ascii_digit()).filter(|&at| at > 0)?;
-    let unit = match &text[digits..] {
-        "ms" => 1,
-        "s" => Span::SECOND.0,
-        "m" => Span::MINUTE.0,
-        "h" => Span::HOUR.0,
-        "d" => Span::DAY.0,
-        _ => return None,
-    };
-    text[..digits].parse::<i64>().ok()?.checked_mul(unit).map(Span)
-}
-
-fn render(span: Span) -> String {
-    let units = [(Span::DAY, "d"), (Span::HOUR, "h"), (Span::MINUTE, "m"), (Span::SECOND, "s")];
-    match units.into_iter().find(|(unit, _)| span.0 % unit.0 == 0) {
-        Some((unit, letter)) => format!("{}{letter}", span.0 / unit.0),
-        None => format!("{}ms", span.0),
-    }
+    Err(format!("`{text}` is out of bounds; use {} to {}", bounds.start(), bounds.end()))
 }
 
 pub(super) fn non_empty(text: &str) -> Checked<String> {

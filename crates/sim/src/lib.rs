@@ -25,6 +25,7 @@ use assent_contract::domain::time::Span;
 pub use auditor::Finding;
 pub use broker::LateRequests;
 pub use faults::{Fault, Met};
+pub use random::SplitMix64;
 pub use stage::Stage;
 pub use summary::Summary;
 use world::World;

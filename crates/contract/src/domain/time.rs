@@ -53,6 +53,32 @@ impl Span {
     /// 24 months: how long an erasure's residue and the signal of a subject without record are
     /// kept (11 CCR 7101(a)). Two years with a leap day, so never shorter than the law's.
     pub const MONTHS_24: Self = Self(731 * Self::DAY.0);
+
+    /// From a whole number and its unit: `100ms`, `90s`, `30m`, `48h`, `7d`. `None`: it is something else, or
+    /// too long to count.
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits = text.find(|c: char| !c.is_ascii_digit()).filter(|&at| at > 0)?;
+        let (_, unit) = UNITS.into_iter().find(|(name, _)| *name == &text[digits..])?;
+        text[..digits].parse::<i64>().ok()?.checked_mul(unit.0).map(Self)
+    }
+}
+
+/// Of a duration as a person writes it, the longest first.
+const UNITS: [(&str, Span); 5] = [
+    ("d", Span::DAY),
+    ("h", Span::HOUR),
+    ("m", Span::MINUTE),
+    ("s", Span::SECOND),
+    ("ms", Span(1)),
+];
+
+/// In the longest unit that is exact: `7d`, `36h`, `90s`. [`Span::parse`] reads it.
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let exact = UNITS.into_iter().find(|(_, unit)| self.0 % unit.0 == 0);
+        let (name, unit) = exact.expect("a millisecond divides all");
+        write!(f, "{}{name}", self.0 / unit.0)
+    }
 }
 
 impl Add<Span> for Timestamp {
@@ -93,5 +119,46 @@ impl Sub for Span {
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_is_a_whole_number_of_one_unit() {
+        for (text, millis) in [
+            ("250ms", 250),
+            ("90s", 90_000),
+            ("30m", 1_800_000),
+            ("48h", 172_800_000),
+            ("7d", 604_800_000),
+        ] {
+            assert_eq!(Span::parse(text), Some(Span(millis)), "{text}");
+        }
+        for text in [
+            "",
+            "d",
+            "7",
+            "-1d",
+            "+1d",
+            "1.5h",
+            "7 d",
+            "7w",
+            "1h30m",
+            "99999999999999999999d",
+            "9223372036854775807d",
+            "é",
+        ] {
+            assert_eq!(Span::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_duration_is_shown_as_a_person_writes_it() {
+        for text in ["7d", "36h", "90m", "90s", "1s", "18262d", "1ms", "1500ms"] {
+            assert_eq!(Span::parse(text).map(|span| span.to_string()).as_deref(), Some(text));
+        }
     }
 }

@@ -6,12 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::conditions::{ConditionKind, ConditionSpec};
-use super::fault::{Faults, Place};
 use super::spec::{PurposeSpec, RulebookSpec, SegmentSpec, Text};
-use super::{Approach, Measure, SEGMENTS_MAX, duration, themes};
+use super::{Approach, Measure, SEGMENTS_MAX, themes};
 use crate::domain::audit::loss;
 use crate::domain::ids::{RESERVED_PURPOSES, is_slug};
 use crate::domain::time::Span;
+use crate::yaml::{Faults, Place};
 
 /// Names every fault of a rulebook whose shape was read.
 pub(super) fn check(spec: &RulebookSpec, faults: &mut Faults) {
@@ -191,10 +191,8 @@ fn check_windows(condition: &ConditionSpec, retention: Span, faults: &mut Faults
             let window = window(click.measure);
             if window > retention {
                 let message = format!(
-                    "{} is longer than the `retention` of the purpose, {}; shorten it, or have \
-                     counsel agree to a longer retention",
-                    duration::render(window),
-                    duration::render(retention)
+                    "{window} is longer than the `retention` of the purpose, {retention}; shorten \
+                     it, or have counsel agree to a longer retention"
                 );
                 faults.add(click.window_place, message);
             }

@@ -12,19 +12,20 @@ use super::conditions::{ConditionKind, ConditionSpec, kind_symbol};
 use super::spec::{self, PurposeSpec, RulebookSpec, SegmentSpec};
 use super::{
     Approach, Bound, Condition, ContextualRule, DistinctField, Filter, Measure, PageCondition,
-    Purpose, RuleError, Rulebook, SegmentRule, Slot, value_hash,
+    Purpose, Rulebook, SegmentRule, Slot, value_hash,
 };
 use crate::domain::event::ClickFields;
 use crate::domain::time::Span;
+use crate::yaml::Fault;
 
 /// How old a click may be where no purpose says so (docs/contract/bad-input.md#clicks).
 const RETENTION_WITHOUT_PURPOSE: Span = Span::DAY;
 
 /// Reads, checks and compiles a rulebook. `Err`: every refusal, in the order of the file.
-pub fn compile(yaml: &[u8]) -> Result<Rulebook, Vec<RuleError>> {
+pub fn compile(yaml: &[u8]) -> Result<Rulebook, Vec<Fault>> {
     let (spec, mut faults) = spec::read(yaml)?;
     checks::check(&spec, &mut faults);
-    if faults.is_empty() { Ok(rulebook(spec, yaml)) } else { Err(faults.into_errors()) }
+    if faults.is_empty() { Ok(rulebook(spec, yaml)) } else { Err(faults.into_list()) }
 }
 
 fn rulebook(spec: RulebookSpec, yaml: &[u8]) -> Rulebook {

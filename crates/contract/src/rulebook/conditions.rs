@@ -2,12 +2,11 @@
 //!
 //! Reads one condition at a time; what depends on the purpose is `checks`'.
 
-use super::fault::{Faults, Place, Placed};
 use super::fields::{Fields, duration, integer, items, listed, one_or_more, text};
-use super::yaml::{Content, Node};
 use super::{Bound, DistinctField, Filter, Measure};
 use crate::domain::consent::AgeBand;
 use crate::domain::event::EventKind;
+use crate::yaml::{Content, Faults, Node, Place, Placed};
 
 pub(super) struct ConditionSpec {
     pub place: Place,

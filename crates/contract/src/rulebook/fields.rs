@@ -3,12 +3,9 @@
 //! A faulty value is named and stood in for by an empty one, so that every other fault is found in
 //! the same run; a rulebook with a fault never runs.
 
-use super::fault::{Faults, Place, Placed};
 use super::themes;
-use super::yaml::{Content, Node};
 use crate::domain::time::Span;
-
-use super::duration;
+use crate::yaml::{Content, Faults, Node, Place, Placed};
 
 /// A mapping whose fields are all known.
 pub(super) struct Fields<'n> {
@@ -114,9 +111,15 @@ fn switch(node: &Node, name: &str, faults: &mut Faults) -> bool {
     false
 }
 
+/// Whole seconds, and at most 50 years: no click counts that is older, so every one that counts lies after
+/// 1970.
+fn is_sensible(span: Span) -> bool {
+    span.0 % Span::SECOND.0 == 0 && (Span::SECOND.0..=18_262 * Span::DAY.0).contains(&span.0)
+}
+
 pub(super) fn duration(node: &Node, name: &str, faults: &mut Faults) -> Option<Placed<Span>> {
     let span = match &node.content {
-        Content::Text { text, .. } => duration::parse(text),
+        Content::Text { text, .. } => Span::parse(text).filter(|span| is_sensible(*span)),
         Content::List(_) | Content::Map(_) => None,
     };
     if span.is_none() {

@@ -10,8 +10,6 @@ mod compare;
 mod compile;
 mod conditions;
 pub mod diff;
-mod duration;
-mod fault;
 mod fields;
 pub mod render;
 mod spec;
@@ -19,11 +17,9 @@ mod spec;
 mod tests;
 mod themes;
 pub mod words;
-mod yaml;
 
 pub use catalog::{Listed, Rule};
 pub use compile::compile;
-pub use fault::RuleError;
 
 use crate::domain::consent::AgeBand;
 use crate::domain::event::{Click, ClickFields, EventKind};

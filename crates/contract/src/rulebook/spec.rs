@@ -2,12 +2,11 @@
 //!
 //! A text that is missing or faulty is empty here, and its fault is named already.
 
+use super::Approach;
 use super::conditions::{self, ConditionSpec};
-use super::fault::{Faults, Place, Placed};
 use super::fields::{Fields, items, text};
-use super::yaml::{Content, Node};
-use super::{Approach, RuleError};
 use crate::domain::time::Span;
+use crate::yaml::{Content, Fault, Faults, Node, Place, Placed};
 
 pub(super) type Text = Placed<String>;
 
@@ -47,12 +46,17 @@ const PURPOSE: [&str; 6] =
 const SEGMENT: [&str; 7] = ["id", "title", "why", "owner", "approach", "purpose", "when"];
 
 /// Reads the whole file. `Err`: there is no mapping to read, or it can't be read to its end.
-pub(super) fn read(yaml: &[u8]) -> Result<(RulebookSpec, Faults), Vec<RuleError>> {
+pub(super) fn read(yaml: &[u8]) -> Result<(RulebookSpec, Faults), Vec<Fault>> {
     let mut faults = Faults::default();
-    let spec = super::yaml::parse(yaml, &mut faults).and_then(|root| rulebook(&root, &mut faults));
+    let root = crate::yaml::parse(yaml, "the rulebook", &mut faults);
+    if root.is_none() && faults.is_empty() {
+        let keys = "`rulebook`, `default_segment`, `purposes` and `segments`";
+        faults.add(Place::START, format!("the rulebook is empty; start with {keys}"));
+    }
+    let spec = root.and_then(|root| rulebook(&root, &mut faults));
     match spec {
         Some(spec) => Ok((spec, faults)),
-        None => Err(faults.into_errors()),
+        None => Err(faults.into_list()),
     }
 }
 

@@ -1,17 +1,20 @@
-//! YAML text as a tree in which every node knows its place.
+//! YAML text as a tree in which every node knows its place: the rulebook's, and the configuration's.
 //!
-//! Knows nothing of rules. Whatever the bytes, it ends, and neither depth nor size passes its
-//! limits: nesting is counted, and an alias costs as many nodes as it stands for.
+//! Knows no key. Whatever the bytes, it ends, and neither depth nor size passes its limits: nesting is
+//! counted, and an alias costs as many nodes as it stands for
+//! (docs/decisions/0013-one-reader-of-yaml.md).
+
+mod fault;
+
+pub use fault::{Fault, Faults, Place, Placed};
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Tag};
 
-use super::fault::{Faults, Place, Placed};
-
 /// A rulebook is kept whole, as evidence, in one record of the state, and Kafka's own bound of a
 /// record is 1 MiB.
-pub(super) const BYTES_MAX: usize = 512 << 10;
+pub const BYTES_MAX: usize = 512 << 10;
 
 /// A full rulebook, 128 segments for each of 8 purposes with 30 nodes each, has about 30,000. The
 /// smallest condition on clicks has 5, so a purpose never has 2^16 slots.
@@ -21,13 +24,13 @@ const NODES_MAX: usize = 100_000;
 const DEPTH_MAX: usize = 64;
 
 #[derive(Clone, Debug)]
-pub(super) struct Node {
+pub struct Node {
     pub place: Place,
     pub content: Content,
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum Content {
+pub enum Content {
     /// A scalar's own text. `plain`: without quotes, so it may mean a number, a switch or nothing.
     Text {
         text: String,
@@ -62,11 +65,12 @@ impl Node {
     }
 }
 
-/// The root of the only document. `None`: it could not be read to its end, as `faults` says.
-pub(super) fn parse(bytes: &[u8], faults: &mut Faults) -> Option<Node> {
-    let text = readable(bytes, faults)?;
+/// The root of the only document. `None`: there is nothing in it, or `faults` says why it could not be read
+/// to its end. `file` is what messages call it: `the rulebook`.
+pub fn parse(bytes: &[u8], file: &'static str, faults: &mut Faults) -> Option<Node> {
+    let text = readable(bytes, file, faults)?;
     let mut tree =
-        Tree { faults, open: Vec::new(), anchors: BTreeMap::new(), nodes: 0, root: None };
+        Tree { file, faults, open: Vec::new(), anchors: BTreeMap::new(), nodes: 0, root: None };
     let mut documents = 0;
     for event in Events(Parser::new_from_str(text)) {
         let (event, place) = match event {
@@ -80,25 +84,19 @@ pub(super) fn parse(bytes: &[u8], faults: &mut Faults) -> Option<Node> {
             documents += 1;
         }
         if documents > 1 {
-            tree.faults.add(place, "a rulebook must be a single YAML document; remove this one");
+            let message = format!("{file} must be a single YAML document; remove this one");
+            tree.faults.add(place, message);
             return None;
         }
         tree.take(event, place)?;
-    }
-    if tree.root.is_none() {
-        tree.faults.add(
-            Place::START,
-            "the rulebook is empty; start with `rulebook`, `default_segment`, `purposes` and \
-             `segments`",
-        );
     }
     tree.root
 }
 
 /// The bytes as text without what YAML forbids in it.
-fn readable<'b>(bytes: &'b [u8], faults: &mut Faults) -> Option<&'b str> {
+fn readable<'b>(bytes: &'b [u8], file: &str, faults: &mut Faults) -> Option<&'b str> {
     if bytes.len() > BYTES_MAX {
-        let message = format!("the rulebook is longer than {BYTES_MAX} bytes; shorten it");
+        let message = format!("{file} is longer than {BYTES_MAX} bytes; shorten it");
         faults.add(Place::START, message);
         return None;
     }
@@ -107,7 +105,7 @@ fn readable<'b>(bytes: &'b [u8], faults: &mut Faults) -> Option<&'b str> {
         Ok(text) => text,
         Err(error) => {
             let before = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
-            faults.add(end_of(&before), "this byte is not UTF-8; save the rulebook as UTF-8");
+            faults.add(end_of(&before), format!("this byte is not UTF-8; save {file} as UTF-8"));
             return None;
         }
     };
@@ -164,6 +162,7 @@ enum OpenContent {
 struct Refused;
 
 struct Tree<'f> {
+    file: &'static str,
     faults: &'f mut Faults,
     open: Vec<Open>,
     anchors: BTreeMap<usize, Node>,
@@ -246,7 +245,7 @@ impl Tree<'_> {
     fn charge(&mut self, nodes: usize, place: Place) -> Option<()> {
         self.nodes += nodes;
         if self.nodes > NODES_MAX {
-            let message = format!("the rulebook has more than {NODES_MAX} values; shorten it");
+            let message = format!("{} has more than {NODES_MAX} values; shorten it", self.file);
             self.faults.add(place, message);
             return None;
         }
@@ -254,15 +253,45 @@ impl Tree<'_> {
     }
 
     fn attach(&mut self, node: Node) {
-        match self.open.last_mut().map(|open| &mut open.content) {
-            None => self.root = Some(node),
-            Some(OpenContent::List(items)) => items.push(node),
+        let place = node.place;
+        let refusal = match self.open.last_mut().map(|open| &mut open.content) {
+            None => {
+                self.root = Some(node);
+                None
+            }
+            Some(OpenContent::List(items)) => {
+                items.push(node);
+                None
+            }
             Some(OpenContent::Map { entries, keys, key }) => match key.take() {
-                None => *key = Some(unique_key(node, keys, self.faults)),
-                Some(Ok(name)) => entries.push((name, node)),
-                Some(Err(Refused)) => {}
+                None => {
+                    let (name, refusal) = unique_key(node, keys).map_or_else(
+                        |refusal| (Err(Refused), Some(refusal)),
+                        |name| (Ok(name), None),
+                    );
+                    *key = Some(name);
+                    refusal
+                }
+                Some(Ok(name)) => {
+                    entries.push((name, node));
+                    None
+                }
+                Some(Err(Refused)) => None,
             },
+        };
+        if let Some(refusal) = refusal {
+            let message = refusal.message(&self.path());
+            self.faults.add(place, message);
         }
+    }
+
+    /// The keys down to the innermost mapping: `kafka.properties.`.
+    fn path(&self) -> String {
+        let key = |open: &Open| match &open.content {
+            OpenContent::Map { key: Some(Ok(key)), .. } => Some(format!("{}.", key.value)),
+            _ => None,
+        };
+        self.open.iter().filter_map(key).collect()
     }
 
     fn is_text_by_tag(&mut self, tag: Option<&Tag>, place: Place) -> bool {
@@ -280,18 +309,31 @@ impl Tree<'_> {
     }
 }
 
-fn unique_key(
-    node: Node,
-    keys: &mut BTreeSet<String>,
-    faults: &mut Faults,
-) -> Result<Placed<String>, Refused> {
-    let Content::Text { text, .. } = node.content else {
-        faults.add(node.place, "a key must be a single word; remove this list or mapping");
-        return Err(Refused);
-    };
+/// Why a key is none.
+enum KeyRefusal {
+    NoWord,
+    Empty,
+    Twice(String),
+}
+
+impl KeyRefusal {
+    /// `path`: the keys above, each with its dot.
+    fn message(&self, path: &str) -> String {
+        match self {
+            Self::NoWord => "a key must be a single word; remove this list or mapping".to_owned(),
+            Self::Empty => "this key is empty; remove it".to_owned(),
+            Self::Twice(key) => format!("`{path}{key}` is set twice; remove one of the two"),
+        }
+    }
+}
+
+fn unique_key(node: Node, keys: &mut BTreeSet<String>) -> Result<Placed<String>, KeyRefusal> {
+    if node.is_null() {
+        return Err(KeyRefusal::Empty);
+    }
+    let Content::Text { text, .. } = node.content else { return Err(KeyRefusal::NoWord) };
     if !keys.insert(text.clone()) {
-        faults.add(node.place, format!("`{text}` is set twice; remove one of the two"));
-        return Err(Refused);
+        return Err(KeyRefusal::Twice(text));
     }
     Ok(node.place.with(text))
 }
