@@ -39,12 +39,31 @@ pub struct Cluster {
     pub topics: BTreeMap<String, i32>,
     /// Topics of which a partition has no leader now.
     pub leaderless: BTreeSet<String>,
+    /// By topic, of the partition with the fewest replicas in sync: how many these are, and how many it has.
+    pub in_sync: BTreeMap<String, InSync>,
+}
+
+/// A partition's replicas.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InSync {
+    pub partition: i32,
+    pub in_sync: usize,
+    pub replicas: usize,
 }
 
 pub struct Admin {
     client: Handle<AdminClient<DefaultClientContext>>,
     calls: Calls,
     servers: String,
+}
+
+fn fewest_in_sync(topic: &&MetadataTopic) -> Option<(String, InSync)> {
+    let partitions = topic.partitions().iter().map(|it| InSync {
+        partition: it.id(),
+        in_sync: it.isr().len(),
+        replicas: it.replicas().len(),
+    });
+    Some((topic.name().to_owned(), partitions.min_by_key(|it| it.in_sync)?))
 }
 
 impl Admin {
@@ -74,6 +93,7 @@ impl Admin {
             brokers: metadata.brokers().len(),
             topics: led.iter().map(count).collect(),
             leaderless: leaderless.iter().map(|topic| topic.name().to_owned()).collect(),
+            in_sync: led.iter().filter_map(fewest_in_sync).collect(),
         })
     }
 

@@ -9,6 +9,7 @@ use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::client::reader_config;
+use super::consumer::is_of_data;
 use super::handle::Handle;
 use super::probe::{Isolation, Probe};
 use crate::clock::Clock;
@@ -50,7 +51,14 @@ pub fn sample_keys(config: &Config, topic: &str, count: i32, clock: &dyn Clock) 
     let deadline = clock.instant() + PATIENCE;
     while clock.instant() < deadline && !reached(&consumer, &ends).map_err(failed)? {
         let Some(message) = consumer.poll(POLL) else { continue };
-        let message = message.map_err(failed)?;
+        let message = match message {
+            Ok(message) => message,
+            Err(error) if error.rdkafka_error_code().is_some_and(is_of_data) => {
+                return Err(failed(error));
+            }
+            // A broker is away: librdkafka goes on by itself, at another one.
+            Err(_) => continue,
+        };
         let Some(key) = message.key().filter(|key| !key.starts_with(RESERVED_PREFIX.as_bytes()))
         else {
             continue;

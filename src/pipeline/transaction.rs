@@ -174,13 +174,13 @@ impl Transactor {
     }
 }
 
+/// Whatever makes a new producer necessary leaves a transaction of which it is not known how it ended: also
+/// while a new one can't be initialized, because the brokers can't end the old transaction.
 fn count(action: Action, event: Event, shared: &Shared) {
     let result = match (action, event) {
         (Action::Commit, Event::Done) | (Action::ReadBack, Event::Landed(true)) => "committed",
         (Action::Abort, Event::Done) | (Action::ReadBack, Event::Landed(false)) => "aborted",
-        (Action::Commit | Action::Abort | Action::SendOffsets, Event::Failed(Fault::Replace)) => {
-            "unclear"
-        }
+        (_, Event::Failed(Fault::Replace)) => "unclear",
         _ => return,
     };
     shared.metrics.transactions_total.with_label_values(&[result]).inc();

@@ -7,7 +7,7 @@ use super::Finding;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::failure::Result;
-use crate::kafka::admin::{Admin, Cluster};
+use crate::kafka::admin::{Admin, Cluster, InSync};
 use crate::kafka::sample::sample_keys;
 use crate::kafka::topic_breaks::{Break, find_break, must_be_known};
 use crate::kafka::topic_plan::{Role, TopicPlan};
@@ -78,11 +78,34 @@ fn settings(
         plans.iter().filter(|plan| cluster.topics.contains_key(&plan.name)).collect();
     let names: Vec<&str> = existing.iter().map(|plan| plan.name.as_str()).collect();
     let found = admin.settings(&names)?;
-    let finding = |plan: &TopicPlan| match found.get(&plan.name) {
-        None => not_described(plan),
-        Some(settings) => setting_finding(config, plan, settings),
+    let findings = |plan: &TopicPlan| match found.get(&plan.name) {
+        None => vec![not_described(plan)],
+        Some(settings) => {
+            let mut findings = vec![setting_finding(config, plan, settings)];
+            findings.extend(too_few_in_sync(plan, cluster, settings));
+            findings
+        }
     };
-    Ok(existing.into_iter().map(finding).collect())
+    Ok(existing.into_iter().flat_map(findings).collect())
+}
+
+/// Kafka 4 asks for no more replicas than a partition has.
+fn too_few_in_sync(
+    plan: &TopicPlan,
+    cluster: &Cluster,
+    settings: &BTreeMap<String, String>,
+) -> Option<Finding> {
+    let InSync { partition, in_sync, replicas } = *cluster.in_sync.get(&plan.name)?;
+    let needed: usize = settings.get("min.insync.replicas")?.parse().ok()?;
+    let needed = needed.min(replicas);
+    (in_sync < needed).then(|| {
+        let detail = format!(
+            "{}: topic {}, partition {partition}: {in_sync} of {replicas} replicas are in sync, and \
+             min.insync.replicas asks for {needed}; nothing can be written to it",
+            plan.key, plan.name
+        );
+        Finding::problem("replicas", detail, "repair the brokers that hold the others")
+    })
 }
 
 fn not_described(plan: &TopicPlan) -> Finding {

@@ -269,7 +269,8 @@ catalog! {
          answer.";
     transactions_total: IntCounterVec["result"] =
         "Transactions by result: committed, aborted, unclear. An unclear one is counted again as \
-         committed or aborted once reading the topics has shown which. If aborted or unclear ones \
+         committed or aborted once reading the topics has shown which; while the brokers can't end it, each \
+         try to go on counts as unclear. If aborted or unclear ones \
          repeat, look at the brokers and the network; inputs are decided again, and nothing is \
          lost.";
     calls_left_behind_total: IntCounterVec["call"] =

@@ -7,6 +7,7 @@ mod alerts;
 mod chart;
 mod compose;
 mod dashboard;
+mod followed;
 mod live;
 mod panels;
 mod runbooks;

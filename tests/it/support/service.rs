@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -87,6 +87,11 @@ impl Service {
     /// All that it wrote on stdout and stderr so far, one JSON object a line.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).expect("the log")
+    }
+
+    /// Where it writes that.
+    pub fn log_file(&self) -> &Path {
+        &self.log
     }
 
     /// `host:port` of its HTTP.
