@@ -3,6 +3,7 @@
 //! A command is a `clap::Args` and a function `execute(args, globals)`.
 
 mod check;
+mod completions;
 mod consent;
 mod dead_letters;
 mod demo;
@@ -11,6 +12,7 @@ mod heartbeat;
 #[cfg(test)]
 mod help;
 mod keys;
+mod man;
 #[cfg(test)]
 mod mistakes;
 mod pasted;
@@ -24,6 +26,7 @@ mod sim;
 mod state;
 mod stderr;
 pub mod stdout;
+mod supervisor;
 mod topics;
 mod verify;
 mod wait_ready;
@@ -45,13 +48,17 @@ use crate::telemetry::logging::{self, LogFormat};
 
 /// Join clicks with consent on Kafka and maintain segments that contain only people who consented
 #[derive(Parser)]
-#[command(name = "assent", version, after_help = EXIT_CODES)]
+#[command(name = "assent", version = VERSION_AND_REVISION, after_help = EXIT_CODES)]
 struct CommandLine {
     #[command(flatten)]
     options: Options,
     #[command(subcommand)]
     command: Command,
 }
+
+/// What `assent --version` says behind the name.
+const VERSION_AND_REVISION: &str =
+    concat!(env!("CARGO_PKG_VERSION"), " (", env!("ASSENT_REVISION"), ")");
 
 const EXIT_CODES: &str =
     "Every configuration key can also be set as ASSENT__SECTION__KEY, for example
@@ -94,6 +101,8 @@ enum Command {
     Sim(sim::Args),
     State(state::Args),
     Verify(verify::Args),
+    Completions(completions::Args),
+    Man(man::Args),
 }
 
 impl Command {
@@ -115,6 +124,8 @@ impl Command {
             Self::Sim(args) => sim::execute(args, globals),
             Self::State(args) => state::execute(args, globals),
             Self::Verify(args) => verify::execute(args, globals),
+            Self::Completions(args) => completions::execute(args),
+            Self::Man(args) => man::execute(args),
         }
     }
 }

@@ -12,6 +12,7 @@ use tokio::time::{sleep, timeout};
 
 use super::Globals;
 use super::ready_file::ReadyFile;
+use super::supervisor::Supervisor;
 use crate::clock::SystemClock;
 use crate::config::{Config, load_rulebook, read_keyset};
 use crate::failure::{Failure, Result};
@@ -117,13 +118,16 @@ async fn serve(start: Start, mut file: Option<ReadyFile>) -> Result<()> {
     }
     let running =
         starting.await.map_err(|error| Failure::failed(format!("can't start: {error}")))??;
+    let mut supervisor = Supervisor::tell_started();
     let is_over = || {
         if let Some(file) = &mut file {
             file.show(status.readiness().ready);
         }
+        supervisor.tell_live(|| status.is_live());
         running.is_ending()
     };
     let is_told = signals.come_before(is_over).await;
+    supervisor.tell_stopping();
     drop(file);
     if is_told {
         tracing::info!("stopping: committing the open batches, then leaving the group");

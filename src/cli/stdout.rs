@@ -24,7 +24,8 @@ pub fn json(object: &impl serde::Serialize) -> Result<()> {
     write(&text)
 }
 
-fn write(text: &str) -> Result<()> {
+/// As it is: for text that is ours alone.
+pub fn write(text: &str) -> Result<()> {
     let mut stdout = std::io::stdout().lock();
     match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
         Ok(()) => Ok(()),

@@ -44,6 +44,7 @@ mod rulebook;
 mod signals;
 mod sim;
 mod stops;
+mod supervised;
 mod terminals;
 mod told;
 mod unreadable;

@@ -13,6 +13,7 @@ use serde_json::Value;
 use crate::support::{Assent, Finished, Kafka, leave_out, wait_until, yaml};
 
 mod image;
+mod package;
 mod rehearsal;
 
 const WITHIN: Duration = Duration::from_mins(1);

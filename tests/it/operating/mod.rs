@@ -43,7 +43,7 @@ fn generated(path: &str, text: &str) {
 }
 
 /// A program of `scripts/deploy-tools`, or of the PATH.
-fn tool(name: &str) -> Result<PathBuf, LeftOut> {
+pub fn tool(name: &str) -> Result<PathBuf, LeftOut> {
     let ours = root().join("target/tools/bin").join(name);
     if ours.exists() {
         return Ok(ours);
@@ -63,7 +63,7 @@ macro_rules! tool_or_skip {
         }
     };
 }
-use tool_or_skip;
+pub(crate) use tool_or_skip;
 
 /// Of the rules file: every rule, in order.
 fn rules() -> Vec<Value> {
