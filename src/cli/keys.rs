@@ -7,12 +7,15 @@ use rdkafka::Message;
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::{Globals, stdout};
+use super::{Globals, declared_purposes, stdout};
 use crate::config::{Config, KeysetChange, create_keyset, read_keyset};
 use crate::failure::{Failure, Result};
 use crate::kafka::admin::Admin;
 use crate::kafka::assignments::SegmentTopics;
+use crate::kafka::missing::demand;
+use crate::kafka::probe::Probe;
 use crate::kafka::read::{Start, TopicReader};
+use crate::kafka::rights::Right;
 use assent_contract::domain::hex::hex;
 use assent_contract::domain::pseudonym::{KeyRing, Keyset, Pseudonym};
 
@@ -143,6 +146,7 @@ fn retire(version: u8, globals: &Globals) -> Result<()> {
 /// declares now, and whether they have expired or not: both are still there.
 fn live_keys_of(version: u8, config: &Config) -> Result<usize> {
     let cluster = Admin::new(config)?.cluster()?;
+    demand_sight(config)?;
     let purposes: Vec<String> =
         cluster.topics.keys().filter_map(|topic| config.topics.purpose_of(topic)).collect();
     if purposes.is_empty() {
@@ -165,6 +169,16 @@ fn live_keys_of(version: u8, config: &Config) -> Result<usize> {
         |_| {},
     )?;
     Ok(live.len())
+}
+
+/// To whoever may not see a topic it is not there, with its live keys.
+fn demand_sight(config: &Config) -> Result<()> {
+    let probe = Probe::new(config)
+        .map_err(|error| Failure::config(format!("kafka.properties: {error}")))?;
+    let declared = declared_purposes(config)?;
+    let topics: Vec<String> = declared.iter().map(|id| config.topics.segments_of(id)).collect();
+    let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
+    demand(&probe, config, &topics, Right::Read)
 }
 
 fn show(globals: &Globals) -> Result<()> {

@@ -7,6 +7,7 @@ mod entries;
 mod keys;
 mod keyset;
 mod near_misses;
+mod oauth;
 mod properties;
 mod registry;
 mod resolve;
@@ -22,6 +23,7 @@ use std::time::Duration;
 
 pub use keys::documentation;
 pub use keyset::{KeysetChange, create_keyset, read_keyset};
+pub use oauth::OAuth;
 pub use registry::{Credentials, SchemaRegistry};
 pub use rulebook::{RulebookFile, RulebookRefusal, load_rulebook, read_rulebook};
 
@@ -92,12 +94,20 @@ pub struct Kafka {
     pub partitioner: Partitioner,
     /// Passed to librdkafka, by one name each. May hold secrets: never logged.
     pub properties: BTreeMap<String, String>,
+    /// `None`: no login, or one with a name and a password.
+    pub oauth: Option<OAuth>,
 }
 
 impl Kafka {
     /// What Kafka's own scripts need to reach the same brokers, as a shell takes it.
     pub fn reached_by_tools(&self) -> String {
         format!("--bootstrap-server {}", shell_word(&self.bootstrap_servers))
+    }
+
+    /// Who this is to the brokers, as ACLs name it, where the configuration says so: behind a certificate or a
+    /// token they have rules of their own for it.
+    pub fn principal(&self) -> Option<String> {
+        self.properties.get("sasl.username").map(|name| format!("User:{name}"))
     }
 
     /// What is to be said beside a command for those scripts where brokers ask who is there.
@@ -129,6 +139,7 @@ impl fmt::Debug for Kafka {
             .field("group_id", &self.group_id)
             .field("partitioner", &self.partitioner)
             .field("properties", &self.properties.keys())
+            .field("oauth", &self.oauth)
             .finish()
     }
 }
@@ -148,6 +159,23 @@ pub struct Topics {
 impl Topics {
     pub fn segments_of(&self, purpose: &str) -> String {
         self.segments.replace("{purpose}", purpose)
+    }
+
+    /// The key that names this topic; of one that no key names, the section.
+    pub fn key_of(&self, topic: &str) -> &'static str {
+        let named = [
+            ("topics.clickstream", &self.clickstream),
+            ("topics.consent", &self.consent),
+            ("topics.contextual", &self.contextual),
+            ("topics.audit", &self.audit),
+            ("topics.state", &self.state),
+            ("topics.dead_letters", &self.dead_letters),
+        ];
+        match named.into_iter().find(|(_, name)| name.as_str() == topic) {
+            Some((key, _)) => key,
+            None if self.purpose_of(topic).is_some() => "topics.segments",
+            None => "topics",
+        }
     }
 
     /// The purpose that a segment topic of this name is of.

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::entries::{Entries, PROPERTIES, SOURCES};
 use super::{
-    Config, Consent, Http, Kafka, OnSilence, Pipeline, Source, Topics, near_misses, properties,
-    registry, values,
+    Config, Consent, Http, Kafka, OnSilence, Pipeline, Source, Topics, near_misses, oauth,
+    properties, registry, values,
 };
 use crate::failure::{Failure, Result};
 use assent_contract::domain::partitioner::Partitioner;
@@ -98,6 +98,7 @@ fn listen(entries: &Entries) -> Result<SocketAddr> {
 }
 
 fn kafka(entries: &Entries) -> Result<Kafka> {
+    let mut properties = kafka_properties(entries)?;
     Ok(Kafka {
         bootstrap_servers: value(
             entries,
@@ -107,7 +108,8 @@ fn kafka(entries: &Entries) -> Result<Kafka> {
         )?,
         group_id: value(entries, "kafka.group_id", "assent", values::group_id)?,
         partitioner: value(entries, "kafka.partitioner", "murmur2", partitioner)?,
-        properties: kafka_properties(entries)?,
+        oauth: oauth::take(entries, &mut properties)?,
+        properties,
     })
 }
 

@@ -105,17 +105,35 @@ pub(super) fn address(text: &str) -> Checked<SocketAddr> {
 /// `http://host[:port][/path]` or https, without its last slash. What it holds besides is not
 /// repeated: it may be a secret.
 pub(super) fn registry_url(text: &str) -> Checked<String> {
-    let example = "write for example http://registry:8080/apis/ccompat/v7";
+    let (what, example) = ("a registry", "http://registry:8080/apis/ccompat/v7");
+    let user = "schema_registry.username and schema_registry.password";
+    http_url(text, what, example, user).map(|_| text.trim_end_matches('/').to_owned())
+}
+
+/// https, or http of this machine: a secret is sent there.
+pub(super) fn token_url(text: &str) -> Checked<String> {
+    let (what, example) = ("a token endpoint", "https://login.example/oauth2/token");
+    let user = "sasl.oauthbearer.client.id and sasl.oauthbearer.client.secret";
+    let host = http_url(text, what, example, user)?;
+    if text.starts_with("http:") && !matches!(host, "localhost" | "127.0.0.1" | "[::1]") {
+        return Err(
+            "begins with http:, so the client's secret would be sent unencrypted; use https"
+                .to_owned(),
+        );
+    }
+    Ok(text.to_owned())
+}
+
+/// The host of an address of `what`.
+fn http_url<'t>(text: &'t str, what: &str, example: &str, user: &str) -> Checked<&'t str> {
+    let example = format!("write for example {example}");
     let after = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
     let Some(after) = after else {
         return Err(format!("is not an http or https address; {example}"));
     };
     let authority = after.split('/').next().unwrap_or_default();
     if authority.contains('@') {
-        return Err(
-            "contains a user; set schema_registry.username and schema_registry.password instead"
-                .to_owned(),
-        );
+        return Err(format!("contains a user; set {user} instead"));
     }
     let host = match authority.rsplit_once(':') {
         Some((host, port)) if !authority.ends_with(']') => {
@@ -129,7 +147,7 @@ pub(super) fn registry_url(text: &str) -> Checked<String> {
     };
     let odd = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '?' | '#');
     if host.is_empty() || text.contains(odd) {
-        return Err(format!("is not the address of a registry; {example}"));
+        return Err(format!("is not the address of {what}; {example}"));
     }
-    Ok(text.trim_end_matches('/').to_owned())
+    Ok(host)
 }

@@ -11,9 +11,10 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use super::acls::{Acl, topic_acls};
 use super::calls::{Call, Calls};
-use super::client::client_config;
+use super::client::{LoggedIn, client_config};
 use super::handle::Handle;
 use super::reach::reach;
+use super::rights::is_refusal_code;
 use super::topic_plan::TopicPlan;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
@@ -52,7 +53,7 @@ pub struct InSync {
 }
 
 pub struct Admin {
-    client: Handle<AdminClient<DefaultClientContext>>,
+    client: Handle<LoggedIn<AdminClient<DefaultClientContext>>>,
     calls: Calls,
     servers: String,
 }
@@ -148,7 +149,9 @@ impl Admin {
             .filter_map(|(topic, answer)| {
                 let entries = answer.ok()?.entries.into_iter();
                 let settings = entries.filter_map(|entry| Some((entry.name, entry.value?)));
-                Some(((*topic).to_owned(), settings.collect()))
+                let settings: BTreeMap<String, String> = settings.collect();
+                // rust-rdkafka 0.39 passes a refusal on as an empty answer.
+                (!settings.is_empty()).then(|| ((*topic).to_owned(), settings))
             })
             .collect())
     }
@@ -174,6 +177,10 @@ impl Admin {
         match answers.into_iter().next() {
             Some(Ok(_)) => Ok(true),
             Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(false),
+            Some(Err((name, code))) if is_refusal_code(code) => Err(Failure::config(format!(
+                "topic {name}: this user may not create it ({code}); run `assent topics create` as \
+                 a user who may, with Create on the topic or on the cluster"
+            ))),
             Some(Err((name, code))) => Err(Failure::failed(format!(
                 "topic {name} can't be created: {code}; check the settings of the brokers and the \
                  ACLs of this user"

@@ -9,6 +9,7 @@ use rdkafka::error::KafkaError;
 use super::group_offsets::committed;
 use super::probe::{Isolation, Probe};
 use super::read::partition_count;
+use super::rights::{Need, Resource, Right, is_refusal};
 use super::scan::{Ends, Scan};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
@@ -29,10 +30,11 @@ pub struct Backlog<'a> {
 impl<'a> Backlog<'a> {
     /// What is there now.
     pub fn measure(config: &'a Config) -> Result<Self> {
+        let ends = Ends::new(config)?;
         let probe = Probe::with(config, "backlog", Isolation::Committed)
             .map_err(|error| Failure::config(format!("kafka.properties: {error}")))?;
         let topic = &config.topics.clickstream;
-        let (ends, mut ranges) = (Ends::new(config)?, BTreeMap::new());
+        let mut ranges = BTreeMap::new();
         for partition in 0..partition_count(&probe, config, topic)? {
             let low = ends.low(topic, partition)?;
             ranges.insert(partition, (low, ends.committed(topic, partition)?));
@@ -46,8 +48,8 @@ impl<'a> Backlog<'a> {
         if partitions.is_empty() {
             return Ok(0);
         }
-        let committed =
-            committed(self.config, &partitions, ANSWER).map_err(|error| failed(&error))?;
+        let committed = committed(self.config, &partitions, ANSWER)
+            .map_err(|error| failed(self.config, &error))?;
         self.ranges.retain(|partition, (low, end)| {
             *low = committed.get(partition).map_or(*low, |group| group.offset.max(*low));
             low < end
@@ -76,7 +78,12 @@ impl<'a> Backlog<'a> {
     }
 }
 
-fn failed(error: &KafkaError) -> Failure {
+fn failed(config: &Config, error: &KafkaError) -> Failure {
+    if is_refusal(error) {
+        let resource = Resource::Group(config.kafka.group_id.clone());
+        let need = Need { key: "kafka.group_id", resource, rights: vec![Right::Describe] };
+        return need.failure(config);
+    }
     Failure::unavailable(format!(
         "the offsets of the group can't be read: {error}; check that the broker runs"
     ))

@@ -49,6 +49,7 @@ calls! {
     Metadata = "metadata",
     TopicIds = "topic_ids",
     Members = "members",
+    Rights = "rights",
     Forward = "forward",
     Examine = "examine",
     Admin = "admin",

@@ -11,17 +11,18 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rdkafka::ClientContext;
-use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
 use rdkafka::types::RDKafkaRespErr;
 
-use super::client::{committed_reader_config, set_default};
+use super::client::{ClientSettings, LoggedIn, committed_reader_config, set_default};
 use super::context::{self, Logged};
 use super::events::{Aside, Event, Queue, ReadError, Received, last_known_end};
 use super::handle::{Handle, await_closed};
 use super::member_id::member_id;
+use super::refusals;
 use crate::config::Config;
 
 /// What one consumer holds back at most in prefetched records, in KiB (docs/librdkafka.md#queues).
@@ -111,7 +112,7 @@ impl Membership {
 /// A member's client. It gives up its partitions before it is closed, since nobody answers a rebalance then.
 struct Member {
     queue: Queue,
-    consumer: BaseConsumer<Membership>,
+    consumer: LoggedIn<BaseConsumer<Membership>>,
 }
 
 impl Drop for Member {
@@ -139,7 +140,8 @@ impl ClickConsumer {
             .set("heartbeat.interval.ms", "3000");
         set_default(&mut client, config, "fetch.min.bytes", FETCH_BYTES_MIN);
         let membership = Membership { noted: Mutex::default(), closing: AtomicBool::new(false) };
-        let consumer: BaseConsumer<Membership> = client.create_with_context(membership)?;
+        let consumer: LoggedIn<BaseConsumer<Membership>> =
+            client.create_with_context(membership)?;
         let topic = config.topics.clickstream.clone();
         let queue = queue_of(&consumer)?;
         let member = Handle::new(Member { queue, consumer });
@@ -276,7 +278,7 @@ pub struct Follower {
 /// The queue goes first.
 struct Reader {
     queue: Queue,
-    consumer: BaseConsumer<Logged>,
+    consumer: LoggedIn<BaseConsumer<Logged>>,
 }
 
 impl Follower {
@@ -296,8 +298,8 @@ impl Follower {
     }
 
     /// Of a client that is configured already.
-    pub fn of(client: &ClientConfig, role: &'static str, topic: &str) -> KafkaResult<Self> {
-        let consumer: BaseConsumer<Logged> = client.create_with_context(Logged(role))?;
+    pub fn of(client: &ClientSettings, role: &'static str, topic: &str) -> KafkaResult<Self> {
+        let consumer: LoggedIn<BaseConsumer<Logged>> = client.create_with_context(Logged(role))?;
         let queue = queue_of(&consumer)?;
         let reader = Handle::new(Reader { queue, consumer });
         Ok(Self { aside: RefCell::default(), reader, topic: topic.to_owned() })
@@ -363,7 +365,7 @@ const LARGER_BYTES: &str = "268435456";
 const FETCH_BYTES_MAX: &str = "1048576";
 
 impl Answers {
-    pub fn set(self, client: &mut ClientConfig) {
+    pub fn set(self, client: &mut ClientSettings) {
         if self == Self::Larger {
             client.set("receive.message.max.bytes", LARGER_BYTES);
         }
@@ -371,7 +373,7 @@ impl Answers {
 }
 
 /// A consumer of an input: what comes is bounded.
-pub fn following_input(config: &Config, answers: Answers) -> ClientConfig {
+pub fn following_input(config: &Config, answers: Answers) -> ClientSettings {
     let mut client = following(config);
     client.set("fetch.max.bytes", FETCH_BYTES_MAX);
     answers.set(&mut client);
@@ -379,7 +381,7 @@ pub fn following_input(config: &Config, answers: Answers) -> ClientConfig {
 }
 
 /// What a worker's consumers share: they never jump.
-fn following(config: &Config) -> ClientConfig {
+fn following(config: &Config) -> ClientSettings {
     let mut client = committed_reader_config(config);
     client
         .set("auto.offset.reset", "error")
@@ -444,6 +446,7 @@ fn failed<'a>(error: ReadError) -> Polled<'a> {
         Some(partition) if is_of_data(error.code) => Polled::Unreadable { partition, error },
         // librdkafka retries; what lasts shows as lag.
         _ => {
+            refusals::note(error.code, &error.reason);
             tracing::debug!(code = %error.code, "a fetch failed");
             Polled::Nothing
         }

@@ -9,6 +9,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::ProducerContext;
 
+use super::refusals;
 use crate::pace;
 
 /// Begins the kind of every line about a broker that does not answer.
@@ -39,6 +40,9 @@ impl ProducerContext for Logged {
     /// A failed delivery makes its transaction fail, which is where it is handled.
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
         if let Err((error, _)) = result {
+            if let Some(code) = error.rdkafka_error_code() {
+                refusals::note(code, "");
+            }
             tracing::debug!(client = self.0, %error, "a record was not delivered");
         }
     }
@@ -60,6 +64,12 @@ pub(super) fn log(client: &str, level: RDKafkaLogLevel, facility: &str, message:
 
 /// Each client of the process has its own lines about the same broker, for each try to reach it.
 fn warn(client: &str, facility: &str, message: &str) {
+    // What ended the connection has a line of its own, unless this side did; and what the brokers refuse is told
+    // as that, with the command that grants it.
+    if message.contains("in state DOWN)") || message.contains("uthorization failed") {
+        tracing::debug!(client, facility, "{message}");
+        return;
+    }
     let broker = broker_of(message).unwrap_or_default();
     if AWAY_FACILITIES.contains(&facility) {
         if let Some(repeated) = pace::may_say(&format!("{AWAY} {broker}")) {
@@ -90,6 +100,9 @@ fn broker_of(message: &str) -> Option<&str> {
 
 /// librdkafka goes on by itself after these; what it can't overcome comes back from a call.
 pub(super) fn error_event(client: &str, error: &KafkaError, reason: &str) {
+    if let Some(code) = error.rdkafka_error_code() {
+        refusals::note(code, reason);
+    }
     tracing::debug!(client, %error, "{reason}");
 }
 

@@ -17,6 +17,7 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
 
 use super::calls::{Call, count_back, count_left_behind};
+use super::client::LoggedIn;
 use super::consumer::{Answers, following_input, is_of_data};
 use super::events::{Event, Queue, ReadError};
 use super::handle::Handle;
@@ -267,7 +268,7 @@ fn is_of_nothing(line: &str) -> bool {
 /// The queue goes first.
 struct Looker {
     queue: Queue,
-    consumer: BaseConsumer<Listener>,
+    consumer: LoggedIn<BaseConsumer<Listener>>,
 }
 
 /// What comes first from there on.
@@ -311,7 +312,7 @@ fn looker(config: &Config, place: &Place, answers: Answers) -> KafkaResult<Handl
     let mut client = following_input(config, answers);
     // Beside what answers hold, its lines name places alone; none is logged.
     client.set("debug", "fetch").set_log_level(RDKafkaLogLevel::Debug);
-    let consumer: BaseConsumer<Listener> =
+    let consumer: LoggedIn<BaseConsumer<Listener>> =
         client.create_with_context(Listener { empty: AtomicU32::new(0) })?;
     let missing = || KafkaError::ClientCreation("the consumer has no queue".to_owned());
     let queue = Queue::of(&consumer).ok_or_else(missing)?;

@@ -11,15 +11,16 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rdkafka::ClientContext;
-use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 
 use super::calls::{Call, Calls};
-use super::client::{client_config, set_default};
+use super::client::{ClientSettings, LoggedIn, client_config, set_default};
 use super::context;
 use super::handle::Handle;
+use super::refusals;
 use crate::config::Config;
 use assent_contract::domain::intake::RECORD_BYTES_MAX;
 
@@ -74,7 +75,12 @@ impl ProducerContext for Receipts {
         let fate = match result {
             Ok(_) => Fate::Delivered,
             Err((error, _)) if is_size(error) => Fate::TooLarge,
-            Err(_) => Fate::Unknown,
+            Err((error, _)) => {
+                if let Some(code) = error.rdkafka_error_code() {
+                    refusals::note(code, "");
+                }
+                Fate::Unknown
+            }
         };
         let mut fates = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = fates.get_mut(place) {
@@ -101,7 +107,7 @@ pub fn forward(config: &Config, records: Vec<Misrouted>, timeout: Duration) -> K
     sent.unwrap_or(Err(KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut)))
 }
 
-fn forwarding(config: &Config, timeout: Duration) -> ClientConfig {
+fn forwarding(config: &Config, timeout: Duration) -> ClientSettings {
     let mut client = client_config(config);
     // It may have come compressed, and fit only so.
     set_default(&mut client, config, "compression.type", "zstd");
@@ -114,7 +120,7 @@ fn forwarding(config: &Config, timeout: Duration) -> ClientConfig {
 }
 
 fn send_on(
-    client: &ClientConfig,
+    client: &ClientSettings,
     topic: &str,
     records: &[Misrouted],
     timeout: Duration,
@@ -157,7 +163,7 @@ impl Misrouted {
 }
 
 fn send(
-    client: &ClientConfig,
+    client: &ClientSettings,
     topic: &str,
     records: &[&Misrouted],
     value: impl Fn(&Misrouted) -> Option<&[u8]>,
@@ -167,7 +173,7 @@ fn send(
         return Ok(Vec::new());
     }
     let receipts = Receipts(Mutex::new(vec![Fate::Unknown; records.len()]));
-    let producer: BaseProducer<Receipts> = client.create_with_context(receipts)?;
+    let producer: LoggedIn<BaseProducer<Receipts>> = client.create_with_context(receipts)?;
     let producer = Handle::new(producer);
     for (place, record) in records.iter().enumerate() {
         let source = Header { key: FORWARDED, value: Some(&record.source) };

@@ -9,7 +9,7 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::calls::{Call, Calls};
-use super::client::committed_reader_config;
+use super::client::{LoggedIn, committed_reader_config};
 use super::context::Logged;
 use super::handle::Handle;
 use crate::config::Config;
@@ -36,7 +36,8 @@ pub fn committed(
         asked.add_partition(&config.topics.clickstream, partition);
     }
     let answer = Calls::default().make(Call::CommittedOffsets, timeout, move || {
-        let consumer: BaseConsumer<Logged> = client.create_with_context(Logged("offsets"))?;
+        let consumer: LoggedIn<BaseConsumer<Logged>> =
+            client.create_with_context(Logged("offsets"))?;
         Handle::new(consumer).committed_offsets(asked, timeout)
     });
     let timed_out = KafkaError::OffsetFetch(RDKafkaErrorCode::OperationTimedOut);

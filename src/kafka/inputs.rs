@@ -28,6 +28,17 @@ pub fn erase(config: &Config, subject: &str) -> Result<Position> {
     Writer::open(config, &[topic])?.put(topic, subject.as_bytes(), None)
 }
 
+/// Writes a whole record, as somebody who may write nothing but consent, and waits until it is
+/// acknowledged. With a schema registry, registers the contract's schema where it is not there.
+pub fn put_consent(config: &Config, record: &ConsentRecord) -> Result<Position> {
+    let topic = &config.topics.consent;
+    let client = registry::client(config)?;
+    let [_, subject] = registry::inputs(config);
+    let framing = Framings::settle(client.as_ref(), &[subject], &SystemClock)?.of(topic);
+    let value = framing.frame(&consent_body(record));
+    Writer::open(config, &[topic])?.put(topic, record.subject_id.as_bytes(), Some(&value))
+}
+
 impl InputWriter {
     /// With a schema registry, registers the contract's schemas where they are not there.
     pub fn open(config: &Config) -> Result<Self> {

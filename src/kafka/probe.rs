@@ -11,7 +11,6 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::groups::GroupInfo;
@@ -19,9 +18,11 @@ use rdkafka::metadata::Metadata;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::calls::{Call, Calls};
-use super::client::reader_config;
+use super::client::{ClientSettings, LoggedIn, reader_config};
 use super::context::Logged;
+use super::granted::{group_rights, topic_rights};
 use super::handle::Handle;
+use super::rights::Rights;
 use super::topic_ids::topic_ids;
 use crate::config::{Config, Topics};
 use assent_core::engine::loss::TopicIds;
@@ -35,10 +36,10 @@ pub enum Isolation {
     Uncommitted,
 }
 
-type Client = Handle<BaseConsumer<Logged>>;
+type Client = Handle<LoggedIn<BaseConsumer<Logged>>>;
 
 pub struct Probe {
-    config: ClientConfig,
+    config: ClientSettings,
     role: &'static str,
     client: RefCell<Client>,
     calls: Calls,
@@ -134,6 +135,26 @@ impl Probe {
         Ok(TopicIds { clicks: id(&topics.clickstream), consent: id(&topics.consent) })
     }
 
+    /// What this user may do with these topics, as far as the brokers say.
+    pub fn topic_rights(
+        &self,
+        topics: Vec<String>,
+        timeout: Duration,
+    ) -> KafkaResult<BTreeMap<String, Rights>> {
+        self.ask(Call::Rights, timeout, move |client| {
+            let names: Vec<&str> = topics.iter().map(String::as_str).collect();
+            topic_rights(client.client(), &names, timeout)
+        })
+    }
+
+    /// What this user may do with a group; `None`: the brokers don't say.
+    pub fn group_rights(&self, group: &str, timeout: Duration) -> KafkaResult<Option<Rights>> {
+        let group = group.to_owned();
+        self.ask(Call::Rights, timeout, move |client| {
+            group_rights(client.client(), &group, timeout)
+        })
+    }
+
     /// Who is in the group now: each member's client and host.
     pub fn members(&self, group: &str, timeout: Duration) -> KafkaResult<Vec<String>> {
         let group = group.to_owned();
@@ -193,7 +214,7 @@ impl Probe {
     }
 }
 
-fn make(config: &ClientConfig, role: &'static str) -> KafkaResult<Client> {
+fn make(config: &ClientSettings, role: &'static str) -> KafkaResult<Client> {
     config.create_with_context(Logged(role)).map(Handle::new)
 }
 

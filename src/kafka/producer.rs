@@ -14,9 +14,11 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer, PurgeConfig};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::calls::{Call, Calls, LeftBehind};
-use super::client::{client_config, set_default};
+use super::client::{LoggedIn, client_config, set_default};
 use super::context::Logged;
 use super::handle::Handle;
+use super::refusals;
+use super::rights::is_refusal;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::pace;
@@ -64,7 +66,7 @@ impl GroupOffset {
 }
 
 pub struct TransactionalProducer {
-    producer: Handle<BaseProducer<Logged>>,
+    producer: Handle<LoggedIn<BaseProducer<Logged>>>,
     calls: Calls,
 }
 
@@ -86,7 +88,9 @@ impl TransactionalProducer {
 
     /// Fences every predecessor with this transactional.id and settles what it left open.
     pub fn init(&self, timeout: Duration) -> Result<(), Fault> {
-        self.call(Call::Init, timeout, None, move |producer| producer.init_transactions(timeout))
+        self.call(Call::Init, timeout, None, move |producer| producer.init_transactions(timeout))?;
+        refusals::transactions_begin();
+        Ok(())
     }
 
     /// Between transactions: lets librdkafka log, and renew what it authenticates with.
@@ -228,7 +232,13 @@ fn not_delivered() -> Fault {
 
 fn judged(call: &'static str, error: &KafkaError) -> Fault {
     let fault = judge(error);
-    if let Some(repeated) = pace::may_say(&format!("transaction {call}")) {
+    if let Some(code) = error.rdkafka_error_code() {
+        refusals::note(code, "");
+    }
+    // What the brokers refuse is told as that.
+    if !is_refusal(error)
+        && let Some(repeated) = pace::may_say(&format!("transaction {call}"))
+    {
         tracing::warn!(call, %error, ?fault, repeated, "a transaction failed");
     }
     fault

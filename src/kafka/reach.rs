@@ -10,9 +10,10 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::calls::{Call, Calls};
-use super::client::reader_config;
+use super::client::{LoggedIn, reader_config};
 use super::context;
 use super::handle::Handle;
+use super::token::{self, Keeper};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::failure::{Failure, Result};
@@ -29,15 +30,19 @@ const LIKELY_AFTER: Duration = Duration::from_secs(6);
 
 /// Talks to a broker, or says why that can't be: 78 where what is configured is why, else 69.
 pub fn reach(config: &Config, within: Duration, clock: &dyn Clock) -> Result<()> {
+    let started = clock.instant();
+    find_files(config)?;
+    if let Some(login) = &config.kafka.oauth {
+        Keeper::of(login).await_token(within).map_err(token::Trouble::failure)?;
+    }
     let heard = Arc::new(Mutex::new(None));
     let mut client = reader_config(config);
     // A connection that is closed at once is no error to librdkafka, but a line of its log.
     client.set("allow.auto.create.topics", "false").set_log_level(RDKafkaLogLevel::Info);
-    let client: BaseConsumer<Listener> =
-        client
-            .create_with_context(Listener(Arc::clone(&heard)))
-            .map_err(|error| Failure::config(format!("kafka.properties: {error}")))?;
-    let (client, calls, started) = (Handle::new(client), Calls::default(), clock.instant());
+    let client: LoggedIn<BaseConsumer<Listener>> = client
+        .create_with_context(Listener(Arc::clone(&heard)))
+        .map_err(|error| Failure::config(format!("kafka.properties: {error}")))?;
+    let (client, calls) = (Handle::new(client), Calls::default());
     loop {
         let (asked, topic) = (client.clone(), config.topics.clickstream.clone());
         let answer = calls.make(Call::Metadata, QUESTION, move || {
@@ -58,6 +63,33 @@ pub fn reach(config: &Config, within: Duration, clock: &dyn Clock) -> Result<()>
             });
         }
     }
+}
+
+/// Properties that name a file, or a folder with files.
+const FILES: &[&str] = &[
+    "ssl.ca.location",
+    "ssl.certificate.location",
+    "ssl.key.location",
+    "ssl.keystore.location",
+    "ssl.crl.location",
+];
+
+/// Fails (78) where a file is not there, or may not be read: librdkafka would not say which.
+pub fn find_files(config: &Config) -> Result<()> {
+    for name in FILES {
+        let Some(path) = config.kafka.properties.get(*name) else { continue };
+        // librdkafka's own word for wherever this system has them.
+        if path == "probe" {
+            continue;
+        }
+        if let Err(error) = std::fs::File::open(path) {
+            return Err(Failure::config(format!(
+                "kafka.properties.{name}: {path}: {error}; check the path, and that this user may \
+                 read it"
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn silent(config: &Config, within: Duration, error: &KafkaError) -> Failure {
@@ -94,9 +126,22 @@ enum Kind {
     /// It closes connections before anything is asked: it may want a login.
     LikelyLogin,
     Certificate,
+    /// The broker takes no connection with this client's certificate, or without one.
+    OwnCertificate,
     Handshake,
     Login,
 }
+
+/// What a broker tells a client whose certificate it does not take, in OpenSSL's words.
+const ALERTS: &[&str] = &[
+    "certificate required",
+    "bad certificate",
+    "certificate unknown",
+    "certificate expired",
+    "certificate revoked",
+    "unsupported certificate",
+    "unknown ca",
+];
 
 impl Kind {
     fn believed_after(self) -> Duration {
@@ -114,6 +159,7 @@ impl Trouble {
         let kind = match code.unwrap_or(RDKafkaErrorCode::BrokerTransportFailure) {
             RDKafkaErrorCode::Resolve => Kind::UnknownHost,
             _ if says("connecting to a PLAINTEXT broker listener") => Kind::PlainPort,
+            _ if says(" alert ") && ALERTS.iter().any(|alert| says(alert)) => Kind::OwnCertificate,
             RDKafkaErrorCode::SSL if says("verif") => Kind::Certificate,
             RDKafkaErrorCode::SSL => Kind::Handshake,
             RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed => {
@@ -157,19 +203,64 @@ impl Trouble {
                 "kafka.properties.security.protocol is {protocol}, and {servers} closes each \
                  connection ({reason}); if it requires a login, set SASL_SSL or SASL_PLAINTEXT"
             )),
-            Kind::Certificate => Failure::config(format!(
-                "kafka.properties.ssl.ca.location: the certificate of {servers} is not trusted \
-                 ({reason}); set the file of the authority that signed it"
+            Kind::Certificate => Failure::config(self.of_certificate(config)),
+            Kind::OwnCertificate => Failure::config(format!(
+                "kafka.properties.ssl.certificate.location: {servers} doesn't accept Assent's \
+                 certificate, or the lack of one ({reason}); set ssl.certificate.location and \
+                 ssl.key.location to a certificate that the brokers trust and that has not expired"
             )),
             Kind::Handshake => Failure::config(format!(
                 "kafka.properties.ssl: {servers} and Assent don't agree on TLS ({reason}); check \
                  which certificates and protocol versions the brokers require"
             )),
             Kind::Login => Failure::config(format!(
-                "kafka.properties.sasl: {servers} refuses the login ({reason}); check sasl.mechanism, \
-                 sasl.username and sasl.password"
+                "kafka.properties.sasl: {servers} refuses the login ({reason}); check {}",
+                match &config.kafka.oauth {
+                    None => "sasl.mechanism, sasl.username and sasl.password",
+                    Some(_) =>
+                        "sasl.oauthbearer.client.id and sasl.oauthbearer.scope, and which issuer and \
+                         audience the brokers expect of a token",
+                }
             )),
         }
+    }
+}
+
+impl Trouble {
+    /// What is wrong with the brokers' certificate, as far as it shows.
+    fn of_certificate(&self, config: &Config) -> String {
+        let servers = &config.kafka.bootstrap_servers;
+        #[cfg(feature = "tls")]
+        {
+            use super::certificate::{Fault, look};
+            match look(config) {
+                Some((Fault::Expired, told)) => {
+                    return format!(
+                        "kafka.bootstrap_servers: the certificate of {servers} has expired \
+                         ({told}); renew it on the brokers, or correct the clock of this machine"
+                    );
+                }
+                Some((Fault::NotYetValid, told)) => {
+                    return format!(
+                        "kafka.bootstrap_servers: the certificate of {servers} is not valid yet \
+                         ({told}); correct the clock of this machine, or have it issued anew"
+                    );
+                }
+                Some((Fault::OtherHost, told)) => {
+                    return format!(
+                        "kafka.bootstrap_servers: the certificate of {servers} was issued for \
+                         another host ({told}); use a host name that it was issued for, or have it \
+                         issued for this one"
+                    );
+                }
+                Some((Fault::Stranger, _)) | None => {}
+            }
+        }
+        format!(
+            "kafka.properties.ssl.ca.location: the certificate of {servers} is not trusted \
+             ({}); set the file of the authority that signed it",
+            self.reason
+        )
     }
 }
 

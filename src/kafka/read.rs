@@ -13,11 +13,13 @@ use rdkafka::message::BorrowedMessage;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::client::committed_reader_config;
+use super::client::{LoggedIn, committed_reader_config};
 use super::consumer::is_of_data;
 use super::handle::Handle;
+use super::missing::demand;
 use super::probe::{Isolation, Probe};
 use super::reach::reach;
+use super::rights::{Right, is_refusal};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::failure::{Failure, Result};
@@ -57,7 +59,7 @@ struct Range {
 
 /// Reads chosen partitions.
 pub struct TopicReader {
-    consumer: Handle<BaseConsumer>,
+    consumer: Handle<LoggedIn<BaseConsumer>>,
     ranges: BTreeMap<(String, i32), Range>,
     /// Of the last topic, which is the only one for [`TopicReader::key_partition`].
     partition_count: i32,
@@ -66,7 +68,10 @@ pub struct TopicReader {
 impl TopicReader {
     /// All partitions of these topics.
     pub fn topics(config: &Config, topics: &[String], start: Start) -> Result<Self> {
+        reach(config, REACH_TIMEOUT, &SystemClock)?;
         let (probe, consumer) = (probe(config)?, consumer(config)?);
+        let names: Vec<&str> = topics.iter().map(String::as_str).collect();
+        demand(&probe, config, &names, Right::Read)?;
         let (mut partitions, mut count) = (BTreeMap::new(), 0);
         for topic in topics {
             count = partition_count(&probe, config, topic)?;
@@ -79,7 +84,9 @@ impl TopicReader {
 
     /// The one partition that records with this key are in.
     pub fn key_partition(config: &Config, topic: &str, key: &[u8]) -> Result<Self> {
+        reach(config, REACH_TIMEOUT, &SystemClock)?;
         let (probe, consumer) = (probe(config)?, consumer(config)?);
+        demand(&probe, config, &[topic], Right::Read)?;
         let count = partition_count(&probe, config, topic)?;
         let partition = config.kafka.partitioner.partition(key, count);
         let partitions = BTreeMap::from([(topic.to_owned(), vec![partition])]);
@@ -138,6 +145,13 @@ impl TopicReader {
                         self.names(),
                         cause(&error)
                     )));
+                }
+                // The group is not joined: whether this user may is nobody's concern here.
+                Some(Err(error))
+                    if error.rdkafka_error_code()
+                        == Some(RDKafkaErrorCode::TopicAuthorizationFailed) =>
+                {
+                    return Err(refused(&error));
                 }
                 Some(Err(error)) => trouble = Some(error),
                 None => {}
@@ -215,7 +229,7 @@ fn assign(consumer: &BaseConsumer, ranges: &BTreeMap<(String, i32), Range>) -> R
     consumer.assign(&assignment).map_err(|error| read_failed(&error))
 }
 
-fn consumer(config: &Config) -> Result<Handle<BaseConsumer>> {
+fn consumer(config: &Config) -> Result<Handle<LoggedIn<BaseConsumer>>> {
     committed_reader_config(config)
         .set("auto.offset.reset", "earliest")
         .create()
@@ -258,13 +272,18 @@ fn patiently<T>(mut ask: impl FnMut() -> KafkaResult<T>) -> KafkaResult<T> {
     let started = SystemClock.instant();
     loop {
         match ask() {
-            Err(_) if started.elapsed() < REACH_TIMEOUT => std::thread::sleep(ASK_AGAIN),
+            Err(error) if !is_refusal(&error) && started.elapsed() < REACH_TIMEOUT => {
+                std::thread::sleep(ASK_AGAIN);
+            }
             answer => return answer,
         }
     }
 }
 
 fn unreachable_broker(config: &Config, error: &KafkaError) -> Failure {
+    if is_refusal(error) {
+        return refused(error);
+    }
     Failure::unavailable(format!(
         "kafka.bootstrap_servers {}: no answer within {} s ({}); check that the broker runs and \
          that the address is right",
@@ -276,6 +295,14 @@ fn unreachable_broker(config: &Config, error: &KafkaError) -> Failure {
 
 fn read_failed(error: &KafkaError) -> Failure {
     Failure::failed(format!("reading from Kafka failed: {}", cause(error)))
+}
+
+/// A right was taken away in between.
+fn refused(error: &KafkaError) -> Failure {
+    Failure::config(format!(
+        "the brokers refuse this user what it reads ({}); grant what `assent check --print-acls`          prints",
+        cause(error)
+    ))
 }
 
 fn stalled(trouble: Option<&KafkaError>) -> Failure {

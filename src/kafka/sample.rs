@@ -8,7 +8,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::client::reader_config;
+use super::client::{LoggedIn, reader_config};
 use super::consumer::is_of_data;
 use super::handle::Handle;
 use super::probe::{Isolation, Probe};
@@ -38,7 +38,7 @@ pub fn sample_keys(config: &Config, topic: &str, count: i32, clock: &dyn Clock) 
     let failed =
         |error: KafkaError| Failure::failed(format!("reading topic {topic} failed: {error}"));
     let probe = Probe::with(config, "sample", Isolation::Committed).map_err(failed)?;
-    let consumer: Handle<BaseConsumer> = reader_config(config)
+    let consumer: Handle<LoggedIn<BaseConsumer>> = reader_config(config)
         .set("isolation.level", "read_committed")
         .set("enable.auto.commit", "false")
         .set("group.id", &config.kafka.group_id)

@@ -12,8 +12,10 @@ use super::client::committed_reader_config;
 use super::consumer::{Answers, Follower, Polled};
 use super::events::Received;
 use super::examine::{Place, Verdict, examine};
+use super::missing::demand;
 use super::probe::{Isolation, Probe};
 use super::reach::reach;
+use super::rights::{Right, is_refusal, of_reader};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::failure::{Failure, Result};
@@ -57,6 +59,11 @@ impl<'a> Ends<'a> {
         };
         let (committed, written) = (probe(Isolation::Committed)?, probe(Isolation::Uncommitted)?);
         Ok(Self { config, committed, written })
+    }
+
+    /// Fails (78) where this user may not read one of these topics.
+    pub fn demand(&self, topics: &[&str]) -> Result<()> {
+        demand(&self.committed, self.config, topics, Right::Read)
     }
 
     /// The first offset that the partition still holds.
@@ -105,6 +112,10 @@ impl<'a> Ends<'a> {
         loop {
             match question() {
                 Ok(answer) => return Ok(answer),
+                Err(error) if is_refusal(&error) => {
+                    let key = self.config.topics.key_of(topic);
+                    return Err(of_reader(key, topic.to_owned()).failure(self.config));
+                }
                 Err(_) if started.elapsed() < STALL_MAX => {
                     self.learn_anew(topic);
                     std::thread::sleep(ASK_AGAIN);

@@ -12,7 +12,7 @@ use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::calls::{Call, Calls};
-use super::client::{committed_reader_config, reader_config};
+use super::client::{LoggedIn, committed_reader_config, reader_config};
 use super::context::Logged;
 use super::handle::Handle;
 use super::probe::{Isolation, Probe};
@@ -46,7 +46,7 @@ pub fn read_heads(
     let all: Vec<i32> = (0..partitions).collect();
     let starts = probe.starts(topic, &all, ASKED_FOR)?;
     let ends = probe.ends(topic, &all, ASKED_FOR)?;
-    let consumer: BaseConsumer<Logged> = committed_reader_config(config)
+    let consumer: LoggedIn<BaseConsumer<Logged>> = committed_reader_config(config)
         .set("auto.offset.reset", "earliest")
         .set("queued.max.messages.kbytes", QUEUED_KBYTES)
         .create_with_context(Logged("preflight"))?;
@@ -83,7 +83,7 @@ pub fn read_heads(
 /// What the group has for the clickstream, by partition. Offsets of an open transaction are not waited
 /// for: it may be a dead predecessor's.
 pub fn group_marks(config: &Config, partitions: i32) -> KafkaResult<BTreeMap<i32, GroupMark>> {
-    let consumer: BaseConsumer<Logged> = reader_config(config)
+    let consumer: LoggedIn<BaseConsumer<Logged>> = reader_config(config)
         .set("group.id", &config.kafka.group_id)
         .set("isolation.level", "read_uncommitted")
         .set("enable.auto.commit", "false")

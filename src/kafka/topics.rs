@@ -7,11 +7,15 @@ use std::time::Duration;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 
+use super::missing;
 use super::probe::Probe;
 use super::reach::reach;
+use super::rights::{self, Need};
+use super::topic_plan::topic_plans;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::failure::{Exit, Failure, Result};
+use assent_contract::rulebook::Rulebook;
 
 /// How long a cluster may take to answer at all (docs/contract/commands.md#how-run-ends).
 const REACHED_WITHIN: Duration = Duration::from_secs(30);
@@ -33,16 +37,19 @@ const KNOWN_WITHIN: Duration = Duration::from_secs(10);
 /// Between two tries to have an answer.
 const RETRY: Duration = Duration::from_millis(200);
 
-/// Checks the topics. 69: for 30 s the brokers did not answer all that was asked; 78: a topic is
-/// missing for 10 s, or the counts differ.
+/// Checks the topics. 69: for 30 s the brokers did not answer all that was asked; 78: this user may not do
+/// with them what is needed, a topic is missing for 10 s, or the counts differ.
 pub fn check(
     probe: &Probe,
     config: &Config,
-    purposes: &[String],
+    rulebook: &Rulebook,
     clock: &dyn Clock,
 ) -> Result<Counts> {
     let deadline = clock.instant() + REACHED_WITHIN;
     reach(config, REACHED_WITHIN, clock)?;
+    refuse_lack(probe, config, rulebook)?;
+    let purposes: Vec<String> = rulebook.purposes.iter().map(|it| it.id.clone()).collect();
+    let purposes = purposes.as_slice();
     loop {
         match look(probe, config, purposes, clock) {
             Err(failure) if failure.exit == Exit::Unavailable && clock.instant() < deadline => {
@@ -51,6 +58,17 @@ pub fn check(
             result => return result,
         }
     }
+}
+
+/// What the brokers would refuse this user. Their settings are a finding of their own.
+fn refuse_lack(probe: &Probe, config: &Config, rulebook: &Rulebook) -> Result<()> {
+    let needs = rights::of_assent(config, &topic_plans(config, rulebook));
+    let missing = missing::find(probe, &needs).unwrap_or_else(|error| {
+        tracing::debug!(%error, "the brokers don't say what this user may do");
+        Vec::new()
+    });
+    let vital: Vec<Need> = missing.into_iter().filter_map(Need::beside_settings).collect();
+    missing::refuse(config, &vital)
 }
 
 fn look(probe: &Probe, config: &Config, purposes: &[String], clock: &dyn Clock) -> Result<Counts> {

@@ -14,10 +14,13 @@ use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::client::{client_config, set_default};
+use super::client::{LoggedIn, client_config, set_default};
 use super::handle::Handle;
+use super::missing::demand;
 use super::probe::Probe;
-use super::read::partition_count;
+use super::reach::reach;
+use super::read::{REACH_TIMEOUT, partition_count};
+use super::rights::{Right, is_refusal};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::failure::{Failure, Result};
@@ -84,7 +87,7 @@ impl ProducerContext for Deliveries {
 
 /// A producer for commands. Nothing is sure before [`Writer::flush`] said so.
 pub struct Writer {
-    producer: Handle<BaseProducer<Deliveries>>,
+    producer: Handle<LoggedIn<BaseProducer<Deliveries>>>,
     partitioner: Partitioner,
     partitions: BTreeMap<String, i32>,
     /// Since the last look at what was acknowledged.
@@ -95,10 +98,11 @@ impl Writer {
     /// Reaches the broker and learns the topics' partition counts.
     pub fn open(config: &Config, topics: &[&str]) -> Result<Self> {
         let refused = |error: KafkaError| Failure::config(format!("kafka.properties: {error}"));
+        reach(config, REACH_TIMEOUT, &SystemClock)?;
         let mut client = client_config(config);
         set_default(&mut client, config, "linger.ms", LINGER_MS);
         set_default(&mut client, config, "compression.type", "lz4");
-        let producer: BaseProducer<Deliveries> = client
+        let producer: LoggedIn<BaseProducer<Deliveries>> = client
             .set("acks", "all")
             .set("enable.idempotence", "true")
             .set("allow.auto.create.topics", "false")
@@ -106,6 +110,7 @@ impl Writer {
             .create_with_context(Deliveries::default())
             .map_err(refused)?;
         let probe = Probe::new(config).map_err(refused)?;
+        demand(&probe, config, topics, Right::Write)?;
         let mut partitions = BTreeMap::new();
         for topic in topics {
             let count = partition_count(&probe, config, topic)?;
@@ -222,6 +227,9 @@ fn write_failed(what: &str, error: &KafkaError) -> Failure {
         None => error.to_string(),
     };
     match error.rdkafka_error_code() {
+        _ if is_refusal(error) => Failure::config(format!(
+            "{what} was not accepted: {text}; grant this user Write on the topic"
+        )),
         Some(
             RDKafkaErrorCode::MessageTimedOut
             | RDKafkaErrorCode::BrokerTransportFailure

@@ -17,6 +17,7 @@ pub mod preflight;
 mod publish;
 mod report;
 mod reread;
+mod rights;
 mod runner;
 pub mod shared;
 mod stop;
@@ -35,6 +36,7 @@ use std::thread::JoinHandle;
 use crate::failure::{Failure, Result};
 use crate::kafka::calls::Call;
 use crate::kafka::probe::Probe;
+use crate::kafka::reach::find_files;
 use crate::kafka::topics::{self, Counts};
 use crate::registry::{self, Framings};
 use crate::telemetry::metrics::Known;
@@ -56,10 +58,11 @@ pub fn start(start: Start) -> Result<Running> {
     let config = &start.config;
     let identity = Identity::take(&config.pipeline.state_dir)?;
     let purposes: Vec<String> = start.rulebook.purposes.iter().map(|p| p.id.clone()).collect();
+    find_files(config)?;
     let probe = Probe::new(config).map_err(|error| {
         Failure::config(format!("kafka.properties: librdkafka rejects them: {error}"))
     })?;
-    let counts = topics::check(&probe, config, &purposes, &*start.clock)?;
+    let counts = topics::check(&probe, config, &start.rulebook, &*start.clock)?;
     let tolerated = admit(&start, &counts)?;
     start.metrics.key_version.set(i64::from(start.keys.active()));
     let (rulebook, keys) = (&*start.rulebook, &*start.keys);

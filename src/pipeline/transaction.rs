@@ -10,7 +10,11 @@ use rdkafka::consumer::ConsumerGroupMetadata;
 
 use super::crash::crash_point;
 use super::shared::Shared;
+use crate::config::Config;
+use crate::failure::Failure;
 use crate::kafka::producer::{GroupOffset, TransactionalProducer};
+use crate::kafka::refusals;
+use crate::kafka::rights::of_transactions;
 use assent_contract::domain::time::Span;
 use assent_core::commit::point_after;
 use assent_core::commit::{Action, Event, Fault};
@@ -70,6 +74,18 @@ pub struct Transactor {
 impl Transactor {
     pub fn new(transactional_id: String) -> Self {
         Self { transactional_id, producer: None }
+    }
+
+    /// Before the group is joined: is this producer let in? Whatever else keeps it from beginning is tried again
+    /// later. Fails (78) where the brokers refuse its id.
+    pub fn ask_in(&self, config: &Config) -> Result<(), Failure> {
+        let Ok(producer) = TransactionalProducer::new(config, &self.transactional_id) else {
+            return Ok(());
+        };
+        if producer.init(INIT).is_err() && refusals::of_transactions() {
+            return Err(of_transactions(config).failure(config));
+        }
+        Ok(())
     }
 
     /// Keeps the producer's client alive between transactions.

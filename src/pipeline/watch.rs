@@ -1,15 +1,16 @@
-//! What may change under a running service, looked at every few seconds: the keyset file, and the
-//! topics themselves. A topic that was made anew, or grew, is a stop
+//! What may change under a running service, looked at every few seconds: the keyset file, what this user may
+//! do, and the topics themselves. A topic that was made anew, or grew, is a stop
 //! (docs/contract/bad-input.md#stops): a consumer that never meets an offset out of range would not
 //! tell.
 
 use std::time::Duration;
 
 use super::keys;
+use super::rights::Refused;
 use super::shared::Shared;
 use crate::failure::{Failure, Result};
 use crate::kafka::probe::Probe;
-use crate::kafka::topics;
+use crate::kafka::{refusals, topics};
 
 /// A rotation is noticed within 10 s (docs/contract/pseudonyms.md#rotation): half of it, so that a look
 /// may be late.
@@ -23,11 +24,17 @@ const ASKED_FOR: Duration = Duration::from_secs(5);
 /// Looks until the service stops; the topics are those that it was started with.
 pub fn run(shared: &Shared, probe: &Probe) {
     let mut known = shared.input_ids(probe, ASKED_FOR).unwrap_or_default();
-    let mut naps = 0;
+    // The start has just looked.
+    let (mut naps, mut refused, mut is_settled) = (0, Refused::default(), false);
     while !shared.is_stopping() {
         std::thread::sleep(NAP);
         naps += 1;
-        if NAP * naps < LOOK_EVERY {
+        let is_due = NAP * naps >= LOOK_EVERY;
+        is_settled |= is_due;
+        if shared.has_topic_ids && (is_due || is_settled && refusals::is_new()) {
+            refused.look(shared, probe);
+        }
+        if !is_due {
             continue;
         }
         naps = 0;

@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::failure::{Exit, Failure, Result};
 use crate::kafka::examine::{Place, Verdict, examine};
 use crate::kafka::probe::Probe;
+use crate::kafka::reach::find_files;
 use crate::kafka::topics;
 use crate::pipeline::admit;
 use crate::pipeline::shared::{Shared, Start, share};
@@ -57,10 +58,11 @@ impl Recovery {
     /// Looks at every partition; writes nothing. `asked`: those to go on with; `None`: all.
     pub fn look(start: Start, asked: Option<&BTreeSet<i32>>) -> Result<Self> {
         let config = Arc::clone(&start.config);
+        find_files(&config)?;
         let probe = Probe::new(&config)
             .map_err(|error| Failure::config(format!("kafka.properties: {error}")))?;
         let purposes: Vec<String> = start.rulebook.purposes.iter().map(|p| p.id.clone()).collect();
-        let counts = topics::check(&probe, &config, &purposes, &*start.clock)?;
+        let counts = topics::check(&probe, &config, &start.rulebook, &*start.clock)?;
         admit(&start, &counts)?;
         let all: Vec<i32> = (0..counts.inputs).collect();
         check_asked(asked, counts.inputs)?;

@@ -10,7 +10,7 @@ mod memory;
 mod reading;
 mod subjects;
 #[cfg(feature = "tls")]
-mod tls;
+pub mod tls;
 
 use std::time::Duration;
 

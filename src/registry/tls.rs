@@ -1,23 +1,23 @@
-//! Which certificates a registry over TLS is held to: those of `schema_registry.ca_file`, else the system's.
+//! Which certificates a server over TLS is held to: those of a file that a key names, else the system's.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use ureq::tls::{PemItem, RootCerts, TlsConfig, TlsProvider, parse_pem};
 
-use crate::config::SchemaRegistry;
 use crate::failure::{Failure, Result};
 
-/// Fails (78) where the certificates can't be read.
-pub(super) fn of(config: &SchemaRegistry) -> Result<TlsConfig> {
+/// `key` names the file. Fails (78) where the certificates can't be read.
+pub fn trusting(key: &str, ca_file: Option<&Path>) -> Result<TlsConfig> {
     let tls = TlsConfig::builder().provider(TlsProvider::NativeTls);
-    Ok(tls.root_certs(roots(config)?).build())
+    Ok(tls.root_certs(roots(key, ca_file)?).build())
 }
 
-fn roots(config: &SchemaRegistry) -> Result<RootCerts> {
-    let Some(path) = &config.ca_file else { return Ok(RootCerts::PlatformVerifier) };
+fn roots(key: &str, ca_file: Option<&Path>) -> Result<RootCerts> {
+    let Some(path) = ca_file else { return Ok(RootCerts::PlatformVerifier) };
     let refuse = |why: &str| {
         let path = path.display();
-        Failure::config(format!("schema_registry.ca_file: {path}: {why}"))
+        Failure::config(format!("{key}: {path}: {why}"))
     };
     let pem = std::fs::read(path).map_err(|error| refuse(&error.to_string()))?;
     let mut certificates = Vec::new();

@@ -41,6 +41,7 @@ mod rig;
 mod roles;
 mod rotation;
 mod rulebook;
+mod security;
 mod signals;
 mod sim;
 mod stops;

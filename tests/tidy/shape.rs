@@ -37,6 +37,8 @@ const UNSAFE: &[(&str, &str)] = &[
     ("src/kafka/events.rs", "what a consumer brings: which batch is it that can't be read?"),
     ("src/kafka/topic_ids.rs", "DescribeTopics: is this still the topic that was read?"),
     ("src/kafka/acls.rs", "DescribeAcls: who may read two topics that must stay apart?"),
+    ("src/kafka/granted.rs", "what may this very user do with topics and with the group?"),
+    ("src/kafka/token/given.rs", "an OAuth token for each client, polled or not, with extensions"),
     ("src/kafka/member_id.rs", "a member's own id: has another process its name?"),
 ];
 

@@ -1,9 +1,8 @@
 //! The ACLs that a configuration needs, as kafka-acls commands. Nothing more than it needs.
-//!
-//! No `IdempotentWrite` on the cluster: since Kafka 2.8 (KIP-679) Write on a topic is enough.
 
-use crate::config::{Config, shell_word};
-use crate::kafka::topic_plan::{Role, topic_plans};
+use crate::config::Config;
+use crate::kafka::rights::{self, Need};
+use crate::kafka::topic_plan::topic_plans;
 use assent_contract::rulebook::Rulebook;
 
 /// Said beside the grants of Assent itself.
@@ -11,73 +10,58 @@ pub const APART: &str = "These grants are for Assent only. A reader of two purpo
 is kept apart. Give the readers of each purpose, of contextual segments and of the audit their own principal
 (docs/readers.md): assent check --print-acls User:NAME --reader PURPOSE";
 
-/// What the readers of a purpose need, of `contextual` segments, or of the `audit`; `None`: there is no
-/// such purpose.
+/// Who writes what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Input {
+    Clickstream,
+    Consent,
+}
+
+/// What the readers of a purpose need, of `contextual` segments, of the `audit`, of `consent`, or of
+/// `dead-letters`; `None`: there is no such purpose.
 pub fn of_reader(
     config: &Config,
     rulebook: &Rulebook,
     principal: &str,
     purpose: &str,
 ) -> Option<String> {
-    let topic = match purpose {
-        "contextual" => config.topics.contextual.clone(),
-        "audit" => config.topics.audit.clone(),
-        _ => {
-            rulebook.purposes.iter().find(|declared| declared.id == purpose)?;
-            config.topics.segments_of(purpose)
-        }
+    let topics = &config.topics;
+    let is_declared = rulebook.purposes.iter().any(|declared| declared.id == purpose);
+    let (key, topic) = match purpose {
+        _ if is_declared => ("topics.segments", topics.segments_of(purpose)),
+        "contextual" => ("topics.contextual", topics.contextual.clone()),
+        "audit" => ("topics.audit", topics.audit.clone()),
+        "consent" => ("topics.consent", topics.consent.clone()),
+        "dead-letters" => ("topics.dead_letters", topics.dead_letters.clone()),
+        _ => return None,
     };
-    let operations = ["Read", "Describe", "DescribeConfigs"];
-    Some(granted(config, principal, &operations, &format!("--topic '{topic}'")))
+    Some(rights::of_reader(key, topic).granted_by(config, principal))
+}
+
+/// What the producers of an input need.
+pub fn of_writer(config: &Config, principal: &str, input: Input) -> String {
+    let need = match input {
+        Input::Clickstream => rights::of_clicks_writer(config),
+        Input::Consent => rights::of_consent_writer(config),
+    };
+    need.granted_by(config, principal)
+}
+
+/// What `assent topics create` needs.
+pub fn of_creator(config: &Config, rulebook: &Rulebook, principal: &str) -> Vec<String> {
+    granted(&rights::of_creator(&topic_plans(config, rulebook)), config, principal)
 }
 
 /// What `assent verify` needs: to read.
 pub fn of_verifier(config: &Config, rulebook: &Rulebook, principal: &str) -> Vec<String> {
-    let grant =
-        |operations: &[&str], resource: String| granted(config, principal, operations, &resource);
-    let topic =
-        |name: &str| grant(&["Read", "Describe", "DescribeConfigs"], format!("--topic '{name}'"));
-    let mut commands: Vec<String> =
-        topic_plans(config, rulebook).iter().map(|plan| topic(&plan.name)).collect();
-    commands.push(grant(&["Describe"], format!("--group '{}-verify'", config.kafka.group_id)));
-    commands
-}
-
-fn granted(config: &Config, principal: &str, operations: &[&str], resource: &str) -> String {
-    let operations: Vec<String> =
-        operations.iter().map(|operation| format!(" --operation {operation}")).collect();
-    format!(
-        "kafka-acls.sh {} --add --allow-principal {}{} {resource}",
-        config.kafka.reached_by_tools(),
-        shell_word(principal),
-        operations.concat()
-    )
+    granted(&rights::of_verifier(config, &topic_plans(config, rulebook)), config, principal)
 }
 
 /// What `assent run` needs.
 pub fn commands(config: &Config, rulebook: &Rulebook, principal: &str) -> Vec<String> {
-    let grant =
-        |operations: &[&str], resource: String| granted(config, principal, operations, &resource);
-    let mut commands: Vec<String> = topic_plans(config, rulebook)
-        .iter()
-        .map(|plan| {
-            let operations: &[&str] = match plan.role {
-                // Misrouted consent is sent on to its right partition.
-                Role::Input if plan.name == config.topics.consent => {
-                    &["Read", "Write", "Describe", "DescribeConfigs"]
-                }
-                Role::Input => &["Read", "Describe", "DescribeConfigs"],
-                Role::Alongside => &["Read", "Write", "Describe", "DescribeConfigs"],
-                Role::Output => &["Write", "Describe", "DescribeConfigs"],
-            };
-            grant(operations, format!("--topic '{}'", plan.name))
-        })
-        .collect();
-    let group = &config.kafka.group_id;
-    commands.push(grant(&["Read", "Describe"], format!("--group '{group}'")));
-    commands.push(grant(
-        &["Write", "Describe"],
-        format!("--transactional-id '{group}-' --resource-pattern-type prefixed"),
-    ));
-    commands
+    granted(&rights::of_assent(config, &topic_plans(config, rulebook)), config, principal)
+}
+
+fn granted(needs: &[Need], config: &Config, principal: &str) -> Vec<String> {
+    needs.iter().map(|need| need.granted_by(config, principal)).collect()
 }

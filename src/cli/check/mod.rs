@@ -11,20 +11,21 @@ use super::{Globals, run, stderr, stdout};
 use crate::config::{Config, load_rulebook};
 use crate::failure::{Exit, Failure, Result};
 use crate::kafka::admin::Admin;
+use crate::kafka::probe::Probe;
 use crate::pipeline::preflight::{Finding, Preflight, counts};
 use crate::pipeline::shared::setup_of;
 use assent_contract::rulebook::Rulebook;
 
 /// Check configuration, keys, rules and cluster before `run`; changes nothing
 ///
-/// Checks that the brokers answer; that the topics exist with equal partition counts and the right
+/// Checks that the brokers answer; that this user may do what `run` does; that the topics exist with equal partition counts and the right
 /// settings; that earlier decisions were made under this configuration; that a sample of keys lies
 /// on the right partitions; that the schema registry, if configured, answers and accepts the
 /// schemas; and that no principal can read topics that must stay apart, as far as this user may
 /// see.
 ///
-/// A `refused` finding keeps `run` from starting. A `problem` is only logged by `run`. The command
-/// does not check the ACLs of this user; --print-acls prints the ones it needs.
+/// A `refused` finding keeps `run` from starting. A `problem` is only logged by `run`. Nobody can
+/// ask the brokers about transactional ids; --print-acls prints all grants that `run` needs.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  assent check\n  assent check --print-acls User:assent\n  \
     assent check --print-acls User:mail --reader personalized-offers")]
@@ -35,10 +36,23 @@ pub struct Args {
     /// With --print-acls: print the read-only grants that `assent verify` needs
     #[arg(long, requires = "print_acls")]
     verifier: bool,
-    /// With --print-acls: print the grants for readers of this purpose, of `contextual` segments or
-    /// of the `audit`; use a separate principal for each
+    /// With --print-acls: print the grants for readers of this purpose, of `contextual` segments, of
+    /// the `audit`, of `consent` (`assent consent show`) or of `dead-letters`; use a separate
+    /// principal for each
     #[arg(long, value_name = "PURPOSE", requires = "print_acls", conflicts_with = "verifier")]
     reader: Option<String>,
+    /// With --print-acls: print the grants for producers of this input; `consent` is also what
+    /// `assent consent put` and `assent heartbeat` need
+    #[arg(
+        long,
+        value_name = "INPUT",
+        requires = "print_acls",
+        conflicts_with_all = ["verifier", "reader"]
+    )]
+    writer: Option<acls::Input>,
+    /// With --print-acls: print the grants that `assent topics create` needs
+    #[arg(long, requires = "print_acls", conflicts_with_all = ["verifier", "reader", "writer"])]
+    creator: bool,
 }
 
 /// Who is not told otherwise runs Assent.
@@ -48,12 +62,15 @@ pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
     let config = globals.load_config()?;
     let file = load_rulebook(&config.rulebook)?;
     if let Some(principal) = &args.print_acls {
-        let commands = match &args.reader {
-            Some(purpose) => readers_acls(&config, &file.rulebook, principal, purpose)?,
-            None if args.verifier => acls::of_verifier(&config, &file.rulebook, principal),
-            None => {
+        let rulebook = &file.rulebook;
+        let commands = match (&args.reader, args.writer) {
+            (Some(purpose), _) => readers_acls(&config, rulebook, principal, purpose)?,
+            (_, Some(input)) => vec![acls::of_writer(&config, principal, input)],
+            _ if args.verifier => acls::of_verifier(&config, rulebook, principal),
+            _ if args.creator => acls::of_creator(&config, rulebook, principal),
+            _ => {
                 stderr::line(acls::APART);
-                acls::commands(&config, &file.rulebook, principal)
+                acls::commands(&config, rulebook, principal)
             }
         };
         return print_acls(&commands, globals.json);
@@ -77,8 +94,8 @@ fn readers_acls(
     match acls::of_reader(config, rulebook, principal, purpose) {
         Some(command) => Ok(vec![command]),
         None => usage(format!(
-            "--reader {purpose}: unknown reader; use `contextual`, `audit` or a purpose of the \
-             rulebook: {}",
+            "--reader {purpose}: unknown reader; use `contextual`, `audit`, `consent`, `dead-letters` \
+             or a purpose of the rulebook: {}",
             rulebook.purposes.iter().map(|it| it.id.as_str()).collect::<Vec<_>>().join(", ")
         )),
     }
@@ -98,9 +115,14 @@ fn look(config: &Arc<Config>) -> Result<Vec<Finding>> {
         clock: &*start.clock,
     };
     let admin = Admin::new(config)?;
+    let probe = Probe::new(config)
+        .map_err(|error| Failure::config(format!("kafka.properties: {error}")))?;
+    let rights = preflight.rights(&probe);
+    let may = rights.iter().all(|finding| finding.ok);
+    findings.extend(rights);
     let cluster = admin.cluster_with(&preflight.plans(), preflight.clock)?;
     findings.extend(preflight.topics(&admin, &cluster)?);
-    if let Some(counts) = counts(config, &start.rulebook, &cluster) {
+    if may && let Some(counts) = counts(config, &start.rulebook, &cluster) {
         findings.extend(preflight.past(&cluster, &setup_of(&start, &counts))?);
     }
     for more in preflight.surroundings(&admin, &cluster) {

@@ -13,7 +13,7 @@ use super::{Globals, declared_purposes, stdout, when};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::failure::{Exit, Failure, Result};
-use crate::kafka::inputs::{InputWriter, erase as erase_record};
+use crate::kafka::inputs::{erase as erase_record, put_consent};
 use crate::kafka::write::Position;
 use assent_contract::domain::consent::{ConsentRecord, ConsentStatus, Decision};
 use assent_contract::domain::foreign_text::{shown, whole};
@@ -141,7 +141,7 @@ fn erase(args: &EraseArgs, config: &Config, is_json: bool) -> Result<()> {
 
 /// Writes a whole record, waits until it is acknowledged, and says where it is.
 fn write(config: &Config, record: &ConsentRecord, is_json: bool) -> Result<()> {
-    let position = InputWriter::open(config)?.put_consent(record)?;
+    let position = put_consent(config, record)?;
     print_written(&record.subject_id, Some(record.version), position, is_json)
 }
 

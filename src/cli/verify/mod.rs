@@ -19,6 +19,7 @@ use crate::config::{Config, load_rulebook, read_keyset};
 use crate::failure::{Exit, Failure, Result};
 use crate::kafka::admin::Admin;
 use crate::kafka::scan::Ends;
+use crate::kafka::topic_plan::topic_plans;
 use assent_contract::domain::pseudonym::{KeyHistory, KeyRing, Keyset};
 use assent_contract::domain::time::Timestamp;
 use assent_verify::Rulebooks;
@@ -54,13 +55,15 @@ pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
     let keyset = read_keyset(&config.keyset)?;
     let declared: Vec<String> =
         file.rulebook.purposes.iter().map(|purpose| purpose.id.clone()).collect();
+    let plans = topic_plans(&config, &file.rulebook);
     let mut rulebooks = Rulebooks::default();
     rulebooks.add(file.rulebook);
 
+    let ends = Ends::new(&config)?;
+    ends.demand(&plans.iter().map(|plan| plan.name.as_str()).collect::<Vec<_>>())?;
     let cluster = Admin::new(&config)?.cluster()?;
     let counts = Counts::of(&config, &cluster, &declared)?;
     let partitions = args.partitions(counts.inputs)?;
-    let ends = Ends::new(&config)?;
     let bar = progress::bar(0, "records");
     let evidence = Evidence::read(&config, &ends, counts.inputs, &mut rulebooks, |n| bar.inc(n))?;
     check_secrets(&config, &keyset, &evidence)?;

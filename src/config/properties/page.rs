@@ -16,6 +16,8 @@ property; setting both is an error. If the table names no values, see librdkafka
 ";
 
 const REFUSALS: &str = "
+Assent itself logs in with OAuth tokens, under librdkafka's names ([security.md](security.md#logins)).
+
 Refused properties:
 
 | property | why |

@@ -6,6 +6,8 @@ pub(super) struct Allowed {
     /// Other names that librdkafka has for it.
     pub aliases: &'static [&'static str],
     pub value: Value,
+    /// For Assent itself; librdkafka is not told.
+    pub is_own: bool,
 }
 
 /// What it may be, beside what librdkafka takes.
@@ -18,15 +20,15 @@ pub(super) enum Value {
 }
 
 const fn any(name: &'static str) -> Allowed {
-    Allowed { name, aliases: &[], value: Value::Any }
+    Allowed { name, aliases: &[], value: Value::Any, is_own: false }
 }
 
 const fn whole(name: &'static str, least: i64, most: i64) -> Allowed {
-    Allowed { name, aliases: &[], value: Value::Whole(least, most) }
+    Allowed { name, aliases: &[], value: Value::Whole(least, most), is_own: false }
 }
 
 const fn one_of(name: &'static str, words: &'static [&'static str]) -> Allowed {
-    Allowed { name, aliases: &[], value: Value::OneOf(words) }
+    Allowed { name, aliases: &[], value: Value::OneOf(words), is_own: false }
 }
 
 #[allow(clippy::needless_pass_by_value)] // a builder: it takes what it changes
@@ -34,9 +36,16 @@ const fn also(aliases: &'static [&'static str], allowed: Allowed) -> Allowed {
     Allowed { aliases, ..allowed }
 }
 
+/// Assent fetches the tokens of an OAuth login itself.
+#[allow(clippy::needless_pass_by_value)]
+const fn own(allowed: Allowed) -> Allowed {
+    Allowed { is_own: true, ..allowed }
+}
+
 const SWITCH: &[&str] = &["true", "false"];
 
-/// The login ways that this build has: librdkafka is built without Kerberos and without cURL.
+/// The login ways that this build has: librdkafka is built without Kerberos, and without cURL, so that Assent
+/// fetches OAuth tokens itself.
 pub(super) const MECHANISMS: &[&str] = &["plain", "scram-sha-256", "scram-sha-512", "oauthbearer"];
 
 /// A record of Assent's has at most 512 KiB, and consent is sent on as it came: below the brokers' own
@@ -56,8 +65,20 @@ pub(super) const ALLOWED: &[Allowed] = &[
     also(&["sasl.mechanisms"], one_of("sasl.mechanism", MECHANISMS)),
     any("sasl.username"),
     any("sasl.password"),
-    any("sasl.oauthbearer.config"),
-    one_of("enable.sasl.oauthbearer.unsecure.jwt", SWITCH),
+    own(one_of("sasl.oauthbearer.method", &["oidc"])),
+    own(any("sasl.oauthbearer.token.endpoint.url")),
+    own(also(
+        &["sasl.oauthbearer.client.credentials.client.id"],
+        any("sasl.oauthbearer.client.id"),
+    )),
+    own(also(
+        &["sasl.oauthbearer.client.credentials.client.secret"],
+        any("sasl.oauthbearer.client.secret"),
+    )),
+    own(one_of("sasl.oauthbearer.grant.type", &["client_credentials"])),
+    own(any("sasl.oauthbearer.scope")),
+    own(any("sasl.oauthbearer.extensions")),
+    own(any("https.ca.location")),
     any("ssl.ca.location"),
     any("ssl.ca.pem"),
     any("ssl.certificate.location"),
@@ -159,12 +180,16 @@ pub(super) const REFUSED: &[(&[&str], &str)] = &[
     (&["fetch.max.bytes", "fetch.message.max.bytes", "max.partition.fetch.bytes"], MEMORY),
     (&["receive.message.max.bytes"], MEMORY),
     (&["log_level", "log.queue", "log.thread.name"], "use RUST_LOG to set what is logged"),
+    (&["enable.sasl.oauthbearer.unsecure.jwt"], UNSIGNED),
+    (&["sasl.oauthbearer.config"], UNSIGNED),
     (&["debug"], "its output may contain identifiers, which no log may contain (INV-6)"),
 ];
 
 const CODE: &str = "it would run foreign code in this process";
 const KERBEROS: &str = "this build has no Kerberos, and the property would run a command";
-const OIDC: &str = "this build has no OIDC login";
+const UNSIGNED: &str =
+    "a token that nobody signed proves nothing; set sasl.oauthbearer.method to oidc";
+const OIDC: &str = "an OAuth login of Assent takes only the properties above";
 const CALLBACKS: &str = "only a program can set it";
 
 /// How refused names begin, with the reason.

@@ -109,6 +109,21 @@ fn a_login_is_whole_or_refused() {
     assert_eq!(with(&scram), Ok(()));
     assert_eq!(check(&scram), Err("sasl.username"));
     assert_eq!(check(&[&scram[..], &user[..1]].concat()), Err("sasl.password"));
-    let token = [("security.protocol", "sasl_ssl"), ("sasl.mechanism", "OAUTHBEARER")];
+    let token = [
+        ("security.protocol", "sasl_ssl"),
+        ("sasl.mechanism", "OAUTHBEARER"),
+        ("sasl.oauthbearer.method", "oidc"),
+        ("sasl.oauthbearer.token.endpoint.url", "https://login.example/token"),
+        ("sasl.oauthbearer.client.id", "assent"),
+        ("sasl.oauthbearer.client.secret", "pw"),
+    ];
     assert_eq!(check(&token), Ok(()));
+    for left_out in 2..token.len() {
+        let mut rest = token.to_vec();
+        let (name, _) = rest.remove(left_out);
+        assert_eq!(check(&rest), Err(name));
+    }
+    assert_eq!(with(&token), Err("sasl.username"), "nobody logs in twice");
+    assert_eq!(with(&[&scram[..], &token[2..]].concat()), Err("sasl.oauthbearer.method"));
+    assert_eq!(check(&token[2..]), Err("security.protocol"));
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::table::MECHANISMS;
+use crate::config::oauth::{NEEDED, PROPERTIES_OF_LOGIN};
 
 const LOGIN: &[&str] = &["sasl.mechanism", "sasl.username", "sasl.password"];
 
@@ -11,15 +12,16 @@ pub(in crate::config) fn check_together(
     properties: &BTreeMap<String, String>,
 ) -> Result<(), (&'static str, String)> {
     let lower = |name: &str| properties.get(name).map(|text| text.to_ascii_lowercase());
+    let is_set = |name: &&&str| properties.contains_key(**name);
     let protocol = lower("security.protocol").unwrap_or_else(|| "plaintext".to_owned());
     if !protocol.starts_with("sasl_") {
-        return match LOGIN.iter().find(|name| properties.contains_key(**name)) {
+        return match LOGIN.iter().chain(PROPERTIES_OF_LOGIN).find(is_set) {
             None => Ok(()),
             Some(set) => Err((
                 "security.protocol",
                 format!(
                     "is {protocol}, which does not log in, so {set} would be ignored; set it to \
-                     SASL_SSL or SASL_PLAINTEXT, or remove the properties that begin with sasl."
+                     SASL_SSL or SASL_PLAINTEXT, or remove the properties of the login"
                 ),
             )),
         };
@@ -31,11 +33,20 @@ pub(in crate::config) fn check_together(
             format!("is not set, but security.protocol is {protocol}; set it to one of {known}"),
         ));
     };
-    let missing = |name: &&&str| !properties.contains_key(**name);
-    match ["sasl.username", "sasl.password"].iter().find(missing) {
-        Some(name) if mechanism != "oauthbearer" => {
-            Err((name, format!("is not set, but sasl.mechanism {mechanism} needs it; set it")))
+    let password = &LOGIN[1..];
+    let (needed, ignored) = match mechanism.as_str() {
+        "oauthbearer" => (NEEDED, password),
+        _ => (password, PROPERTIES_OF_LOGIN),
+    };
+    if let Some(name) = needed.iter().find(|name| !is_set(name)) {
+        let why = format!("is not set, but sasl.mechanism {mechanism} needs it; set it");
+        return Err((name, why));
+    }
+    match ignored.iter().find(is_set) {
+        None => Ok(()),
+        Some(name) => {
+            let why = format!("is set, but sasl.mechanism {mechanism} ignores it; remove it");
+            Err((name, why))
         }
-        _ => Ok(()),
     }
 }

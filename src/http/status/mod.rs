@@ -99,6 +99,8 @@ pub struct Status {
     membership: Mutex<Membership>,
     /// Why nothing is decided, although all is restored and in sync.
     halted: Mutex<Option<String>>,
+    /// What the brokers refuse.
+    refused: Mutex<Option<String>>,
     partitions: Mutex<BTreeMap<i32, Report>>,
     /// By worker; of those that own partitions, or lost them.
     silences: Mutex<BTreeMap<usize, Silences>>,
@@ -117,6 +119,7 @@ impl Status {
             ticks: (0..workers).map(|_| AtomicU64::new(0)).collect(),
             membership: Mutex::new(Membership::of(workers)),
             halted: Mutex::default(),
+            refused: Mutex::default(),
             partitions: Mutex::default(),
             silences: Mutex::default(),
         }
@@ -167,6 +170,11 @@ impl Status {
         *lock(&self.halted) = reason;
     }
 
+    /// The brokers refuse this; `None`: nothing.
+    pub fn set_refused(&self, what: Option<String>) {
+        *lock(&self.refused) = what;
+    }
+
     pub fn set_partition(&self, worker: usize, partition: i32, said: PartitionStatus) {
         let at = self.clock.instant();
         lock(&self.partitions).insert(partition, Report { worker, said, at, lost: false });
@@ -190,7 +198,8 @@ impl Status {
         let partitions: Vec<_> =
             self.seen().into_iter().map(|(partition, seen)| seen.readiness(partition)).collect();
         let halted = lock(&self.halted).clone();
-        let halted = halted.or_else(|| self.held_back()).or_else(|| self.ahead());
+        let refused = || lock(&self.refused).clone();
+        let halted = halted.or_else(refused).or_else(|| self.held_back()).or_else(|| self.ahead());
         let ready = lock(&self.membership).is_whole(self.clock.instant())
             && halted.is_none()
             && partitions.iter().all(|p| p.restored && p.gate_open && p.reason.is_none());

@@ -4,6 +4,7 @@
 mod cluster;
 mod finding;
 mod past;
+mod rights;
 mod roles;
 mod schemas;
 
@@ -15,6 +16,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::failure::{Exit, Failure, Result};
 use crate::kafka::admin::{Admin, Cluster};
+use crate::kafka::probe::Probe;
 use crate::kafka::topic_plan::{TopicPlan, topic_plans};
 use crate::kafka::topics::Counts;
 use crate::registry::client::Client;
@@ -41,6 +43,11 @@ impl Preflight<'_> {
     /// Topics and their settings. Fails (69) where the cluster can't be reached.
     pub fn topics(&self, admin: &Admin, cluster: &Cluster) -> Result<Vec<Finding>> {
         cluster::findings(self.config, admin, &self.plans(), cluster)
+    }
+
+    /// What this user may do.
+    pub fn rights(&self, probe: &Probe) -> Vec<Finding> {
+        rights::findings(self.config, probe, &self.plans())
     }
 
     /// What the state was made with, against the configuration.

@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::failure::{Failure, Result};
 use crate::kafka::admin::Cluster;
 use crate::kafka::probe::Probe;
+use crate::kafka::rights::is_refusal;
 use crate::kafka::state_heads::{GLANCE, WHOLE, group_marks, read_heads};
 use assent_contract::domain::foreign_text::shown;
 use assent_core::engine::loss::GroupMark;
@@ -53,10 +54,18 @@ fn answered<T>(preflight: &Preflight<'_>, ask: impl Fn() -> KafkaResult<T>) -> R
     loop {
         match ask() {
             Ok(answer) => return Ok(answer),
+            Err(error) if is_refusal(&error) => return Err(refused(&error)),
             Err(_) if preflight.clock.instant() < deadline => std::thread::sleep(RETRY),
             Err(error) => return Err(unanswered(preflight.config, &error)),
         }
     }
+}
+
+fn refused(error: &KafkaError) -> Failure {
+    Failure::config(format!(
+        "kafka.group_id: the brokers refuse this user the earlier decisions ({error}); grant what \
+         `assent check --print-acls` prints"
+    ))
 }
 
 fn unanswered(config: &Config, error: &KafkaError) -> Failure {

@@ -105,9 +105,12 @@ impl Runner {
         let seat = Seat::of_worker(&config.pipeline.state_dir, number, name.clone());
         let clicks = ClickConsumer::new(config, &name, Answers::Usual).map_err(made)?;
         await_seat(&shared, number, &seat, &probe)?;
+        let transactor = Transactor::new(name);
+        if shared.has_topic_ids {
+            transactor.ask_in(config)?;
+        }
         clicks.join().map_err(made)?;
         let consent = consent(&shared, Answers::Usual).map_err(made)?;
-        let transactor = Transactor::new(name);
         let now = shared.clock.instant();
         Ok(Self {
             number,

@@ -73,7 +73,10 @@ impl Client {
             .user_agent(concat!("assent/", env!("CARGO_PKG_VERSION")))
             .accept(MEDIA_TYPE);
         #[cfg(feature = "tls")]
-        let agent = agent.tls_config(super::tls::of(config)?);
+        let agent = agent.tls_config(super::tls::trusting(
+            "schema_registry.ca_file",
+            config.ca_file.as_deref(),
+        )?);
         Ok(Self {
             agent: agent.build().into(),
             url: config.url.clone(),

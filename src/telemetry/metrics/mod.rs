@@ -14,7 +14,7 @@ use prometheus::{
     IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
-pub use zero::{CLUSTER_CHECKS, Known};
+pub use zero::{CLUSTER_CHECKS, Known, LOGIN, TRANSACTIONAL_ID};
 
 /// Seconds, for what should take milliseconds: barriers, transactions, opt-outs.
 const FAST: &[f64] = &[
@@ -221,6 +221,11 @@ catalog! {
     rulebook_info: IntGaugeVec["version", "sha256"] =
         "Always 1. The labels give the version of the rulebook in use and the SHA-256 of its file. \
          If there is more than one outside a rollout, an instance was forgotten.";
+    access_refused: IntGaugeVec["resource"] =
+        "What the brokers refuse this user, by the configuration key of the topic or group, \
+         transactional_id, or login: the number of resources with a right that is missing. Above \
+         0: nothing that needs it is decided, /readyz is 503, and the log says which right to \
+         grant. It ends by itself once the right is granted again.";
     cluster_findings: IntGaugeVec["check"] =
         "Problems with the cluster that `assent check` reports and `run` tolerates, by check. \
          Above 0: the log has a WARN line for each, and `assent check` says what to do.";

@@ -32,6 +32,7 @@ const CONTRACT: &[(&str, &str)] = &[
     ("assent_key_version", ""),
     ("assent_build_info", "version,revision"),
     ("assent_rulebook_info", "version,sha256"),
+    ("assent_access_refused", "resource"),
     ("assent_cluster_findings", "check"),
     ("assent_records_consumed_total", "topic"),
     ("assent_outcomes_total", "topic,outcome"),

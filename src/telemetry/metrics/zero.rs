@@ -59,6 +59,24 @@ const RESULTS: [&str; 3] = ["committed", "aborted", "unclear"];
 pub const CLUSTER_CHECKS: [&str; 6] =
     ["topic", "settings", "state", "keys_lie", "registry", "roles"];
 
+/// Label `resource` of assent_access_refused: what no configuration key names.
+pub const TRANSACTIONAL_ID: &str = "transactional_id";
+pub const LOGIN: &str = "login";
+
+/// And the keys of what does have one.
+const RESOURCES: [&str; 10] = [
+    "topics.clickstream",
+    "topics.consent",
+    "topics.segments",
+    "topics.contextual",
+    "topics.audit",
+    "topics.state",
+    "topics.dead_letters",
+    "kafka.group_id",
+    TRANSACTIONAL_ID,
+    LOGIN,
+];
+
 /// Label `source` of a source that is not configured.
 const OTHER: &str = "other";
 
@@ -73,6 +91,9 @@ impl Metrics {
         }
         for check in CLUSTER_CHECKS {
             self.cluster_findings.with_label_values(&[check]);
+        }
+        for resource in RESOURCES {
+            self.access_refused.with_label_values(&[resource]);
         }
         for call in known.calls {
             self.calls_left_behind_total.with_label_values(&[*call]);

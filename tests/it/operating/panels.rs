@@ -269,6 +269,11 @@ const TRANSACTIONS: &[Panel] = &[
         ],
     ),
     lines(
+        "Refused by the brokers",
+        "short",
+        &[Of("max by (instance, resource) (assent_access_refused)", "{{instance}} {{resource}}")],
+    ),
+    lines(
         "A worker's turn is overdue by",
         "s",
         &[Of("max by (instance) (assent_worker_overdue_seconds)", "{{instance}}")],

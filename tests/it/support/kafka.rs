@@ -43,6 +43,8 @@ pub struct BrokerPlan<'a> {
     pub joins: Option<&'a Kafka>,
     /// A cluster of so many; 0: a broker alone.
     pub nodes: usize,
+    /// For Java, as `-Dname=value`; a restart does not have them.
+    pub java_options: &'a [&'a str],
 }
 
 pub struct Kafka {
@@ -81,6 +83,9 @@ impl Kafka {
             command.args(["--nodes", &plan.nodes.to_string()]);
         } else {
             command.args(["--port", "0"]);
+        }
+        if !plan.java_options.is_empty() {
+            command.env("JDK_JAVA_OPTIONS", plan.java_options.join(" "));
         }
         let started =
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();

@@ -1,0 +1,241 @@
+//! What each role needs of topics, groups and transactional ids: what `check --print-acls` prints, and what is
+//! looked for before something is begun that would fail for want of it. Pure.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+use super::topic_plan::{Role, TopicPlan};
+use crate::config::{Config, shell_word};
+use crate::failure::Failure;
+
+/// In the order in which they are named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Right {
+    Read,
+    Write,
+    Describe,
+    DescribeConfigs,
+    Create,
+}
+
+impl Right {
+    /// As Kafka's own scripts have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Read => "Read",
+            Self::Write => "Write",
+            Self::Describe => "Describe",
+            Self::DescribeConfigs => "DescribeConfigs",
+            Self::Create => "Create",
+        }
+    }
+}
+
+pub type Rights = BTreeSet<Right>;
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Resource {
+    Topic(String),
+    Group(String),
+    /// All that begin so.
+    TransactionalIds(String),
+}
+
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Topic(name) => write!(f, "topic {name}"),
+            Self::Group(name) => write!(f, "the group {name}"),
+            Self::TransactionalIds(beginning) => {
+                write!(f, "the transactional ids that begin with {beginning}")
+            }
+        }
+    }
+}
+
+/// What somebody needs of a resource, or lacks.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Need {
+    /// The configuration key that names the resource.
+    pub key: &'static str,
+    pub resource: Resource,
+    pub rights: Vec<Right>,
+}
+
+const TO_READ: &[Right] = &[Right::Read, Right::Describe, Right::DescribeConfigs];
+
+/// Of `run`.
+pub fn of_assent(config: &Config, plans: &[TopicPlan]) -> Vec<Need> {
+    use Right::{Describe, DescribeConfigs, Read, Write};
+    let of_topic = |plan: &TopicPlan| match plan.role {
+        // Misrouted consent is sent on to its right partition.
+        Role::Input if plan.name == config.topics.consent => {
+            &[Read, Write, Describe, DescribeConfigs][..]
+        }
+        Role::Input => TO_READ,
+        Role::Alongside => &[Read, Write, Describe, DescribeConfigs],
+        Role::Output => &[Write, Describe, DescribeConfigs],
+    };
+    let mut needs: Vec<Need> =
+        plans.iter().map(|plan| Need::of(plan, of_topic(plan).to_vec())).collect();
+    needs.push(Need {
+        key: "kafka.group_id",
+        resource: Resource::Group(config.kafka.group_id.clone()),
+        rights: vec![Read, Describe],
+    });
+    needs.push(of_transactions(config));
+    needs
+}
+
+/// Of `run`'s producers.
+pub fn of_transactions(config: &Config) -> Need {
+    Need {
+        key: "kafka.group_id",
+        resource: Resource::TransactionalIds(format!("{}-", config.kafka.group_id)),
+        rights: vec![Right::Write, Right::Describe],
+    }
+}
+
+/// Of `verify`, which only reads.
+pub fn of_verifier(config: &Config, plans: &[TopicPlan]) -> Vec<Need> {
+    let mut needs: Vec<Need> = plans.iter().map(|plan| Need::of(plan, TO_READ.to_vec())).collect();
+    needs.push(Need {
+        key: "kafka.group_id",
+        resource: Resource::Group(format!("{}-verify", config.kafka.group_id)),
+        rights: vec![Right::Describe],
+    });
+    needs
+}
+
+/// Of somebody who reads one topic.
+pub fn of_reader(key: &'static str, topic: String) -> Need {
+    Need { key, resource: Resource::Topic(topic), rights: TO_READ.to_vec() }
+}
+
+/// Of somebody who writes clicks.
+pub fn of_clicks_writer(config: &Config) -> Need {
+    let rights = vec![Right::Write, Right::Describe];
+    let resource = Resource::Topic(config.topics.clickstream.clone());
+    Need { key: "topics.clickstream", resource, rights }
+}
+
+/// Of somebody who writes consent, and so reads the record that a new one goes on from.
+pub fn of_consent_writer(config: &Config) -> Need {
+    let rights = vec![Right::Read, Right::Write, Right::Describe];
+    let resource = Resource::Topic(config.topics.consent.clone());
+    Need { key: "topics.consent", resource, rights }
+}
+
+/// Of `topics create`.
+pub fn of_creator(plans: &[TopicPlan]) -> Vec<Need> {
+    let rights = [Right::Create, Right::Describe, Right::DescribeConfigs];
+    plans.iter().map(|plan| Need::of(plan, rights.to_vec())).collect()
+}
+
+impl Need {
+    fn of(plan: &TopicPlan, rights: Vec<Right>) -> Self {
+        Self { key: plan.key, resource: Resource::Topic(plan.name.clone()), rights }
+    }
+
+    /// As one kafka-acls command. No `IdempotentWrite` on the cluster: since Kafka 2.8 (KIP-679) Write on a
+    /// topic is enough.
+    pub fn granted_by(&self, config: &Config, principal: &str) -> String {
+        let operations: Vec<&str> = self.rights.iter().map(|right| right.name()).collect();
+        let operations = operations.join(" --operation ");
+        let resource = match &self.resource {
+            Resource::Topic(name) => format!("--topic '{name}'"),
+            Resource::Group(name) => format!("--group '{name}'"),
+            Resource::TransactionalIds(beginning) => {
+                format!("--transactional-id '{beginning}' --resource-pattern-type prefixed")
+            }
+        };
+        format!(
+            "kafka-acls.sh {} --add --allow-principal {} --operation {operations} {resource}",
+            config.kafka.reached_by_tools(),
+            shell_word(principal)
+        )
+    }
+
+    /// What of it is not among these; `None`: nothing.
+    pub fn missing_in(&self, rights: &Rights) -> Option<Self> {
+        let lacking = self.rights.iter().filter(|right| !rights.contains(right));
+        let rights: Vec<Right> = lacking.copied().collect();
+        (!rights.is_empty()).then(|| Self { rights, ..self.clone() })
+    }
+
+    /// Of what a run can't do without; `None`: nothing.
+    pub fn beside_settings(mut self) -> Option<Self> {
+        self.rights.retain(|right| *right != Right::DescribeConfigs);
+        (!self.rights.is_empty()).then_some(self)
+    }
+
+    /// That this is missing, in a sentence.
+    pub fn is_missing(&self) -> String {
+        let names: Vec<&str> = self.rights.iter().map(|right| right.name()).collect();
+        let rights = names.join(" or ");
+        format!("{}: this user may not {rights} {}", self.key, self.resource)
+    }
+
+    /// How a person mends that.
+    pub fn mended_by(&self, config: &Config) -> String {
+        let principal = config.kafka.principal();
+        format!(
+            "run `{}`{}",
+            self.granted_by(config, principal.as_deref().unwrap_or("User:NAME")),
+            config.kafka.tools_note()
+        )
+    }
+
+    /// As the end of a command (78).
+    pub fn failure(&self, config: &Config) -> Failure {
+        Failure::config(format!("{}; {}", self.is_missing(), self.mended_by(config)))
+    }
+}
+
+/// Do the brokers refuse this user something?
+pub fn is_refusal(error: &KafkaError) -> bool {
+    let code = match error {
+        KafkaError::AdminOp(code) => Some(*code),
+        error => error.rdkafka_error_code(),
+    };
+    code.is_some_and(is_refusal_code)
+}
+
+pub fn is_refusal_code(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(
+        code,
+        Code::TopicAuthorizationFailed
+            | Code::GroupAuthorizationFailed
+            | Code::TransactionalIdAuthorizationFailed
+            | Code::ClusterAuthorizationFailed
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_one_sentence_and_one_command() {
+        let config = crate::config::load(None, &std::collections::BTreeMap::new()).unwrap();
+        let [.., group, ids] = &of_assent(&config, &[])[..] else { panic!("two at least") };
+        assert_eq!(ids.missing_in(&Rights::from([Right::Write, Right::Describe])), None);
+        let missing = group.missing_in(&Rights::from([Right::Describe])).unwrap();
+        assert_eq!(missing.is_missing(), "kafka.group_id: this user may not Read the group assent");
+        assert_eq!(
+            missing.mended_by(&config),
+            "run `kafka-acls.sh --bootstrap-server localhost:9092 --add --allow-principal \
+             User:NAME --operation Read --group 'assent'`"
+        );
+        let both = ids.missing_in(&Rights::new()).unwrap();
+        assert_eq!(
+            both.is_missing(),
+            "kafka.group_id: this user may not Write or Describe the transactional ids that begin \
+             with assent-"
+        );
+        assert_eq!(both.failure(&config).exit, crate::failure::Exit::Config);
+    }
+}
