@@ -58,7 +58,7 @@ pub struct Admin {
     servers: String,
 }
 
-fn fewest_in_sync(topic: &&MetadataTopic) -> Option<(String, InSync)> {
+fn fewest_in_sync(topic: &MetadataTopic) -> Option<(String, InSync)> {
     let partitions = topic.partitions().iter().map(|it| InSync {
         partition: it.id(),
         in_sync: it.isr().len(),
@@ -94,7 +94,7 @@ impl Admin {
             brokers: metadata.brokers().len(),
             topics: led.iter().map(count).collect(),
             leaderless: leaderless.iter().map(|topic| topic.name().to_owned()).collect(),
-            in_sync: led.iter().filter_map(fewest_in_sync).collect(),
+            in_sync: led.iter().filter_map(|topic| fewest_in_sync(topic)).collect(),
         })
     }
 

@@ -37,7 +37,7 @@ fn the_package_holds_what_a_service_needs() {
     let version = run(&folder.path().join("usr/bin/assent"), &["--version"]);
     let expected = format!("assent {} (", env!("CARGO_PKG_VERSION"));
     assert!(version.starts_with(&expected), "{version}");
-    assert_eq!(read("lib/systemd/system/assent.service"), super::read(UNIT));
+    assert_eq!(read("usr/lib/systemd/system/assent.service"), super::read(UNIT));
     assert!(read("usr/lib/sysusers.d/assent.conf").contains("u assent "));
     for page in ["assent", "assent-run", "assent-state-accept-loss"] {
         assert!(folder.path().join(format!("usr/share/man/man1/{page}.1.gz")).exists(), "{page}");
