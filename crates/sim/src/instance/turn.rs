@@ -49,6 +49,9 @@ impl Instance {
         }
         for _ in 0..REQUESTS_MAX {
             let request = self.worker.next(self.moment(around));
+            if matches!(request, Request::Rest { .. }) {
+                self.watch_rest(around);
+            }
             if matches!(request, Request::Rest { .. } | Request::Perform(_)) {
                 return;
             }
