@@ -164,6 +164,10 @@ impl Recovery {
             Held::State(engine) => *engine,
             Held::Remains(salvage, keys) => self.begin_anew(partition, losses, *salvage, &keys)?,
         };
+        if engine.positions().is_none() {
+            let begins = losses.begins();
+            engine.start_at(begins.next_click, begins.next_consent);
+        }
         let doubt = self.doubt(losses, &engine);
         let mut doubted = engine.doubted(doubt);
         while !doubted.is_empty() {

@@ -57,6 +57,8 @@ faults! {
     BadClick = "bad click",
     /// A batch of clicks that a disk damaged before anybody read it.
     DamagedClicks = "damaged batch of clicks",
+    /// A batch of consent that a disk damaged before anybody read it: a stop, until a person accepts the loss.
+    DamagedConsent = "damaged batch of consent",
     /// Opt-out signals under ids that nobody knows, many at once.
     ForgedSignals = "forged signals",
     /// More clicks at once than are held, or go into one batch.

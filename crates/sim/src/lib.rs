@@ -11,6 +11,7 @@ mod group;
 mod instance;
 mod log;
 pub mod model;
+mod person;
 mod random;
 mod stage;
 mod summary;

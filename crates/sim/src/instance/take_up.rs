@@ -2,12 +2,13 @@
 //! group's offsets, then the state to its end; the two must say the same.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::{Around, Instance};
 use crate::broker::{Broker, Committed};
 use crate::log::Topic;
 use assent_contract::domain::time::Span;
-use assent_core::engine::{Partition, Refusal, Restore};
+use assent_core::engine::{Partition, Refusal, Restore, Setup};
 use assent_core::task::{Offsets, Task};
 
 /// As the worker's: between two tries, and where a person has to bring something first.
@@ -99,7 +100,7 @@ impl Instance {
         let now = self.moment(around);
         let mut tasks = BTreeMap::new();
         for &partition in partitions {
-            let mut engine = self.restore_one(partition, around.broker)?;
+            let mut engine = restore_partition(&self.setup, partition, around.broker)?;
             let group = committed.get(&partition).copied();
             let state = engine.positions().map(|it| (it.next_click, it.next_sequence));
             if group != state {
@@ -117,26 +118,26 @@ impl Instance {
         }
         Ok(tasks)
     }
+}
 
-    /// Reads a partition's state up to the high watermark: the last stable offset is not enough.
-    pub(super) fn restore_one(
-        &self,
-        partition: i32,
-        broker: &Broker,
-    ) -> Result<Partition, Trouble> {
-        let end = broker.log.high_watermark(Topic::State, partition);
-        let (offsets, next) = broker.log.fetch(Topic::State, partition, 0, usize::MAX);
-        if next < end {
-            return Err(Trouble::Again);
-        }
-        let mut restore = Restore::new(partition);
-        for offset in offsets {
-            let record = &broker.log.get(Topic::State, partition)[offset as usize].record;
-            let key = record.key.as_deref().unwrap_or_default();
-            restore
-                .apply(key, record.value.as_deref())
-                .map_err(|error| Trouble::Damaged(format!("partition {partition}: {error}")))?;
-        }
-        restore.finish(std::sync::Arc::clone(&self.setup)).map_err(Trouble::Refused)
+/// Reads a partition's state up to the high watermark: the last stable offset is not enough.
+pub fn restore_partition(
+    setup: &Arc<Setup>,
+    partition: i32,
+    broker: &Broker,
+) -> Result<Partition, Trouble> {
+    let end = broker.log.high_watermark(Topic::State, partition);
+    let (offsets, next) = broker.log.fetch(Topic::State, partition, 0, usize::MAX);
+    if next < end {
+        return Err(Trouble::Again);
     }
+    let mut restore = Restore::new(partition);
+    for offset in offsets {
+        let record = &broker.log.get(Topic::State, partition)[offset as usize].record;
+        let key = record.key.as_deref().unwrap_or_default();
+        restore
+            .apply(key, record.value.as_deref())
+            .map_err(|error| Trouble::Damaged(format!("partition {partition}: {error}")))?;
+    }
+    restore.finish(Arc::clone(setup)).map_err(Trouble::Refused)
 }

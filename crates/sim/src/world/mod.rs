@@ -6,6 +6,7 @@ mod strike;
 use super::broker::Broker;
 use super::faults::{Fault, Faults, Planned};
 use super::instance::{Around, Instance, Terms, Witness};
+use super::person::Person;
 use super::random::Random;
 use super::stage::{PARTITIONS, SOURCE, Stage};
 use super::workload::{self, Workload};
@@ -64,6 +65,7 @@ pub struct World<'s> {
     pub terms: Terms,
     pub workload: Workload,
     instances: Vec<Instance>,
+    person: Person,
     next_input_at: Timestamp,
     next_heartbeat_at: Timestamp,
     foreign: Vec<Foreign>,
@@ -104,6 +106,7 @@ impl<'s> World<'s> {
             terms,
             workload: Workload::new(has_registry),
             instances,
+            person: Person::default(),
             next_input_at: START,
             next_heartbeat_at: START,
             foreign: Vec::new(),
@@ -153,6 +156,7 @@ impl<'s> World<'s> {
         self.end_foreign();
         self.heartbeat();
         self.restart();
+        self.call_person();
         for place in 0..self.instances.len() {
             if self.random.chance(60) {
                 self.turn(place);
@@ -163,6 +167,13 @@ impl<'s> World<'s> {
     fn turn(&mut self, place: usize) {
         let (instances, mut around) = self.parts();
         instances[place].turn(&mut around);
+    }
+
+    fn call_person(&mut self) {
+        let mut person = std::mem::take(&mut self.person);
+        let (instances, mut around) = self.parts();
+        person.act(instances, &mut around);
+        self.person = person;
     }
 
     /// A coordinator that is away takes no member for dead.

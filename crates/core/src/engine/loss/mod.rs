@@ -128,6 +128,16 @@ impl Losses {
         self.consent.is_some() || self.state.is_some()
     }
 
+    /// Where a partition begins of which nothing was decided yet: nothing before that is covered.
+    pub fn begins(&self) -> Resume {
+        match self.consent {
+            Some(InputLoss::Unreadable { from, .. }) => {
+                Resume { next_consent: from, ..self.resume }
+            }
+            _ => self.resume,
+        }
+    }
+
     /// May opt-out signals be gone, of clicks or of consent records?
     pub fn doubts_signals(&self) -> bool {
         self.clicks.is_some() || self.doubts_consent()
@@ -141,17 +151,12 @@ pub fn find(view: &View) -> Losses {
     let clicks = base.next_click.map(|next| (next, base.topics.clicks, view.topics.clicks));
     let consent = base.next_consent.map(|next| (next, base.topics.consent, view.topics.consent));
     losses.clicks = clicks.and_then(|(next, was, is)| input_loss(next, view.clicks, was, is));
-    losses.consent = consent.and_then(|(next, was, is)| {
-        let known = was != 0 && is != 0;
-        match input_loss(next, view.consent, was, is) {
-            // It may be the old log with its old grants.
-            Some(InputLoss::Remade { from, .. }) if !known => {
-                Some(InputLoss::CutOff { from, end: view.consent.end })
-            }
-            None => unreadable(next, view.unreadable),
-            loss => loss,
-        }
-    });
+    losses.consent = match consent {
+        Some((next, was, is)) => consent_loss(next, view, was, is),
+        // Nothing was decided yet, and what comes first can't be read.
+        None if losses.state.is_none() => unreadable(view.consent.start, view.unreadable),
+        None => None,
+    };
     if let (None, Ok(Some(state)), Some(group)) = (&losses.state, &view.state, &view.group)
         && (group.offset != state.next_click || group.metadata != state.next_sequence.to_string())
     {
@@ -232,6 +237,18 @@ fn state_loss(view: &View) -> Option<StateLoss> {
 /// The audit sequence that the group's metadata names.
 pub fn sequence_of(group: Option<&GroupMark>) -> Option<i64> {
     group.and_then(|group| group.metadata.parse().ok())
+}
+
+fn consent_loss(next: i64, view: &View, was: TopicId, is: TopicId) -> Option<InputLoss> {
+    let known = was != 0 && is != 0;
+    match input_loss(next, view.consent, was, is) {
+        // It may be the old log with its old grants.
+        Some(InputLoss::Remade { from, .. }) if !known => {
+            Some(InputLoss::CutOff { from, end: view.consent.end })
+        }
+        None => unreadable(next, view.unreadable),
+        loss => loss,
+    }
 }
 
 fn unreadable(next: i64, range: Option<Range>) -> Option<InputLoss> {

@@ -57,6 +57,21 @@ fn nothing_anywhere_is_a_beginning() {
 }
 
 #[test]
+fn consent_that_nobody_can_read_may_come_first_of_all() {
+    let beginning = |unreadable| {
+        check(|view| {
+            (view.state, view.group, view.audit) = (Ok(None), None, None);
+            (view.consent.start, view.unreadable) = (4, Some(unreadable));
+        })
+    };
+    let losses = beginning(Range { start: 4, end: 9 });
+    assert_eq!(losses.consent, Some(InputLoss::Unreadable { from: 4, to: 9 }));
+    assert_eq!(losses.resume, Resume { next_click: 10, next_consent: 9 });
+    assert_eq!(losses.begins(), Resume { next_click: 10, next_consent: 4 });
+    assert!(beginning(Range { start: 5, end: 9 }).is_empty(), "what comes first can be read");
+}
+
+#[test]
 fn what_went_before_it_was_decided_is_named_and_skipped_only_then() {
     let losses = check(|view| view.clicks.start = 90);
     assert_eq!(losses.clicks, Some(InputLoss::Removed { from: 80, to: 90 }));
