@@ -59,18 +59,12 @@ pub struct Runner {
     pub(super) worker: Worker,
     pub(super) clients: Clients,
     member: Member,
-    pub(super) acting: Acting,
+    /// When the transaction of the batch in hand began; it may be resumed by another producer.
+    pub(super) began_at: Instant,
     pub(super) suspects: Suspects,
     pub(super) report: Report,
     /// Of the set-up that the tasks have.
     pub(super) generation: u64,
-}
-
-/// The commit protocol's actions, from one rest to the next.
-pub(super) struct Acting {
-    pub since: Instant,
-    /// Another one follows.
-    pub goes_on: bool,
 }
 
 /// What talks to the brokers.
@@ -126,7 +120,7 @@ impl Runner {
                 answers: Answers::Usual,
             },
             member: Member { seat, assigned: Vec::new(), assigned_at: now },
-            acting: Acting { since: now, goes_on: false },
+            began_at: now,
             suspects: Suspects::default(),
             report: Report::of(number),
             generation: 0,
