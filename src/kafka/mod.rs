@@ -9,6 +9,7 @@ pub mod calls;
 pub mod client;
 pub mod consumer;
 pub mod context;
+pub mod damage;
 pub mod events;
 pub mod examine;
 pub mod forwarder;

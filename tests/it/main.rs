@@ -47,5 +47,6 @@ mod stops;
 mod terminals;
 mod told;
 mod unreadable;
+mod unreadable_own;
 mod verify;
 mod waiting;

@@ -115,6 +115,7 @@ fn losses(
             metadata: sequence.to_string(),
         }),
         audit: audit_head(log, partition),
+        unreadable_audit: None,
         topics: TopicIds::default(),
         clicks: whole(Topic::Clicks),
         consent: whole(Topic::Consent),

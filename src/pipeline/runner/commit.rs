@@ -182,6 +182,8 @@ fn positions_of_state(
             tracing::error!("can't read back: {failure}");
             Err(Fault::Evicted)
         }
-        Err(Trouble::Again(_) | Trouble::Wait(_) | Trouble::Unwanted) => Err(Fault::Replace),
+        Err(Trouble::Again(_) | Trouble::Unsure(..) | Trouble::Wait(_) | Trouble::Unwanted) => {
+            Err(Fault::Replace)
+        }
     }
 }

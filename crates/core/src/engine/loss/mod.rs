@@ -56,6 +56,21 @@ pub struct Range {
     pub end: i64,
 }
 
+/// What no client can read of a topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    pub range: Range,
+    /// What the client says, for a person.
+    pub reason: String,
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { range: Range { start, end }, reason } = self;
+        write!(f, "offsets {start} to {} can't be read by any client: {reason}", end - 1)
+    }
+}
+
 /// All that is there of a partition.
 pub struct View {
     /// `Ok(None)`: the state holds nothing of it. `Err`: it can't be read, and why.
@@ -63,6 +78,8 @@ pub struct View {
     pub group: Option<GroupMark>,
     /// `None`: the audit holds nothing of its chain.
     pub audit: Option<AuditHead>,
+    /// What nobody can read of the audit, behind that.
+    pub unreadable_audit: Option<Unreadable>,
     pub topics: TopicIds,
     pub clicks: Range,
     pub consent: Range,
@@ -103,6 +120,8 @@ pub struct Losses {
     pub clicks: Option<InputLoss>,
     pub consent: Option<InputLoss>,
     pub state: Option<StateLoss>,
+    /// The audit does not show where the chain ends: what of it nobody can read.
+    pub audit: Option<Unreadable>,
     /// The group says otherwise than state and audit: what it says.
     pub group: Option<GroupMark>,
     /// Where the partition goes on once the loss is accepted.
@@ -120,6 +139,7 @@ impl Losses {
         self.clicks.is_none()
             && self.consent.is_none()
             && self.state.is_none()
+            && self.audit.is_none()
             && self.group.is_none()
     }
 
@@ -146,7 +166,8 @@ impl Losses {
 
 /// Compares what is there.
 pub fn find(view: &View) -> Losses {
-    let mut losses = Losses { state: state_loss(view), ..Losses::default() };
+    let (state, audit) = (state_loss(view), view.unreadable_audit.clone());
+    let mut losses = Losses { state, audit, ..Losses::default() };
     let base = Base::of(view, losses.state.is_some());
     let clicks = base.next_click.map(|next| (next, base.topics.clicks, view.topics.clicks));
     let consent = base.next_consent.map(|next| (next, base.topics.consent, view.topics.consent));
