@@ -8,9 +8,11 @@ use std::collections::BTreeMap;
 
 use super::broker::{Broker, Committed, Refused};
 use super::group::{Ticket, Told};
-use super::instance::{Around, Instance, record_of, restore_partition, setup};
+use super::instance::{Around, Instance, record_of, setup};
 use super::log::{Log, Topic};
+use super::restored::restore_partition;
 use super::stage::PARTITIONS;
+use super::steps::Step;
 use assent_contract::domain::audit::chain;
 use assent_contract::domain::time::{Span, Timestamp};
 use assent_contract::wire::framing::HEADER_LEN;
@@ -25,13 +27,6 @@ const NAME: u8 = 200;
 /// Until they have come, and between two tries.
 const COMES_WITHIN: i64 = 4_000;
 const AGAIN: Span = Span(500);
-
-/// What a transaction of the command is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
-    Withheld,
-    OnRecord,
-}
 
 #[derive(Default)]
 pub struct Person {

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{Around, Instance, publish, restore_partition};
+use super::{Around, Instance, publish};
 use crate::broker::{Committed, Refused, Request};
 use crate::faults::Fault;
+use crate::restored::restore_partition;
 use assent_contract::domain::time::Span;
 use assent_core::commit::point_after;
 use assent_core::commit::{Action, Ending, Event, Fault as Consequence};

@@ -19,9 +19,9 @@ use super::broker::{Broker, Committed};
 use super::faults::{Fault, Faults};
 use super::group::Ticket;
 use super::log::{Stored, Topic};
-use super::person::Step;
 use super::random::Random;
 use super::stage::{GROUP, PARTITIONER, PARTITIONS, PURPOSES, SOURCE, Stage};
+use super::steps::Step;
 use assent_contract::domain::invariants::Violation;
 use assent_contract::domain::time::{Moment, Span, Timestamp};
 use assent_contract::wire::{ClickReader, ConsentReader};
@@ -31,7 +31,6 @@ use assent_core::task::{Bounds, Task};
 use assent_core::worker::{Limits, Settings, Worker};
 pub use publish::record as record_of;
 use schemas::Schemas;
-pub use take_up::restore_partition;
 use watch::Watch;
 
 /// When all machines were started: their monotonic clocks count from here.

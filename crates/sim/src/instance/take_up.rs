@@ -2,25 +2,17 @@
 //! group's offsets, then the state to its end; the two must say the same.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use super::{Around, Instance};
-use crate::broker::{Broker, Committed};
-use crate::log::Topic;
+use crate::broker::Committed;
+use crate::restored::{Trouble, restore_partition};
 use assent_contract::domain::time::Span;
-use assent_core::engine::{Partition, Refusal, Restore, Setup};
+use assent_core::engine::Refusal;
 use assent_core::task::{Offsets, Task};
 
 /// As the worker's: between two tries, and where a person has to bring something first.
 const RETRY: Span = Span(500);
 const WAIT: Span = Span(2_000);
-
-/// Why a state could not be restored.
-pub enum Trouble {
-    Again,
-    Refused(Refusal),
-    Damaged(String),
-}
 
 impl Instance {
     /// One step of it a turn: the group's offsets, then the state.
@@ -118,26 +110,4 @@ impl Instance {
         }
         Ok(tasks)
     }
-}
-
-/// Reads a partition's state up to the high watermark: the last stable offset is not enough.
-pub fn restore_partition(
-    setup: &Arc<Setup>,
-    partition: i32,
-    broker: &Broker,
-) -> Result<Partition, Trouble> {
-    let end = broker.log.high_watermark(Topic::State, partition);
-    let (offsets, next) = broker.log.fetch(Topic::State, partition, 0, usize::MAX);
-    if next < end {
-        return Err(Trouble::Again);
-    }
-    let mut restore = Restore::new(partition);
-    for offset in offsets {
-        let record = &broker.log.get(Topic::State, partition)[offset as usize].record;
-        let key = record.key.as_deref().unwrap_or_default();
-        restore
-            .apply(key, record.value.as_deref())
-            .map_err(|error| Trouble::Damaged(format!("partition {partition}: {error}")))?;
-    }
-    restore.finish(Arc::clone(setup)).map_err(Trouble::Refused)
 }

@@ -75,7 +75,7 @@ pub struct World<'s> {
 impl<'s> World<'s> {
     pub fn new(seed: u64, stage: &'s Stage) -> Self {
         let mut random = Random::new(seed);
-        let faults = Faults::planned(&mut random, START + Span(4_000), START + ACTIVE);
+        let faults = Faults::planned(&mut random, START, START + Span(4_000), START + ACTIVE);
         let closes = faults.plan.iter().any(|planned| planned.fault == Fault::SilentSource);
         let terms = Terms {
             lease: Span(random.pick(&[20_000, 60_000, 7_200_000])),
@@ -121,6 +121,7 @@ impl<'s> World<'s> {
 
     /// After how long did everything come to rest? `None`: not in time.
     pub fn run(&mut self) -> Option<Span> {
+        self.strike_due();
         self.workload.begin(&mut self.random, &mut self.broker);
         while self.broker.now < START + ACTIVE || !self.faults.plan.is_empty() {
             self.step();
@@ -128,9 +129,7 @@ impl<'s> World<'s> {
                 let pause = self.workload.go_on(&mut self.random, &mut self.broker);
                 self.next_input_at = self.broker.now + pause;
             }
-            while let Some(planned) = self.faults.next_due(self.broker.now) {
-                self.strike(planned);
-            }
+            self.strike_due();
         }
         self.end_faults();
         let from = self.broker.now;
@@ -214,6 +213,12 @@ impl<'s> World<'s> {
         self.restarts = later;
         for (_, place) in due {
             self.instances[place].kill(self.stage, &self.terms, now + Span(500));
+        }
+    }
+
+    fn strike_due(&mut self) {
+        while let Some(planned) = self.faults.next_due(self.broker.now) {
+            self.strike(planned);
         }
     }
 
