@@ -7,8 +7,8 @@ use serde::{Serialize, Serializer};
 /// In the order in which they are named where several hold: the first is what to look at first.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reason {
-    /// A batch of records can't be read. Of clicks it is passed over within seconds; of consent a person has
-    /// to decide about it, and consent is not caught up with until then.
+    /// A batch of records can't be read. Of clicks it is passed over within seconds; of consent, state or
+    /// audit a person has to decide about it, and the partition stands still until then.
     UnreadableBatch,
     /// Its state is being read back, or consent was not caught up with yet; or it was lost, and is
     /// to be given to somebody again.

@@ -4,18 +4,20 @@
 //! or another group's chains.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::error::KafkaError;
 
-use super::consumer::{Follower, Polled};
+use super::consumer::Polled;
+use super::damage::Passing;
 use super::probe::Probe;
-use super::restore::{Interrupted, Patience, unreadable};
+use super::restore::{Interrupted, Patience};
 use crate::config::Config;
 use assent_contract::domain::audit::chain;
 use assent_contract::wire::framing::Framed;
 use assent_contract::wire::read_back_audit_batch;
-use assent_core::engine::loss::AuditHead;
+use assent_core::engine::loss::{AuditHead, Unreadable};
 
 const ASKED_FOR: Duration = Duration::from_secs(10);
 
@@ -27,20 +29,28 @@ const GROWTH: i64 = 16;
 
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// The last committed batch of each partition's chain. Absent: the audit holds none.
+/// Where the chains end.
+#[derive(Default)]
+pub struct Heads {
+    /// The last committed batch of each partition's chain. Absent: the audit holds none.
+    pub of: BTreeMap<i32, AuditHead>,
+    /// Behind it, or where there is none: what nobody can read, the first of it.
+    pub unreadable: BTreeMap<i32, Unreadable>,
+}
+
 pub fn read_heads(
-    config: &Config,
+    config: &Arc<Config>,
     probe: &Probe,
     partitions: &[i32],
     mut wanted: impl FnMut() -> bool,
-) -> Result<BTreeMap<i32, AuditHead>, Interrupted> {
+) -> Result<Heads, Interrupted> {
     let topic = &config.topics.audit;
     let ends = probe.ends(topic, partitions, ASKED_FOR)?;
     let starts = probe.starts(topic, partitions, ASKED_FOR)?;
-    let mut heads = BTreeMap::new();
+    let mut heads = Heads::default();
     let mut step = FIRST_STEP;
     loop {
-        let open = partitions.iter().filter(|partition| !heads.contains_key(*partition));
+        let open = partitions.iter().filter(|partition| !heads.of.contains_key(*partition));
         let from: BTreeMap<i32, i64> = open
             .map(|partition| {
                 let at =
@@ -62,48 +72,57 @@ pub fn read_heads(
 }
 
 fn read_tails(
-    config: &Config,
+    config: &Arc<Config>,
     from: &BTreeMap<i32, i64>,
     ends: &BTreeMap<i32, i64>,
-    heads: &mut BTreeMap<i32, AuditHead>,
+    heads: &mut Heads,
     wanted: &mut impl FnMut() -> bool,
 ) -> Result<(), Interrupted> {
-    let follower = Follower::new(config, "audit", &config.topics.audit)?;
-    follower.fetch_from(from)?;
+    let mut reading = Passing::new(config, "audit", &config.topics.audit, from.clone())?;
+    let mut at: BTreeMap<i32, i64> = BTreeMap::new();
     let mut patience = Patience::begin();
     loop {
         if !wanted() {
             return Err(Interrupted::Unwanted);
         }
-        match follower.poll() {
+        let unreadable = match reading.follower().poll() {
             Polled::Message(message) => {
                 let partition = message.partition();
                 let name = chain::name(&config.kafka.group_id, partition);
                 if message.key() == Some(name.as_bytes())
                     && let Some(head) = message.payload().and_then(head)
                 {
-                    heads.insert(partition, head);
+                    heads.of.insert(partition, head);
+                    at.insert(partition, message.offset());
                 }
                 continue;
             }
-            Polled::Nothing => {}
-            Polled::Unreadable { partition, error } => {
-                return Err(unreadable(follower.topic(), partition, &error));
-            }
+            Polled::Nothing => None,
+            Polled::Unreadable { partition, .. } => Some(partition),
             Polled::OutOfRange { .. } => {
                 return Err(Interrupted::Again(KafkaError::MessageConsumption(
                     rdkafka::error::RDKafkaErrorCode::AutoOffsetReset,
                 )));
             }
             Polled::Fatal(error) => return Err(Interrupted::Again(error)),
+        };
+        if let Some(partition) = unreadable {
+            reading.pass(partition, wanted)?;
         }
-        let positions = follower.positions()?;
+        let positions = reading.positions()?;
         if from.keys().all(|partition| positions.get(partition) >= ends.get(partition)) {
-            return Ok(());
+            break;
         }
         patience.look(&positions)?;
         std::thread::sleep(PAUSE);
     }
+    for (partition, found) in reading.into_found() {
+        let is_behind = |it: &Unreadable| at.get(&partition).is_none_or(|&at| it.range.start > at);
+        // A longer step finds it again, from where it begins.
+        heads.unreadable.remove(&partition);
+        heads.unreadable.extend(found.into_iter().find(is_behind).map(|it| (partition, it)));
+    }
+    Ok(())
 }
 
 /// The chain hashes a body as it stands.

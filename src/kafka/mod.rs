@@ -11,6 +11,7 @@ mod certificate;
 pub mod client;
 pub mod consumer;
 pub mod context;
+pub mod damage;
 pub mod events;
 pub mod examine;
 pub mod forwarder;

@@ -4,16 +4,17 @@
 //! while a predecessor's transaction is not settled yet (docs/contract/batch.md#assignment).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::consumer::{Follower, Polled};
-use super::events::ReadError;
+use super::damage::Passing;
 use super::probe::Probe;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
-use crate::pace;
+use assent_core::engine::loss::Unreadable;
 
 const ASKED_FOR: Duration = Duration::from_secs(10);
 
@@ -67,62 +68,67 @@ impl From<KafkaError> for Interrupted {
     }
 }
 
-/// It is tried again, and named.
-pub fn unreadable(topic: &str, partition: i32, error: &ReadError) -> Interrupted {
-    if let Some(repeated) = pace::may_say(&format!("unreadable {topic}")) {
-        let (offset, reason) = (error.offset, &error.reason);
-        tracing::error!(topic, partition, offset, reason, repeated, "a batch can't be read");
-    }
-    Interrupted::Again(KafkaError::MessageConsumption(error.code))
-}
+/// A record's place.
+pub type Place = (i32, i64);
 
-/// Hands every record of these partitions to `take(partition, key, value)`, in the order of the
-/// offsets of each. `wanted` is asked between bursts.
+/// Hands every record of these partitions to `take((partition, offset), key, value)`, in the order of the
+/// offsets of each. `wanted` is asked between bursts. Returns what nobody can read, and was passed over.
 pub fn read_state(
-    config: &Config,
+    config: &Arc<Config>,
     probe: &Probe,
     partitions: &[i32],
-    mut take: impl FnMut(i32, &[u8], Option<&[u8]>),
+    mut take: impl FnMut(Place, &[u8], Option<&[u8]>),
     mut wanted: impl FnMut() -> bool,
-) -> Result<(), Interrupted> {
+) -> Result<BTreeMap<i32, Vec<Unreadable>>, Interrupted> {
     let topic = &config.topics.state;
     let ends = probe.ends(topic, partitions, ASKED_FOR)?;
     let starts = probe.starts(topic, partitions, ASKED_FOR)?;
-    let follower = Follower::new(config, "state", topic)?;
-    follower.fetch_from(&starts)?;
+    let mut reading = Passing::new(config, "state", topic, starts)?;
     let mut patience = Patience::begin();
     loop {
         if !wanted() {
             return Err(Interrupted::Unwanted);
         }
-        let progressed = read_burst(&follower, &mut take)?;
-        let positions = follower.positions()?;
-        let reached = |partition: &i32, end: &i64| {
-            positions.get(partition).or_else(|| starts.get(partition)).is_some_and(|at| at >= end)
-        };
+        let burst = read_burst(reading.follower(), &mut take)?;
+        if let Burst::Unreadable(partition) = burst {
+            reading.pass(partition, &mut wanted)?;
+        }
+        let positions = reading.positions()?;
+        let reached =
+            |partition: &i32, end: &i64| positions.get(partition).is_some_and(|at| at >= end);
         if ends.iter().all(|(partition, end)| reached(partition, end)) {
-            return Ok(());
+            return Ok(reading.into_found());
         }
         patience.look(&positions)?;
-        if !progressed {
+        if burst == Burst::Nothing {
             std::thread::sleep(PAUSE);
         }
     }
 }
 
+/// What a burst brought.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Burst {
+    Nothing,
+    Some,
+    /// What comes next of this partition can't be read.
+    Unreadable(i32),
+}
+
 fn read_burst(
     follower: &Follower,
-    take: &mut impl FnMut(i32, &[u8], Option<&[u8]>),
-) -> Result<bool, Interrupted> {
-    for read in 0..BURST {
+    take: &mut impl FnMut(Place, &[u8], Option<&[u8]>),
+) -> Result<Burst, Interrupted> {
+    let mut burst = Burst::Nothing;
+    for _ in 0..BURST {
         match follower.poll() {
             Polled::Message(message) => {
-                take(message.partition(), message.key().unwrap_or_default(), message.payload());
+                burst = Burst::Some;
+                let place = (message.partition(), message.offset());
+                take(place, message.key().unwrap_or_default(), message.payload());
             }
-            Polled::Nothing => return Ok(read > 0),
-            Polled::Unreadable { partition, error } => {
-                return Err(unreadable(follower.topic(), partition, &error));
-            }
+            Polled::Nothing => return Ok(burst),
+            Polled::Unreadable { partition, .. } => return Ok(Burst::Unreadable(partition)),
             Polled::OutOfRange { .. } => {
                 return Err(Interrupted::Again(KafkaError::MessageConsumption(
                     RDKafkaErrorCode::AutoOffsetReset,
@@ -131,5 +137,5 @@ fn read_burst(
             Polled::Fatal(error) => return Err(Interrupted::Again(error)),
         }
     }
-    Ok(true)
+    Ok(burst)
 }

@@ -13,6 +13,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::calls::{Call, Calls};
 use super::client::{LoggedIn, committed_reader_config, reader_config};
+use super::consumer::is_of_data;
 use super::context::Logged;
 use super::handle::Handle;
 use super::probe::{Isolation, Probe};
@@ -34,14 +35,22 @@ pub const GLANCE: &[i64] = &[8];
 const QUEUED_KBYTES: &str = "16384";
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// By partition; absent where there is none, or none was found.
+/// What the last offsets of the state hold.
+#[derive(Default)]
+pub struct Heads {
+    /// By partition; absent where there is none, or none was found.
+    pub of: BTreeMap<i32, Vec<u8>>,
+    /// A batch among them can't be read, and nothing was read behind it.
+    pub is_unreadable: bool,
+}
+
 pub fn read_heads(
     config: &Config,
     topic: &str,
     partitions: i32,
     steps: &[i64],
     clock: &dyn Clock,
-) -> KafkaResult<BTreeMap<i32, Vec<u8>>> {
+) -> KafkaResult<Heads> {
     let probe = Probe::with(config, "preflight", Isolation::Committed)?;
     let all: Vec<i32> = (0..partitions).collect();
     let starts = probe.starts(topic, &all, ASKED_FOR)?;
@@ -52,9 +61,9 @@ pub fn read_heads(
         .create_with_context(Logged("preflight"))?;
     let consumer = Handle::new(consumer);
     let deadline = clock.instant() + READ_WITHIN;
-    let mut heads = BTreeMap::new();
+    let mut heads = Heads::default();
     for step in steps {
-        let open = ends.iter().filter(|(partition, _)| !heads.contains_key(*partition));
+        let open = ends.iter().filter(|(partition, _)| !heads.of.contains_key(*partition));
         let from: BTreeMap<i32, i64> = open
             .map(|(&partition, &end)| {
                 (partition, (end - step).max(starts.get(&partition).copied().unwrap_or_default()))
@@ -67,10 +76,13 @@ pub fn read_heads(
         consumer.assign(&list(topic, &from)?)?;
         while clock.instant() < deadline && !is_read(&consumer, &from, &ends)? {
             match consumer.poll(Duration::ZERO) {
+                Some(Err(error)) if error.rdkafka_error_code().is_some_and(is_of_data) => {
+                    return Ok(Heads { is_unreadable: true, ..heads });
+                }
                 Some(message) => {
                     let message = message?;
                     if let (Some(b"meta"), Some(value)) = (message.key(), message.payload()) {
-                        heads.insert(message.partition(), value.to_vec());
+                        heads.of.insert(message.partition(), value.to_vec());
                     }
                 }
                 None => std::thread::sleep(PAUSE),

@@ -8,7 +8,7 @@ use rdkafka::error::KafkaError;
 use super::loss_words::stop;
 use super::shared::Shared;
 use super::survey::{self, Survey, gather};
-use super::trouble::Trouble;
+use super::trouble::{Doubtful, Trouble};
 use crate::failure::Failure;
 use crate::kafka::probe::Probe;
 use crate::kafka::topics;
@@ -32,7 +32,16 @@ pub fn take_up(
     let gathered = gather(&shared.config, probe, partitions, false, wanted)?;
     let now = shared.clock.moment();
     let (mut tasks, mut lost) = (BTreeMap::new(), BTreeMap::new());
+    let mut doubtful = Vec::new();
+    let topics = &shared.config.topics;
     for (partition, gathered) in gathered {
+        let of_state = gathered.unreadable.clone().map(|it| (&topics.state, it));
+        let of_audit = survey.unreadable_audit(partition).cloned().map(|it| (&topics.audit, it));
+        doubtful.extend(of_state.into_iter().chain(of_audit).map(|(topic, unreadable)| Doubtful {
+            topic: topic.clone(),
+            partition,
+            unreadable,
+        }));
         let state = gathered.finish(shared)?;
         let losses = survey.losses(partition, &state, None);
         match state {
@@ -44,7 +53,11 @@ pub fn take_up(
             }
         }
     }
-    if lost.is_empty() { Ok(tasks) } else { Err(Trouble::Stop(stop(&shared.config, &lost))) }
+    if lost.is_empty() {
+        return Ok(tasks);
+    }
+    let stop = stop(&shared.config, &lost);
+    Err(if doubtful.is_empty() { Trouble::Stop(stop) } else { Trouble::Unsure(doubtful, stop) })
 }
 
 /// Reads the state of these partitions back.
@@ -117,9 +130,18 @@ pub fn find_loss(
         let range =
             |of: &BTreeMap<i32, loss::Range>| of.get(&partition).copied().unwrap_or_default();
         let (clicks, consent) = (range(&clicks), range(&consent));
-        let (group, audit, unreadable, state) = (None, None, None, Ok(standing));
-        let losses =
-            loss::find(&View { state, group, audit, topics: ids, clicks, consent, unreadable });
+        let (group, audit, unreadable_audit, unreadable, state) =
+            (None, None, None, None, Ok(standing));
+        let losses = loss::find(&View {
+            state,
+            group,
+            audit,
+            unreadable_audit,
+            topics: ids,
+            clicks,
+            consent,
+            unreadable,
+        });
         if !losses.is_empty() {
             lost.insert(partition, losses);
         }

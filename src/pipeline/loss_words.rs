@@ -32,6 +32,13 @@ pub fn describe(config: &Config, partition: i32, losses: &Losses) -> Vec<String>
     if let Some(loss) = &losses.state {
         lines.push(format!("topic {}, partition {partition}: {loss}", topics.state));
     }
+    if let Some(unreadable) = &losses.audit {
+        lines.push(format!(
+            "topic {}, partition {partition}: {unreadable}; so nobody can tell whether the audit ends \
+             where the state does",
+            topics.audit
+        ));
+    }
     if let Some(mark) = &losses.group {
         lines.push(format!(
             "partition {partition}: state and audit say click offset {}, the group {} says click \

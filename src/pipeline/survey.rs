@@ -2,6 +2,7 @@
 //! offsets, and both inputs. Everything that takes partitions up, or goes on after a loss, begins here.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::error::KafkaError;
@@ -11,11 +12,13 @@ use super::shared::Shared;
 use super::trouble::Trouble;
 use crate::config::Config;
 use crate::failure::{Exit, Failure};
+use crate::kafka::audit_heads::{self, Heads};
 use crate::kafka::group_offsets::{Committed, committed};
 use crate::kafka::probe::Probe;
-use crate::kafka::{audit_heads, restore};
+use crate::kafka::restore;
 use assent_contract::domain::binary::Malformed;
-use assent_core::engine::loss::{AuditHead, GroupMark, Losses, Range, TopicIds, View};
+use assent_core::engine::loss::{AuditHead, GroupMark, Losses, Range, TopicIds, Unreadable, View};
+use assent_core::engine::store::begins_anew;
 use assent_core::engine::{Partition, Refusal, Restore, Salvage};
 
 pub const ASKED_FOR: Duration = Duration::from_secs(10);
@@ -27,11 +30,15 @@ pub struct Gathered {
     malformed: BTreeMap<Vec<u8>, Malformed>,
     /// All keys that have a value.
     pub keys: BTreeSet<Vec<u8>>,
+    /// Where a state begins anew, in place of one whose loss was accepted.
+    begins_at: Option<i64>,
+    /// What nobody can read of it, and what may count.
+    pub unreadable: Option<Unreadable>,
 }
 
 /// Reads the state of these partitions. `keys`: also note which keys there are.
 pub fn gather(
-    config: &Config,
+    config: &Arc<Config>,
     probe: &Probe,
     partitions: &[i32],
     keys: bool,
@@ -39,11 +46,15 @@ pub fn gather(
 ) -> Result<BTreeMap<i32, Gathered>, Trouble> {
     let empty = |&partition: &i32| {
         let (restore, keys) = (Restore::new(partition), BTreeSet::new());
-        (partition, Gathered { restore, malformed: BTreeMap::new(), keys })
+        let (malformed, begins_at, unreadable) = (BTreeMap::new(), None, None);
+        (partition, Gathered { restore, malformed, keys, begins_at, unreadable })
     };
     let mut gathered: BTreeMap<i32, Gathered> = partitions.iter().map(empty).collect();
-    let take = |partition: i32, key: &[u8], value: Option<&[u8]>| {
+    let take = |(partition, offset): restore::Place, key: &[u8], value: Option<&[u8]>| {
         let Some(of_it) = gathered.get_mut(&partition) else { return };
+        if begins_anew(key, value) {
+            of_it.begins_at = Some(offset);
+        }
         if keys && value.is_some() {
             of_it.keys.insert(key.to_vec());
         } else if keys {
@@ -60,7 +71,11 @@ pub fn gather(
         }
         crash_point("during_restore");
     };
-    restore::read_state(config, probe, partitions, take, wanted)?;
+    for (partition, found) in restore::read_state(config, probe, partitions, take, wanted)? {
+        let Some(of_it) = gathered.get_mut(&partition) else { continue };
+        let counts = |it: &Unreadable| of_it.begins_at.is_none_or(|at| it.range.start > at);
+        of_it.unreadable = found.into_iter().find(counts);
+    }
     Ok(gathered)
 }
 
@@ -69,6 +84,9 @@ impl Gathered {
     pub fn finish(self, shared: &Shared) -> Result<Result<Partition, String>, Trouble> {
         if let Some(malformed) = self.malformed.values().next() {
             return Ok(Err(malformed.to_string()));
+        }
+        if let Some(unreadable) = self.unreadable {
+            return Ok(Err(unreadable.to_string()));
         }
         match self.restore.finish(shared.setup()) {
             Ok(engine) => {
@@ -104,7 +122,7 @@ pub fn refused(refusal: &Refusal) -> Trouble {
 pub struct Survey {
     pub topics: TopicIds,
     group: BTreeMap<i32, GroupMark>,
-    audit: BTreeMap<i32, AuditHead>,
+    audit: Heads,
     clicks: BTreeMap<i32, Range>,
     consent: BTreeMap<i32, Range>,
 }
@@ -132,7 +150,12 @@ impl Survey {
     }
 
     pub fn audit(&self, partition: i32) -> Option<&AuditHead> {
-        self.audit.get(&partition)
+        self.audit.of.get(&partition)
+    }
+
+    /// What nobody can read of the audit, behind that.
+    pub fn unreadable_audit(&self, partition: i32) -> Option<&Unreadable> {
+        self.audit.unreadable.get(&partition)
     }
 
     pub fn group(&self, partition: i32) -> Option<&GroupMark> {
@@ -151,7 +174,8 @@ impl Survey {
         assent_core::engine::loss::find(&View {
             state: state.as_ref().map(Partition::state_head).map_err(Clone::clone),
             group: self.group.get(&partition).cloned(),
-            audit: self.audit.get(&partition).cloned(),
+            audit: self.audit(partition).cloned(),
+            unreadable_audit: self.unreadable_audit(partition).cloned(),
             topics: self.topics,
             clicks: range(&self.clicks),
             consent: range(&self.consent),

@@ -4,6 +4,7 @@ use rdkafka::error::KafkaError;
 
 use crate::failure::Failure;
 use crate::kafka::restore::Interrupted;
+use assent_core::engine::loss::Unreadable;
 
 /// Why partitions could not be taken up.
 pub enum Trouble {
@@ -11,10 +12,20 @@ pub enum Trouble {
     Stop(Failure),
     /// A broker did not answer.
     Again(KafkaError),
+    /// This can't be read, and another replica may have it whole. Where that stays so, the stop that follows.
+    Unsure(Vec<Doubtful>, Failure),
     /// A person has to bring something first; until then this instance is not ready.
     Wait(String),
     /// The group changed its mind, or the process ends.
     Unwanted,
+}
+
+/// What of the state or the audit could not be read just now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Doubtful {
+    pub topic: String,
+    pub partition: i32,
+    pub unreadable: Unreadable,
 }
 
 impl From<KafkaError> for Trouble {

@@ -166,6 +166,10 @@ impl Recovery {
             Held::State(engine) => *engine,
             Held::Remains(salvage, keys) => self.begin_anew(partition, losses, *salvage, &keys)?,
         };
+        if engine.positions().is_none() {
+            let begins = losses.begins();
+            engine.start_at(begins.next_click, begins.next_consent);
+        }
         let doubt = self.doubt(losses, &engine);
         let mut doubted = engine.doubted(doubt);
         while !doubted.is_empty() {
@@ -227,13 +231,20 @@ impl Recovery {
     /// that is known, and nothing is left that could be forked.
     fn head(&self, partition: i32, losses: &Losses) -> AuditHead {
         let group = self.survey.group(partition);
-        self.survey.audit(partition).cloned().unwrap_or_else(|| AuditHead {
-            next_sequence: sequence_of(group).unwrap_or(0),
+        let decided = sequence_of(group).unwrap_or(0);
+        let mut head = self.survey.audit(partition).cloned().unwrap_or_else(|| AuditHead {
+            next_sequence: decided,
             hash: GENESIS,
             click_to: group.map_or(losses.resume.next_click, |group| group.offset),
             consent_to: losses.resume.next_consent,
             decided_at: Timestamp::MIN,
-        })
+        });
+        // Batches behind it were committed, and nobody can read them: no sequence is used twice.
+        if losses.audit.is_some() && decided > head.next_sequence {
+            head.next_sequence = decided;
+            head.click_to = group.map_or(head.click_to, |group| group.offset);
+        }
+        head
     }
 
     fn now(&self) -> Timestamp {

@@ -169,7 +169,7 @@ pub fn again<T>(
 /// What ends a command that waits for nobody.
 pub fn failure_of(trouble: Trouble) -> Failure {
     match trouble {
-        Trouble::Stop(failure) => failure,
+        Trouble::Stop(failure) | Trouble::Unsure(_, failure) => failure,
         Trouble::Wait(reason) => Failure::config(reason),
         Trouble::Unwanted => not_alone(),
         Trouble::Again(error) => unanswered(&error),

@@ -5,21 +5,19 @@
 use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 
 use super::alone::{Alone, again, not_alone};
-use crate::config::Config;
 use crate::failure::Result;
 use crate::kafka::admin::Admin;
 use crate::kafka::assignments::SegmentTopics;
-use crate::kafka::consumer::{Follower, Polled};
-use crate::kafka::events::ReadError;
-use crate::kafka::examine::{Place, Verdict, examine};
+use crate::kafka::consumer::Polled;
+use crate::kafka::damage::Passing;
 use crate::kafka::probe::Probe;
 use crate::kafka::read::{Start, TopicReader};
-use crate::kafka::restore::unreadable;
 use crate::pipeline::shared::Shared;
 use crate::pipeline::survey::ranges;
 use crate::pipeline::trouble::Trouble;
@@ -28,6 +26,8 @@ use assent_core::engine::Orphan;
 
 /// How often a long read looks whether it is still the group's only member, which also keeps it one.
 const TAKEN_PER_LOOK: u64 = 1_024;
+
+const PAUSE: Duration = Duration::from_millis(2);
 
 #[derive(Default)]
 pub struct Orphans {
@@ -131,41 +131,24 @@ fn name(
 ) -> std::result::Result<Named, Trouble> {
     let topic = &shared.config.topics.consent;
     let ranges = ranges(probe, topic, partitions)?;
-    let mut from: BTreeMap<i32, i64> =
-        ranges.iter().map(|(&partition, range)| (partition, range.start)).collect();
-    let mut follower = Follower::new(&shared.config, "names", topic)?;
-    follower.fetch_from(&from)?;
+    let from = ranges.iter().map(|(&partition, range)| (partition, range.start)).collect();
+    let mut reading = Passing::new(&shared.config, "names", topic, from)?;
     let mut named = Named::new();
     let mut taken = 0_u64;
     loop {
         if taken.is_multiple_of(TAKEN_PER_LOOK) && !alone.is_so() {
             return Err(Trouble::Unwanted);
         }
-        let unreadable = match follower.poll() {
+        let unreadable = match reading.follower().poll() {
             Polled::Message(message) => {
                 taken += 1;
                 if let Some(id) = message.key() {
                     name_keys_of(shared, id, message.partition(), purposes, live, &mut named);
                 }
-                None
+                continue;
             }
-            Polled::Nothing => {
-                if !alone.is_so() {
-                    return Err(Trouble::Unwanted);
-                }
-                let positions = follower.positions()?;
-                let is_read = |(partition, range): (&i32, &assent_core::engine::loss::Range)| {
-                    range.start == range.end
-                        || from.get(partition).is_some_and(|at| *at >= range.end)
-                        || positions.get(partition).is_some_and(|at| *at >= range.end)
-                };
-                if ranges.iter().all(is_read) {
-                    return Ok(named);
-                }
-                std::thread::sleep(std::time::Duration::from_millis(2));
-                None
-            }
-            Polled::Unreadable { partition, error } => Some((partition, error)),
+            Polled::Nothing => None,
+            Polled::Unreadable { partition, .. } => Some(partition),
             Polled::OutOfRange { .. } => {
                 return Err(Trouble::Again(KafkaError::MessageConsumption(
                     RDKafkaErrorCode::AutoOffsetReset,
@@ -173,30 +156,19 @@ fn name(
             }
             Polled::Fatal(error) => return Err(Trouble::Again(error)),
         };
-        if let Some((partition, error)) = unreadable {
-            from.extend(follower.positions()?);
-            pass(&shared.config, topic, partition, &error, &mut from)?;
-            follower = Follower::new(&shared.config, "names", topic)?;
-            follower.fetch_from(&from)?;
+        // What nobody can read names nobody.
+        if let Some(partition) = unreadable {
+            reading.pass(partition, &mut || alone.is_so())?;
         }
+        if !alone.is_so() {
+            return Err(Trouble::Unwanted);
+        }
+        let positions = reading.positions()?;
+        if ranges.iter().all(|(partition, range)| positions.get(partition) >= Some(&range.end)) {
+            return Ok(named);
+        }
+        std::thread::sleep(PAUSE);
     }
-}
-
-/// What nobody can read names nobody.
-fn pass(
-    config: &Config,
-    topic: &str,
-    partition: i32,
-    error: &ReadError,
-    from: &mut BTreeMap<i32, i64>,
-) -> std::result::Result<(), Trouble> {
-    let offset = from.get(&partition).copied().unwrap_or_default();
-    let place = Place { topic: topic.to_owned(), partition, offset };
-    let Verdict::Unreadable { last, .. } = examine(config, &place) else {
-        return Err(unreadable(topic, partition, error).into());
-    };
-    from.insert(partition, last + 1);
-    Ok(())
 }
 
 fn name_keys_of(

@@ -40,6 +40,13 @@ pub fn gives_up(losses: &Losses, toll: Toll) -> Vec<String> {
              erasures of that time"
         ));
     }
+    if losses.audit.is_some() {
+        lines.push(
+            "the audit: what these batches recorded can't be proven any more; the chain goes on from \
+             what the state says, and nobody is withheld for it"
+                .to_owned(),
+        );
+    }
     if losses.group.is_some() {
         lines.push(
             "the offsets of the group: they are set to those of the state; no record is lost"

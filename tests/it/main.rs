@@ -49,5 +49,6 @@ mod supervised;
 mod terminals;
 mod told;
 mod unreadable;
+mod unreadable_own;
 mod verify;
 mod waiting;

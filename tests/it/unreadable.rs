@@ -18,8 +18,8 @@ const WITHIN: Duration = Duration::from_mins(1);
 /// A fault is named within this (docs/contract/bad-input.md#sizes-and-foreign-text).
 const NAMED_WITHIN: Duration = Duration::from_secs(10);
 const ADS: &str = "partner-advertising";
-const OFFERS: &str = "personalized-offers";
-const PURPOSES: [&str; 2] = [ADS, OFFERS];
+pub const OFFERS: &str = "personalized-offers";
+pub const PURPOSES: [&str; 2] = [ADS, OFFERS];
 const MIB: usize = 1024 * 1024;
 
 #[test]
@@ -316,12 +316,16 @@ fn a_click_that_grows_by_a_thousand_takes_its_own_size_once() {
     service.stop();
 }
 
-fn plan() -> Plan {
+pub fn plan() -> Plan {
     Plan { partitions: 1, ..Plan::of_lookers("unreadable", 3) }
 }
 
 /// In one batch; its first and last offset.
-fn batch(kafka: &Kafka, codec: &str, messages: impl IntoIterator<Item = Message>) -> (i64, i64) {
+pub fn batch(
+    kafka: &Kafka,
+    codec: &str,
+    messages: impl IntoIterator<Item = Message>,
+) -> (i64, i64) {
     let producer = kafka.producer_with(&[("compression.type", codec), ("linger.ms", "500")]);
     let places = producer.send(messages);
     (places[0].1, places.last().expect("a place").1)
@@ -369,12 +373,12 @@ fn letters(shop: &Shop<'_>) -> Vec<(String, Value)> {
     letters
 }
 
-fn live(shop: &Shop<'_>, purpose: &str) -> BTreeSet<String> {
+pub fn live(shop: &Shop<'_>, purpose: &str) -> BTreeSet<String> {
     let records = latest(&shop.committed(&format!("segments.{purpose}")));
     records.into_keys().map(|key| String::from_utf8(key).expect("text")).collect()
 }
 
-fn accept(shop: &Shop<'_>, flags: &[&str]) -> Value {
+pub fn accept(shop: &Shop<'_>, flags: &[&str]) -> Value {
     let command = [&["state", "accept-loss", "--json"], flags].concat();
     Finished::of(&mut shop.command(&command)).ok().json()
 }

@@ -57,6 +57,8 @@ faults! {
     BadClick = "bad click",
     /// A batch of clicks that a disk damaged before anybody read it.
     DamagedClicks = "damaged batch of clicks",
+    /// A batch of consent that a disk damaged before anybody read it: a stop, until a person accepts the loss.
+    DamagedConsent = "damaged batch of consent",
     /// Opt-out signals under ids that nobody knows, many at once.
     ForgedSignals = "forged signals",
     /// More clicks at once than are held, or go into one batch.
@@ -111,14 +113,20 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// Some faults between two moments, most of them with a crash in their wake.
-    pub fn planned(random: &mut Random, from: Timestamp, to: Timestamp) -> Self {
+    /// Some faults between two moments, most of them with a crash in their wake. Consent may be damaged before
+    /// anything was written.
+    pub fn planned(random: &mut Random, start: Timestamp, from: Timestamp, to: Timestamp) -> Self {
         let count = random.between(2, 6);
         let mut plan: Vec<Planned> = (0..count)
-            .map(|_| Planned {
-                at: Timestamp(random.between(from.0, to.0)),
-                fault: random.pick(Fault::ALL),
-                crash_at: random.chance(65).then(|| random.pick(&POINTS)),
+            .map(|_| {
+                let fault = random.pick(Fault::ALL);
+                let comes_first = fault == Fault::DamagedConsent && random.chance(30);
+                let at = Timestamp(random.between(from.0, to.0));
+                Planned {
+                    at: if comes_first { start } else { at },
+                    fault,
+                    crash_at: random.chance(65).then(|| random.pick(&POINTS)),
+                }
             })
             .collect();
         plan.sort_by_key(|planned| planned.at);

@@ -92,6 +92,18 @@ impl Group {
         self.complete();
     }
 
+    /// A member goes in good order.
+    pub fn leave(&mut self, name: u8) {
+        if self.members.remove(&name).is_some() {
+            self.prepare(u8::MAX);
+        }
+        self.complete();
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
     pub fn poll(&mut self, name: u8, member: u64, now: Timestamp) -> Told {
         let generation = self.generation;
         let Some(known) = self.members.get_mut(&name).filter(|it| it.id == member) else {

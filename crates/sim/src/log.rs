@@ -219,7 +219,8 @@ impl Log {
     }
 
     /// What log compaction does below the last stable offset: of each key the last record stays, unless
-    /// it is a tombstone that is outdated. Aborted records go.
+    /// it is a tombstone that is outdated. Aborted records go. No partition is compacted in which there is
+    /// something that can't be read.
     pub fn compact(&mut self, topic: Topic, partition: i32, outdated: Outdated) {
         let end = self.last_stable_offset(topic, partition) as usize;
         self.order += 1;
@@ -227,6 +228,9 @@ impl Log {
         let fates = &self.fates;
         let Some(place) = self.partitions.get_mut(&(topic, partition)) else { return };
         let mut last: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
+        if place.records[..end].iter().any(|it| it.damaged.is_some()) {
+            return;
+        }
         let committed = |it: &Stored| it.transaction.is_none_or(|it| fates[it] == Fate::Committed);
         for (offset, stored) in place.records[..end].iter().enumerate() {
             if !stored.is_control && stored.removed.is_none() && committed(stored) {

@@ -194,6 +194,26 @@ impl Workload {
         broker.log.damage(Topic::Clicks, partition, (first, last));
     }
 
+    /// Consent of one batch, which nobody can read. Whoever wrote it does not know.
+    pub fn damaged_consent(&mut self, random: &mut Random, broker: &mut Broker) {
+        let partition = partition_of(random.pick(&SUBJECTS).as_bytes());
+        let (mut first, mut last) = (i64::MAX, 0);
+        for _ in 0..random.between(1, 4) {
+            let subject = random.pick(&SUBJECTS);
+            if partition_of(subject.as_bytes()) == partition {
+                let record = self.record(random, broker.now, subject);
+                let value = (!random.chance(15)).then(|| encode_consent(&record));
+                self.last.insert(subject, record);
+                last = append(broker, partition, subject, value, None);
+            } else {
+                last = heartbeat(broker, partition);
+            }
+            first = first.min(last);
+            self.inputs += 1;
+        }
+        broker.log.damage(Topic::Consent, partition, (first, last));
+    }
+
     /// A flood of signals under new ids. Some of who sent one, or stayed away, then say what they decided.
     pub fn forge_signals(&mut self, random: &mut Random, broker: &mut Broker) {
         for _ in 0..random.between(3, 12) {
@@ -335,13 +355,14 @@ fn pause(random: &mut Random) -> Span {
     }
 }
 
-pub fn heartbeat(broker: &mut Broker, partition: i32) {
+/// Returns its offset.
+pub fn heartbeat(broker: &mut Broker, partition: i32) -> i64 {
     let record = Record {
         key: Some(format!("__assent_heartbeat_{partition}").into_bytes()),
         value: None,
         headers: vec![("source", SOURCE.to_owned())],
     };
-    broker.log.append((Topic::Consent, partition), record, broker.now, None);
+    broker.log.append((Topic::Consent, partition), record, broker.now, None)
 }
 
 fn append(
@@ -350,7 +371,7 @@ fn append(
     subject: &str,
     value: Option<Vec<u8>>,
     transaction: Option<usize>,
-) {
+) -> i64 {
     let record = Record { key: Some(subject.as_bytes().to_vec()), value, headers: Vec::new() };
-    broker.log.append((Topic::Consent, partition), record, broker.now, transaction);
+    broker.log.append((Topic::Consent, partition), record, broker.now, transaction)
 }

@@ -246,6 +246,13 @@ impl Status {
         }
     }
 
+    /// A batch of the state or the audit of a partition that is being restored can't be read.
+    pub fn note_unreadable(&self, partition: i32) {
+        if let Some(report) = lock(&self.partitions).get_mut(&partition) {
+            report.said.reasons = vec![Reason::UnreadableBatch, Reason::Restoring];
+        }
+    }
+
     fn seen(&self) -> BTreeMap<i32, Seen> {
         let now = self.clock.instant();
         let partitions = lock(&self.partitions);

@@ -39,11 +39,17 @@ pub fn findings(
     let clock = preflight.clock;
     let heads = answered(preflight, || read_heads(config, topic, partitions, WHOLE, clock))?;
     let mut findings = vec![strangers(preflight)?];
-    findings.push(if heads.is_empty() {
+    findings.push(if !heads.of.is_empty() {
+        with_state(&heads.of, setup)
+    } else if heads.is_unreadable {
+        Finding::problem(
+            CHECK,
+            format!("topics.state: a batch of topic {topic} can't be read"),
+            "`run` will stop there and name it; see docs/stops.md",
+        )
+    } else {
         let marks = answered(preflight, || group_marks(config, partitions))?;
         without_state(preflight, cluster, &marks, partitions)
-    } else {
-        with_state(&heads, setup)
     });
     Ok(findings)
 }
@@ -187,7 +193,7 @@ fn former_state<'a>(
         .take_while(|_| clock.instant() < deadline)
         .find(|name| {
             let heads = read_heads(config, name, partitions, GLANCE, clock).unwrap_or_default();
-            heads.iter().any(|(partition, meta)| {
+            heads.of.iter().any(|(partition, meta)| {
                 let decided = marks.get(partition).and_then(sequence);
                 decided.is_some_and(|at| is_of_group(meta, &config.kafka.group_id, at))
             })

@@ -93,8 +93,8 @@ impl Runner {
     /// One action of the commit protocol. Without a deadline clicks are taken in meanwhile.
     pub(super) fn perform(&mut self, action: Action) {
         self.shared.status.tick(self.number);
-        if !self.acting.goes_on {
-            self.acting.since = self.shared.clock.instant();
+        if action == Action::Begin {
+            self.began_at = self.shared.clock.instant();
         }
         let (shared, clients) = (&self.shared, &mut self.clients);
         let deadline = self.worker.deadline();
@@ -119,14 +119,13 @@ impl Runner {
             },
         );
         self.worker.performed(event, self.shared.clock.moment());
-        self.acting.goes_on = self.worker.action().is_some();
     }
 
     /// What a batch did is counted before its inputs are forgotten.
     pub(super) fn conclude(&mut self, ending: Ending) -> Result<()> {
         let (shared, now) = (&self.shared, self.shared.clock.moment());
         if let (Ending::Committed, Some(batch)) = (ending, self.worker.in_hand()) {
-            let took = shared.clock.instant() - self.acting.since;
+            let took = shared.clock.instant() - self.began_at;
             shared.metrics.transaction_duration_seconds.observe(took.as_secs_f64());
             report::count_batch(shared, batch, self.worker.tasks(), now.wall);
             for part in batch.parts.values() {
@@ -183,6 +182,8 @@ fn positions_of_state(
             tracing::error!("can't read back: {failure}");
             Err(Fault::Evicted)
         }
-        Err(Trouble::Again(_) | Trouble::Wait(_) | Trouble::Unwanted) => Err(Fault::Replace),
+        Err(Trouble::Again(_) | Trouble::Unsure(..) | Trouble::Wait(_) | Trouble::Unwanted) => {
+            Err(Fault::Replace)
+        }
     }
 }

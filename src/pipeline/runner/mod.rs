@@ -4,6 +4,7 @@
 //! touches a worker's partitions, so there is nothing to lock.
 
 mod commit;
+mod damaged;
 mod faults;
 mod receive;
 mod schemas;
@@ -30,6 +31,7 @@ use crate::pipeline::trouble::Trouble;
 use crate::pipeline::twin::Seat;
 use assent_contract::domain::time::{Moment, Span};
 use assent_core::worker::{Limits, Request, Settings, Worker};
+use damaged::Unsure;
 
 /// The pause of a loop that found nothing to do: short beside every latency that is promised, long
 /// enough to cost a percent of a core.
@@ -59,18 +61,14 @@ pub struct Runner {
     pub(super) worker: Worker,
     pub(super) clients: Clients,
     member: Member,
-    pub(super) acting: Acting,
+    /// When the transaction of the batch in hand began; it may be resumed by another producer.
+    pub(super) began_at: Instant,
     pub(super) suspects: Suspects,
+    /// Of state or audit, while partitions wait to be taken up.
+    pub(super) unsure: Option<Unsure>,
     pub(super) report: Report,
     /// Of the set-up that the tasks have.
     pub(super) generation: u64,
-}
-
-/// The commit protocol's actions, from one rest to the next.
-pub(super) struct Acting {
-    pub since: Instant,
-    /// Another one follows.
-    pub goes_on: bool,
 }
 
 /// What talks to the brokers.
@@ -129,8 +127,9 @@ impl Runner {
                 answers: Answers::Usual,
             },
             member: Member { seat, assigned: Vec::new(), assigned_at: now },
-            acting: Acting { since: now, goes_on: false },
+            began_at: now,
             suspects: Suspects::default(),
+            unsure: None,
             report: Report::of(number),
             generation: 0,
             shared,
@@ -272,6 +271,9 @@ impl Runner {
                 self.worker.restore_after(WAIT, self.shared.clock.moment());
                 return Ok(());
             }
+            Err(Trouble::Unsure(doubtful, stop)) => {
+                return self.outlast_damage(doubtful, stop);
+            }
             Err(Trouble::Again(error)) => {
                 if let Some(repeated) = pace::may_say("restore") {
                     tracing::warn!(worker = self.number, %error, repeated, "can't restore yet");
@@ -281,6 +283,7 @@ impl Runner {
                 return Ok(());
             }
         };
+        self.unsure = None;
         self.worker.restored(tasks);
         self.report.tell_sweeps(self.worker.tasks());
         let took = self.shared.clock.instant() - self.member.assigned_at;
@@ -350,6 +353,7 @@ impl Runner {
         self.resume_all();
         self.worker.surrender();
         self.suspects.clear();
+        self.unsure = None;
         self.clients.reread = None;
         self.clients.group = None;
         std::mem::take(&mut self.member.assigned)

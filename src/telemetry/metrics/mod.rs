@@ -252,10 +252,10 @@ catalog! {
         "Inputs that could not be used. At any steady rate, read them with `assent dead-letters \
          list` and tell the producer of that topic.";
     unreadable_batches_total: IntCounterVec["topic"] =
-        "Batches of an input that no client can read: damaged on a broker's disk, or too large once \
-          decompressed. If there is any, the log names topic, partition, offsets and reason. Clicks \
-          become one dead letter; consent ends the run, see docs/stops.md. Look at the disks of the \
-          brokers, and at who writes with which compression.";
+        "Batches of an input, the state or the audit that no client can read: damaged on a broker's disk, or \
+         too large once decompressed. If there is any, the log names topic, partition, offsets and \
+         reason. Clicks become one dead letter; anything else ends the run, see docs/stops.md. Look at \
+         the disks of the brokers, and at who writes with which compression.";
     clicks_without_gpc_total: IntCounter[] =
         "Clicks whose collector did not look for Sec-GPC. Above 0: opt-out preference signals may \
          be missed; fix that collector.";

@@ -117,6 +117,8 @@ impl Metrics {
         let (clicks, consent) = (topics.clickstream.as_str(), topics.consent.as_str());
         for topic in [clicks, consent] {
             self.records_consumed_total.with_label_values(&[topic]);
+        }
+        for topic in [clicks, consent, &topics.state, &topics.audit] {
             self.unreadable_batches_total.with_label_values(&[topic]);
         }
         for outcome in CLICK_OUTCOMES {

@@ -8,6 +8,7 @@ mod brokers;
 mod cluster;
 mod crowd;
 mod deleted;
+mod idle;
 #[cfg(feature = "crash-points")]
 mod kills;
 mod lag;

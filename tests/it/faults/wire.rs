@@ -1,7 +1,8 @@
 //! A network that fails between Assent and the broker: cut, slow, dead for longer than a session,
 //! and a commit that is held up or whose answer is lost. Only Assent's own way leads over the wire.
 
-use std::time::Duration;
+use std::io::Write as _;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -14,6 +15,8 @@ const WITHIN: Duration = Duration::from_mins(1);
 const SLOW: Duration = Duration::from_millis(300);
 /// Longer than the session of 12 s.
 const DEAD_FOR: Duration = Duration::from_secs(16);
+/// So long a commit waits for its answer, in seconds.
+const ANSWER_AWAITED: f64 = 8.0;
 
 struct Wire {
     kafka: Kafka,
@@ -65,6 +68,34 @@ fn a_network_that_fails_is_outlasted() {
     service.stop();
 }
 
+/// It has nothing to commit, so nothing but its own session tells it.
+#[test]
+fn an_idle_instance_on_a_dead_network_says_that_it_is_out_of_the_group() {
+    ci_or_skip!();
+    let wire = match Wire::lay() {
+        Ok(wire) => wire,
+        Err(why) => return support::leave_out(&why),
+    };
+    let shop = wire.shop();
+    let service = Service::start(&shop, "a");
+    service.await_ready();
+    recovered(&shop, "at the start");
+    let member = || service.metrics().count("assent_group_member", &[]);
+    assert_eq!(member(), 1);
+    let began = Instant::now();
+    wire.proxy.set_link(Link::Dead);
+    wait_until(DEAD_FOR + Duration::from_secs(10), "out of the group", || {
+        (member() == 0 && service.readyz().0 == 503).then_some(())
+    });
+    let _ =
+        writeln!(std::io::stderr(), "idle on a dead network: known after {:?}", began.elapsed());
+    wire.proxy.set_link(Link::Up);
+    service.await_ready();
+    assert_eq!(member(), 1);
+    recovered(&shop, "an idle instance, and nothing arrives for longer than the session");
+    service.stop();
+}
+
 /// A late EndTxn must not commit or abort the transaction after its own: under transactions version 1 it
 /// names none, and ends whatever its producer's epoch has open. So the producer is replaced, and the new
 /// epoch fences it.
@@ -110,6 +141,8 @@ fn lose_an_answer(wire: &Wire) {
         await_more(&service, "unclear");
         wire.proxy.set(Fate::Pass);
         recovered(&shop, "the answer to a commit lost");
+        let longest = service.metrics().sum("assent_transaction_duration_seconds_sum", &[]);
+        assert!(longest > Some(ANSWER_AWAITED), "of the batch that was read back: {longest:?} s");
     });
     accounted(&shop, &[&service], &crowd);
     service.stop();

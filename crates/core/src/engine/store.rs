@@ -69,6 +69,12 @@ pub fn bucket_heads() -> impl Iterator<Item = Vec<u8>> {
     (0..BUCKETS).map(|bucket| bucket_key(bucket, 0))
 }
 
+/// Does a state begin anew with this record, in place of one that was lost? What lies before no longer counts.
+pub fn begins_anew(key: &[u8], value: Option<&[u8]>) -> bool {
+    let ledger = value.filter(|_| key == meta_key()).map(Ledger::unpack);
+    ledger.is_some_and(|read| read.is_ok_and(|(ledger, _)| ledger.recovering))
+}
+
 /// Is this key of evidence, which a lost state's successor keeps?
 pub fn is_evidence(key: &[u8]) -> bool {
     key.starts_with(b"r/") || key.starts_with(b"l/")

@@ -6,6 +6,7 @@ use super::Findings;
 use super::parts::Part;
 use crate::log::{Log, Stored, Topic, dead_clicks};
 use crate::stage::{PARTITIONER, PARTITIONS};
+use assent_contract::domain::audit::{AuditBatch, loss};
 use assent_contract::domain::event::ClickFields;
 use assent_contract::domain::invariants::Invariant;
 use assent_contract::domain::outcome::{InputKind, Outcome};
@@ -28,8 +29,10 @@ impl<'a> Inputs<'a> {
             let all = log.get(topic, partition).iter().enumerate();
             all.filter(|(_, stored)| log.is_committed(stored))
         };
+        // Consent of a damaged batch is no input: a person accepted its loss, or nobody got past it.
+        let readable = of(Topic::Consent).filter(|(_, stored)| stored.damaged.is_none());
         Self {
-            consent: of(Topic::Consent)
+            consent: readable
                 .map(|(offset, stored)| {
                     (offset as i64, (stored, read_consent((&consent, known), partition, stored)))
                 })
@@ -52,6 +55,37 @@ impl<'a> Inputs<'a> {
             payload: stored.record.value.as_deref(),
             body: reading.body(),
         })
+    }
+
+    /// INV-8: a loss that was accepted covers what nobody could read, and nothing else; no other batch does.
+    pub fn check_lost(
+        &self,
+        log: &Log,
+        partition: i32,
+        parts: &[Part<'_>],
+        findings: &mut Findings,
+    ) {
+        for batch in parts.iter().map(|part| &part.batch) {
+            let lies_there = log.get(Topic::Consent, partition).iter().enumerate();
+            let mut damaged = lies_there.filter(|(_, stored)| stored.damaged.is_some());
+            let covered = batch.consent_from..batch.consent_to;
+            let passed = damaged.find(|(offset, _)| covered.contains(&(*offset as i64)));
+            if let Some((offset, _)) = passed.filter(|_| !is_loss(batch)) {
+                let detail = format!("consent {offset} can't be read, and was passed over");
+                findings.add(Invariant::Accounted, partition, detail);
+            }
+            if !is_loss(batch) {
+                continue;
+            }
+            let mut passed_over = self.consent.range(batch.consent_from..batch.consent_to);
+            if let Some((offset, _)) = passed_over.next() {
+                let detail = format!("consent {offset} counts as lost, and can be read");
+                findings.add(Invariant::Accounted, partition, detail);
+            }
+            if batch.click_from != batch.click_to {
+                findings.add(Invariant::Accounted, partition, "clicks went with lost consent");
+            }
+        }
     }
 
     /// One letter stands for all clicks of a damaged batch.
@@ -108,6 +142,10 @@ impl<'a> Inputs<'a> {
         let mut later = self.consent.range(offset + 1..).map(|(_, (later, _))| *later);
         later.any(|it| it.record.key == stored.record.key && it.order < removed)
     }
+}
+
+fn is_loss(batch: &AuditBatch) -> bool {
+    loss::statement(&batch.rulebook).is_some()
 }
 
 /// Had it been taken before what covers it was committed?

@@ -87,6 +87,7 @@ pub fn audit(world: &World<'_>, unrest: Option<String>, stage: &Stage) -> Vec<Fi
         let parts = parts.get(&partition).map_or(&[][..], Vec::as_slice);
         parts::check_chain(partition, parts, &mut findings);
         inputs.check_accounted(partition, parts, came_to_rest, &mut findings);
+        inputs.check_lost(&world.broker.log, partition, parts, &mut findings);
         inputs::check_forwarded(&world.broker.log, partition, parts, &mut findings);
         truth::check(world, partition, parts, &inputs, &mut findings);
         story::check(world, partition, parts, &inputs, stage, &mut findings);

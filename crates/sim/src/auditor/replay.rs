@@ -2,7 +2,7 @@
 //! every record byte for byte, the state's too: whatever crashed in between.
 //!
 //! Raw ids that a rotation re-read stand in no audit, and a new rulebook comes with a restart, so the
-//! replay ends at the first of either; `story` goes on.
+//! replay ends at the first of either, and where a person went on after a loss; `story` goes on.
 
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ pub fn check(
     let Ok(mut engine) = Restore::new(partition).finish(Arc::clone(&setup)) else { return };
     engine.start_at(0, 0);
     for part in parts {
-        if is_beyond(part, &setup) {
+        if is_beyond(part, &setup) || world.witness.losses.contains_key(&part.transaction) {
             return;
         }
         let (again, differs) = run_again(engine, (&setup, stage), world, partition, part, inputs);

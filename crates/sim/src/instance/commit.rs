@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{Around, Instance, publish};
 use crate::broker::{Committed, Refused, Request};
 use crate::faults::Fault;
+use crate::restored::restore_partition;
 use assent_contract::domain::time::Span;
 use assent_core::commit::point_after;
 use assent_core::commit::{Action, Ending, Event, Fault as Consequence};
@@ -237,8 +238,8 @@ impl Instance {
         around: &Around<'_>,
     ) -> Result<Found, Consequence> {
         let position = |&partition: &i32| {
-            let engine =
-                self.restore_one(partition, around.broker).map_err(|_| Consequence::Replace)?;
+            let engine = restore_partition(&self.setup, partition, around.broker)
+                .map_err(|_| Consequence::Replace)?;
             let at = engine.positions().map(|it| (it.next_click, it.next_sequence));
             Ok((partition, at))
         };

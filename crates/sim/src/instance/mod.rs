@@ -21,6 +21,7 @@ use super::group::Ticket;
 use super::log::{Stored, Topic};
 use super::random::Random;
 use super::stage::{GROUP, PARTITIONER, PARTITIONS, PURPOSES, SOURCE, Stage};
+use super::steps::Step;
 use assent_contract::domain::invariants::Violation;
 use assent_contract::domain::time::{Moment, Span, Timestamp};
 use assent_contract::wire::{ClickReader, ConsentReader};
@@ -55,6 +56,8 @@ pub struct Witness {
     pub decided_at: BTreeMap<usize, Timestamp>,
     /// The consent records that a transaction holds of a partition, heartbeats too.
     pub consents: BTreeMap<(usize, i32), Vec<i64>>,
+    /// The transactions by which a person went on after a loss.
+    pub losses: BTreeMap<usize, Step>,
     /// What the engine itself found broken.
     pub violations: Vec<(i32, Violation)>,
     /// What a worker did beyond its bounds, or left undone.
@@ -85,12 +88,12 @@ impl Around<'_> {
         Some((offset, &self.broker.log.get(topic, partition)[offset as usize]))
     }
 
-    fn is_away(&self) -> bool {
+    pub fn is_away(&self) -> bool {
         self.faults.is_in_force(Fault::BrokerAway, self.broker.now)
     }
 
     /// Does nobody answer for the group?
-    fn is_group_away(&self) -> bool {
+    pub fn is_group_away(&self) -> bool {
         self.is_away() || self.faults.is_in_force(Fault::GroupMoves, self.broker.now)
     }
 
@@ -107,6 +110,15 @@ impl Around<'_> {
     }
 }
 
+/// What consent that nobody can read does to a process.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Halt {
+    /// It gives back what it has, and ends.
+    GivesBack,
+    /// It has ended, and a person was called.
+    WaitsForPerson,
+}
+
 pub struct Instance {
     /// Its static name, in the group and towards transactions.
     name: u8,
@@ -118,6 +130,8 @@ pub struct Instance {
     stops_for: Option<Span>,
     /// A call takes its time; the client's own thread keeps the member alive meanwhile.
     waits_until: Timestamp,
+    /// It can't go on by itself.
+    halt: Option<Halt>,
     /// How far its wall clock is ahead of the truth.
     pub skew: Span,
     /// When the keyset file with the new key reaches it.
@@ -158,6 +172,7 @@ impl Instance {
             stopped_until: starts_at,
             stops_for: None,
             waits_until: starts_at,
+            halt: None,
             skew: Span(0),
             keys_arrive_at: Timestamp::MAX,
             keys: 0,
@@ -200,6 +215,21 @@ impl Instance {
         let (skew, keys_arrive_at) = (self.skew, self.keys_arrive_at);
         *self = Self::new(self.name, stage, terms, until);
         (self.skew, self.keys_arrive_at) = (skew, keys_arrive_at);
+    }
+
+    /// It ended by itself, and a person has to act first.
+    pub fn waits_for_person(&self) -> bool {
+        self.halt == Some(Halt::WaitsForPerson)
+    }
+
+    /// Ended, until [`Self::start_at`].
+    pub fn stop_for_good(&mut self, around: &mut Around<'_>) {
+        self.kill(around.stage, around.terms, Timestamp::MAX);
+        self.halt = Some(Halt::WaitsForPerson);
+    }
+
+    pub fn start_at(&mut self, at: Timestamp, around: &Around<'_>) {
+        self.kill(around.stage, around.terms, at);
     }
 
     /// What its two clocks say.
@@ -288,7 +318,7 @@ pub fn first_setup(stage: &Stage, terms: &Terms) -> Arc<Setup> {
     setup(stage, terms, 0, 0)
 }
 
-fn setup(stage: &Stage, terms: &Terms, rulebook: usize, keys: usize) -> Arc<Setup> {
+pub fn setup(stage: &Stage, terms: &Terms, rulebook: usize, keys: usize) -> Arc<Setup> {
     let (rulebook, rulebook_yaml) = stage.rulebooks[rulebook].clone();
     Arc::new(Setup {
         rulebook,

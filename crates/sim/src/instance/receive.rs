@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Around, Instance};
+use super::{Around, Halt, Instance};
 use crate::faults::Fault;
 use crate::log::{Record, Stored, Topic, dead_clicks};
 use crate::workload::partition_of;
@@ -44,6 +44,7 @@ impl Instance {
             || self.consumer_is_stale
             || around.is_away();
         let (mut taken, mut largest) = (0, 0);
+        self.settle_unreadable_consent(around);
         if !is_stalled && around.random.chance(85) {
             let most = around.random.pick(&[1, 2, 50]);
             let received = self.moment(around).uptime;
@@ -55,6 +56,12 @@ impl Instance {
                     let Some((offset, stored)) = around.next(Topic::Consent, partition, at) else {
                         break;
                     };
+                    if stored.damaged.is_some() {
+                        if let Some(task) = self.worker.tasks_mut().get_mut(&partition) {
+                            task.note_fault(InputTopic::Consent, "simulated damage");
+                        }
+                        continue;
+                    }
                     if room.fit(size(stored)) != Fit::Taken {
                         *at = offset;
                         break;
@@ -70,6 +77,29 @@ impl Instance {
         }
         self.watch_consent(largest, around);
         self.worker.received_consent(taken, Ended::Drained);
+    }
+
+    /// Consent that can't be read is fetched once more, or it is sure by now that nobody can read it: what
+    /// was received before is still decided, then the process ends.
+    fn settle_unreadable_consent(&mut self, around: &mut Around<'_>) {
+        let mut is_sure = false;
+        for (partition, task) in self.worker.tasks_mut() {
+            if task.fault(InputTopic::Consent).is_none() {
+                continue;
+            }
+            match around.random.index(6) {
+                0 => {
+                    task.end_fault(InputTopic::Consent);
+                    self.consent_at.insert(*partition, task.received_of(InputTopic::Consent));
+                }
+                1 => is_sure = true,
+                _ => {}
+            }
+        }
+        if is_sure && self.halt.is_none() {
+            self.halt = Some(Halt::GivesBack);
+            self.worker.give_back(self.moment(around));
+        }
     }
 
     /// What is not acknowledged holds its partition, and is tried again.

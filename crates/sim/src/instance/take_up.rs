@@ -4,22 +4,15 @@
 use std::collections::BTreeMap;
 
 use super::{Around, Instance};
-use crate::broker::{Broker, Committed};
-use crate::log::Topic;
+use crate::broker::Committed;
+use crate::restored::{Trouble, restore_partition};
 use assent_contract::domain::time::Span;
-use assent_core::engine::{Partition, Refusal, Restore};
+use assent_core::engine::Refusal;
 use assent_core::task::{Offsets, Task};
 
 /// As the worker's: between two tries, and where a person has to bring something first.
 const RETRY: Span = Span(500);
 const WAIT: Span = Span(2_000);
-
-/// Why a state could not be restored.
-pub enum Trouble {
-    Again,
-    Refused(Refusal),
-    Damaged(String),
-}
 
 impl Instance {
     /// One step of it a turn: the group's offsets, then the state.
@@ -99,7 +92,7 @@ impl Instance {
         let now = self.moment(around);
         let mut tasks = BTreeMap::new();
         for &partition in partitions {
-            let mut engine = self.restore_one(partition, around.broker)?;
+            let mut engine = restore_partition(&self.setup, partition, around.broker)?;
             let group = committed.get(&partition).copied();
             let state = engine.positions().map(|it| (it.next_click, it.next_sequence));
             if group != state {
@@ -116,27 +109,5 @@ impl Instance {
             tasks.insert(partition, Task::new(partition, engine, start, now));
         }
         Ok(tasks)
-    }
-
-    /// Reads a partition's state up to the high watermark: the last stable offset is not enough.
-    pub(super) fn restore_one(
-        &self,
-        partition: i32,
-        broker: &Broker,
-    ) -> Result<Partition, Trouble> {
-        let end = broker.log.high_watermark(Topic::State, partition);
-        let (offsets, next) = broker.log.fetch(Topic::State, partition, 0, usize::MAX);
-        if next < end {
-            return Err(Trouble::Again);
-        }
-        let mut restore = Restore::new(partition);
-        for offset in offsets {
-            let record = &broker.log.get(Topic::State, partition)[offset as usize].record;
-            let key = record.key.as_deref().unwrap_or_default();
-            restore
-                .apply(key, record.value.as_deref())
-                .map_err(|error| Trouble::Damaged(format!("partition {partition}: {error}")))?;
-        }
-        restore.finish(std::sync::Arc::clone(&self.setup)).map_err(Trouble::Refused)
     }
 }

@@ -49,6 +49,9 @@ impl Instance {
         }
         for _ in 0..REQUESTS_MAX {
             let request = self.worker.next(self.moment(around));
+            if matches!(request, Request::Rest { .. }) {
+                self.watch_rest(around);
+            }
             if matches!(request, Request::Rest { .. } | Request::Perform(_)) {
                 return;
             }
@@ -91,6 +94,7 @@ impl Instance {
             Request::Decide => self.decide(around),
             Request::Conclude(ending) => self.conclude(ending, around),
             Request::Rejoin => self.rejoin(around),
+            Request::GiveBack if self.halt.is_some() => self.end_for_person(around),
             Request::GiveBack => {
                 self.surrender();
                 if let Some(member) = self.member {
@@ -144,8 +148,17 @@ impl Instance {
         self.ticket = None;
     }
 
+    /// It leaves the group, and says why it stops.
+    fn end_for_person(&mut self, around: &mut Around<'_>) {
+        around.broker.group.leave(self.name);
+        self.stop_for_good(around);
+    }
+
     /// A new member takes its place, under the same static name.
     pub(super) fn rejoin(&mut self, around: &mut Around<'_>) {
+        if self.halt.is_some() {
+            return self.end_for_person(around);
+        }
         self.surrender();
         let now = around.broker.now;
         self.member = Some(around.broker.group.join(self.name, now));

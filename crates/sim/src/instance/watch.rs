@@ -14,15 +14,22 @@ const TRICKLE: Span = Span(100);
 /// with two partitions it comes first in every other one.
 const LEFT_OUT_MAX: u32 = 2;
 
+/// Turns at whose end a worker that may begin a batch rests, although one would hold clicks of a partition, and
+/// none does: at some 60 ms a turn, this is ten times the commit interval and more.
+const IDLE_MAX: u32 = 25;
+
 #[derive(Default)]
 pub struct Watch {
     /// Uptime at which the last click was taken while memory was full.
     trickled_at: Option<Span>,
-    /// By partition: batches without any of its clicks, though some were ready.
+    /// By partition: batches without any of its clicks, though some could be decided.
     left_out: BTreeMap<i32, u32>,
+    /// By partition: turns since its last batch, while the next one would hold clicks of it.
+    idle: BTreeMap<i32, u32>,
 }
 
-/// Clicks held, and how many of them could be decided.
+/// Clicks held, and how many of them a batch would hold: asked of the cut itself, since what a task says to
+/// be ready is what is checked.
 pub type Ready = BTreeMap<i32, (usize, usize)>;
 
 impl Instance {
@@ -89,8 +96,27 @@ impl Instance {
 
     pub(super) fn ready(&self, around: &Around<'_>) -> Ready {
         let (now, bounds) = (self.moment(around), &around.terms.bounds);
-        let of = |(&at, task): (&i32, &Task)| (at, (task.clicks.len(), task.ready(bounds, now)));
-        self.worker.tasks().iter().map(of).collect()
+        let fit = |task: &Task| task.cut(bounds, now, usize::MAX).clicks;
+        let each = self.worker.tasks().iter();
+        each.map(|(&at, task)| (at, (task.clicks.len(), fit(task)))).collect()
+    }
+
+    /// At the end of a turn that left nothing under way.
+    pub(super) fn watch_rest(&mut self, around: &mut Around<'_>) {
+        let protocol = self.worker.protocol();
+        if !protocol.is_ready() || protocol.pause() > Span(0) || self.worker.in_hand().is_some() {
+            return; // nothing may begin, after faults for a while
+        }
+        let ready = self.ready(around);
+        self.watch.idle.retain(|partition, _| ready.contains_key(partition));
+        for (partition, (_, clicks)) in ready {
+            let idle = self.watch.idle.entry(partition).or_default();
+            *idle = if clicks == 0 { 0 } else { *idle + 1 };
+            if *idle > IDLE_MAX {
+                let detail = format!("{clicks} clicks of partition {partition} wait for no reason");
+                around.witness.excesses.push(detail);
+            }
+        }
     }
 
     /// After a batch was decided.
@@ -101,6 +127,9 @@ impl Instance {
             let part = batch.and_then(|batch| batch.parts.get(&partition));
             let now = self.worker.tasks().get(&partition).map_or(0, |task| task.clicks.len());
             let is_in = now < held || part.is_some_and(|part| part.cut.clicks > 0);
+            if is_in {
+                self.watch.idle.remove(&partition);
+            }
             let left_out = self.watch.left_out.entry(partition).or_default();
             *left_out = if ready == 0 || is_in { 0 } else { *left_out + 1 };
             if *left_out > LEFT_OUT_MAX {

@@ -44,6 +44,16 @@ impl<'a> Standing<'a> {
                 self.signal = self.signal.max(Some(at).filter(|_| self.is_unknown()));
                 None
             }
+            What::Lost(at) => {
+                let is_missing = |known: Option<Timestamp>| known.is_none_or(|it| it < at);
+                let may_be = is_missing(self.signal) && is_missing(self.erased_at);
+                self.bind(Some(at).filter(|_| may_be));
+                None
+            }
+            What::Doubted => {
+                self.mark = self.mark.max(Mark::Undecodable);
+                None
+            }
             What::Record(record, append_time) => Some(self.read(purposes, record, append_time)),
             What::Undecodable => {
                 self.mark = self.mark.max(Mark::Undecodable);
@@ -74,8 +84,7 @@ impl<'a> Standing<'a> {
     }
 
     fn bind(&mut self, time: Option<Timestamp>) {
-        let minutes = |ms: i64| ms.div_euclid(60_000) + i64::from(ms.rem_euclid(60_000) > 0);
-        self.signal = self.signal.max(time.map(|time| Timestamp(minutes(time.0) * 60_000)));
+        self.signal = self.signal.max(time.map(minute_after));
     }
 
     fn read(&mut self, purposes: &[Purpose], new: &'a ConsentRecord, append: Timestamp) -> Outcome {
@@ -143,6 +152,12 @@ impl<'a> Standing<'a> {
         ];
         lines.into_iter().find(|line| line.0).map_or(Verdict::NotOptedOut, |line| line.1)
     }
+}
+
+/// Signals are kept to the minute, rounded up.
+pub fn minute_after(time: Timestamp) -> Timestamp {
+    let minutes = time.0.div_euclid(60_000) + i64::from(time.0.rem_euclid(60_000) > 0);
+    Timestamp(minutes * 60_000)
 }
 
 /// Every field that the gate reads. A purpose that is missing was never asked.

@@ -35,6 +35,10 @@ pub enum What<'a> {
     Erased(Timestamp),
     /// Assent met the subject after signals up to then had given way: perhaps this subject's, too.
     GaveWay(Timestamp),
+    /// Signals from before then were lost, whoever sent one; perhaps this subject did.
+    Lost(Timestamp),
+    /// What was lost may have been consent of this subject.
+    Doubted,
     /// `counts`: DECIDED, and line 1 did not hold.
     Clicked {
         click: Click<'a>,
@@ -84,6 +88,8 @@ pub struct Model<'a> {
     pub signals_max: usize,
     /// Up to then they gave way.
     floor: Option<Timestamp>,
+    /// Signals from before then were lost.
+    lost_at: Option<Timestamp>,
     now: Timestamp,
     gate_open: bool,
     facts: BTreeMap<String, Vec<Fact<'a>>>,
@@ -96,8 +102,8 @@ impl<'a> Model<'a> {
     pub fn new(rulebook: &'a Rulebook, lease: Span) -> Self {
         let (now, facts, written) = (Timestamp::MIN, BTreeMap::new(), Vec::new());
         #[rustfmt::skip]
-        return Self { rulebook, lease, signals_max: usize::MAX, floor: None, now, gate_open: false,
-            facts, written, entries: Vec::new() };
+        return Self { rulebook, lease, signals_max: usize::MAX, floor: None, lost_at: None, now,
+            gate_open: false, facts, written, entries: Vec::new() };
     }
 
     /// Consent by offset, then due timers (here by subject), then clicks by offset.
@@ -121,6 +127,30 @@ impl<'a> Model<'a> {
         std::mem::take(&mut self.entries)
     }
 
+    /// Consent was lost, and a person goes on: whoever has a record is withheld until another is read, and
+    /// counts as having sent a signal.
+    pub fn withhold(&mut self, wall: Timestamp) -> Vec<Entry> {
+        (self.now, self.gate_open) = (self.now.max(wall), false);
+        for subject in self.facts.keys().cloned().collect::<Vec<_>>() {
+            if self.standing(&subject).record.is_some() {
+                self.look(&subject);
+                self.add(&subject, What::Lost(self.now));
+                self.add(&subject, What::Doubted);
+                let revised = Entry::new(InputKind::Upkeep, None, Outcome::Revised);
+                let entry = self.closed(revised, &subject);
+                self.entries.extend(Some(entry).filter(|entry| !entry.effects.is_empty()));
+            }
+        }
+        std::mem::take(&mut self.entries)
+    }
+
+    /// The loss is on record: whoever is met from now on may have sent a signal before it.
+    pub fn lose(&mut self, wall: Timestamp) -> Vec<Entry> {
+        (self.now, self.gate_open) = (self.now.max(wall), false);
+        self.lost_at = Some(self.now);
+        Vec::new()
+    }
+
     /// At the end of a batch. An eighth of those that may be kept goes at once, and whoever sent as late
     /// as the last of these.
     fn let_oldest_signals_give_way(&mut self) {
@@ -130,7 +160,8 @@ impl<'a> Model<'a> {
             standing.signal.filter(|_| standing.is_unknown())
         };
         let kept = self.facts.keys().filter_map(signal);
-        let mut kept: Vec<Timestamp> = kept.filter(|at| Some(*at) > self.floor).collect();
+        let said = self.floor.max(self.lost_at.map(consent::minute_after));
+        let mut kept: Vec<Timestamp> = kept.filter(|at| Some(*at) > said).collect();
         if kept.len() > self.signals_max {
             kept.sort_unstable();
             let stay = self.signals_max - self.signals_max / 8;
@@ -170,7 +201,7 @@ impl<'a> Model<'a> {
         standing
     }
 
-    /// What would stand if every signal were kept: never looser than [`Self::standing`].
+    /// What would stand if every signal that was read were kept: never looser than [`Self::standing`].
     pub fn standing_on_all_signals(&self, subject: &str) -> Standing<'a> {
         let mut standing = Standing::NOTHING;
         let kept = |fact: &&Fact<'a>| !matches!(fact.1, What::GaveWay(_));
@@ -256,9 +287,11 @@ impl<'a> Model<'a> {
             _ => false,
         };
         let is_kept = |at: &Timestamp| self.now < *at + consent::KEPT;
-        if let Some(at) = self.floor.filter(is_kept).filter(|_| shows) {
+        let lost = self.lost_at.filter(is_kept).map(What::Lost);
+        let gave_way = self.floor.filter(is_kept).map(What::GaveWay);
+        for missing in lost.into_iter().chain(gave_way).filter(|_| shows) {
             let facts = self.facts.entry(subject.to_owned()).or_default();
-            facts.push((self.now, What::GaveWay(at)));
+            facts.push((self.now, missing));
         }
         let (fact, mut standing) = ((self.now, what), self.standing(subject));
         let before = standing.signal;

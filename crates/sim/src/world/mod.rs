@@ -6,6 +6,7 @@ mod strike;
 use super::broker::Broker;
 use super::faults::{Fault, Faults, Planned};
 use super::instance::{Around, Instance, Terms, Witness};
+use super::person::Person;
 use super::random::Random;
 use super::stage::{PARTITIONS, SOURCE, Stage};
 use super::workload::{self, Workload};
@@ -64,6 +65,7 @@ pub struct World<'s> {
     pub terms: Terms,
     pub workload: Workload,
     instances: Vec<Instance>,
+    person: Person,
     next_input_at: Timestamp,
     next_heartbeat_at: Timestamp,
     foreign: Vec<Foreign>,
@@ -73,7 +75,7 @@ pub struct World<'s> {
 impl<'s> World<'s> {
     pub fn new(seed: u64, stage: &'s Stage) -> Self {
         let mut random = Random::new(seed);
-        let faults = Faults::planned(&mut random, START + Span(4_000), START + ACTIVE);
+        let faults = Faults::planned(&mut random, START, START + Span(4_000), START + ACTIVE);
         let closes = faults.plan.iter().any(|planned| planned.fault == Fault::SilentSource);
         let terms = Terms {
             lease: Span(random.pick(&[20_000, 60_000, 7_200_000])),
@@ -104,6 +106,7 @@ impl<'s> World<'s> {
             terms,
             workload: Workload::new(has_registry),
             instances,
+            person: Person::default(),
             next_input_at: START,
             next_heartbeat_at: START,
             foreign: Vec::new(),
@@ -118,6 +121,7 @@ impl<'s> World<'s> {
 
     /// After how long did everything come to rest? `None`: not in time.
     pub fn run(&mut self) -> Option<Span> {
+        self.strike_due();
         self.workload.begin(&mut self.random, &mut self.broker);
         while self.broker.now < START + ACTIVE || !self.faults.plan.is_empty() {
             self.step();
@@ -125,9 +129,7 @@ impl<'s> World<'s> {
                 let pause = self.workload.go_on(&mut self.random, &mut self.broker);
                 self.next_input_at = self.broker.now + pause;
             }
-            while let Some(planned) = self.faults.next_due(self.broker.now) {
-                self.strike(planned);
-            }
+            self.strike_due();
         }
         self.end_faults();
         let from = self.broker.now;
@@ -153,6 +155,7 @@ impl<'s> World<'s> {
         self.end_foreign();
         self.heartbeat();
         self.restart();
+        self.call_person();
         for place in 0..self.instances.len() {
             if self.random.chance(60) {
                 self.turn(place);
@@ -163,6 +166,13 @@ impl<'s> World<'s> {
     fn turn(&mut self, place: usize) {
         let (instances, mut around) = self.parts();
         instances[place].turn(&mut around);
+    }
+
+    fn call_person(&mut self) {
+        let mut person = std::mem::take(&mut self.person);
+        let (instances, mut around) = self.parts();
+        person.act(instances, &mut around);
+        self.person = person;
     }
 
     /// A coordinator that is away takes no member for dead.
@@ -203,6 +213,12 @@ impl<'s> World<'s> {
         self.restarts = later;
         for (_, place) in due {
             self.instances[place].kill(self.stage, &self.terms, now + Span(500));
+        }
+    }
+
+    fn strike_due(&mut self) {
+        while let Some(planned) = self.faults.next_due(self.broker.now) {
+            self.strike(planned);
         }
     }
 

@@ -88,6 +88,7 @@ impl World<'_> {
             Fault::Unreadable => self.workload.unreadable(random, broker),
             Fault::BadClick => self.workload.bad_click(random, broker),
             Fault::DamagedClicks => self.workload.damaged_clicks(random, broker),
+            Fault::DamagedConsent => self.workload.damaged_consent(random, broker),
             Fault::ForgedSignals => self.workload.forge_signals(random, broker),
             Fault::Flood => self.workload.flood(random, broker),
             Fault::Compaction => self.compact(now - Span(30_000)),

@@ -56,6 +56,21 @@ pub struct Range {
     pub end: i64,
 }
 
+/// What no client can read of a topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    pub range: Range,
+    /// What the client says, for a person.
+    pub reason: String,
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { range: Range { start, end }, reason } = self;
+        write!(f, "offsets {start} to {} can't be read by any client: {reason}", end - 1)
+    }
+}
+
 /// All that is there of a partition.
 pub struct View {
     /// `Ok(None)`: the state holds nothing of it. `Err`: it can't be read, and why.
@@ -63,6 +78,8 @@ pub struct View {
     pub group: Option<GroupMark>,
     /// `None`: the audit holds nothing of its chain.
     pub audit: Option<AuditHead>,
+    /// What nobody can read of the audit, behind that.
+    pub unreadable_audit: Option<Unreadable>,
     pub topics: TopicIds,
     pub clicks: Range,
     pub consent: Range,
@@ -103,6 +120,8 @@ pub struct Losses {
     pub clicks: Option<InputLoss>,
     pub consent: Option<InputLoss>,
     pub state: Option<StateLoss>,
+    /// The audit does not show where the chain ends: what of it nobody can read.
+    pub audit: Option<Unreadable>,
     /// The group says otherwise than state and audit: what it says.
     pub group: Option<GroupMark>,
     /// Where the partition goes on once the loss is accepted.
@@ -120,12 +139,23 @@ impl Losses {
         self.clicks.is_none()
             && self.consent.is_none()
             && self.state.is_none()
+            && self.audit.is_none()
             && self.group.is_none()
     }
 
     /// Is the consent of the partition's subjects in doubt?
     pub fn doubts_consent(&self) -> bool {
         self.consent.is_some() || self.state.is_some()
+    }
+
+    /// Where a partition begins of which nothing was decided yet: nothing before that is covered.
+    pub fn begins(&self) -> Resume {
+        match self.consent {
+            Some(InputLoss::Unreadable { from, .. }) => {
+                Resume { next_consent: from, ..self.resume }
+            }
+            _ => self.resume,
+        }
     }
 
     /// May opt-out signals be gone, of clicks or of consent records?
@@ -136,22 +166,18 @@ impl Losses {
 
 /// Compares what is there.
 pub fn find(view: &View) -> Losses {
-    let mut losses = Losses { state: state_loss(view), ..Losses::default() };
+    let (state, audit) = (state_loss(view), view.unreadable_audit.clone());
+    let mut losses = Losses { state, audit, ..Losses::default() };
     let base = Base::of(view, losses.state.is_some());
     let clicks = base.next_click.map(|next| (next, base.topics.clicks, view.topics.clicks));
     let consent = base.next_consent.map(|next| (next, base.topics.consent, view.topics.consent));
     losses.clicks = clicks.and_then(|(next, was, is)| input_loss(next, view.clicks, was, is));
-    losses.consent = consent.and_then(|(next, was, is)| {
-        let known = was != 0 && is != 0;
-        match input_loss(next, view.consent, was, is) {
-            // It may be the old log with its old grants.
-            Some(InputLoss::Remade { from, .. }) if !known => {
-                Some(InputLoss::CutOff { from, end: view.consent.end })
-            }
-            None => unreadable(next, view.unreadable),
-            loss => loss,
-        }
-    });
+    losses.consent = match consent {
+        Some((next, was, is)) => consent_loss(next, view, was, is),
+        // Nothing was decided yet, and what comes first can't be read.
+        None if losses.state.is_none() => unreadable(view.consent.start, view.unreadable),
+        None => None,
+    };
     if let (None, Ok(Some(state)), Some(group)) = (&losses.state, &view.state, &view.group)
         && (group.offset != state.next_click || group.metadata != state.next_sequence.to_string())
     {
@@ -232,6 +258,18 @@ fn state_loss(view: &View) -> Option<StateLoss> {
 /// The audit sequence that the group's metadata names.
 pub fn sequence_of(group: Option<&GroupMark>) -> Option<i64> {
     group.and_then(|group| group.metadata.parse().ok())
+}
+
+fn consent_loss(next: i64, view: &View, was: TopicId, is: TopicId) -> Option<InputLoss> {
+    let known = was != 0 && is != 0;
+    match input_loss(next, view.consent, was, is) {
+        // It may be the old log with its old grants.
+        Some(InputLoss::Remade { from, .. }) if !known => {
+            Some(InputLoss::CutOff { from, end: view.consent.end })
+        }
+        None => unreadable(next, view.unreadable),
+        loss => loss,
+    }
 }
 
 fn unreadable(next: i64, range: Option<Range>) -> Option<InputLoss> {

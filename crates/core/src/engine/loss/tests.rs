@@ -24,6 +24,7 @@ fn sound() -> View {
         state: Ok(Some(state_head())),
         group: Some(GroupMark { offset: 80, metadata: "5".to_owned() }),
         audit: Some(audit(5, HEAD)),
+        unreadable_audit: None,
         topics: TopicIds { clicks: 1, consent: 2 },
         clicks: Range { start: 10, end: 100 },
         unreadable: None,
@@ -54,6 +55,32 @@ fn nothing_anywhere_is_a_beginning() {
     });
     assert_eq!(losses.resume, Resume { next_click: 10, next_consent: 0 });
     assert!(losses.is_empty());
+}
+
+#[test]
+fn an_audit_whose_end_nobody_can_read_is_a_stop_that_loses_no_decision() {
+    let unreadable =
+        Unreadable { range: Range { start: 7, end: 9 }, reason: "Bad message".to_owned() };
+    let losses = check(|view| view.unreadable_audit = Some(unreadable));
+    let said = losses.audit.as_ref().map(ToString::to_string);
+    assert_eq!(said.unwrap(), "offsets 7 to 8 can't be read by any client: Bad message");
+    assert_eq!(losses.resume, Resume { next_click: 80, next_consent: 20 });
+    assert!(!losses.is_empty() && !losses.doubts_consent() && !losses.doubts_signals());
+}
+
+#[test]
+fn consent_that_nobody_can_read_may_come_first_of_all() {
+    let beginning = |unreadable| {
+        check(|view| {
+            (view.state, view.group, view.audit) = (Ok(None), None, None);
+            (view.consent.start, view.unreadable) = (4, Some(unreadable));
+        })
+    };
+    let losses = beginning(Range { start: 4, end: 9 });
+    assert_eq!(losses.consent, Some(InputLoss::Unreadable { from: 4, to: 9 }));
+    assert_eq!(losses.resume, Resume { next_click: 10, next_consent: 9 });
+    assert_eq!(losses.begins(), Resume { next_click: 10, next_consent: 4 });
+    assert!(beginning(Range { start: 5, end: 9 }).is_empty(), "what comes first can be read");
 }
 
 #[test]

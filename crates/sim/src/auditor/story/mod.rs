@@ -10,6 +10,7 @@ use crate::faults::Fault;
 use crate::log::Topic;
 use crate::model::{Change, Entry, Model, What};
 use crate::stage::{PURPOSES, Stage};
+use crate::steps::Step;
 use crate::world::World;
 use assent_contract::domain::invariants::{self, Invariant};
 use assent_contract::domain::outcome::{InputKind, TombstoneReason, Verdict};
@@ -40,16 +41,24 @@ pub fn check(
     let mut is_exact = true;
     for part in parts {
         let batch = &part.batch;
+        let step = world.witness.losses.get(&part.transaction);
         let first = &stage.rulebooks[0].0;
-        let mut all = stage.rulebooks.iter().map(|(rulebook, _)| rulebook);
-        model.rulebook = all.find(|it| it.sha256 == batch.rulebook_sha256).unwrap_or(first);
-        is_exact &= batch.rulebook_sha256 == first.sha256 && batch.key_version == 1;
+        // A loss on record names no rulebook.
+        if step != Some(&Step::OnRecord) {
+            let mut all = stage.rulebooks.iter().map(|(rulebook, _)| rulebook);
+            model.rulebook = all.find(|it| it.sha256 == batch.rulebook_sha256).unwrap_or(first);
+            is_exact &= batch.rulebook_sha256 == first.sha256 && batch.key_version == 1;
+        }
         let held = world.witness.consents.get(&(part.transaction, partition));
         let consent: Vec<ConsentInput<'_>> =
             held.into_iter().flatten().filter_map(|it| inputs.consent_input(*it)).collect();
         let clicks: Vec<ClickInput<'_>> =
             inputs.clicks.range(batch.click_from..batch.click_to).map(|it| copy(&it.1.1)).collect();
-        let expected = model.step((batch.decided_at, batch.gate_open), &consent, &clicks);
+        let expected = match step {
+            None => model.step((batch.decided_at, batch.gate_open), &consent, &clicks),
+            Some(Step::Withheld) => model.withhold(batch.decided_at),
+            Some(Step::OnRecord) => model.lose(batch.decided_at),
+        };
         let seen = match eye.see(part) {
             Ok(seen) => without_gone(seen, partition, &model, findings),
             Err((invariant, detail)) => return findings.add(invariant, partition, detail),
@@ -139,15 +148,16 @@ fn differs(
     (contextual != seen.contextual).then(|| "contextual segments differ".to_owned())
 }
 
-/// Timers in the order of their subjects, an entry's effects in that of their purposes: the contract
-/// leaves both open.
+/// What no input asked for in the order of its subjects, an entry's effects in that of their purposes: the
+/// contract leaves both open.
 fn ordered(mut entries: Vec<Entry>) -> Vec<Entry> {
     for entry in &mut entries {
         entry.effects.sort_by_key(|effect| effect.0);
     }
-    let both_timers =
-        |one: &Entry, other: &Entry| [one, other].iter().all(|it| it.input == InputKind::Timer);
-    for run in entries.chunk_by_mut(both_timers) {
+    let both_unasked = |one: &Entry, other: &Entry| {
+        [one, other].iter().all(|it| matches!(it.input, InputKind::Timer | InputKind::Upkeep))
+    };
+    for run in entries.chunk_by_mut(both_unasked) {
         run.sort_by(|one, other| one.subject.cmp(&other.subject));
     }
     entries
