@@ -2,6 +2,7 @@
 //!
 //! A command is a `clap::Args` and a function `execute(args, globals)`.
 
+mod audit;
 mod check;
 mod consent;
 mod dead_letters;
@@ -94,6 +95,7 @@ enum Command {
     Sim(sim::Args),
     State(state::Args),
     Verify(verify::Args),
+    Audit(audit::Args),
 }
 
 impl Command {
@@ -115,6 +117,7 @@ impl Command {
             Self::Sim(args) => sim::execute(args, globals),
             Self::State(args) => state::execute(args, globals),
             Self::Verify(args) => verify::execute(args, globals),
+            Self::Audit(args) => audit::execute(args, globals),
         }
     }
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::entries::{Entries, PROPERTIES, SOURCES};
 use super::{
-    Config, Consent, Http, Kafka, OnSilence, Pipeline, Source, Topics, near_misses, properties,
-    registry, values,
+    Config, Consent, Http, Kafka, OnSilence, Pipeline, Source, Topics, audit, near_misses,
+    properties, registry, values,
 };
 use crate::failure::{Failure, Result};
 use assent_contract::domain::partitioner::Partitioner;
@@ -63,6 +63,7 @@ pub(super) fn resolve(entries: &Entries) -> Result<Config> {
             state_dir: path(entries, "pipeline.state_dir", "state")?,
         },
         http: Http { listen: listen(entries)? },
+        audit: audit::audit(entries)?,
     })
 }
 
@@ -77,7 +78,7 @@ pub(super) fn value<T>(
     check(text).map_err(|message| entries.refuse(key, &message))
 }
 
-fn duration(
+pub(super) fn duration(
     entries: &Entries,
     key: &str,
     default: &str,
@@ -145,6 +146,7 @@ fn topics(entries: &Entries) -> Result<Topics> {
         audit: topic("audit", "segmentation-audit")?,
         state: topic("state", "assent-state")?,
         dead_letters: topic("dead_letters", "segmentation-dead-letters")?,
+        audit_access: topic("audit_access", "segmentation-audit-access")?,
     };
     refuse_shared_topics(entries, &topics)?;
     Ok(topics)
@@ -158,6 +160,7 @@ fn refuse_shared_topics(entries: &Entries, topics: &Topics) -> Result<()> {
         ("topics.audit", &topics.audit),
         ("topics.state", &topics.state),
         ("topics.dead_letters", &topics.dead_letters),
+        ("topics.audit_access", &topics.audit_access),
     ];
     for (index, (key, name)) in named.iter().enumerate() {
         if let Some((other, _)) = named[..index].iter().find(|(_, earlier)| earlier == name) {

@@ -6,6 +6,8 @@ use crate::config::{Config, shell_word};
 use crate::kafka::topic_plan::{Role, topic_plans};
 use assent_contract::rulebook::Rulebook;
 
+const READS: &[&str] = &["Read", "Describe", "DescribeConfigs"];
+
 /// Said beside the grants of Assent itself.
 pub const APART: &str = "These grants are for Assent only. A reader of two purposes, or of segments and the audit, can join data that
 is kept apart. Give the readers of each purpose, of contextual segments and of the audit their own principal
@@ -27,20 +29,43 @@ pub fn of_reader(
             config.topics.segments_of(purpose)
         }
     };
-    let operations = ["Read", "Describe", "DescribeConfigs"];
-    Some(granted(config, principal, &operations, &format!("--topic '{topic}'")))
+    Some(granted(config, principal, READS, &format!("--topic '{topic}'")))
 }
 
 /// What `assent verify` needs: to read.
 pub fn of_verifier(config: &Config, rulebook: &Rulebook, principal: &str) -> Vec<String> {
-    let grant =
-        |operations: &[&str], resource: String| granted(config, principal, operations, &resource);
-    let topic =
-        |name: &str| grant(&["Read", "Describe", "DescribeConfigs"], format!("--topic '{name}'"));
-    let mut commands: Vec<String> =
-        topic_plans(config, rulebook).iter().map(|plan| topic(&plan.name)).collect();
-    commands.push(grant(&["Describe"], format!("--group '{}-verify'", config.kafka.group_id)));
+    let topic = |name: &str| granted(config, principal, READS, &format!("--topic '{name}'"));
+    let plans = topic_plans(config, rulebook).into_iter().filter(|plan| plan.role != Role::Aside);
+    let mut commands: Vec<String> = plans.map(|plan| topic(&plan.name)).collect();
+    commands.push(granted(config, principal, &["Describe"], &of_readers_group(config)));
     commands
+}
+
+/// What `audit publish` needs: to read the audit, and nothing else.
+pub fn of_publisher(config: &Config, principal: &str) -> Vec<String> {
+    let audit = format!("--topic '{}'", config.topics.audit);
+    vec![
+        granted(config, principal, READS, &audit),
+        granted(config, principal, &["Describe"], &of_readers_group(config)),
+    ]
+}
+
+/// What whoever verifies the audit and asks it needs: to read it, and to leave a record of each question.
+pub fn of_auditor(config: &Config, principal: &str) -> Vec<String> {
+    let mut commands = of_publisher(config, principal);
+    let access = format!("--topic '{}'", config.topics.audit_access);
+    commands.push(granted(
+        config,
+        principal,
+        &["Read", "Write", "Describe", "DescribeConfigs"],
+        &access,
+    ));
+    commands
+}
+
+/// Nobody joins it: librdkafka wants a group's name before it assigns.
+fn of_readers_group(config: &Config) -> String {
+    format!("--group '{}-verify'", config.kafka.group_id)
 }
 
 fn granted(config: &Config, principal: &str, operations: &[&str], resource: &str) -> String {
@@ -60,6 +85,7 @@ pub fn commands(config: &Config, rulebook: &Rulebook, principal: &str) -> Vec<St
         |operations: &[&str], resource: String| granted(config, principal, operations, &resource);
     let mut commands: Vec<String> = topic_plans(config, rulebook)
         .iter()
+        .filter(|plan| plan.role != Role::Aside)
         .map(|plan| {
             let operations: &[&str] = match plan.role {
                 // Misrouted consent is sent on to its right partition.
@@ -68,7 +94,7 @@ pub fn commands(config: &Config, rulebook: &Rulebook, principal: &str) -> Vec<St
                 }
                 Role::Input => &["Read", "Describe", "DescribeConfigs"],
                 Role::Alongside => &["Read", "Write", "Describe", "DescribeConfigs"],
-                Role::Output => &["Write", "Describe", "DescribeConfigs"],
+                Role::Output | Role::Aside => &["Write", "Describe", "DescribeConfigs"],
             };
             grant(operations, format!("--topic '{}'", plan.name))
         })

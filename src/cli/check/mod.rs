@@ -39,6 +39,12 @@ pub struct Args {
     /// of the `audit`; use a separate principal for each
     #[arg(long, value_name = "PURPOSE", requires = "print_acls", conflicts_with = "verifier")]
     reader: Option<String>,
+    /// With --print-acls: print the grants of whoever verifies the audit and asks it
+    #[arg(long, requires = "print_acls", conflicts_with_all = ["verifier", "reader"])]
+    auditor: bool,
+    /// With --print-acls: print the grants that `assent audit publish` needs
+    #[arg(long, requires = "print_acls", conflicts_with_all = ["verifier", "reader", "auditor"])]
+    publisher: bool,
 }
 
 /// Who is not told otherwise runs Assent.
@@ -50,6 +56,10 @@ pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
     if let Some(principal) = &args.print_acls {
         let commands = match &args.reader {
             Some(purpose) => readers_acls(&config, &file.rulebook, principal, purpose)?,
+            None if args.auditor => acls::of_auditor(&config, own_principal(principal, "auditor")?),
+            None if args.publisher => {
+                acls::of_publisher(&config, own_principal(principal, "publisher")?)
+            }
             None if args.verifier => acls::of_verifier(&config, &file.rulebook, principal),
             None => {
                 stderr::line(acls::APART);
@@ -61,19 +71,23 @@ pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
     report(look(&Arc::new(config))?, globals)
 }
 
+/// Whoever is not Assent itself has a principal of their own.
+fn own_principal<'a>(principal: &'a str, who: &str) -> Result<&'a str> {
+    if principal != ASSENT {
+        return Ok(principal);
+    }
+    let message = format!("--{who}: it needs its own principal; add it as --print-acls User:NAME");
+    Err(Failure::new(Exit::Usage, message))
+}
+
 fn readers_acls(
     config: &Config,
     rulebook: &Rulebook,
     principal: &str,
     purpose: &str,
 ) -> Result<Vec<String>> {
+    own_principal(principal, &format!("reader {purpose}"))?;
     let usage = |message: String| Err(Failure::new(Exit::Usage, message));
-    if principal == ASSENT {
-        return usage(format!(
-            "--reader {purpose}: readers need their own principal; add it as --print-acls \
-             User:NAME"
-        ));
-    }
     match acls::of_reader(config, rulebook, principal, purpose) {
         Some(command) => Ok(vec![command]),
         None => usage(format!(
