@@ -29,26 +29,35 @@ impl<'a> ChainCheck<'a> {
         outcome.batches += 1;
         let continues = self.verifier.push(link);
         match &mut self.against {
-            Some(against) if continues => against.hold(&self.name, &link, outcome),
-            _ => Ok(()),
+            Some(against) if continues => against.hold(&link, &self.name, outcome),
+            Some(against) => {
+                against.note_late(link.sequence);
+                Ok(())
+            }
+            None => Ok(()),
         }
     }
 
     /// What lies where the next batch should, and is none.
     pub fn push_unreadable(&mut self, hash: [u8; 32], at: i64, outcome: &mut Outcome) {
         outcome.batches += 1;
+        let stands_for = self.verifier.last_sequence().map_or(0, |last| last + 1);
+        if let Some(against) = &mut self.against {
+            against.note_late(stands_for);
+        }
         self.verifier.push_unreadable(hash, at);
     }
 
     /// All that was found of it.
     pub fn finish(self, named: Named<'_>, outcome: &mut Outcome) -> Result<()> {
         let Self { name, verifier, has_head, against, entries } = self;
-        outcome.leave_off(verifier.faults_left_off());
         let ends = verifier.first_sequence().zip(verifier.last_sequence()).zip(verifier.head());
         if let Some((sequences, head)) = ends {
             outcome.chain(&name, sequences, entries, &head);
         }
-        for Fault { sequence, kind, offset } in verifier.finish() {
+        let (faults, left_off) = verifier.finish_counting();
+        outcome.leave_off(left_off);
+        for Fault { sequence, kind, offset } in faults {
             let detail = words(kind, offset.map(named), has_head);
             outcome.fault(&name, sequence, kind, Place { offset, detail: &detail });
         }

@@ -178,6 +178,9 @@ impl ChainVerifier {
         let Some(at) = self.gaps.iter().position(holds) else {
             let before_first = self.first.is_some_and(|first| link.sequence < first);
             let kind = if before_first { FaultKind::Reordered } else { FaultKind::Forked };
+            if link.sequence == 0 {
+                self.begins_late_at = None; // it is there, though late
+            }
             self.fault(link.sequence, kind, Some(link.offset));
             return;
         };
@@ -210,13 +213,13 @@ impl ChainVerifier {
         self.gaps.push(gap);
     }
 
-    /// Faults beyond [`FAULTS_MAX`], as far as was read.
-    pub fn faults_left_off(&self) -> u64 {
-        self.faults_left_off
+    /// All faults, by sequence. A chain that ends before the state's head misses what is between.
+    pub fn finish(self) -> Vec<Fault> {
+        self.finish_counting().0
     }
 
-    /// All faults, by sequence. A chain that ends before the state's head misses what is between.
-    pub fn finish(mut self) -> Vec<Fault> {
+    /// The same, and how many were left off.
+    pub fn finish_counting(mut self) -> (Vec<Fault>, u64) {
         for gap in std::mem::take(&mut self.gaps) {
             self.fault(gap.first, FaultKind::Missing, Some(gap.shown_at));
         }
@@ -232,7 +235,7 @@ impl ChainVerifier {
         }
         self.faults.sort_unstable();
         self.faults.dedup_by_key(|fault| (fault.sequence, fault.kind));
-        self.faults
+        (self.faults, self.faults_left_off)
     }
 
     fn fault(&mut self, sequence: i64, kind: FaultKind, offset: Option<i64>) {
@@ -367,6 +370,13 @@ mod tests {
             forked.push(Link { hash: [3; 32], ..links[at] });
             assert!(faults(&forked, None).contains(&(at as i64, FaultKind::Forked)));
         }
+        let mut verifier = ChainVerifier::new(head);
+        verifier.expect_first();
+        for link in [1, 0, 2, 3, 4, 5].map(|at| links[at]) {
+            verifier.push(link);
+        }
+        let found = verifier.finish();
+        assert_eq!((found.len(), found[0].sequence, found[0].kind), (1, 0, FaultKind::Reordered));
         let moved = [links[0], links[4], links[1], links[3], links[2], links[5]];
         let late = [1, 2, 3].map(|at| (at, FaultKind::Reordered));
         assert_eq!(faults(&moved, head), late);
@@ -380,8 +390,8 @@ mod tests {
             verifier.push(ruin(2 * at));
         }
         assert_eq!(verifier.gaps.len(), GAPS_MAX);
-        assert_eq!(verifier.faults_left_off(), 2 * FAULTS_MAX as u64 - 1 - GAPS_MAX as u64);
-        assert_eq!(verifier.finish().len(), FAULTS_MAX);
+        let (faults, left_off) = verifier.finish_counting();
+        assert_eq!((faults.len(), left_off), (FAULTS_MAX, 2 * FAULTS_MAX as u64));
     }
 
     #[test]

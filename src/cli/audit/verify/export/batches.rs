@@ -165,12 +165,13 @@ impl Check<'_> {
 
     fn finish(self, outcome: &mut Outcome) -> Seen {
         let Self { chain, verifier, seen, entries, .. } = self;
-        outcome.leave_off(verifier.faults_left_off());
         let ends = verifier.first_sequence().zip(verifier.last_sequence()).zip(verifier.head());
         if let Some((sequences, head)) = ends {
             outcome.chain(&chain.chain, sequences, entries, &head);
         }
-        for Fault { sequence, kind, offset } in verifier.finish() {
+        let (faults, left_off) = verifier.finish_counting();
+        outcome.leave_off(left_off);
+        for Fault { sequence, kind, offset } in faults {
             let block = offset.map(|block| format!("block {block}: ")).unwrap_or_default();
             let why = match kind {
                 // Between the runs of the manifest there is nothing; within them, `seen` knows.
