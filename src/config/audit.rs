@@ -4,21 +4,14 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use assent_evidence::note::{self, Fault, Signer};
 use zeroize::Zeroizing;
 
-use super::entries::Entries;
 use super::keyset::{check, create_secret};
-use super::{resolve, values};
 use crate::failure::{Failure, Result};
-use assent_contract::domain::time::Span;
-
-/// A checkpoint takes a signature and some twenty files; an hour late, it proves little to anybody.
-const INTERVAL: RangeInclusive<Span> = Span::SECOND..=Span::HOUR;
 
 /// A key of the longest name takes 350 bytes.
 const KEY_BYTES_MAX: u64 = 4096;
@@ -43,24 +36,7 @@ impl Audit {
     }
 }
 
-pub(super) fn audit(entries: &Entries) -> Result<Audit> {
-    let text = |key: &str, check: fn(&str) -> std::result::Result<String, String>| {
-        let is_set = entries.get(key).is_some();
-        is_set.then(|| resolve::value(entries, key, "", check)).transpose()
-    };
-    let publish_dir = entries.get("audit.publish_dir").is_some();
-    Ok(Audit {
-        log_key: resolve::path(entries, "audit.log_key", "keys/audit-log.key")?,
-        origin: text("audit.origin", log_name)?,
-        publish_dir: publish_dir
-            .then(|| resolve::path(entries, "audit.publish_dir", ""))
-            .transpose()?,
-        publish_interval: resolve::duration(entries, "audit.publish_interval", "10s", INTERVAL)?,
-        operator: text("audit.operator", values::non_empty)?,
-    })
-}
-
-fn log_name(text: &str) -> std::result::Result<String, String> {
+pub(super) fn log_name(text: &str) -> std::result::Result<String, String> {
     if note::is_name(text) {
         return Ok(text.to_owned());
     }

@@ -1,4 +1,4 @@
-//! The hashes of a Merkle tree as RFC 6962, section 2.1, has them: SHA-256, with one byte in front that
+//! The hashes of a Merkle tree as RFC 6962 (2.1) has them: SHA-256, with one byte in front that
 //! keeps a leaf from being taken for a node.
 
 use sha2::{Digest, Sha256};

@@ -1,5 +1,5 @@
-//! Proofs for whoever has only two checkpoints, or one and an entry (RFC 6962, section 2.1; checked as RFC
-//! 9162, section 2.1, says).
+//! Proofs for whoever has only two checkpoints, or one and an entry (RFC 6962 (2.1); checked as RFC
+//! 9162 (2.1) says).
 //!
 //! An inclusion proof shows that an entry is in a tree, a consistency proof that a later tree holds an
 //! earlier one unchanged. 70,000 entries take at most 17 hashes.
@@ -58,7 +58,7 @@ pub fn prove_consistency<T: Tiles>(
     Ok(proof)
 }
 
-/// RFC 9162, section 2.1.3.2.
+/// RFC 9162 (2.1.3.2).
 pub fn is_included(leaf: &Hash, index: u64, size: u64, proof: &[Hash], root: &Hash) -> bool {
     if index >= size {
         return false;
@@ -82,7 +82,7 @@ pub fn is_included(leaf: &Hash, index: u64, size: u64, proof: &[Hash], root: &Ha
     last == 0 && hash == *root
 }
 
-/// Does the tree of `new` entries hold that of `old` unchanged? RFC 9162, section 2.1.4.2. Every tree
+/// Does the tree of `new` entries hold that of `old` unchanged? RFC 9162 (2.1.4.2). Every tree
 /// holds the empty one.
 pub fn is_consistent(old: (u64, &Hash), new: (u64, &Hash), proof: &[Hash]) -> bool {
     let ((old, old_root), (new, new_root)) = (old, new);

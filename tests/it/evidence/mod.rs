@@ -8,6 +8,7 @@ mod exported;
 mod folder;
 mod published;
 mod refused;
+mod rights;
 mod tampered;
 
 use std::path::{Path, PathBuf};
