@@ -136,7 +136,8 @@ fn an_export_is_whole_and_tools_that_are_not_ours_accept_its_proofs() {
     let line = text.lines().nth(4).expect("a line");
     let [entry, after, proof] =
         ["assent/v1", "\",\"proof\"", "[\""].map(|it| line.find(it).expect("there"));
-    for at in (entry..after).step_by(9).chain((proof + 2..line.len() - 3).step_by(23)) {
+    // The first character of each hash: the last ones have bits that say nothing.
+    for at in (entry..after).step_by(9).chain((proof + 2..line.len() - 3).step_by(47)) {
         let mut altered = line.as_bytes().to_vec();
         altered[at] = if altered[at] == b'1' { b'2' } else { b'1' };
         assert!(!auditor.proofs(&key, &checkpoint, &altered), "{at}");
