@@ -45,6 +45,6 @@ mod tests {
         for cut in 0..bundle.len() {
             assert_eq!(entries(&bundle[..cut], 2), None, "{cut}");
         }
-        assert!(!put(&mut bundle, &[0; ENTRY_BYTES_MAX + 1]));
+        assert!(!put(&mut bundle, &vec![0; ENTRY_BYTES_MAX + 1]));
     }
 }

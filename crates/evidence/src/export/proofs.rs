@@ -25,13 +25,14 @@ pub struct Proof {
     /// The entry, as the log has it.
     pub entry: String,
     /// Base64 of 32 bytes each, the leaf's sibling first.
-    proof: Vec<String>,
+    #[serde(rename = "proof")]
+    path: Vec<String>,
 }
 
 impl Proof {
     pub fn new(index: u64, entry: &Entry, proof: &[Hash]) -> Self {
-        let proof = proof.iter().map(|hash| STANDARD.encode(hash)).collect();
-        Self { sequence: entry.sequence, index, entry: entry.to_string(), proof }
+        let path = proof.iter().map(|hash| STANDARD.encode(hash)).collect();
+        Self { sequence: entry.sequence, index, entry: entry.to_string(), path }
     }
 
     /// `None`: this is no such line.
@@ -47,7 +48,7 @@ impl Proof {
     /// The entry, if this proves that it is in the checkpoint's tree.
     pub fn entry_of(&self, checkpoint: &Checkpoint) -> Option<Entry> {
         let entry = Entry::parse(self.entry.as_bytes())?;
-        let hashes = self.proof.iter().map(|text| STANDARD.decode(text).ok()?.try_into().ok());
+        let hashes = self.path.iter().map(|text| STANDARD.decode(text).ok()?.try_into().ok());
         let hashes = hashes.collect::<Option<Vec<Hash>>>()?;
         let leaf = leaf_hash(self.entry.as_bytes());
         let Checkpoint { size, root, .. } = checkpoint;
@@ -79,6 +80,8 @@ mod tests {
         assert_eq!(Proof::parse(altered.as_bytes()).unwrap().entry_of(&checkpoint), None);
         let altered =
             line.replace(" 266 ", " 265 ").replace("\"sequence\":266", "\"sequence\":265");
+        assert_eq!(Proof::parse(altered.as_bytes()).unwrap().entry_of(&checkpoint), None);
+        let altered = line.replace("\"sequence\":266", "\"sequence\":265");
         assert_eq!(Proof::parse(altered.as_bytes()).unwrap().entry_of(&checkpoint), None);
         assert_eq!(Proof::parse(b"{}"), None);
     }

@@ -175,7 +175,7 @@ impl Feed {
             Some(value) => self
                 .schemas
                 .read(|known| audit_outline(value, known))?
-                .map_err(|rejection| rejection.detail.to_string())
+                .map_err(|rejection| rejection.detail)
                 .and_then(|outline| {
                     let body = Framed::split(value).body().ok_or(no_batch)?;
                     Ok((outline, chain::body_hash(body)))

@@ -107,9 +107,9 @@ impl Step {
         let interval = config.audit.publish_interval;
         let mut next = SystemClock.instant() + interval;
         loop {
-            let fed = feed.next()?;
-            let has_ended = matches!(fed, Fed::End) || is_told();
-            match fed {
+            let came = feed.next()?;
+            let has_ended = matches!(came, Fed::End) || is_told();
+            match came {
                 Fed::Link(link) => self.take(&link, &mut feed)?,
                 Fed::Nothing => std::thread::sleep(PAUSE),
                 Fed::End => {}

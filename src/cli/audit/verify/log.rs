@@ -75,7 +75,7 @@ impl PublishedLog {
     /// The entries of a chain.
     pub fn published(&self, chain: &str) -> Result<Published<'_>> {
         let extent = self.chains.get(chain);
-        let bundles = extent.map_or(1..=0, |it| it.first_bundle..=it.last_bundle);
+        let bundles = extent.map_or(0..0, |it| it.first_bundle..it.last_bundle + 1);
         let reader = self.reader().map_err(|why| self.failed(&why))?;
         Ok(Published {
             log: self,
@@ -179,7 +179,7 @@ pub struct Published<'a> {
     log: &'a PublishedLog,
     reader: Reader<'a>,
     chain: String,
-    bundles: std::ops::RangeInclusive<u64>,
+    bundles: std::ops::Range<u64>,
     entries: VecDeque<Entry>,
 }
 

@@ -15,7 +15,8 @@ const LISTED_MAX: usize = 10_000;
 /// A chain, as far as it was read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Chain {
-    pub chain: String,
+    #[serde(rename = "chain")]
+    pub name: String,
     pub first_sequence: i64,
     pub last_sequence: i64,
     /// Of all its batches.
@@ -87,12 +88,13 @@ impl Outcome {
 
     pub fn chain(&mut self, name: &str, sequences: (i64, i64), entries: u64, head: &Sha256Hash) {
         let (first_sequence, last_sequence) = sequences;
-        let (chain, head) = (name.to_owned(), hex(head));
-        self.chains.push(Chain { chain, first_sequence, last_sequence, entries, head });
+        let (name, head) = (name.to_owned(), hex(head));
+        self.chains.push(Chain { name, first_sequence, last_sequence, entries, head });
     }
 }
 
 /// Where a fault shows itself, and in words what is wrong.
+#[derive(Clone, Copy)]
 pub struct Place<'a> {
     pub offset: Option<i64>,
     pub detail: &'a str,
@@ -101,7 +103,7 @@ pub struct Place<'a> {
 /// Prints it; fails (1) where there are faults.
 pub fn print(outcome: Outcome, is_json: bool) -> Result<()> {
     let Outcome { mut chains, mut faults, left_off, batches, mut notes } = outcome;
-    chains.sort_by(|a, b| a.chain.cmp(&b.chain));
+    chains.sort_by(|a, b| a.name.cmp(&b.name));
     faults.sort_by(|a, b| (&a.chain, a.sequence, a.kind).cmp(&(&b.chain, b.sequence, b.kind)));
     let found = faults.len() as u64 + left_off;
     if left_off > 0 {
@@ -114,9 +116,9 @@ pub fn print(outcome: Outcome, is_json: bool) -> Result<()> {
         for fault in &faults {
             stdout::line(&line(fault))?;
         }
-        for Chain { chain, first_sequence, last_sequence, entries, head } in &chains {
+        for Chain { name, first_sequence, last_sequence, entries, head } in &chains {
             stdout::line(&format!(
-                "chain  {chain}  sequences {first_sequence} to {last_sequence}  {entries} entries  \
+                "chain  {name}  sequences {first_sequence} to {last_sequence}  {entries} entries  \
                  head {head}"
             ))?;
         }

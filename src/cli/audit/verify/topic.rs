@@ -137,11 +137,11 @@ impl<'a> Partition<'a> {
         let topic = &self.config.topics.audit;
         self.from_start = range.from == 0;
         let published = self.scope.log.into_iter().flat_map(|log| log.chains_of(self.number));
-        let mut names: Vec<String> = published.map(str::to_owned).collect();
+        let mut expected: Vec<String> = published.map(str::to_owned).collect();
         if self.head.is_some_and(|(next, _)| next > 0) {
-            names.push(self.own.clone());
+            expected.push(self.own.clone());
         }
-        for name in names {
+        for name in expected {
             self.chain(&name)?;
         }
         let mut scan = Scan::open(self.config, topic, self.number, range.from, range.to)?;

@@ -29,10 +29,9 @@ pub fn check(
 ) -> Result<Seen> {
     let Some(file) = open(&folder.join(&chain.batches))? else { return Ok(Seen::default()) };
     let proofs = match (&chain.proofs, checkpoint) {
-        (Some(path), Some(checkpoint)) => match open(&folder.join(path))? {
-            Some(file) => Some(Proofs { file, checkpoint, next: None }),
-            None => None,
-        },
+        (Some(path), Some(checkpoint)) => {
+            open(&folder.join(path))?.map(|file| Proofs { file, checkpoint, next: None })
+        }
         _ => None,
     };
     let mut check = Check {

@@ -33,16 +33,15 @@ pub fn verify(
     let bar = progress::bar(manifest.files.iter().map(|file| file.bytes).sum(), "bytes");
     files::check(folder, &manifest, &bar, outcome)?;
     bar.finish_and_clear();
-    let checkpoint = match &manifest.log {
-        Some(log) => checkpoint(folder, &log.checkpoint, &verifier()?, outcome)?,
-        None => {
-            outcome.notes.push(
-                "the export has no checkpoint: it shows that its batches are linked, and not that \
-                 anybody published them"
-                    .to_owned(),
-            );
-            None
-        }
+    let checkpoint = if let Some(log) = &manifest.log {
+        checkpoint(folder, &log.checkpoint, &verifier()?, outcome)?
+    } else {
+        outcome.notes.push(
+            "the export has no checkpoint: it shows that its batches are linked, and not that \
+             anybody published them"
+                .to_owned(),
+        );
+        None
     };
     if let Some((checkpoint, log)) = checkpoint.as_ref().zip(scope.log) {
         hold_against(checkpoint, log, outcome)?;
@@ -59,12 +58,10 @@ pub fn verify(
             hold_window(&chain.chain, &seen, log, &manifest.question, outcome)?;
         }
     }
-    let named = |chain: &&str| manifest.chains.iter().any(|it| it.chain == **chain);
-    let others = scope.log.into_iter().flat_map(PublishedLog::chains);
-    for chain in others.filter(|chain| is_looked_at(chain) && !named(chain)) {
-        let log = scope.log.into_iter();
-        log.map(|log| hold_window(chain, &Seen::default(), log, &manifest.question, outcome))
-            .collect::<Result<()>>()?;
+    let Some(log) = scope.log else { return Ok(()) };
+    let is_named = |chain: &str| manifest.chains.iter().any(|it| it.chain == chain);
+    for chain in log.chains().filter(|chain| is_looked_at(chain) && !is_named(chain)) {
+        hold_window(chain, &Seen::default(), log, &manifest.question, outcome)?;
     }
     Ok(())
 }
