@@ -3,13 +3,16 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 
+use assent_evidence::note::Signer;
 use rdkafka::Message;
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::{Globals, declared_purposes, stdout};
-use crate::config::{Config, KeysetChange, create_keyset, read_keyset};
-use crate::failure::{Failure, Result};
+use super::{Globals, declared_purposes, stderr, stdout};
+use crate::config::{
+    Config, KeysetChange, create_keyset, create_signing_key, read_keyset, read_signing_key,
+};
+use crate::failure::{Exit, Failure, Result};
 use crate::kafka::admin::Admin;
 use crate::kafka::assignments::SegmentTopics;
 use crate::kafka::missing::demand;
@@ -38,16 +41,33 @@ enum Command {
     Show(ShowArgs),
 }
 
-/// Create a keyset with one active key; never overwrites a file
+/// Create a keyset with one active key, or a key for the audit log; never overwrites a file
 ///
 /// Anyone who has the keyset can compute pseudonyms from ids. Without it, live pseudonyms can't be
 /// removed. Keep a backup with your other secrets.
+///
+/// With --for audit-log, creates the key that signs the published audit log, and prints its verifier
+/// key: give that to whoever checks the log.
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  assent keys new --out /etc/assent/keyset.json")]
+#[command(after_help = "Example:\n  assent keys new --out /etc/assent/keyset.json\n  \
+    assent keys new --for audit-log --origin shop.example/audit")]
 struct NewArgs {
-    /// File to write [default: the configured keyset]
+    /// File to write [default: the configured keyset, or audit.log_key]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// What the key is for
+    #[arg(long = "for", value_name = "USE", value_enum, default_value_t)]
+    purpose: Use,
+    /// Name of the audit log [default: audit.origin]
+    #[arg(long, value_name = "NAME")]
+    origin: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Use {
+    #[default]
+    Pseudonyms,
+    AuditLog,
 }
 
 /// Add a new active key; the current one becomes retiring
@@ -75,14 +95,29 @@ struct RetireArgs {
 /// Show each key version with its status and fingerprint
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  assent keys show --json")]
-struct ShowArgs {}
+struct ShowArgs {
+    /// Which key to show; of the audit log's, the verifier key
+    #[arg(long = "for", value_name = "USE", value_enum, default_value_t)]
+    purpose: Use,
+}
 
 pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
     match &args.command {
-        Command::New(NewArgs { out }) => new(out.clone(), globals),
+        Command::New(NewArgs { out, purpose: Use::AuditLog, origin }) => {
+            new_log_key(out.clone(), origin.clone(), globals)
+        }
+        Command::New(NewArgs { origin: Some(_), .. }) => Err(Failure::new(
+            Exit::Usage,
+            "--origin names an audit log; add --for audit-log, or remove it",
+        )),
+        Command::New(NewArgs { out, .. }) => new(out.clone(), globals),
         Command::Rotate(RotateArgs {}) => rotate(globals),
         Command::Retire(RetireArgs { version }) => retire(*version, globals),
-        Command::Show(ShowArgs {}) => show(globals),
+        Command::Show(ShowArgs { purpose: Use::AuditLog }) => {
+            let signer = read_signing_key(&globals.load_config()?.audit)?;
+            show_verifier(&signer, globals)
+        }
+        Command::Show(ShowArgs { .. }) => show(globals),
     }
 }
 
@@ -97,6 +132,34 @@ fn new(out: Option<PathBuf>, globals: &Globals) -> Result<()> {
         return stdout::json(&json!({ "file": path, "version": 1 }));
     }
     stdout::line(&format!("{}: created a keyset; key version 1 is active", path.display()))
+}
+
+/// The verifier key alone is on stdout, so that a script can keep it.
+fn new_log_key(out: Option<PathBuf>, origin: Option<String>, globals: &Globals) -> Result<()> {
+    let audit = globals.load_config()?.audit;
+    let Some(origin) = origin.or(audit.origin) else {
+        return Err(Failure::new(
+            Exit::Usage,
+            "--origin is missing: name the log, for example --origin shop.example/audit",
+        ));
+    };
+    let signer = Signer::new(&origin, &*new_secret()?)
+        .map_err(|fault| Failure::new(Exit::Usage, format!("--origin: {fault}")))?;
+    let path = out.unwrap_or(audit.log_key);
+    create_signing_key(&path, &signer)?;
+    stderr::line(&format!(
+        "{}: created a key for the audit log; its verifier key is on stdout",
+        path.display()
+    ));
+    show_verifier(&signer, globals)
+}
+
+fn show_verifier(signer: &Signer, globals: &Globals) -> Result<()> {
+    let verifier = signer.verifier().to_string();
+    if globals.json {
+        return stdout::json(&json!({ "origin": signer.name(), "verifier_key": verifier }));
+    }
+    stdout::line(&verifier)
 }
 
 fn new_secret() -> Result<Zeroizing<[u8; 32]>> {

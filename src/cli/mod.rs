@@ -2,6 +2,7 @@
 //!
 //! A command is a `clap::Args` and a function `execute(args, globals)`.
 
+mod audit;
 mod check;
 mod completions;
 mod consent;
@@ -101,6 +102,7 @@ enum Command {
     Sim(sim::Args),
     State(state::Args),
     Verify(verify::Args),
+    Audit(audit::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
@@ -124,6 +126,7 @@ impl Command {
             Self::Sim(args) => sim::execute(args, globals),
             Self::State(args) => state::execute(args, globals),
             Self::Verify(args) => verify::execute(args, globals),
+            Self::Audit(args) => audit::execute(args, globals),
             Self::Completions(args) => completions::execute(args),
             Self::Man(args) => man::execute(args),
         }

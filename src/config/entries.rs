@@ -18,6 +18,7 @@ pub(super) const SECTIONS: &[&str] = &[
     "consent.sources",
     "pipeline",
     "http",
+    "audit",
 ];
 
 pub(super) const PROPERTIES: &str = "kafka.properties.";
@@ -190,7 +191,7 @@ fn known_beside(key: &str) -> String {
         Some((section, _)) if SECTIONS.contains(&section) => section,
         _ => {
             return "the top-level keys are kafka, schema_registry, topics, consent, pipeline, \
-                http, rulebook and keyset"
+                http, audit, rulebook and keyset"
                 .to_owned();
         }
     };

@@ -3,6 +3,7 @@
 //! yaml (flat keys) → entries (file, variables, secret files) → resolve (types, bounds) → [`Config`].
 //! keys declares what may be written, and makes docs/configuration.md.
 
+mod audit;
 mod entries;
 mod keys;
 mod keyset;
@@ -21,6 +22,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use audit::{Audit, create_signing_key, read_signing_key};
 pub use keys::documentation;
 pub use keyset::{KeysetChange, create_keyset, read_keyset};
 pub use oauth::OAuth;
@@ -68,6 +70,7 @@ pub struct Config {
     pub consent: Consent,
     pub pipeline: Pipeline,
     pub http: Http,
+    pub audit: Audit,
 }
 
 impl Config {
@@ -154,6 +157,8 @@ pub struct Topics {
     pub audit: String,
     pub state: String,
     pub dead_letters: String,
+    /// Who asked what of the audit; no topic of the pipeline's.
+    pub audit_access: String,
 }
 
 impl Topics {

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::entries::{Entries, PROPERTIES, SOURCES};
 use super::{
-    Config, Consent, Http, Kafka, OnSilence, Pipeline, Source, Topics, near_misses, oauth,
-    properties, registry, values,
+    Audit, Config, Consent, Http, Kafka, OnSilence, Pipeline, Source, Topics, audit, near_misses,
+    oauth, properties, registry, values,
 };
 use crate::failure::{Failure, Result};
 use assent_contract::domain::partitioner::Partitioner;
@@ -31,6 +31,9 @@ const MAX_SYNC_LAG: RangeInclusive<Span> = Span::SECOND..=Span::DAY;
 /// At most what tombstones are kept for (docs/contract/topics.md#settings): a lease is meant to end
 /// before a copy's last chance to see one.
 const LEASE: RangeInclusive<Span> = Span::SECOND..=Span(30 * Span::DAY.0);
+
+/// A checkpoint takes a signature and some twenty files; an hour late, it proves little to anybody.
+const PUBLISH_INTERVAL: RangeInclusive<Span> = Span::SECOND..=Span::HOUR;
 
 const MAX_SILENCE: RangeInclusive<Span> = Span::SECOND..=Span(365 * Span::DAY.0);
 
@@ -63,6 +66,7 @@ pub(super) fn resolve(entries: &Entries) -> Result<Config> {
             state_dir: path(entries, "pipeline.state_dir", "state")?,
         },
         http: Http { listen: listen(entries)? },
+        audit: audit(entries)?,
     })
 }
 
@@ -147,6 +151,7 @@ fn topics(entries: &Entries) -> Result<Topics> {
         audit: topic("audit", "segmentation-audit")?,
         state: topic("state", "assent-state")?,
         dead_letters: topic("dead_letters", "segmentation-dead-letters")?,
+        audit_access: topic("audit_access", "segmentation-audit-access")?,
     };
     refuse_shared_topics(entries, &topics)?;
     Ok(topics)
@@ -160,6 +165,7 @@ fn refuse_shared_topics(entries: &Entries, topics: &Topics) -> Result<()> {
         ("topics.audit", &topics.audit),
         ("topics.state", &topics.state),
         ("topics.dead_letters", &topics.dead_letters),
+        ("topics.audit_access", &topics.audit_access),
     ];
     for (index, (key, name)) in named.iter().enumerate() {
         if let Some((other, _)) = named[..index].iter().find(|(_, earlier)| earlier == name) {
@@ -175,6 +181,21 @@ fn refuse_shared_topics(entries: &Entries, topics: &Topics) -> Result<()> {
         }
     }
     Ok(())
+}
+
+fn audit(entries: &Entries) -> Result<Audit> {
+    let text = |key: &str, check: fn(&str) -> std::result::Result<String, String>| {
+        let is_set = entries.get(key).is_some();
+        is_set.then(|| value(entries, key, "", check)).transpose()
+    };
+    let is_published = entries.get("audit.publish_dir").is_some();
+    Ok(Audit {
+        log_key: path(entries, "audit.log_key", "keys/audit-log.key")?,
+        origin: text("audit.origin", audit::log_name)?,
+        publish_dir: is_published.then(|| path(entries, "audit.publish_dir", "")).transpose()?,
+        publish_interval: duration(entries, "audit.publish_interval", "10s", PUBLISH_INTERVAL)?,
+        operator: text("audit.operator", values::non_empty)?,
+    })
 }
 
 fn sources(entries: &Entries) -> Result<BTreeMap<String, Source>> {

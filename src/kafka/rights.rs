@@ -76,10 +76,10 @@ pub fn of_assent(config: &Config, plans: &[TopicPlan]) -> Vec<Need> {
         }
         Role::Input => TO_READ,
         Role::Alongside => &[Read, Write, Describe, DescribeConfigs],
-        Role::Output => &[Write, Describe, DescribeConfigs],
+        Role::Output | Role::Aside => &[Write, Describe, DescribeConfigs],
     };
-    let mut needs: Vec<Need> =
-        plans.iter().map(|plan| Need::of(plan, of_topic(plan).to_vec())).collect();
+    let own = plans.iter().filter(|plan| plan.role != Role::Aside);
+    let mut needs: Vec<Need> = own.map(|plan| Need::of(plan, of_topic(plan).to_vec())).collect();
     needs.push(Need {
         key: "kafka.group_id",
         resource: Resource::Group(config.kafka.group_id.clone()),
@@ -100,13 +100,36 @@ pub fn of_transactions(config: &Config) -> Need {
 
 /// Of `verify`, which only reads.
 pub fn of_verifier(config: &Config, plans: &[TopicPlan]) -> Vec<Need> {
-    let mut needs: Vec<Need> = plans.iter().map(|plan| Need::of(plan, TO_READ.to_vec())).collect();
+    let read = plans.iter().filter(|plan| plan.role != Role::Aside);
+    let mut needs: Vec<Need> = read.map(|plan| Need::of(plan, TO_READ.to_vec())).collect();
+    needs.push(of_readers_group(config));
+    needs
+}
+
+/// Of `audit publish`, which reads the audit and nothing else.
+pub fn of_publisher(config: &Config) -> Vec<Need> {
+    vec![of_reader("topics.audit", config.topics.audit.clone()), of_readers_group(config)]
+}
+
+/// Of whoever verifies the audit and asks it, and so leaves a record of each question.
+pub fn of_auditor(config: &Config) -> Vec<Need> {
+    use Right::{Describe, DescribeConfigs, Read, Write};
+    let mut needs = of_publisher(config);
     needs.push(Need {
+        key: "topics.audit_access",
+        resource: Resource::Topic(config.topics.audit_access.clone()),
+        rights: vec![Read, Write, Describe, DescribeConfigs],
+    });
+    needs
+}
+
+/// Nobody joins it: librdkafka wants a group's name before it assigns.
+fn of_readers_group(config: &Config) -> Need {
+    Need {
         key: "kafka.group_id",
         resource: Resource::Group(format!("{}-verify", config.kafka.group_id)),
         rights: vec![Right::Describe],
-    });
-    needs
+    }
 }
 
 /// Of somebody who reads one topic.

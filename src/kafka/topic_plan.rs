@@ -76,12 +76,14 @@ pub enum Role {
     Alongside,
     /// Written by Assent, by key.
     Output,
+    /// Written by commands, by key; `run` neither reads nor writes it, nor misses it.
+    Aside,
 }
 
 impl TopicPlan {
     /// Must it have as many partitions as the inputs?
     pub fn shares_partition_count(&self) -> bool {
-        self.role != Role::Output
+        matches!(self.role, Role::Input | Role::Alongside)
     }
 
     /// `name=value, not value` for each setting of the contract that is otherwise.
@@ -116,6 +118,12 @@ pub fn topic_plans(config: &Config, rulebook: &Rulebook) -> Vec<TopicPlan> {
         &topics.dead_letters,
         Role::Output,
         delete(Some(Setting::AtMost(DEAD_LETTER_RETENTION))),
+    ));
+    plans.push(plan(
+        "topics.audit_access",
+        &topics.audit_access,
+        Role::Aside,
+        delete(Some(Setting::AtLeast(AUDIT_RETENTION))),
     ));
     plans
 }

@@ -3,6 +3,18 @@
 
 use assent_core::commit::POINTS;
 
+/// The points of a step of `audit publish`, in its order: a file of the log is written and has no name; has its
+/// name; all have; the new tree was proved to extend the old one; the checkpoint is signed and not in its
+/// place; is in its place.
+pub const PUBLISH_POINTS: [&str; 6] = [
+    "publish_file_written",
+    "publish_file_named",
+    "publish_files_synced",
+    "publish_tree_proved",
+    "publish_checkpoint_signed",
+    "publish_checkpoint_named",
+];
+
 /// Ends the process here where `ASSENT_CRASH_AT` names the point; stops it once, until it is sent
 /// SIGCONT, where `ASSENT_STOP_AT` does.
 #[cfg(feature = "crash-points")]
@@ -29,5 +41,6 @@ pub fn crash_point(name: &str) {
 }
 
 fn assert_known(name: &str) {
-    debug_assert!(POINTS.contains(&name), "{name} is not a crash point");
+    let is_known = POINTS.contains(&name) || PUBLISH_POINTS.contains(&name);
+    debug_assert!(is_known, "{name} is not a crash point");
 }

@@ -19,6 +19,7 @@ mod contract;
 mod demo;
 mod deploy;
 mod ecom;
+mod evidence;
 mod examples;
 mod faults;
 mod flood;

@@ -25,6 +25,7 @@ const ORDER: &[(&str, &[&str])] = &[
             "recovery",
             "workload",
             "demo",
+            "published",
             "cli",
             "lib",
             "main",
@@ -41,6 +42,7 @@ const OURS: &[(&str, &[&str])] = &[
     ("core", &["contract"]),
     ("verify", &["contract"]),
     ("sim", &["contract", "core"]),
+    ("evidence", &[]),
 ];
 
 /// As whole words of code; comments and literals don't count.

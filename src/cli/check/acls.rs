@@ -52,6 +52,16 @@ pub fn of_creator(config: &Config, rulebook: &Rulebook, principal: &str) -> Vec<
     granted(&rights::of_creator(&topic_plans(config, rulebook)), config, principal)
 }
 
+/// What `assent audit publish` needs: to read the audit, and nothing else.
+pub fn of_publisher(config: &Config, principal: &str) -> Vec<String> {
+    granted(&rights::of_publisher(config), config, principal)
+}
+
+/// What whoever verifies the audit and asks it needs: to read it, and to leave a record of each question.
+pub fn of_auditor(config: &Config, principal: &str) -> Vec<String> {
+    granted(&rights::of_auditor(config), config, principal)
+}
+
 /// What `assent verify` needs: to read.
 pub fn of_verifier(config: &Config, rulebook: &Rulebook, principal: &str) -> Vec<String> {
     granted(&rights::of_verifier(config, &topic_plans(config, rulebook)), config, principal)

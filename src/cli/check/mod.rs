@@ -53,6 +53,12 @@ pub struct Args {
     /// With --print-acls: print the grants that `assent topics create` needs
     #[arg(long, requires = "print_acls", conflicts_with_all = ["verifier", "reader", "writer"])]
     creator: bool,
+    /// With --print-acls: print the grants of whoever verifies the audit and asks it
+    #[arg(long, requires = "print_acls", conflicts_with_all = ["verifier", "reader", "writer", "creator"])]
+    auditor: bool,
+    /// With --print-acls: print the grants that `assent audit publish` needs
+    #[arg(long, requires = "print_acls", conflicts_with_all = ["verifier", "reader", "writer", "creator", "auditor"])]
+    publisher: bool,
 }
 
 /// Who is not told otherwise runs Assent.
@@ -67,6 +73,10 @@ pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
             (Some(purpose), _) => readers_acls(&config, rulebook, principal, purpose)?,
             (_, Some(input)) => vec![acls::of_writer(&config, principal, input)],
             _ if args.verifier => acls::of_verifier(&config, rulebook, principal),
+            _ if args.auditor => acls::of_auditor(&config, own_principal(principal, "auditor")?),
+            _ if args.publisher => {
+                acls::of_publisher(&config, own_principal(principal, "publisher")?)
+            }
             _ if args.creator => acls::of_creator(&config, rulebook, principal),
             _ => {
                 stderr::line(acls::APART);
@@ -78,19 +88,23 @@ pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
     report(look(&Arc::new(config))?, globals)
 }
 
+/// Whoever is not Assent itself has a principal of their own.
+fn own_principal<'a>(principal: &'a str, who: &str) -> Result<&'a str> {
+    if principal != ASSENT {
+        return Ok(principal);
+    }
+    let message = format!("--{who}: it needs its own principal; add it as --print-acls User:NAME");
+    Err(Failure::new(Exit::Usage, message))
+}
+
 fn readers_acls(
     config: &Config,
     rulebook: &Rulebook,
     principal: &str,
     purpose: &str,
 ) -> Result<Vec<String>> {
+    own_principal(principal, &format!("reader {purpose}"))?;
     let usage = |message: String| Err(Failure::new(Exit::Usage, message));
-    if principal == ASSENT {
-        return usage(format!(
-            "--reader {purpose}: readers need their own principal; add it as --print-acls \
-             User:NAME"
-        ));
-    }
     match acls::of_reader(config, rulebook, principal, purpose) {
         Some(command) => Ok(vec![command]),
         None => usage(format!(

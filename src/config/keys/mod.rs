@@ -39,6 +39,8 @@ pub(super) enum Kind {
     Duration(&'static str, &'static str),
     /// What librdkafka takes for the property.
     Property,
+    /// The name of a log and of the key that signs it.
+    LogName,
     /// As [`Kind::Text`], and kept out of logs; `<key>_file` names a file that holds it.
     Secret,
 }
@@ -144,6 +146,13 @@ pub(super) const KEYS: &[Declaration] = &[
         meaning: "Output: DeadLetter.",
     },
     Declaration {
+        key: "topics.audit_access",
+        kind: Kind::Topic,
+        default: "segmentation-audit-access",
+        meaning: "Written by the commands that answer questions from the audit: AuditAccess. `run` \
+            does not use it.",
+    },
+    Declaration {
         key: "rulebook",
         kind: Kind::Path,
         default: "rules/children-retail.yaml",
@@ -219,6 +228,42 @@ pub(super) const KEYS: &[Declaration] = &[
         kind: Kind::Address,
         default: "127.0.0.1:9464",
         meaning: "Address for metrics and health. Port 0 takes a free port, which the log shows.",
+    },
+    Declaration {
+        key: "audit.log_key",
+        kind: Kind::Path,
+        default: "keys/audit-log.key",
+        meaning: "File with the key that signs the published audit log, created by `assent keys \
+            new --for audit-log`. Only `audit publish` needs it. Refused if anyone but the owner \
+            can write it, or anyone but owner and group can read it.",
+    },
+    Declaration {
+        key: "audit.origin",
+        kind: Kind::LogName,
+        default: "",
+        meaning: "Name of the published log, for example `shop.example/audit`: the first line of \
+            every checkpoint. It must be the name of the key in `audit.log_key`, and is that if it \
+            is not set.",
+    },
+    Declaration {
+        key: "audit.publish_dir",
+        kind: Kind::Path,
+        default: "",
+        meaning: "Directory to which `audit publish` writes the log (C2SP tlog-tiles). Serve it with \
+            any web server. Only one publisher may write to it.",
+    },
+    Declaration {
+        key: "audit.publish_interval",
+        kind: Kind::Duration("1s", "1h"),
+        default: "10s",
+        meaning: "How long `audit publish` collects batches before it signs a new checkpoint.",
+    },
+    Declaration {
+        key: "audit.operator",
+        kind: Kind::Text,
+        default: "",
+        meaning: "Who asks, as recorded in `topics.audit_access`. If it is not set, the name of the \
+            user of the operating system.",
     },
 ];
 

@@ -73,6 +73,7 @@ fn value_cell(kind: Kind) -> String {
         Kind::Whole(least, most) => format!("whole number, {least} to {most}"),
         Kind::Duration(least, most) => format!("duration, {least} to {most}"),
         Kind::Property => "text, as librdkafka expects it".to_owned(),
+        Kind::LogName => "1 to 255 bytes without spaces and `+`".to_owned(),
         Kind::Secret => "text, a secret".to_owned(),
     }
 }

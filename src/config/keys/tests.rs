@@ -72,7 +72,7 @@ fn bounds_are_what_is_accepted() {
                 }
                 check(key, "neither", false);
             }
-            Kind::Topic | Kind::GroupId => check(key, "no name", false),
+            Kind::Topic | Kind::GroupId | Kind::LogName => check(key, "no name", false),
             Kind::TopicPerPurpose => check(key, "segments", false),
             Kind::Address | Kind::RegistryUrl => check(key, "nowhere", false),
             Kind::Property => check(key, "no number", false),

@@ -9,7 +9,7 @@ use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-pub use change::{KeysetChange, create_keyset};
+pub use change::{KeysetChange, create_keyset, create_secret};
 use zeroize::Zeroizing;
 
 use crate::failure::{Failure, Result};
@@ -48,6 +48,9 @@ fn open(path: &Path) -> Result<File> {
 fn parse(file: &File, path: &Path) -> Result<Keyset> {
     let metadata = file.metadata().map_err(|error| refuse(path, &error.to_string()))?;
     check(&metadata, path)?;
+    if metadata.len() > BYTES_MAX {
+        return Err(refuse(path, "this is not a keyset: it is larger than 1 MiB"));
+    }
     let mut json = Zeroizing::new(String::with_capacity(metadata.len() as usize + 1));
     file.take(BYTES_MAX)
         .read_to_string(&mut json)
@@ -55,20 +58,18 @@ fn parse(file: &File, path: &Path) -> Result<Keyset> {
     Keyset::parse(&json).map_err(|error| refuse(path, &error.to_string()))
 }
 
-fn check(metadata: &Metadata, path: &Path) -> Result<()> {
+/// May a secret lie in a file with these permissions (78)?
+pub fn check(metadata: &Metadata, path: &Path) -> Result<()> {
     let mode = metadata.mode() & 0o7777;
     if mode & FORBIDDEN != 0 {
         return Err(refuse(
             path,
             &format!(
-                "the permissions of the keyset ({mode:04o}) let others read or change it; run \
+                "the permissions of the file ({mode:04o}) let others read or change it; run \
                  `chmod 600 {}`",
                 path.display()
             ),
         ));
-    }
-    if metadata.len() > BYTES_MAX {
-        return Err(refuse(path, "this is not a keyset: it is larger than 1 MiB"));
     }
     Ok(())
 }

@@ -35,6 +35,14 @@ fn exists(plan: &TopicPlan, cluster: &Cluster) -> Finding {
             format!("{} has a partition without a leader", plan.name),
             "check which broker is down; everything in that partition waits",
         ),
+        None if plan.role == Role::Aside => Finding::problem(
+            "topic",
+            format!(
+                "{}: topic {} does not exist, or this user may not see it",
+                plan.key, plan.name
+            ),
+            "run `assent topics create`; until then no question about the audit is answered",
+        ),
         None => Finding::refusal(
             "topic",
             format!(

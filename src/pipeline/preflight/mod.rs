@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::failure::{Exit, Failure, Result};
 use crate::kafka::admin::{Admin, Cluster};
 use crate::kafka::probe::Probe;
-use crate::kafka::topic_plan::{TopicPlan, topic_plans};
+use crate::kafka::topic_plan::{Role, TopicPlan, topic_plans};
 use crate::kafka::topics::Counts;
 use crate::registry::client::Client;
 use assent_contract::rulebook::Rulebook;
@@ -36,13 +36,25 @@ const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
 const RETRY: Duration = Duration::from_millis(500);
 
 impl Preflight<'_> {
+    /// The topics that `run` needs.
     pub fn plans(&self) -> Vec<TopicPlan> {
-        topic_plans(self.config, self.rulebook)
+        let all = topic_plans(self.config, self.rulebook).into_iter();
+        all.filter(|plan| plan.role != Role::Aside).collect()
+    }
+
+    /// And those of commands, where they are there, or the configuration says that the commands are used.
+    fn plans_in(&self, cluster: &Cluster) -> Vec<TopicPlan> {
+        let is_looked_at = |plan: &TopicPlan| {
+            let is_aside = plan.role == Role::Aside;
+            !is_aside || self.config.audit.is_used() || cluster.topics.contains_key(&plan.name)
+        };
+        let all = topic_plans(self.config, self.rulebook).into_iter();
+        all.filter(is_looked_at).collect()
     }
 
     /// Topics and their settings. Fails (69) where the cluster can't be reached.
     pub fn topics(&self, admin: &Admin, cluster: &Cluster) -> Result<Vec<Finding>> {
-        cluster::findings(self.config, admin, &self.plans(), cluster)
+        cluster::findings(self.config, admin, &self.plans_in(cluster), cluster)
     }
 
     /// What this user may do.

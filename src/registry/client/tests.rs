@@ -39,6 +39,7 @@ fn topics() -> Topics {
         audit: "audit".to_owned(),
         state: "state".to_owned(),
         dead_letters: "letters".to_owned(),
+        audit_access: "access".to_owned(),
     }
 }
 

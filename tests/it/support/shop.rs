@@ -189,6 +189,7 @@ impl<'k> Shop<'k> {
                 "audit": self.topic("segmentation-audit"),
                 "state": self.topic("assent-state"),
                 "dead_letters": self.topic("segmentation-dead-letters"),
+                "audit_access": self.topic("segmentation-audit-access"),
             },
             "rulebook": "rulebook.yaml",
             "keyset": "keyset.json",

@@ -172,16 +172,27 @@ impl<'a> Reader<'a> {
         mut item: impl FnMut(&mut Self) -> Result<T, Malformed>,
     ) -> Result<Vec<T>, Malformed> {
         let mut items = Vec::new();
+        self.pass_array(|reader| item(reader).map(|item| items.push(item)))?;
+        Ok(items)
+    }
+
+    /// The same without keeping the items: how many they are.
+    pub fn pass_array(
+        &mut self,
+        mut item: impl FnMut(&mut Self) -> Result<(), Malformed>,
+    ) -> Result<u64, Malformed> {
+        let mut passed = 0_u64;
         loop {
             let count = self.long()?;
             if count == 0 {
-                return Ok(items);
+                return Ok(passed);
             }
             if count < 0 {
                 self.long()?; // the block's size in bytes, for those who skip it
             }
             for _ in 0..count.unsigned_abs() {
-                items.push(item(self)?);
+                item(self)?;
+                passed += 1;
             }
         }
     }

@@ -18,7 +18,7 @@ pub use consent::{ConsentReader, ConsentReading, consent_body, encode_consent};
 pub use framing::{Framing, frame};
 pub use known::{KnownSchemas, Registered, UnknownId, Unread, out_of_reach};
 pub use output::{
-    decode_assignment, decode_audit_batch, decode_contextual, decode_dead_letter,
+    audit_outline, decode_assignment, decode_audit_batch, decode_contextual, decode_dead_letter,
     read_back_audit_batch,
 };
 pub use schema::SchemaName;

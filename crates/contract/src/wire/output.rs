@@ -9,7 +9,7 @@ use super::evolved;
 use super::framing::{Framed, WriterSchemas};
 use super::known::{KnownSchemas, Unread};
 use super::schema::SchemaName;
-use crate::domain::audit::AuditBatch;
+use crate::domain::audit::{AuditBatch, Outline};
 use crate::domain::binary::Malformed;
 use crate::domain::dead_letter::DeadLetter;
 use crate::domain::intake::Rejection;
@@ -42,6 +42,19 @@ pub fn decode_audit_batch(value: &[u8], known: &KnownSchemas) -> Result<AuditBat
         Body::Own(body) => AuditBatch::decode(body).map_err(malformed),
         Body::Others(plan, body) => {
             evolved::audit_batch(plan, body).map_err(|_| not_one(SchemaName::AuditBatch))
+        }
+    }
+}
+
+/// As far as its chain goes: an order of magnitude quicker than the whole.
+pub fn audit_outline(value: &[u8], known: &KnownSchemas) -> Result<Outline, Unread> {
+    match body_of(SchemaName::AuditBatch, value, known)? {
+        Body::Own(body) => Outline::read(body).map_err(malformed),
+        Body::Others(plan, body) => {
+            let batch = evolved::audit_batch(plan, body);
+            let batch = batch.map_err(|_| not_one(SchemaName::AuditBatch))?;
+            let AuditBatch { chain, sequence, previous, decided_at, entries, .. } = batch;
+            Ok(Outline { chain, sequence, previous, decided_at, entries: entries.len() as u64 })
         }
     }
 }

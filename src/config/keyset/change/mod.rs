@@ -27,18 +27,24 @@ const FOLDER_MODE: u32 = 0o750;
 
 /// Writes a new keyset, readable by its owner only; never over an existing file (78).
 pub fn create_keyset(path: &Path, keyset: &Keyset) -> Result<()> {
+    create_secret(
+        path,
+        keyset.to_json().as_bytes(),
+        "a keyset exists and was not changed: with other keys, live pseudonyms could no longer be \
+         removed; choose another file with --out",
+    )
+}
+
+/// Writes a new file that its owner alone can read; `exists` is said where there is one already (78).
+pub fn create_secret(path: &Path, secret: &[u8], exists: &str) -> Result<()> {
     let failed = |error: Error| refuse(path, &error.to_string());
     let folder = folder_of(path);
     let made = missing_folders(folder);
     DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder).map_err(failed)?;
-    let draft = draft(folder, keyset).map_err(failed)?;
+    let draft = draft(folder, secret).map_err(failed)?;
     draft.as_file().sync_all().map_err(failed)?;
     draft.persist_noclobber(path).map_err(|refused| match refused.error.kind() {
-        ErrorKind::AlreadyExists => refuse(
-            path,
-            "a keyset exists and was not changed: with other keys, live pseudonyms could no longer \
-             be removed; choose another file with --out",
-        ),
+        ErrorKind::AlreadyExists => refuse(path, exists),
         _ => failed(refused.error),
     })?;
     sync_folder(folder).map_err(failed)?;
@@ -85,7 +91,7 @@ impl KeysetChange {
         let failed = |error: Error| refuse(&self.path, &error.to_string());
         let unwritable = |error: Error| unwritable(&self.path, &self.target, &error.to_string());
         let old = self.file.metadata().map_err(failed)?;
-        let draft = draft(folder, keyset).map_err(unwritable)?;
+        let draft = draft(folder, keyset.to_json().as_bytes()).map_err(unwritable)?;
         let new = draft.as_file();
         if !has_owner_of(&new.metadata().map_err(failed)?, &old) {
             fchown(new, Some(old.uid()), Some(old.gid())).map_err(|error| {
@@ -119,13 +125,13 @@ fn has_owner_of(new: &Metadata, old: &Metadata) -> bool {
     (new.uid(), new.gid()) == (old.uid(), old.gid())
 }
 
-/// The keyset's text in a file of its own; removed again where it is not given a name.
-fn draft(folder: &Path, keyset: &Keyset) -> std::io::Result<NamedTempFile> {
+/// A secret in a file of its own; removed again where it is not given a name.
+fn draft(folder: &Path, secret: &[u8]) -> std::io::Result<NamedTempFile> {
     let mut draft = tempfile::Builder::new()
         .prefix(".keyset-")
         .permissions(Permissions::from_mode(0o600))
         .tempfile_in(folder)?;
-    draft.write_all(keyset.to_json().as_bytes())?;
+    draft.write_all(secret)?;
     Ok(draft)
 }
 

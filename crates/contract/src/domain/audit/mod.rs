@@ -4,6 +4,8 @@ mod batch;
 pub mod chain;
 mod decode;
 pub mod loss;
+mod outline;
 pub mod verify;
 
 pub use batch::{AuditBatch, AuditEntry, AuditToken, Change, Effect, Sha256Hash};
+pub use outline::Outline;

@@ -2,10 +2,16 @@
 //! reordering is found, and located (INV-9).
 //!
 //! Serves whoever re-reads the audit. Knows neither Kafka nor what a batch decided. Keeps one hash,
-//! and one range for every gap, however long the chain is.
+//! [`GAPS_MAX`] gaps and [`FAULTS_MAX`] faults, however long the chain is and whatever was done to it.
 
 use super::Sha256Hash;
 use super::chain::GENESIS;
+
+/// Gaps that a late batch may still fill. Beyond, the oldest counts as missing.
+pub const GAPS_MAX: usize = 10_000;
+
+/// Faults that are named; the others are counted.
+pub const FAULTS_MAX: usize = 10_000;
 
 /// What is wrong with a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -79,6 +85,7 @@ pub struct ChainVerifier {
     /// The state's: next sequence, and the hash of the one before it.
     head: Option<(i64, Sha256Hash)>,
     faults: Vec<Fault>,
+    faults_left_off: u64,
 }
 
 impl ChainVerifier {
@@ -89,6 +96,11 @@ impl ChainVerifier {
 
     pub fn first_sequence(&self) -> Option<i64> {
         self.first
+    }
+
+    /// The highest sequence.
+    pub fn last_sequence(&self) -> Option<i64> {
+        self.last.map(|link| link.sequence)
     }
 
     /// The state's next sequence, when it was read.
@@ -138,7 +150,7 @@ impl ChainVerifier {
                 self.fault(last.sequence, FaultKind::Altered, Some(last.offset));
             }
         } else {
-            self.gaps.push(Gap {
+            self.note_gap(Gap {
                 first: last.sequence + 1,
                 last: link.sequence - 1,
                 before: Some((last.hash, last.offset)),
@@ -166,6 +178,9 @@ impl ChainVerifier {
         let Some(at) = self.gaps.iter().position(holds) else {
             let before_first = self.first.is_some_and(|first| link.sequence < first);
             let kind = if before_first { FaultKind::Reordered } else { FaultKind::Forked };
+            if link.sequence == 0 {
+                self.begins_late_at = None; // it is there, though late
+            }
             self.fault(link.sequence, kind, Some(link.offset));
             return;
         };
@@ -182,16 +197,29 @@ impl ChainVerifier {
         }
         if gap.first < link.sequence {
             let after = Some(link.previous);
-            self.gaps.push(Gap { last: link.sequence - 1, after, ..gap });
+            self.note_gap(Gap { last: link.sequence - 1, after, ..gap });
         }
         if link.sequence < gap.last {
             let before = Some((link.hash, link.offset));
-            self.gaps.push(Gap { first: link.sequence + 1, before, ..gap });
+            self.note_gap(Gap { first: link.sequence + 1, before, ..gap });
         }
     }
 
+    fn note_gap(&mut self, gap: Gap) {
+        if self.gaps.len() >= GAPS_MAX {
+            let oldest = self.gaps.swap_remove(0);
+            self.fault(oldest.first, FaultKind::Missing, Some(oldest.shown_at));
+        }
+        self.gaps.push(gap);
+    }
+
     /// All faults, by sequence. A chain that ends before the state's head misses what is between.
-    pub fn finish(mut self) -> Vec<Fault> {
+    pub fn finish(self) -> Vec<Fault> {
+        self.finish_counting().0
+    }
+
+    /// The same, and how many were left off.
+    pub fn finish_counting(mut self) -> (Vec<Fault>, u64) {
         for gap in std::mem::take(&mut self.gaps) {
             self.fault(gap.first, FaultKind::Missing, Some(gap.shown_at));
         }
@@ -207,11 +235,15 @@ impl ChainVerifier {
         }
         self.faults.sort_unstable();
         self.faults.dedup_by_key(|fault| (fault.sequence, fault.kind));
-        self.faults
+        (self.faults, self.faults_left_off)
     }
 
     fn fault(&mut self, sequence: i64, kind: FaultKind, offset: Option<i64>) {
-        self.faults.push(Fault { sequence, kind, offset });
+        if self.faults.len() < FAULTS_MAX {
+            self.faults.push(Fault { sequence, kind, offset });
+        } else {
+            self.faults_left_off += 1;
+        }
     }
 }
 
@@ -338,9 +370,28 @@ mod tests {
             forked.push(Link { hash: [3; 32], ..links[at] });
             assert!(faults(&forked, None).contains(&(at as i64, FaultKind::Forked)));
         }
+        let mut verifier = ChainVerifier::new(head);
+        verifier.expect_first();
+        for link in [1, 0, 2, 3, 4, 5].map(|at| links[at]) {
+            verifier.push(link);
+        }
+        let found = verifier.finish();
+        assert_eq!((found.len(), found[0].sequence, found[0].kind), (1, 0, FaultKind::Reordered));
         let moved = [links[0], links[4], links[1], links[3], links[2], links[5]];
         let late = [1, 2, 3].map(|at| (at, FaultKind::Reordered));
         assert_eq!(faults(&moved, head), late);
+    }
+
+    #[test]
+    fn a_chain_in_ruins_takes_no_more_memory_than_a_whole_one() {
+        let mut verifier = ChainVerifier::new(None);
+        let ruin = |sequence| Link { sequence, previous: [1; 32], hash: [2; 32], offset: sequence };
+        for at in 0..3 * FAULTS_MAX as i64 {
+            verifier.push(ruin(2 * at));
+        }
+        assert_eq!(verifier.gaps.len(), GAPS_MAX);
+        let (faults, left_off) = verifier.finish_counting();
+        assert_eq!((faults.len(), left_off), (FAULTS_MAX, 2 * FAULTS_MAX as u64));
     }
 
     #[test]

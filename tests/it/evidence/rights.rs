@@ -1,0 +1,102 @@
+//! Rights on a broker with an authorizer: auditor and publisher do their work with exactly what `assent check
+//! --print-acls` prints, and nothing else.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use super::{bodies, shop, write};
+use crate::examples;
+use crate::support::{self, BrokerPlan, Finished, Kafka, LeftOut, Shop};
+
+const PASSWORD: &str = "correct horse";
+
+#[test]
+fn auditor_and_publisher_do_their_work_and_nothing_else() {
+    let (python, kafka) = match start() {
+        Ok(started) => started,
+        Err(why) => return support::leave_out(&why),
+    };
+    let shop = shop(&kafka, 1);
+    shop.run(&["topics", "create", "--partitions", "1"]).ok();
+    let chain = format!("{}/0", shop.group_id());
+    write(&kafka, &shop.topic("segmentation-audit"), 0, &chain, &bodies(&chain, 20));
+    for (user, role) in [
+        ("publisher", &["--publisher"][..]),
+        ("auditor", &["--auditor"]),
+        ("mail", &["--reader", "personalized-offers"]),
+    ] {
+        grant(&python, &shop, user, role);
+    }
+
+    let published = run(&shop, "publisher", &["audit", "publish", "--once", "--json"]).ok();
+    assert_eq!(published.json()["size"], 20);
+    let arguments = ["audit", "verify", "--json", "--from", "log/checkpoint"];
+    let verified = run(&shop, "auditor", &arguments).ok().json();
+    assert_eq!((&verified["ok"], &verified["chains"][0]["entries"]), (&true.into(), &20.into()));
+    let notes = verified["notes"].to_string();
+    assert!(notes.contains("assent-state") && notes.contains("can't be read"), "{notes}");
+
+    let segments = ["segments", "list", "--purpose", "personalized-offers"];
+    run(&shop, "mail", &segments).ok();
+    for (user, arguments) in [
+        ("publisher", &segments[..]),
+        ("auditor", &segments),
+        ("mail", &["audit", "verify"]),
+        ("mail", &["audit", "publish", "--once"]),
+        ("auditor", &["dead-letters", "list"]),
+        ("publisher", &["consent", "show", "somebody"]),
+    ] {
+        let refused = run(&shop, user, arguments);
+        assert!(!matches!(refused.code, Some(0)), "{user} {arguments:?}: {refused:?}");
+        let said = refused.stderr.lines().last().unwrap_or_default();
+        assert!(
+            said.contains("may not") || said.contains("allowed"),
+            "{user} {arguments:?}: {said}"
+        );
+    }
+    for role in ["--auditor", "--publisher"] {
+        let shared = shop.run(&["check", "--print-acls", role]);
+        assert_eq!(shared.code, Some(64), "{shared:?}");
+    }
+}
+
+fn run(shop: &Shop<'_>, user: &str, arguments: &[&str]) -> Finished {
+    let mut command = shop.command(arguments);
+    command.envs([
+        ("ASSENT__KAFKA__BOOTSTRAP_SERVERS", shop.kafka.listener("SECURE").as_str()),
+        ("ASSENT__KAFKA__PROPERTIES__SECURITY_PROTOCOL", "SASL_PLAINTEXT"),
+        ("ASSENT__KAFKA__PROPERTIES__SASL_MECHANISM", "SCRAM-SHA-512"),
+        ("ASSENT__KAFKA__PROPERTIES__SASL_USERNAME", user),
+        ("ASSENT__KAFKA__PROPERTIES__SASL_PASSWORD", PASSWORD),
+    ]);
+    Finished::of(&mut command)
+}
+
+/// Makes the user, and runs what Assent prints for it.
+fn grant(python: &Path, shop: &Shop<'_>, user: &str, role: &[&str]) {
+    let principal = format!("User:{user}");
+    let printed = shop.run(&[&["check", "--print-acls", &principal], role].concat()).ok().stdout;
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/faults/kafka-acls.py");
+    let mut script = Command::new(python)
+        .args([script, shop.kafka.bootstrap(), user, PASSWORD])
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("python starts");
+    script.stdin.take().expect("piped").write_all(printed.as_bytes()).expect("written");
+    assert!(script.wait().expect("it ends").success(), "{printed}");
+}
+
+fn start() -> Result<(std::path::PathBuf, Kafka), LeftOut> {
+    let python = examples::python()?;
+    let settings = [
+        "listener.name.secure.sasl.enabled.mechanisms=SCRAM-SHA-512",
+        "listener.name.secure.scram-sha-512.sasl.jaas.config=\
+         org.apache.kafka.common.security.scram.ScramLoginModule required;",
+        "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "super.users=User:ANONYMOUS",
+    ];
+    let listeners = ["SECURE=SASL_PLAINTEXT"];
+    let plan = BrokerPlan { settings: &settings, listeners: &listeners, ..BrokerPlan::default() };
+    Kafka::start_as(plan).map(|kafka| (python, kafka))
+}
