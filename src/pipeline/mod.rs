@@ -17,6 +17,7 @@ pub mod preflight;
 mod publish;
 mod report;
 mod reread;
+mod retention;
 mod rights;
 mod runner;
 pub mod shared;

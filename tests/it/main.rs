@@ -10,6 +10,7 @@ mod support;
 
 use assent_sim::model;
 
+mod absence;
 mod audit;
 mod bad_input;
 #[cfg(feature = "crash-points")]
