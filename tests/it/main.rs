@@ -36,6 +36,7 @@ mod pipeline;
 mod preflight;
 mod privacy;
 mod proxy;
+mod readers;
 mod refusals;
 mod registry;
 mod revision;
