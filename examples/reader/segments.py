@@ -164,6 +164,10 @@ class Copy:
         (current_at,) = self.db.execute("SELECT current_at FROM progress WHERE part = ?", (part,)).fetchone()
         return now() - current_at > max_lag
 
+    def positions(self):
+        """Next offsets; a partition that nothing was read of has none."""
+        return self.db.execute("SELECT part, next_offset FROM progress WHERE next_offset >= 0").fetchall()
+
     def mark_current(self, part, at, position):
         # The position too: it has passed control records, which are no messages.
         self.db.execute("UPDATE progress SET current_at = ?, next_offset = ? WHERE part = ?",
@@ -194,11 +198,14 @@ class Follower:
         self.max_lag = delete_retention(client, self.topic) // 2
         self.consumer = Consumer(client | {
             "isolation.level": "read_committed",  # an aborted assignment was never decided
-            "group.id": "segments-copy",          # librdkafka wants one; nothing is committed to it
+            # Positions are committed to a group that was named, so that others see how far this is. The copy
+            # knows by itself where to go on.
+            "group.id": arguments.group or "segments-copy",
             "enable.auto.commit": False,
             "auto.offset.reset": "error",         # a jump would leave out tombstones: see `read`
             "fetch.wait.max.ms": 100,
         }, logger=quiet())
+        self.reports = arguments.group is not None
         self.starts = {part: self.copy.start(self.topic, part, self.max_lag) for part in self.parts}
         self.consumer.assign([TopicPartition(self.topic, *start) for start in self.starts.items()])
 
@@ -229,7 +236,19 @@ class Follower:
 
     def look(self):
         """Asks for the ends; True where every partition has reached the one it had."""
-        return all([self.look_at(part) for part in self.parts])
+        are_current = all([self.look_at(part) for part in self.parts])
+        if self.reports:
+            self.report()
+        return are_current
+
+    def report(self):
+        """What is applied is committed to the group, after it was applied."""
+        places = [TopicPartition(self.topic, part, offset) for part, offset in self.copy.positions()]
+        if places:
+            try:
+                self.consumer.commit(offsets=places, asynchronous=False)
+            except KafkaException as error:  # said again with the next look
+                tell(f"the group is not told how far this is: {error.args[0].str()}")
 
     def look_at(self, part):
         partition = TopicPartition(self.topic, part)
@@ -336,6 +355,8 @@ def main():
     command.add_argument("topic", metavar="TOPIC")
     command.add_argument("--copy", type=pathlib.Path, required=True, metavar="FILE")
     command.add_argument("--once", action="store_true")
+    command.add_argument("--group", metavar="ID", help="commit how far the copy is under this consumer group, as "
+                         "`readers` of the rulebook has it")
     command.add_argument("--bootstrap", default="localhost:9092")
     command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE",
                          type=pair)

@@ -6,9 +6,9 @@ use std::path::Path;
 
 use assent_contract::domain::consent::ConsentRecord;
 use assent_contract::domain::event::{Click, EventKind};
+use assent_contract::wire::{SchemaName, frame};
 use assent_core::engine::input::{ClickInput, ConsentBody, ConsentInput, Coverage};
 use assent_core::engine::output::Output;
-use assent_contract::wire::{SchemaName, frame};
 use assent_fuzz::{NOW, fresh, setup};
 use serde_json::Value;
 
@@ -98,7 +98,8 @@ fn state(vectors: &Value) -> Vec<u8> {
         };
         batch.click(&ClickInput { offset, payload: None, click: Ok(click) });
     }
-    let (_, output) = batch.finish(Coverage { click_to: 6, consent_to: 1, barrier: 1 });
+    let (_, output) =
+        batch.finish(Coverage { click_to: 6, consent_to: 1, barrier: 1, synced: None });
     let mut bytes = Vec::new();
     for output in &output.outputs {
         let Output::State { key, value: Some(value) } = output else { continue };

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use assent_contract::domain::partitioner::Partitioner;
 use assent_contract::domain::pseudonym::{KeyRing, Keyset};
-use assent_contract::rulebook;
 use assent_contract::domain::time::{Span, Timestamp};
-use assent_core::engine::{Partition, Restore, Setup};
+use assent_contract::rulebook;
 use assent_contract::wire::Inbound;
+use assent_core::engine::{Partition, Restore, Setup};
 
 pub const PARTITIONS: i32 = 12;
 pub const NOW: Timestamp = Timestamp(1_795_305_600_000);

@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 
 use assent_contract::domain::event::ClickFields;
 use assent_contract::domain::partitioner::Partitioner;
-use assent_core::engine::input::{ClickInput, Coverage};
 use assent_contract::wire::ClickReader;
+use assent_core::engine::input::{ClickInput, Coverage};
 use assent_fuzz::{NOW, PARTITIONS, fresh, record, setup};
 use libfuzzer_sys::fuzz_target;
 
@@ -30,7 +30,8 @@ fuzz_target!(|bytes: &[u8]| {
     let mut batch = partition.begin(NOW, true);
     batch.timers();
     batch.click(&ClickInput { offset: 0, payload: inbound.payload, click: whole });
-    let (_, mut output) = batch.finish(Coverage { click_to: 1, consent_to: 0, barrier: 0 });
+    let (_, mut output) =
+        batch.finish(Coverage { click_to: 1, consent_to: 0, barrier: 0, synced: None });
     output.hold_to_account(1, 0);
     assert!(!output.is_broken(), "one outcome");
 });

@@ -4,9 +4,9 @@
 use std::sync::{Arc, LazyLock};
 
 use assent_contract::domain::partitioner::Partitioner;
+use assent_contract::wire::{ConsentReader, ConsentReading, Inbound, encode_consent};
 use assent_core::engine::Setup;
 use assent_core::engine::input::{ConsentInput, Coverage};
-use assent_contract::wire::{ConsentReader, ConsentReading, Inbound, encode_consent};
 use assent_fuzz::{NOW, PARTITIONS, fresh, record, setup};
 use libfuzzer_sys::fuzz_target;
 
@@ -37,7 +37,8 @@ fuzz_target!(|bytes: &[u8]| {
         });
     }
     batch.timers();
-    let (_, mut output) = batch.finish(Coverage { click_to: 0, consent_to: 2, barrier: 2 });
+    let (_, mut output) =
+        batch.finish(Coverage { click_to: 0, consent_to: 2, barrier: 2, synced: None });
     output.hold_to_account(0, 2);
     assert!(!output.is_broken(), "one outcome each");
 });

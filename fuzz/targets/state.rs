@@ -42,7 +42,7 @@ fuzz_target!(|bytes: &[u8]| {
         body: ConsentBody::Erasure,
     });
     batch.timers();
-    let coverage = Coverage { click_to, consent_to: next + 1, barrier: next + 1 };
+    let coverage = Coverage { click_to, consent_to: next + 1, barrier: next + 1, synced: None };
     let (decided, _) = batch.finish(coverage);
     let _ = decided.rollback();
 });

@@ -27,9 +27,9 @@ enum Command {
 
 /// Show what was lost and what accepting it means; with --yes, accept it
 ///
-/// Use this after `assent run` stopped because offsets were removed before they were decided, an
-/// input topic was recreated, a state topic was lost or damaged, or another program changed the
-/// group's offsets. Everything that may rest on lost consent is withheld and removed first. The
+/// Use this after `assent run` stopped because offsets were removed before they were decided, consent
+/// was not read for so long that erasures may be gone, an input topic was recreated, a state topic was
+/// lost or damaged, or another program changed the group's offsets. Everything that may rest on lost consent is withheld and removed first. The
 /// audit records the loss, and the next `assent run` continues. Refused while the group has live
 /// members. Also refused for a changed partition count or partitioner: that is not a loss and needs
 /// a migration.

@@ -52,6 +52,16 @@ pub struct InSync {
     pub replicas: usize,
 }
 
+/// What a broker says of one setting of a topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Described {
+    As(String),
+    /// It knows the topic, and no such setting.
+    Unsaid,
+    /// This user may not describe the topic.
+    Forbidden,
+}
+
 pub struct Admin {
     client: Handle<LoggedIn<AdminClient<DefaultClientContext>>>,
     calls: Calls,
@@ -71,6 +81,11 @@ impl Admin {
     /// Fails where no broker can be talked to, within 10 s: 69, or 78 where what is configured is why.
     pub fn new(config: &Config) -> Result<Self> {
         reach(config, REACH, &SystemClock)?;
+        Self::unreached(config)
+    }
+
+    /// For who knows that there are brokers.
+    pub fn unreached(config: &Config) -> Result<Self> {
         let client = client_config(config)
             .create()
             .map_err(|error| Failure::config(format!("kafka.properties: {error}")))?;
@@ -154,6 +169,26 @@ impl Admin {
                 (!settings.is_empty()).then(|| ((*topic).to_owned(), settings))
             })
             .collect())
+    }
+
+    /// One setting of a topic as it is now, a default too.
+    pub fn setting(&self, topic: &str, name: &str, within: Duration) -> KafkaResult<Described> {
+        let topic = topic.to_owned();
+        let answer = self.call(within, move |client| {
+            let resources = [ResourceSpecifier::Topic(&topic)];
+            let options = AdminOptions::new().request_timeout(Some(within));
+            block_on(client.describe_configs(&resources, &options))
+        })?;
+        match answer.into_iter().next() {
+            Some(Ok(found)) => {
+                let mut entries = found.entries.into_iter();
+                let value = entries.find(|entry| entry.name == name).and_then(|entry| entry.value);
+                Ok(value.map_or(Described::Unsaid, Described::As))
+            }
+            Some(Err(RDKafkaErrorCode::TopicAuthorizationFailed)) => Ok(Described::Forbidden),
+            Some(Err(code)) => Err(KafkaError::AdminOp(code)),
+            None => Err(KafkaError::AdminOp(RDKafkaErrorCode::OperationTimedOut)),
+        }
     }
 
     /// Makes one topic. `Ok(false)`: somebody else was faster.

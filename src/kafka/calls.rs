@@ -52,6 +52,7 @@ calls! {
     Rights = "rights",
     Forward = "forward",
     Examine = "examine",
+    ReaderLag = "reader_lag",
     Admin = "admin",
     Close = "close",
 }

@@ -27,6 +27,7 @@ pub mod probe;
 pub mod producer;
 pub mod reach;
 pub mod read;
+pub mod readers;
 pub mod refusals;
 pub mod restore;
 pub mod rights;

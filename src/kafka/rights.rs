@@ -9,6 +9,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use super::topic_plan::{Role, TopicPlan};
 use crate::config::{Config, shell_word};
 use crate::failure::Failure;
+use assent_contract::rulebook::Rulebook;
 
 /// In the order in which they are named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -87,6 +88,25 @@ pub fn of_assent(config: &Config, plans: &[TopicPlan]) -> Vec<Need> {
     });
     needs.push(of_transactions(config));
     needs
+}
+
+/// Of `run` where purposes have readers: what they have not read yet is looked at. Without it their lag is not
+/// known, and nothing else is missing.
+pub fn add_those_beside_readers(needs: &mut Vec<Need>, config: &Config, rulebook: &Rulebook) {
+    let read = rulebook.purposes.iter().filter(|purpose| !purpose.readers.is_empty());
+    for purpose in read.clone() {
+        let topic = Resource::Topic(config.topics.segments_of(&purpose.id));
+        let of_topic = needs.iter_mut().filter(|need| need.resource == topic);
+        of_topic.for_each(|need| need.rights.insert(0, Right::Read));
+    }
+    let groups: BTreeSet<&str> =
+        read.flat_map(|purpose| &purpose.readers).map(|reader| &*reader.group_id).collect();
+    let others = groups.into_iter().filter(|group| *group != config.kafka.group_id);
+    needs.extend(others.map(|group| Need {
+        key: "rulebook",
+        resource: Resource::Group(group.to_owned()),
+        rights: vec![Right::Describe],
+    }));
 }
 
 /// Of `run`'s producers.

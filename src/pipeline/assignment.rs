@@ -12,7 +12,7 @@ use super::trouble::{Doubtful, Trouble};
 use crate::failure::Failure;
 use crate::kafka::probe::Probe;
 use crate::kafka::topics;
-use assent_contract::domain::time::Moment;
+use assent_contract::domain::time::{Moment, Span};
 use assent_core::engine::Partition;
 use assent_core::engine::loss::{self, Losses, View};
 use assent_core::task::{Offsets, Task};
@@ -46,7 +46,8 @@ pub fn take_up(
         let losses = survey.losses(partition, &state, None);
         match state {
             Ok(engine) if losses.is_empty() => {
-                tasks.insert(partition, position(partition, engine, &survey, &losses, now));
+                let task = position(partition, engine, &survey, &losses, now);
+                tasks.insert(partition, task);
             }
             _ => {
                 lost.insert(partition, losses);
@@ -105,7 +106,8 @@ fn position(
         }
     }
     engine.note_topics(survey.topics);
-    Task::new(partition, engine, start, now)
+    let unread_for = engine.consent_synced_at().map_or(Span(0), |at| survey.now - at);
+    Task::new(partition, engine, start, now).bound_absence(survey.absence, unread_for)
 }
 
 /// The first input that no longer holds what a task needs next, as a message; `None`: all do.
@@ -119,28 +121,30 @@ pub fn find_loss(
     let clicks = survey::ranges(probe, &topics.clickstream, &partitions)?;
     let consent = survey::ranges(probe, &topics.consent, &partitions)?;
     let ids = shared.input_ids(probe, survey::ASKED_FOR)?;
+    let now = shared.clock.moment();
     let mut lost = BTreeMap::new();
     for (&partition, task) in tasks {
         let received = task.received();
         let standing = task.engine.state_head().map(|standing| loss::StateHead {
             next_click: received.click,
             next_consent: received.consent,
+            consent_synced_at: now.wall - task.unread_too_long(now).unwrap_or_default(),
             ..standing
         });
         let range =
             |of: &BTreeMap<i32, loss::Range>| of.get(&partition).copied().unwrap_or_default();
         let (clicks, consent) = (range(&clicks), range(&consent));
-        let (group, audit, unreadable_audit, unreadable, state) =
-            (None, None, None, None, Ok(standing));
         let losses = loss::find(&View {
-            state,
-            group,
-            audit,
-            unreadable_audit,
+            state: Ok(standing),
+            group: None,
+            audit: None,
+            unreadable_audit: None,
             topics: ids,
             clicks,
             consent,
-            unreadable,
+            unreadable: None,
+            now: now.wall,
+            absence: task.absence_bound(),
         });
         if !losses.is_empty() {
             lost.insert(partition, losses);

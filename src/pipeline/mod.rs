@@ -15,8 +15,10 @@ pub mod loss_words;
 mod oldest;
 pub mod preflight;
 mod publish;
+mod readers;
 mod report;
 mod reread;
+mod retention;
 mod rights;
 mod runner;
 pub mod shared;
@@ -78,6 +80,12 @@ pub fn start(start: Start) -> Result<Running> {
     }
     if shared.registry.is_some() {
         beside(&shared, "schemas", Shared::look_up_schemas)?;
+    }
+    let has_readers = |shared: &Shared| {
+        shared.setup().rulebook.purposes.iter().any(|purpose| !purpose.readers.is_empty())
+    };
+    if shared.has_topic_ids && has_readers(&shared) {
+        beside(&shared, "readers", readers::run)?;
     }
     let workers = (0..config.pipeline.workers)
         .map(|number| spawn(&shared, number, identity.of_worker(&config.kafka.group_id, number)))

@@ -8,6 +8,7 @@ use std::time::Duration;
 use rdkafka::error::KafkaError;
 
 use super::crash::crash_point;
+use super::retention;
 use super::shared::Shared;
 use super::trouble::Trouble;
 use crate::config::Config;
@@ -17,6 +18,8 @@ use crate::kafka::group_offsets::{Committed, committed};
 use crate::kafka::probe::Probe;
 use crate::kafka::restore;
 use assent_contract::domain::binary::Malformed;
+use assent_contract::domain::time::Timestamp;
+use assent_core::engine::absence::AbsenceBound;
 use assent_core::engine::loss::{AuditHead, GroupMark, Losses, Range, TopicIds, Unreadable, View};
 use assent_core::engine::store::begins_anew;
 use assent_core::engine::{Partition, Refusal, Restore, Salvage};
@@ -121,6 +124,10 @@ pub fn refused(refusal: &Refusal) -> Trouble {
 /// All but the state.
 pub struct Survey {
     pub topics: TopicIds,
+    /// When it was taken: what a right clock showed then at the latest.
+    pub now: Timestamp,
+    /// How long consent may go unread.
+    pub absence: Option<AbsenceBound>,
     group: BTreeMap<i32, GroupMark>,
     audit: Heads,
     clicks: BTreeMap<i32, Range>,
@@ -143,6 +150,8 @@ impl Survey {
         Ok(Self {
             group: committed.map(mark).collect(),
             topics: shared.input_ids(probe, ASKED_FOR)?,
+            now: now(shared),
+            absence: retention::absence_bound(shared)?,
             audit: audit_heads::read_heads(&shared.config, probe, partitions, wanted)?,
             clicks: ranges(probe, &topics.clickstream, partitions)?,
             consent: ranges(probe, &topics.consent, partitions)?,
@@ -180,8 +189,15 @@ impl Survey {
             clicks: range(&self.clicks),
             consent: range(&self.consent),
             unreadable,
+            now: self.now,
+            absence: self.absence,
         })
     }
+}
+
+/// A wall clock that went back would hide an absence.
+fn now(shared: &Shared) -> Timestamp {
+    shared.clock_watch.latest(shared.clock.moment())
 }
 
 /// What an input still holds.

@@ -183,6 +183,7 @@ impl Recovery {
             topics: self.survey.topics,
             statement: &statement,
             signals_lost_at: doubt.signals_lost_at,
+            consent_is_withheld: losses.doubts_consent(),
         };
         let (_, output) = engine.accept_loss(self.now(), &accepted);
         self.alone.write(&self.shared, partition, &output)

@@ -29,9 +29,15 @@ pub fn gives_up(losses: &Losses, toll: Toll) -> Vec<String> {
              the changelog no longer holds its null value, so a late record from before it would \
              count"
         ));
-    } else if losses.consent.is_some() {
+    } else if let Some(loss) = losses.consent {
+        let doubt = match loss {
+            InputLoss::Unread { .. } => {
+                "erasures, and signals in records that newer ones replaced, may be gone"
+            }
+            _ => "the lost records may have been opt-outs",
+        };
         lines.push(format!(
-            "consent: the lost records may have been opt-outs, so {subjects} subjects are \
+            "consent: {doubt}, so {subjects} subjects are \
              withheld: {live_keys} live keys get tombstones (consent_unreadable) and their \
              counters are removed. The data of a subject is used again only after a record of \
              theirs is read from offset {again} on. Opt-out signals in the lost records are gone, \

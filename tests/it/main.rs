@@ -10,6 +10,7 @@ mod support;
 
 use assent_sim::model;
 
+mod absence;
 mod audit;
 mod bad_input;
 #[cfg(feature = "crash-points")]
@@ -35,6 +36,7 @@ mod pipeline;
 mod preflight;
 mod privacy;
 mod proxy;
+mod readers;
 mod refusals;
 mod registry;
 mod revision;

@@ -20,8 +20,8 @@ use crate::verify::assert_sound;
 
 const WITHIN: Duration = Duration::from_mins(1);
 const ADS: &str = "partner-advertising";
-const OFFERS: &str = "personalized-offers";
-const PURPOSES: [&str; 2] = [ADS, OFFERS];
+pub const OFFERS: &str = "personalized-offers";
+pub const PURPOSES: [&str; 2] = [ADS, OFFERS];
 
 #[test]
 fn clicks_that_were_removed_end_sale_and_sharing_and_the_chain_goes_on() {
@@ -297,7 +297,7 @@ fn topics_that_change_under_a_running_service_end_it() {
     assert!(stopped(&remade).contains("recreated"), "still, at the next start");
 }
 
-fn plan() -> Plan {
+pub fn plan() -> Plan {
     Plan { partitions: 1, ..Plan::of_lookers("stops-1", 3) }
 }
 
@@ -323,7 +323,7 @@ fn buys(who: &str) -> Value {
 }
 
 /// Each of them grants everything and looks four times; then nobody runs.
-fn assigned(shop: &Shop<'_>, people: &[&str]) {
+pub fn assigned(shop: &Shop<'_>, people: &[&str]) {
     assigned_of(shop, people, people);
 }
 
@@ -342,7 +342,7 @@ fn assigned_of(shop: &Shop<'_>, granting: &[&str], people: &[&str]) {
 }
 
 /// The message that `run` ends with; one that goes on instead is ended after a minute.
-fn stopped(shop: &Shop<'_>) -> String {
+pub fn stopped(shop: &Shop<'_>) -> String {
     let run = shop.command(&["run"]);
     let mut limited = std::process::Command::new("timeout");
     limited.arg("60").arg(run.get_program()).args(run.get_args()).current_dir(shop.folder());
@@ -352,7 +352,7 @@ fn stopped(shop: &Shop<'_>) -> String {
     message.to_owned()
 }
 
-fn accept(shop: &Shop<'_>, flags: &[&str]) -> Value {
+pub fn accept(shop: &Shop<'_>, flags: &[&str]) -> Value {
     shop.run(&[&["state", "accept-loss", "--json"], flags].concat()).ok().json()
 }
 
@@ -363,16 +363,16 @@ fn interrupt(shop: &Shop<'_>) {
     assert_eq!(died.code, None, "{died:?}");
 }
 
-fn live(shop: &Shop<'_>, purpose: &str) -> BTreeSet<String> {
+pub fn live(shop: &Shop<'_>, purpose: &str) -> BTreeSet<String> {
     let records = latest(&shop.committed(&format!("segments.{purpose}")));
     records.into_keys().map(|key| String::from_utf8(key).expect("text")).collect()
 }
 
-fn keys(purpose: &str, people: &[&str]) -> BTreeSet<String> {
+pub fn keys(purpose: &str, people: &[&str]) -> BTreeSet<String> {
     people.iter().map(|who| pseudonym(purpose, who)).collect()
 }
 
-fn tombstones(shop: &Shop<'_>, purpose: &str) -> Vec<String> {
+pub fn tombstones(shop: &Shop<'_>, purpose: &str) -> Vec<String> {
     let records = shop.committed(&format!("segments.{purpose}"));
     let removed = records.iter().filter(|record| record.value.is_none());
     removed.map(|record| record.header("reason").expect("a reason").to_owned()).collect()
@@ -391,7 +391,7 @@ fn meta(shop: &Shop<'_>) -> Vec<Vec<u8>> {
 
 /// The audit, followed from its first batch, once all that the inputs still hold has its outcome; and
 /// `assent verify` finds nothing.
-fn whole(shop: &Shop<'_>) -> Audit {
+pub fn whole(shop: &Shop<'_>) -> Audit {
     let audit = wait_until(WITHIN, "every input that is there audited", || {
         Some(audit::read(shop)).filter(|audit| audit.is_whole(shop))
     });

@@ -150,7 +150,7 @@ fn partition(setup: &Arc<Setup>) -> Partition {
 
 fn coverage(click_to: i64) -> Coverage {
     let consent_to = SUBJECTS as i64 + 1;
-    Coverage { click_to, consent_to, barrier: consent_to }
+    Coverage { click_to, consent_to, barrier: consent_to, synced: None }
 }
 
 /// Keys and values, as they come off the topic.

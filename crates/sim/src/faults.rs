@@ -70,6 +70,8 @@ faults! {
     ClockBack = "clock back",
     /// Hours go by at once.
     Leap = "hours pass",
+    /// No process runs for weeks, while consent comes, and compaction forgets what was erased long ago.
+    Absence = "absence",
     /// A source that closes the gate says nothing.
     SilentSource = "silent source",
     /// A client that asks where consent ends is told nothing any more, whoever leads.

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use assent_contract::domain::intake::Rejection;
-use assent_contract::domain::time::Timestamp;
+use assent_contract::domain::time::{Span, Timestamp};
 use assent_core::engine::input::DeadClicks;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -74,6 +74,9 @@ pub struct Log {
     /// Of everything that happened: equal for equal histories.
     pub trace: Trace,
 }
+
+/// For how long compaction leaves tombstones: `delete.retention.ms` as `assent topics create` sets it.
+pub const DELETE_RETENTION: Span = Span(30 * Span::DAY.0);
 
 /// Which tombstones compaction may take: those past `delete.retention`.
 #[derive(Clone, Copy)]

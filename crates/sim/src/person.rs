@@ -1,4 +1,5 @@
-//! Whoever looks after Assent: called when a process stops at consent that nobody can read, they stop the
+//! Whoever looks after Assent: called when a process stops, at consent that nobody can read or that was not
+//! read for too long, they stop the
 //! others, and go on with `state accept-loss`, as `pipeline::accept` does it on Kafka: what was lost is found
 //! by the production code, whoever is in doubt is withheld, and the loss goes on record.
 //!
@@ -8,7 +9,7 @@ use std::collections::BTreeMap;
 
 use super::broker::{Broker, Committed, Refused};
 use super::group::{Ticket, Told};
-use super::instance::{Around, Instance, record_of, setup};
+use super::instance::{Around, Instance, absence_bound, record_of, setup};
 use super::log::{Log, Topic};
 use super::restored::restore_partition;
 use super::stage::PARTITIONS;
@@ -81,7 +82,7 @@ fn accept_loss(around: &mut Around<'_>) -> Result<(), Interrupted> {
     for partition in 0..PARTITIONS {
         let engine = restore_partition(&setup, partition, around.broker);
         let engine = engine.map_err(|_| Interrupted)?;
-        let losses = losses(&engine, partition, &committed, &around.broker.log);
+        let losses = losses(&engine, partition, &committed, (&around.broker.log, now));
         if losses.is_empty() {
             continue;
         }
@@ -98,7 +99,7 @@ fn losses(
     engine: &Partition,
     partition: i32,
     committed: &BTreeMap<i32, Committed>,
-    log: &Log,
+    (log, now): (&Log, Timestamp),
 ) -> Losses {
     let mark = committed.get(&partition);
     let whole = |topic| Range { start: 0, end: log.high_watermark(topic, partition) };
@@ -115,6 +116,8 @@ fn losses(
         clicks: whole(Topic::Clicks),
         consent: whole(Topic::Consent),
         unreadable: unreadable_at(next, log, partition),
+        now,
+        absence: Some(absence_bound()),
     })
 }
 
@@ -171,6 +174,7 @@ impl Writer {
             topics: TopicIds::default(),
             statement: &statement,
             signals_lost_at,
+            consent_is_withheld: losses.doubts_consent(),
         };
         let (_, output) = engine.accept_loss(wall, &accepted);
         self.write(Step::OnRecord, partition, &output, around)

@@ -11,6 +11,8 @@ pub enum Trouble {
     Again,
     Refused(Refusal),
     Damaged(String),
+    /// Consent was not read for too long.
+    Absent,
 }
 
 /// Reads a partition's state up to the high watermark: the last stable offset is not enough.

@@ -99,6 +99,18 @@ impl Workload {
         self.write(random, broker, subject, None);
     }
 
+    /// One more decision, or erasure; nobody clicks.
+    pub fn decide(&mut self, random: &mut Random, broker: &mut Broker) {
+        self.inputs += 1;
+        let subject = self.anybody(random);
+        if random.chance(50) {
+            self.erase(random, broker, subject);
+        } else {
+            self.consent(random, broker, subject);
+        }
+        self.racer = None;
+    }
+
     /// The same again, or an older version, as a platform that retries would.
     fn repeat(&mut self, random: &mut Random, broker: &mut Broker, subject: &'static str) {
         let Some(record) = self.last.get(subject) else { return };

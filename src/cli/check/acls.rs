@@ -69,7 +69,9 @@ pub fn of_verifier(config: &Config, rulebook: &Rulebook, principal: &str) -> Vec
 
 /// What `assent run` needs.
 pub fn commands(config: &Config, rulebook: &Rulebook, principal: &str) -> Vec<String> {
-    granted(&rights::of_assent(config, &topic_plans(config, rulebook)), config, principal)
+    let mut needs = rights::of_assent(config, &topic_plans(config, rulebook));
+    rights::add_those_beside_readers(&mut needs, config, rulebook);
+    granted(&needs, config, principal)
 }
 
 fn granted(needs: &[Need], config: &Config, principal: &str) -> Vec<String> {

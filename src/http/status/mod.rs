@@ -165,6 +165,11 @@ impl Status {
         its.for_each(|report| report.lost = true);
     }
 
+    /// Is this partition this instance's now?
+    pub fn owns(&self, partition: i32) -> bool {
+        lock(&self.partitions).get(&partition).is_some_and(|report| !report.lost)
+    }
+
     /// Nothing is decided for this reason; `None`: it is.
     pub fn set_halted(&self, reason: Option<String>) {
         *lock(&self.halted) = reason;

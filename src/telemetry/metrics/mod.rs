@@ -226,6 +226,16 @@ catalog! {
          transactional_id, or login: the number of resources with a right that is missing. Above \
          0: nothing that needs it is decided, /readyz is 503, and the log says which right to \
          grant. It ends by itself once the right is granted again.";
+    reader_lag_seconds: GaugeVec["purpose", "reader"] =
+        "Age of the oldest record of a purpose's segments that a declared reader has not read, by the \
+         offsets that its group commits; 0 if it has read all. Told by the instance that owns \
+         partition 0: use the maximum over the instances. It grows while neither the group nor the \
+         topic answers.";
+    reader_oldest_unread_tombstone_seconds: GaugeVec["purpose", "reader"] =
+        "Age of the oldest tombstone that a declared reader of a purpose has not read: for so long \
+         it may have used the segments of somebody who left. 0 if there is none. Told as \
+         assent_reader_lag_seconds. Alert after an hour; past half of delete.retention.ms the reader \
+         has to discard its copy and read from the beginning.";
     cluster_findings: IntGaugeVec["check"] =
         "Problems with the cluster that `assent check` reports and `run` tolerates, by check. \
          Above 0: the log has a WARN line for each, and `assent check` says what to do.";

@@ -33,6 +33,8 @@ const CONTRACT: &[(&str, &str)] = &[
     ("assent_build_info", "version,revision"),
     ("assent_rulebook_info", "version,sha256"),
     ("assent_access_refused", "resource"),
+    ("assent_reader_lag_seconds", "purpose,reader"),
+    ("assent_reader_oldest_unread_tombstone_seconds", "purpose,reader"),
     ("assent_cluster_findings", "check"),
     ("assent_records_consumed_total", "topic"),
     ("assent_outcomes_total", "topic,outcome"),
@@ -113,6 +115,7 @@ fn what_is_known_beforehand_stands_at_zero() {
         "assent_subjects{consent=\"unreadable\"} 0",
         "assent_live_keys{key_version=\"1\",purpose=\"personalized-offers\"} 0",
         "assent_segment_members{purpose=\"personalized-offers\",segment=\"preschool-explorers\"} 0",
+        "assent_reader_lag_seconds{purpose=\"personalized-offers\",reader=\"mail\"} 0",
         "assent_consent_source_last_record_timestamp_seconds{source=\"cmp\"} 0",
         "assent_consent_source_silence_seconds{source=\"cmp\"} 0",
         "assent_consent_source_silence_bound_seconds{source=\"cmp\"} 900",
@@ -141,8 +144,10 @@ fn at_zero(yaml: &str) -> String {
     let file = folder.path().join("assent.yaml");
     std::fs::write(&file, yaml).unwrap();
     let config = crate::config::load(Some(&file), &BTreeMap::new()).unwrap();
-    let shipped = include_bytes!("../../../rules/children-retail.yaml");
-    let rulebook = assent_contract::rulebook::compile(shipped).unwrap();
+    let shipped = include_str!("../../../rules/children-retail.yaml");
+    let readers = "retention: 90d\n    readers: [{id: mail, kind: own, group_id: mailer}]\n";
+    let read = shipped.replacen("retention: 90d\n", readers, 1);
+    let rulebook = assent_contract::rulebook::compile(read.as_bytes()).unwrap();
     let purposes: Vec<String> = rulebook.purposes.iter().map(|it| it.id.clone()).collect();
     let keys = KeyRing::new(&Keyset::first([7; 32]), &purposes);
     let metrics = Metrics::new();

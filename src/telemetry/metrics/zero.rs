@@ -157,6 +157,11 @@ impl Metrics {
             for segment in &purpose.segments {
                 self.segment_members.with_label_values(&[id, &segment.id]);
             }
+            for reader in &purpose.readers {
+                let labels = [id, reader.id.as_str()];
+                self.reader_lag_seconds.with_label_values(&labels);
+                self.reader_oldest_unread_tombstone_seconds.with_label_values(&labels);
+            }
             self.assignments_total.with_label_values(&[id]);
             let topic = known.config.topics.segments_of(id);
             self.records_produced_total.with_label_values(&[topic.as_str()]);

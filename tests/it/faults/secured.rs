@@ -15,7 +15,8 @@ use super::{Crowd, accounted, decided, during, recovered};
 use crate::contract::{PURPOSES, plan};
 use crate::examples;
 use crate::support::{
-    self, BrokerPlan, Finished, Kafka, LeftOut, Service, Shop, consent, latest, view, wait_until,
+    self, BrokerPlan, Finished, Kafka, LeftOut, Plan, Service, Shop, consent, latest, view,
+    wait_until,
 };
 
 const PASSWORD: &str = "correct horse";
@@ -28,7 +29,9 @@ fn it_runs_with_tls_and_scram_and_exactly_the_acls_that_it_prints() {
         Ok(started) => started,
         Err(why) => return support::leave_out(&why),
     };
-    let shop = Shop::open_with(&kafka, &plan(json!({})));
+    let read = "retention: 30d, readers: [{id: mail, kind: own, group_id: mailer}]}";
+    let rulebook = plan(json!({})).rulebook.map(|it| it.replacen("retention: 30d}", read, 1));
+    let shop = Shop::open_with(&kafka, &Plan { rulebook, ..plan(json!({})) });
     let secured = Secured { python: &python, folder: folder.path(), shop: &shop };
     secured.grant();
     let environment = secured.environment();
@@ -49,6 +52,13 @@ fn it_runs_with_tls_and_scram_and_exactly_the_acls_that_it_prints() {
         service
     });
     accounted(&shop, &[&service], &crowd);
+    // The broker was away for a while; no right was missing.
+    let log = service.log();
+    let of_readers = log.lines().filter(|line| line.contains("can't tell how far a reader is"));
+    let refused: Vec<&str> = of_readers.filter(|line| line.contains("uthorization")).collect();
+    assert!(refused.is_empty(), "{refused:?}");
+    let behind = ("assent_reader_lag_seconds", [("purpose", "offers"), ("reader", "mail")]);
+    assert!(service.metrics().sum(behind.0, &behind.1) > Some(0.0), "nobody has read it");
     misrouted_consent_is_sent_on(&shop);
     service.stop();
 }

@@ -15,7 +15,7 @@ use crate::support::{Finished, yaml};
 const IN_CHART: &str = "deploy/helm/assent/files/assent.rules.yml";
 
 /// The names of the contract, by hand: dashboards, routes and people's habits rest on them.
-const CONTRACT: [&str; 14] = [
+const CONTRACT: [&str; 15] = [
     "AssentConsentMisrouted",
     "AssentConsentSourceSilent",
     "AssentConsentSyncLag",
@@ -28,6 +28,7 @@ const CONTRACT: [&str; 14] = [
     "AssentOptOutPending",
     "AssentOptOutSlow",
     "AssentPartitionUnowned",
+    "AssentReaderBehind",
     "AssentRestoreLoop",
     "AssentTransactionsFailing",
 ];

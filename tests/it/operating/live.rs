@@ -28,7 +28,10 @@ fn every_panel_has_data_and_a_source_that_stops_is_an_alert_until_it_starts_agai
     let program = tool_or_skip!("prometheus");
     let kafka = kafka_or_skip!();
     let settings = json!({"consent": {"sources": {"cmp": {"max_silence": "20s"}}}});
-    let shop = Shop::open_with(kafka, &Plan { settings, ..Plan::of_lookers("live-1", 1) });
+    let lookers = Plan::of_lookers("live-1", 1);
+    let readers = "retention: 30d, readers: [{id: mail, kind: own, group_id: mailer}]}";
+    let rulebook = lookers.rulebook.map(|it| it.replacen("retention: 30d}", readers, 1));
+    let shop = Shop::open_with(kafka, &Plan { rulebook, settings, ..Plan::default() });
     let service = Service::start(&shop, "a");
     service.await_ready();
     let prometheus = Prometheus::scraping(&program, service.address());

@@ -52,6 +52,7 @@ pub const ROWS: &[Row] = &[
     Row { title: "Transactions", panels: TRANSACTIONS },
     Row { title: "Instances and state", panels: STATE },
     Row { title: "Audit", panels: AUDIT },
+    Row { title: "Readers", panels: READERS },
 ];
 
 const CONSENT: &[Panel] = &[
@@ -355,5 +356,21 @@ const AUDIT: &[Panel] = &[
         "Audit batches, a second",
         "ops",
         &[Of("sum by (job) (deriv(assent_audit_sequence[5m]))", "{{job}}")],
+    ),
+];
+
+const READERS: &[Panel] = &[
+    lines(
+        "Oldest tombstone that a reader has not read",
+        "s",
+        &[Of(
+            "max by (purpose, reader) (assent_reader_oldest_unread_tombstone_seconds)",
+            "{{purpose}} {{reader}}",
+        )],
+    ),
+    lines(
+        "Readers are behind by",
+        "s",
+        &[Of("max by (purpose, reader) (assent_reader_lag_seconds)", "{{purpose}} {{reader}}")],
     ),
 ];

@@ -2,13 +2,14 @@
 //! renders them from a file that is made of both, and what it renders is compared with both again.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use assent::config::Config;
 use assent::kafka::topic_plan::topic_plans;
 use serde_json::{Value, json};
 
 use super::chart::{config_of, manifests};
-use super::{generated, root, text, tool_or_skip};
+use super::{generated, read, root, text, tool_or_skip};
 use crate::support::{Assent, Finished};
 
 const FILE: &str = "deploy/helm/assent/files/kafka.json";
@@ -83,7 +84,35 @@ fn render() -> String {
             ((*role).to_owned(), left_open(&printed(&config, more), &keys, &config))
         })
         .collect();
-    format!("{:#}\n", json!({"topics": topics, "grants": grants}))
+    let readers = beside_readers(&config);
+    format!("{:#}\n", json!({"topics": topics, "grants": grants, "readers": readers}))
+}
+
+/// The shipped rulebook with a reader of its first purpose, `mailer`.
+fn with_reader(folder: &Path) -> PathBuf {
+    let shipped = read("rules/children-retail.yaml");
+    let declared = "retention: 90d\n    readers: [{id: mail, kind: own, group_id: mailer}]\n";
+    let rulebook = shipped.replacen("retention: 90d\n", declared, 1);
+    assert_ne!(rulebook, shipped);
+    let file = folder.join("readers.yaml");
+    std::fs::write(&file, rulebook).expect("written");
+    file
+}
+
+/// What Assent needs beside the rest where a purpose has readers: on that purpose's topic, and on each group.
+fn beside_readers(config: &Config) -> Value {
+    let folder = tempfile::tempdir().expect("temp dir");
+    let before = printed(config, &[]);
+    let with_readers = Config { rulebook: with_reader(folder.path()), ..config.clone() };
+    let mut more = json!({});
+    for ((kind, name, pattern), operations) in printed(&with_readers, &[]) {
+        let known = before.get(&(kind.clone(), name, pattern)).cloned().unwrap_or_default();
+        let new: Vec<String> = operations.difference(&known).cloned().collect();
+        if !new.is_empty() {
+            more[&kind] = json!(new);
+        }
+    }
+    more
 }
 
 fn left_open(grants: &Grants, keys: &BTreeMap<String, &str>, config: &Config) -> Value {
@@ -131,6 +160,24 @@ fn topics_are_those_that_topics_create_makes() {
         assert_eq!(kept, "keep", "an uninstall would delete the topic");
     }
     assert_eq!(rendered, expected);
+}
+
+#[test]
+fn rights_beside_readers_are_those_that_print_acls_prints() {
+    let helm = tool_or_skip!("helm");
+    let folder = tempfile::tempdir().expect("temp dir");
+    let rulebook = format!("rulebook={}", with_reader(folder.path()).display());
+    let manifests = manifests(&helm, "all", &["--set-file", &rulebook]);
+    let config = config_of(&manifests);
+    let users: Vec<&Value> = manifests.iter().filter(|it| it["kind"] == "KafkaUser").collect();
+    let of = |name: &str| {
+        let user = users.iter().find(|it| it["metadata"]["name"] == name);
+        rights(user.expect("a user"))
+    };
+    let group = ("group".to_owned(), "mailer".to_owned(), "literal".to_owned());
+    assert_eq!(of("assent")[&group], ["Describe".to_owned()].into());
+    assert_eq!(of("assent"), printed(&config, &[]));
+    assert_eq!(of("verify"), printed(&config, &["--verifier"]));
 }
 
 #[test]

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::conditions::{ConditionKind, ConditionSpec};
+use super::readers::READERS_MAX;
 use super::spec::{PurposeSpec, RulebookSpec, SegmentSpec, Text};
 use super::{Approach, Measure, SEGMENTS_MAX, themes};
 use crate::domain::audit::loss;
@@ -48,6 +49,7 @@ fn check_purpose(purpose: &PurposeSpec, segments: &[SegmentSpec], faults: &mut F
             format!("`id` must not be `{}`, which Assent uses itself; choose another id", id.value);
         faults.add(id.place, message);
     }
+    check_readers(purpose, faults);
     let uses =
         |segment: &SegmentSpec| segment.purpose.as_ref().is_some_and(|p| p.value == id.value);
     if !id.value.is_empty() && !segments.iter().any(uses) {
@@ -58,6 +60,37 @@ fn check_purpose(purpose: &PurposeSpec, segments: &[SegmentSpec], faults: &mut F
         );
         faults.add(id.place, message);
     }
+}
+
+/// A reader's lag is a group's: two readers of one group would be told apart by nothing.
+fn check_readers(purpose: &PurposeSpec, faults: &mut Faults) {
+    let mut groups = BTreeSet::new();
+    for reader in &purpose.readers {
+        check_id(&reader.id, faults);
+        let group = &reader.group_id;
+        if !group.value.is_empty() && !is_group_id(&group.value) {
+            let message = "`group_id` must be 1 to 249 printable ASCII characters other than a \
+                quotation mark; name the reader's consumer group";
+            faults.add(group.place, message);
+        } else if !group.value.is_empty() && !groups.insert(group.value.as_str()) {
+            let message = format!(
+                "the group `{}` is already a reader of this purpose; give each reader its own group",
+                group.value
+            );
+            faults.add(group.place, message);
+        }
+    }
+    check_unique(purpose.readers.iter().map(|reader| &reader.id), "reader", faults);
+    if let Some(beyond) = purpose.readers.get(READERS_MAX) {
+        let message = format!("more than {READERS_MAX} readers of one purpose; remove some");
+        faults.add(beyond.id.place, message);
+    }
+}
+
+/// Kafka takes any text; what we print into commands takes these.
+fn is_group_id(text: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'\'' | b'"' | b'`');
+    (1..=249).contains(&text.len()) && text.bytes().all(is_plain)
 }
 
 fn check_segment(segment: &SegmentSpec, purposes: &[PurposeSpec], faults: &mut Faults) {

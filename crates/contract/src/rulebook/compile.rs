@@ -9,10 +9,10 @@ use sha2::{Digest, Sha256};
 
 use super::checks;
 use super::conditions::{ConditionKind, ConditionSpec, kind_symbol};
-use super::spec::{self, PurposeSpec, RulebookSpec, SegmentSpec};
+use super::spec::{self, PurposeSpec, ReaderSpec, RulebookSpec, SegmentSpec};
 use super::{
     Approach, Bound, Condition, ContextualRule, DistinctField, Filter, Measure, PageCondition,
-    Purpose, Rulebook, SegmentRule, Slot, value_hash,
+    Purpose, Reader, Rulebook, SegmentRule, Slot, value_hash,
 };
 use crate::domain::event::ClickFields;
 use crate::domain::time::Span;
@@ -52,16 +52,25 @@ fn purpose(declared: PurposeSpec, segments: &[SegmentSpec]) -> Purpose {
     let mut slots = Slots::default();
     let own = segments.iter().filter(|s| s.purpose.as_ref().is_some_and(|p| p.value == id));
     let segments = own.map(|segment| segment_rule(segment, &mut slots)).collect();
+    let mut readers: Vec<Reader> = declared.readers.into_iter().filter_map(reader).collect();
+    readers.sort_by(|a, b| a.id.cmp(&b.id));
     Purpose {
         title: declared.title.value,
         sale_or_share: declared.sale_or_share,
         requires_opt_in: declared.requires_opt_in,
         suspended: declared.suspended,
         retention: declared.retention.unwrap_or_default(),
+        readers,
         slots: slots.slots,
         segments,
         id,
     }
+}
+
+/// One with a faulty kind never gets here.
+fn reader(declared: ReaderSpec) -> Option<Reader> {
+    let (id, group_id) = (declared.id.value, declared.group_id.value);
+    declared.kind.map(|kind| Reader { id, kind, group_id })
 }
 
 fn segment_rule(segment: &SegmentSpec, slots: &mut Slots) -> SegmentRule {

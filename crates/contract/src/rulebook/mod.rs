@@ -11,6 +11,7 @@ mod compile;
 mod conditions;
 pub mod diff;
 mod fields;
+mod readers;
 pub mod render;
 mod spec;
 #[cfg(test)]
@@ -20,6 +21,7 @@ pub mod words;
 
 pub use catalog::{Listed, Rule};
 pub use compile::compile;
+pub use readers::{Reader, ReaderKind};
 
 use crate::domain::consent::AgeBand;
 use crate::domain::event::{Click, ClickFields, EventKind};
@@ -57,6 +59,8 @@ pub struct Purpose {
     pub requires_opt_in: bool,
     pub suspended: bool,
     pub retention: Span,
+    /// Sorted by id.
+    pub readers: Vec<Reader>,
     /// The distinct conditions of this purpose's segments that need a counter.
     pub slots: Vec<Slot>,
     /// Sorted by id; a segment's place here is its bit in a [`SegmentSet`].

@@ -2,9 +2,9 @@
 //!
 //! A text that is missing or faulty is empty here, and its fault is named already.
 
-use super::Approach;
 use super::conditions::{self, ConditionSpec};
 use super::fields::{Fields, items, text};
+use super::{Approach, ReaderKind};
 use crate::domain::time::Span;
 use crate::yaml::{Content, Fault, Faults, Node, Place, Placed};
 
@@ -26,6 +26,14 @@ pub(super) struct PurposeSpec {
     pub suspended: bool,
     /// `None`: faulty.
     pub retention: Option<Span>,
+    pub readers: Vec<ReaderSpec>,
+}
+
+pub(super) struct ReaderSpec {
+    pub id: Text,
+    /// `None`: faulty.
+    pub kind: Option<ReaderKind>,
+    pub group_id: Text,
 }
 
 pub(super) struct SegmentSpec {
@@ -41,8 +49,9 @@ pub(super) struct SegmentSpec {
 }
 
 const RULEBOOK: [&str; 4] = ["rulebook", "default_segment", "purposes", "segments"];
-const PURPOSE: [&str; 6] =
-    ["id", "title", "sale_or_share", "requires_opt_in", "retention", "suspended"];
+const PURPOSE: [&str; 7] =
+    ["id", "title", "sale_or_share", "requires_opt_in", "retention", "suspended", "readers"];
+const READER: [&str; 3] = ["id", "kind", "group_id"];
 const SEGMENT: [&str; 7] = ["id", "title", "why", "owner", "approach", "purpose", "when"];
 
 /// Reads the whole file. `Err`: there is no mapping to read, or it can't be read to its end.
@@ -100,8 +109,35 @@ fn purpose(node: &Node, faults: &mut Faults) -> Option<PurposeSpec> {
         requires_opt_in: fields.switch("requires_opt_in", opt_in, faults),
         suspended: fields.switch_or_off("suspended", faults),
         retention: fields.duration("retention", retention, faults).map(|placed| placed.value),
+        readers: readers(&fields, faults),
         id,
     })
+}
+
+fn readers(fields: &Fields<'_>, faults: &mut Faults) -> Vec<ReaderSpec> {
+    let Some(node) = fields.find("readers") else { return Vec::new() };
+    items(node, "readers", faults).iter().filter_map(|node| reader(node, faults)).collect()
+}
+
+fn reader(node: &Node, faults: &mut Faults) -> Option<ReaderSpec> {
+    let fields = Fields::of(node, "a reader", &READER, faults)?;
+    let group = "name the consumer group under which it commits how far it has read";
+    Some(ReaderSpec {
+        id: fields.text("id", "name this reader, for example mail", faults),
+        kind: reader_kind(&fields, faults),
+        group_id: fields.text("group_id", group, faults),
+    })
+}
+
+fn reader_kind(fields: &Fields<'_>, faults: &mut Faults) -> Option<ReaderKind> {
+    let advice = "write own, service_provider, contractor or third_party";
+    let written = fields.text("kind", advice, faults);
+    let kind = ReaderKind::ALL.into_iter().find(|kind| kind.label() == written.value);
+    if kind.is_none() && !written.value.is_empty() {
+        let message = format!("`kind` is `{}`, which is unknown; {advice}", written.value);
+        faults.add(written.place, message);
+    }
+    kind
 }
 
 fn segment(node: &Node, faults: &mut Faults) -> Option<SegmentSpec> {

@@ -111,6 +111,57 @@ fn what_is_faulty_at_the_top_is_refused() {
 }
 
 #[test]
+fn readers_are_read_in_the_order_of_their_ids_and_faulty_ones_refused() {
+    let with =
+        |readers: &str| replaced("retention: 30d", &format!("retention: 30d, readers: {readers}"));
+    let two =
+        "[{id: web, kind: own, group_id: shop web/1}, {id: mail, kind: third_party, group_id: m}]";
+    let rulebook = accepted(&with(&two.replace("shop web/1", "shop-web/1")));
+    let read: Vec<_> =
+        rulebook.purposes[0].readers.iter().map(|it| (&*it.id, it.kind, &*it.group_id)).collect();
+    assert_eq!(
+        read,
+        [("mail", ReaderKind::ThirdParty, "m"), ("web", ReaderKind::Own, "shop-web/1"),]
+    );
+    let many = |count: usize| {
+        let reader = |i: usize| {
+            let mark = if i == 32 { "▸" } else { "" };
+            format!("{{id: {mark}r{i}, kind: own, group_id: g{i}}}")
+        };
+        let all: Vec<String> = (0..count).map(reader).collect();
+        with(&format!("[{}]", all.join(", ")))
+    };
+    assert_eq!(accepted(&many(32)).purposes[0].readers.len(), 32);
+    check_marked(&many(33), "more than 32 readers");
+    let one = |reader: &str| with(&format!("[{{{reader}}}]"));
+    for (marked, word) in [
+        (one("id: m, kind: own, group_id: ▸a b"), "printable ASCII"),
+        (one("id: m, kind: own, group_id: ▸\"it's\""), "printable ASCII"),
+        (one("id: m, kind: own, group_id: ▸''"), "`group_id` is empty"),
+        (one("id: m, kind: ▸processor, group_id: g"), "which is unknown; write own"),
+        (one("id: ▸Mail, kind: own, group_id: g"), "is not an id"),
+        (
+            one("id: m, kind: own, group_id: g, ▸group: g"),
+            "a reader has `id`, `kind` and `group_id`",
+        ),
+        (with("▸[]"), "empty list"),
+        (with("▸mail"), "must be a list"),
+        (with("[▸mail]"), "a reader must be a mapping"),
+        (with("[▸{id: m, kind: own}]"), "`group_id` is missing"),
+        (
+            with("[{id: m, kind: own, group_id: g}, {id: ▸m, kind: own, group_id: h}]"),
+            "this reader is already in use",
+        ),
+        (
+            with("[{id: m, kind: own, group_id: g}, {id: n, kind: own, group_id: ▸g}]"),
+            "already a reader of this purpose",
+        ),
+    ] {
+        check_marked(&marked, word);
+    }
+}
+
+#[test]
 fn what_is_faulty_in_a_purpose_is_refused() {
     for (from, to, word) in [
         ("retention: 30d", "retention: 30d, ▸suspend: true", "unknown field `suspend`"),

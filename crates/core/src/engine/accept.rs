@@ -54,6 +54,8 @@ pub struct Accepted<'a> {
     pub statement: &'a str,
     /// Until when opt-out signals may have been lost with it.
     pub signals_lost_at: Option<Timestamp>,
+    /// Whatever consent was relied on is withheld: an absence before now counts no more.
+    pub consent_is_withheld: bool,
 }
 
 /// What is in doubt of a partition whose state is there.
@@ -136,8 +138,12 @@ impl Partition {
         for token in doubted.left.drain(..doubted.left.len().min(DOUBTED_PER_BATCH_MAX)) {
             withhold(&mut scope, token, doubted.doubt);
         }
-        let coverage =
-            Coverage { click_to: next_click, consent_to: next_consent, barrier: next_consent };
+        let coverage = Coverage {
+            click_to: next_click,
+            consent_to: next_consent,
+            barrier: next_consent,
+            synced: None,
+        };
         batch.finish(coverage)
     }
 
@@ -183,6 +189,9 @@ impl Partition {
         let ledger = &mut batch.partition.state.ledger;
         ledger.topics = accepted.topics;
         ledger.recovering = false;
+        if accepted.consent_is_withheld {
+            ledger.note_synced(ledger.now);
+        }
         ledger.signals_lost_at = accepted.signals_lost_at.or(ledger.signals_lost_at);
         batch.end_unplanned(vec![audit, Output::State { key, value }], Arc::from([]))
     }

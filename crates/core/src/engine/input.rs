@@ -49,4 +49,15 @@ pub struct Coverage {
     pub consent_to: i64,
     /// End of the consent partition, as the broker answered after the last click was received.
     pub barrier: i64,
+    /// `None`: consent was not in sync since the partition was taken up.
+    pub synced: Option<Synced>,
+}
+
+/// With a batch's consent, all is applied that was appended up to a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Synced {
+    /// By the wall clock.
+    pub at: Timestamp,
+    /// It is to be written although nothing else is.
+    pub asks_for_batch: bool,
 }

@@ -12,10 +12,11 @@ use assent_contract::domain::merge::unkept::UnkeptSignals;
 use assent_contract::domain::merge::{NameId, PurposeNames};
 use assent_contract::domain::time::Timestamp;
 
-/// The form of everything in assent-state. Another form is refused, never guessed at; the one before is
+/// The form of everything in assent-state. Another form is refused, never guessed at; the ones before are
 /// read, and whatever is written again is written in this one. In format 1 a live key also had the
 /// version of the consent record that it rested on, and undeclared purposes stood in the table of names.
-pub const FORMAT: u8 = 2;
+/// Formats 1 and 2 don't say when consent was last in sync.
+pub const FORMAT: u8 = 3;
 
 /// Formats that are read.
 pub const FORMATS: std::ops::RangeInclusive<u8> = 1..=FORMAT;
@@ -58,6 +59,10 @@ pub struct Ledger {
     pub former_names: bool,
     /// What the state was made with and must stay as it is: topics and group, by configuration key.
     pub made_with: BTreeMap<String, String>,
+    /// Up to when consent is known to be applied, by the wall clock; [`Timestamp::MIN`]: nothing was
+    /// decided yet. A partition that was never in sync has the clock of its first batch: it began to read
+    /// no later. Written with every batch, and at least hourly; at a crash it is as old as that.
+    pub consent_synced_at: Timestamp,
 }
 
 /// Where the rewriting of buckets stands (see `store`).
@@ -78,13 +83,19 @@ pub struct Cycle {
 
 impl Ledger {
     pub fn fresh() -> Self {
-        Self { head: GENESIS, now: Timestamp::MIN, ..Self::default() }
+        let (now, consent_synced_at) = (Timestamp::MIN, Timestamp::MIN);
+        Self { head: GENESIS, now, consent_synced_at, ..Self::default() }
     }
 
     /// What is not kept of signals one by one, at the clock of the last batch.
     pub fn unkept_signals(&self) -> UnkeptSignals {
         let (lost_at, gave_way_at) = (self.signals_lost_at, self.signals_gave_way_at);
         UnkeptSignals { lost_at, gave_way_at }.still_kept(self.now)
+    }
+
+    /// Consent is in sync up to then. It never goes back, where a clock does.
+    pub fn note_synced(&mut self, at: Timestamp) {
+        self.consent_synced_at = self.consent_synced_at.max(at);
     }
 
     pub fn pack(&self, names: &PurposeNames) -> Vec<u8> {
@@ -129,6 +140,7 @@ impl Ledger {
         });
         out.put_optional_long(self.signals_gave_way_at.map(|at| at.0));
         out.put_long(self.signals.unwrap_or_default());
+        out.put_long(self.consent_synced_at.0);
         out
     }
 
@@ -182,6 +194,8 @@ impl Ledger {
             ledger.signals_gave_way_at = r.optional_long()?.map(Timestamp);
             ledger.signals = Some(r.long()?);
         }
+        // A batch of those formats was the last sign that consent was read.
+        ledger.consent_synced_at = if format < 3 { ledger.now } else { Timestamp(r.long()?) };
         if r.is_empty() { Ok((ledger, names)) } else { Err(Malformed("end")) }
     }
 }
@@ -238,7 +252,7 @@ pub fn pack_former_names(names: &PurposeNames) -> Vec<u8> {
 
 pub fn unpack_former_names(bytes: &[u8]) -> Result<Vec<(NameId, u128)>, Malformed> {
     let mut reader = Reader::new(bytes);
-    if reader.byte()? != FORMAT {
+    if !(2..=FORMAT).contains(&reader.byte()?) {
         return Err(Malformed("format"));
     }
     list(&mut reader, |r| Ok((name_id(r)?, u128::from_be_bytes(r.fixed()?))))

@@ -2,6 +2,7 @@
 //!
 //! Deterministic (INV-10): knows no clock, randomness, I/O, Kafka or metrics. `now` is an input.
 
+pub mod absence;
 mod accept;
 mod at_hand;
 mod batch;

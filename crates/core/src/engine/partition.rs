@@ -63,6 +63,11 @@ impl Partition {
         self.state.ledger.now
     }
 
+    /// Up to when consent is known to be applied; `None`: nothing was ever decided here.
+    pub fn consent_synced_at(&self) -> Option<Timestamp> {
+        (!self.state.fresh).then_some(self.state.ledger.consent_synced_at)
+    }
+
     /// Where a fresh partition begins: the first offsets that the two inputs still hold.
     ///
     /// # Panics
@@ -83,6 +88,7 @@ impl Partition {
             head: self.state.ledger.head,
             topics: self.state.ledger.topics,
             recovering: self.state.ledger.recovering,
+            consent_synced_at: self.state.ledger.consent_synced_at,
         })
     }
 

@@ -51,6 +51,9 @@ impl OpenBatch {
         note_rulebook(&mut self.log, policy, &mut state.ledger);
         state.ledger.next_click = coverage.click_to;
         state.ledger.next_consent = coverage.consent_to;
+        if let Some(synced) = coverage.synced {
+            state.ledger.note_synced(synced.at);
+        }
         self.write_state(&changed);
         self.close()
     }
@@ -147,6 +150,7 @@ impl OpenBatch {
             || coverage.click_to != state.ledger.next_click
             || coverage.consent_to != state.ledger.next_consent
             || state.housekeeping_is_due(log.now)
+            || coverage.synced.is_some_and(|synced| synced.asks_for_batch)
     }
 
     /// Writes the state as the batch leaves it.
@@ -154,6 +158,9 @@ impl OpenBatch {
         let Partition { policy, state, .. } = &mut self.partition;
         state.let_signals_go();
         state.ledger.signals = Some(state.subjects.signals.len() as i64);
+        if state.fresh {
+            state.ledger.note_synced(state.ledger.now);
+        }
         Store {
             after: After { subjects: &state.subjects, at_hand: &self.at_hand, changed },
             names: &state.names,

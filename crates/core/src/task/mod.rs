@@ -5,6 +5,7 @@
 //! the same. Keeps INV-2: [`Task::cut`] gives clicks away only up to the newest reached question, or
 //! all of them with the gate closed.
 
+mod absence;
 pub mod barrier;
 mod bisection;
 pub mod clicks;
@@ -12,6 +13,7 @@ pub mod consent;
 mod engine;
 mod faults;
 mod gate;
+mod rotation;
 mod schemas;
 mod silence;
 mod waiting;
@@ -22,6 +24,7 @@ use std::sync::Arc;
 use crate::engine::input::{ClickInput, Coverage};
 use crate::engine::output::BatchOutput;
 use crate::engine::{Partition, Refusal, Setup, UPKEEP_PER_BATCH_MAX};
+use absence::Absence;
 use assent_contract::domain::time::{Moment, Span, Timestamp};
 use assent_contract::wire::{ClickReader, Inbound, KnownSchemas, Unread};
 use barrier::{Arrival, Barrier, Question};
@@ -133,6 +136,7 @@ pub struct Task {
     unknown: BTreeSet<u32>,
     /// What can't be read on.
     faults: Faults,
+    absence: Absence,
 }
 
 impl Task {
@@ -162,6 +166,7 @@ impl Task {
             waiting_since: Waiting::default(),
             unknown: BTreeSet::new(),
             faults: Faults::default(),
+            absence: Absence::default(),
         };
         task.notice_signs(now);
         task
@@ -237,38 +242,6 @@ impl Task {
         (self.urgent, urgent.map(|held| held.arrival.appended).min())
     }
 
-    /// A subject whose live keys are to be moved to the active key.
-    pub fn hold_id(&mut self, id: &[u8]) {
-        self.ids_to_rotate.push_back(id.into());
-    }
-
-    pub fn ids_to_rotate(&self) -> &VecDeque<Box<[u8]>> {
-        &self.ids_to_rotate
-    }
-
-    /// The changelog was read from its first record to where it ended when that began, under the keys
-    /// that are in use, and every id in it was held.
-    pub fn complete_ids(&mut self, now: Moment) {
-        self.ids_complete_at = Some(now.uptime);
-    }
-
-    /// Ids had no room while the gate was closed, and it is open: the changelog is to be read once more.
-    pub fn take_lack_of_ids(&mut self, bounds: &Bounds, now: Moment) -> bool {
-        self.lacks_ids && self.gate_open(bounds, now) && std::mem::take(&mut self.lacks_ids)
-    }
-
-    /// Are keys still to be moved, or to be ended, by what was read of the changelog?
-    pub fn moves_keys(&self) -> bool {
-        !self.ids_to_rotate.is_empty() || self.ids_complete_at.is_some()
-    }
-
-    /// Is every id of the changelog known? A subject whose record was compacted away during the read is
-    /// named only by its newer record: wait until consent is applied up to the end seen when the read
-    /// finished.
-    fn knows_all_ids(&self, ahead: &Barrier) -> bool {
-        self.ids_complete_at.is_some_and(|at| ahead.has_reached_since(at))
-    }
-
     /// Other keys from now on; the changelog is to be read for them.
     pub fn set_keys(&mut self, setup: Arc<Setup>) -> Result<(), Refusal> {
         self.ids_complete_at = None;
@@ -334,7 +307,8 @@ impl Task {
         let moves = (!self.ids_to_rotate.is_empty() || self.knows_all_ids(&self.barrier))
             && self.gate_open(bounds, now);
         let some = clicks > 0 || moves || consents > 0 || due.is_some_and(|due| due <= now.wall);
-        if some || deferred || uncovered { Urgency::Regular } else { Urgency::Nothing }
+        let unnoted = self.synced(&self.barrier, now).is_some_and(|synced| synced.asks_for_batch);
+        if some || deferred || uncovered || unnoted { Urgency::Regular } else { Urgency::Nothing }
     }
 
     /// The most clicks of a batch now.
@@ -411,7 +385,7 @@ impl Task {
             ends_old_keys: gate_open
                 && ids_to_rotate == self.ids_to_rotate.len()
                 && self.knows_all_ids(&ahead),
-            coverage: Coverage { click_to, consent_to, barrier },
+            coverage: Coverage { click_to, consent_to, barrier, synced: self.synced(&ahead, now) },
             gate_open,
             stale,
         }

@@ -49,6 +49,7 @@ impl Worker {
     pub fn give_back(&mut self, now: Moment) {
         self.taking = None;
         let until = now.uptime + REVOKE_WITHIN;
+        self.intake.tasks.values_mut().for_each(Task::part);
         self.giving.get_or_insert(Giving { until, is_empty: false });
     }
 

@@ -58,7 +58,8 @@ pub enum Request {
     Perform(Action),
     /// The batch at hand is over: count it, then [`super::Worker::conclude`].
     Conclude(Ending),
-    /// An input does not hold what is needed next: find out what was lost.
+    /// An input does not hold what is needed next, or consent was not read for too long: find out what was
+    /// lost.
     FindLoss,
     /// The member is nobody any more: join anew.
     Rejoin,

@@ -146,9 +146,13 @@ impl Worker {
         self.batches.protocol().is_ready().then(|| Request::Restore(taking.partitions.clone()))
     }
 
-    /// Clicks and consent are where the tasks are; does consent stand there for too long?
+    /// Clicks and consent are where the tasks are; does consent stand there for too long, or for so long
+    /// that what comes next may be gone?
     fn look_after_consent(&mut self, now: Moment) -> Option<Request> {
         let tasks = &self.intake.tasks;
+        if tasks.values().any(|task| task.unread_too_long(now).is_some()) {
+            return Some(Request::FindLoss);
+        }
         let waits = tasks.values().any(|task| task.barrier.has_open());
         let at = || tasks.iter().map(|(&at, task)| (at, task.received().consent)).collect();
         let at = waits.then(at);

@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::Findings;
-use super::parts::Part;
+use super::parts::{Part, is_loss};
 use crate::log::{Log, Stored, Topic, dead_clicks};
 use crate::stage::{PARTITIONER, PARTITIONS};
-use assent_contract::domain::audit::{AuditBatch, loss};
 use assent_contract::domain::event::ClickFields;
 use assent_contract::domain::invariants::Invariant;
 use assent_contract::domain::outcome::{InputKind, Outcome};
@@ -77,7 +76,9 @@ impl<'a> Inputs<'a> {
             if !is_loss(batch) {
                 continue;
             }
-            let mut passed_over = self.consent.range(batch.consent_from..batch.consent_to);
+            // Where it is read again from its beginning, nothing is passed over.
+            let to = batch.consent_to.max(batch.consent_from);
+            let mut passed_over = self.consent.range(batch.consent_from..to);
             if let Some((offset, _)) = passed_over.next() {
                 let detail = format!("consent {offset} counts as lost, and can be read");
                 findings.add(Invariant::Accounted, partition, detail);
@@ -95,7 +96,8 @@ impl<'a> Inputs<'a> {
     }
 
     /// INV-8: every input has one outcome, in the order of the offsets; nothing else has any. Only consent
-    /// that a later record of its key superseded may have gone before anyone read it.
+    /// that a later record of its key superseded may have gone before anyone read it. Behind a loss that was
+    /// accepted consent goes on, or is read again: each reading is held to it, the last one to the end.
     pub fn check_accounted(
         &self,
         partition: i32,
@@ -103,38 +105,41 @@ impl<'a> Inputs<'a> {
         came_to_rest: bool,
         findings: &mut Findings,
     ) {
-        let decided = |kind: InputKind| -> Vec<i64> {
-            let entries = parts.iter().flat_map(|part| &part.batch.entries);
-            entries.filter(|it| it.input == kind).filter_map(|it| it.offset).collect()
-        };
-        let mut all = |name: &str, decided: Vec<i64>, expected: Vec<(i64, bool)>| {
-            let mut add = |detail| findings.add(Invariant::Accounted, partition, detail);
-            if !decided.is_sorted_by(|one, other| one < other) {
-                add(format!("{name}: outcomes out of order or twice: {decided:?}"));
-            }
-            for offset in &decided {
-                if !expected.iter().any(|(it, _)| it == offset) {
-                    add(format!("{name} {offset}: an outcome of what is no input"));
-                }
-            }
-            let end = if came_to_rest { i64::MAX } else { decided.last().copied().unwrap_or(-1) };
-            for (offset, may_be_missed) in expected {
-                if !may_be_missed && offset <= end && !decided.contains(&offset) {
-                    add(format!("{name} {offset}: no outcome"));
-                }
-            }
-        };
+        let mut losses = parts.iter().filter(|part| is_loss(&part.batch));
+        let readings: Vec<&[Part<'_>]> = parts.split(|part| is_loss(&part.batch)).collect();
+        let (mut from, mut gone_by) = (0, None);
+        for (place, reading) in readings.iter().enumerate() {
+            let is_whole = place + 1 == readings.len() && came_to_rest;
+            self.check_reading(partition, reading, (from, gone_by, is_whole), findings);
+            let Some(loss) = losses.next() else { break };
+            let is_read_again = loss.batch.consent_to < loss.batch.consent_from;
+            from = loss.batch.consent_to;
+            gone_by = loss.records.first().filter(|_| is_read_again).map(|it| it.stored.order);
+        }
+        let decided = decided(parts, InputKind::Click);
         let clicks = self.clicks.keys().map(|&offset| (offset, false)).collect();
-        all("click", decided(InputKind::Click), clicks);
-        let consent = self.consent.iter().map(|(&offset, (stored, reading))| {
+        check_all(("click", partition), &decided, clicks, came_to_rest, findings);
+    }
+
+    /// `gone_by`: what was gone by then is accepted as lost.
+    fn check_reading(
+        &self,
+        partition: i32,
+        parts: &[Part<'_>],
+        (from, gone_by, is_whole): (i64, Option<u64>, bool),
+        findings: &mut Findings,
+    ) {
+        let consent = self.consent.range(from..).map(|(&offset, (stored, reading))| {
             let is_heartbeat = matches!(reading, ConsentReading::Heartbeat { .. });
             let was_gone = stored.removed.is_some_and(|at| {
-                self.was_superseded(offset, stored, at) && was_gone(parts, offset, at)
+                Some(at) < gone_by
+                    || (self.was_superseded(offset, stored, at) && was_gone(parts, offset, at))
             });
             (offset, is_heartbeat || was_gone)
         });
         let consent = consent.collect();
-        all("consent", decided(InputKind::Consent), consent);
+        let decided = decided(parts, InputKind::Consent);
+        check_all(("consent", partition), &decided, consent, is_whole, findings);
     }
 
     /// Did a later record of its key lie there when it was taken?
@@ -144,8 +149,34 @@ impl<'a> Inputs<'a> {
     }
 }
 
-fn is_loss(batch: &AuditBatch) -> bool {
-    loss::statement(&batch.rulebook).is_some()
+fn decided(parts: &[Part<'_>], kind: InputKind) -> Vec<i64> {
+    let entries = parts.iter().flat_map(|part| &part.batch.entries);
+    entries.filter(|it| it.input == kind).filter_map(|it| it.offset).collect()
+}
+
+/// `expected`: with each, whether it may have gone unread.
+fn check_all(
+    (name, partition): (&str, i32),
+    decided: &[i64],
+    expected: Vec<(i64, bool)>,
+    is_whole: bool,
+    findings: &mut Findings,
+) {
+    let mut add = |detail| findings.add(Invariant::Accounted, partition, detail);
+    if !decided.is_sorted_by(|one, other| one < other) {
+        add(format!("{name}: outcomes out of order or twice: {decided:?}"));
+    }
+    for offset in decided {
+        if !expected.iter().any(|(it, _)| it == offset) {
+            add(format!("{name} {offset}: an outcome of what is no input"));
+        }
+    }
+    let end = if is_whole { i64::MAX } else { decided.last().copied().unwrap_or(-1) };
+    for (offset, may_be_missed) in expected {
+        if !may_be_missed && offset <= end && !decided.contains(&offset) {
+            add(format!("{name} {offset}: no outcome"));
+        }
+    }
 }
 
 /// Had it been taken before what covers it was committed?

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::Findings;
 use crate::log::{Log, Stored, Topic};
 use crate::stage::GROUP;
-use assent_contract::domain::audit::{AuditBatch, Sha256Hash, chain};
+use assent_contract::domain::audit::{AuditBatch, Sha256Hash, chain, loss};
 use assent_contract::domain::invariants::{self, Invariant};
 use assent_contract::wire::framing::HEADER_LEN;
 use assent_contract::wire::read_back_audit_batch;
@@ -72,6 +72,11 @@ fn part(transaction: usize, records: Vec<Written<'_>>) -> Result<Part<'_>, Strin
     Ok(Part { transaction, batch, hash, records })
 }
 
+/// Does it record a loss that was accepted?
+pub fn is_loss(batch: &AuditBatch) -> bool {
+    loss::statement(&batch.rulebook).is_some()
+}
+
 /// INV-9, and INV-2 as far as the batches themselves say.
 pub fn check_chain(partition: i32, parts: &[Part<'_>], findings: &mut Findings) {
     let (mut sequence, mut previous, mut clicks, mut consent) = (0, chain::GENESIS, 0, 0);
@@ -82,9 +87,11 @@ pub fn check_chain(partition: i32, parts: &[Part<'_>], findings: &mut Findings) 
             findings.add(Invariant::Provable, partition, detail);
         }
         let covers_clicks = batch.click_to > batch.click_from;
+        // Behind a loss consent is read from its beginning again.
+        let consent_to = if is_loss(batch) { batch.consent_from } else { batch.consent_to };
         let violations = [
             invariants::covers_without_gap(clicks, batch.click_from, batch.click_to),
-            invariants::covers_without_gap(consent, batch.consent_from, batch.consent_to),
+            invariants::covers_without_gap(consent, batch.consent_from, consent_to),
             invariants::barrier_reached(
                 batch.gate_open && covers_clicks,
                 batch.barrier,

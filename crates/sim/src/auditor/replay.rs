@@ -80,6 +80,7 @@ fn run_again(
         click_to: batch.click_to,
         consent_to: batch.consent_to,
         barrier: batch.barrier,
+        synced: world.witness.synced.get(&(part.transaction, partition)).copied().flatten(),
     });
     (decided.confirm(), difference(&output, partition, part))
 }

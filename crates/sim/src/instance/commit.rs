@@ -185,6 +185,7 @@ impl Instance {
                 let produced = around.broker.produce(self.name, epoch, place, record);
                 let transaction = produced.map_err(Consequence::from)?;
                 around.witness.decided_at.insert(transaction, self.decided_at);
+                around.witness.synced.insert((transaction, partition), part.cut.coverage.synced);
                 self.witness_consents(transaction, partition, &mut around.witness.consents);
             }
             left = left.saturating_sub(part.output.outputs.len());

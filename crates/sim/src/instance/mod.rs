@@ -18,7 +18,7 @@ use std::sync::Arc;
 use super::broker::{Broker, Committed};
 use super::faults::{Fault, Faults};
 use super::group::Ticket;
-use super::log::{Stored, Topic};
+use super::log::{DELETE_RETENTION, Stored, Topic};
 use super::random::Random;
 use super::stage::{GROUP, PARTITIONER, PARTITIONS, PURPOSES, SOURCE, Stage};
 use super::steps::Step;
@@ -27,6 +27,8 @@ use assent_contract::domain::time::{Moment, Span, Timestamp};
 use assent_contract::wire::{ClickReader, ConsentReader};
 use assent_core::commit::Action;
 use assent_core::engine::Setup;
+use assent_core::engine::absence::AbsenceBound;
+use assent_core::engine::input::Synced;
 use assent_core::task::{Bounds, Task};
 use assent_core::worker::{Limits, Settings, Worker};
 pub use publish::record as record_of;
@@ -56,6 +58,8 @@ pub struct Witness {
     pub decided_at: BTreeMap<usize, Timestamp>,
     /// The consent records that a transaction holds of a partition, heartbeats too.
     pub consents: BTreeMap<(usize, i32), Vec<i64>>,
+    /// Up to when consent was in sync with a transaction's share of a partition.
+    pub synced: BTreeMap<(usize, i32), Option<Synced>>,
     /// The transactions by which a person went on after a loss.
     pub losses: BTreeMap<usize, Step>,
     /// What the engine itself found broken.
@@ -316,6 +320,11 @@ fn is_covered(task: &Task, broker: &Broker) -> bool {
 /// Under the first rulebook and the first keys.
 pub fn first_setup(stage: &Stage, terms: &Terms) -> Arc<Setup> {
     setup(stage, terms, 0, 0)
+}
+
+/// How long consent may go unread.
+pub fn absence_bound() -> AbsenceBound {
+    AbsenceBound::of_retention(DELETE_RETENTION)
 }
 
 pub fn setup(stage: &Stage, terms: &Terms, rulebook: usize, keys: usize) -> Arc<Setup> {

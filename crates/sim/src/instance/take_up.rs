@@ -3,11 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use super::{Around, Instance};
-use crate::broker::Committed;
+use super::{Around, Instance, absence_bound};
+use crate::broker::{Broker, Committed};
+use crate::log::Topic;
 use crate::restored::{Trouble, restore_partition};
-use assent_contract::domain::time::Span;
-use assent_core::engine::Refusal;
+use assent_contract::domain::time::{Span, Timestamp};
+use assent_core::engine::loss::{self, Losses, Range, TopicIds, View};
+use assent_core::engine::{Partition, Refusal};
 use assent_core::task::{Offsets, Task};
 
 /// As the worker's: between two tries, and where a person has to bring something first.
@@ -66,19 +68,12 @@ impl Instance {
             Trouble::Refused(Refusal::RulebookLeft { .. }) => self.crash(around),
             Trouble::Refused(refusal) => {
                 around.witness.stops.push(refusal.to_string());
-                self.kill(
-                    around.stage,
-                    around.terms,
-                    assent_contract::domain::time::Timestamp::MAX,
-                );
+                self.kill(around.stage, around.terms, Timestamp::MAX);
             }
+            Trouble::Absent => self.stop_for_good(around),
             Trouble::Damaged(detail) => {
                 around.witness.stops.push(detail);
-                self.kill(
-                    around.stage,
-                    around.terms,
-                    assent_contract::domain::time::Timestamp::MAX,
-                );
+                self.kill(around.stage, around.terms, Timestamp::MAX);
             }
         }
     }
@@ -100,14 +95,37 @@ impl Instance {
                     "partition {partition}: the group says {group:?}, the state {state:?}"
                 )));
             }
+            let unread_for = engine.consent_synced_at().map_or(Span(0), |at| now.wall - at);
+            if !find_losses(partition, &engine, now.wall, around.broker).is_empty() {
+                return Err(Trouble::Absent);
+            }
             let start = if let Some(at) = engine.positions() {
                 Offsets { click: at.next_click, consent: at.next_consent }
             } else {
                 engine.start_at(0, 0);
                 Offsets { click: 0, consent: 0 }
             };
-            tasks.insert(partition, Task::new(partition, engine, start, now));
+            let task = Task::new(partition, engine, start, now);
+            tasks.insert(partition, task.bound_absence(Some(absence_bound()), unread_for));
         }
         Ok(tasks)
     }
+}
+
+/// What was lost of a partition. What can't be read is met later, where it is received, and no log loses
+/// here what is needed next, but for its time.
+fn find_losses(partition: i32, engine: &Partition, now: Timestamp, broker: &Broker) -> Losses {
+    let range = |topic| Range { start: 0, end: broker.log.high_watermark(topic, partition) };
+    loss::find(&View {
+        state: Ok(engine.state_head()),
+        group: None,
+        audit: None,
+        unreadable_audit: None,
+        topics: TopicIds::default(),
+        clicks: range(Topic::Clicks),
+        consent: range(Topic::Consent),
+        unreadable: None,
+        now,
+        absence: Some(absence_bound()),
+    })
 }

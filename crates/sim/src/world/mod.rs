@@ -216,6 +216,13 @@ impl<'s> World<'s> {
         }
     }
 
+    /// Nobody runs until then.
+    fn stop_all(&mut self, until: Timestamp) {
+        for instance in &mut self.instances {
+            instance.kill(self.stage, &self.terms, until);
+        }
+    }
+
     fn strike_due(&mut self) {
         while let Some(planned) = self.faults.next_due(self.broker.now) {
             self.strike(planned);

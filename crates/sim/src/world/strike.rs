@@ -2,7 +2,7 @@
 
 use super::{Foreign, MAX_SILENCE, SKEW_MAX, World};
 use crate::faults::Fault;
-use crate::log::{Outdated, Topic};
+use crate::log::{DELETE_RETENTION, Outdated, Topic};
 use crate::stage::{PARTITIONS, PURPOSES};
 use assent_contract::domain::time::{Span, Timestamp};
 use assent_contract::wire::read_back_audit_batch;
@@ -54,6 +54,7 @@ impl World<'_> {
                 self.move_clock(if fault == Fault::ClockBack { -by } else { by });
             }
             Fault::Leap => self.leap(),
+            Fault::Absence => self.be_away(),
             Fault::KeyRotation => {
                 self.rotate(9_000);
                 return Span(10_000);
@@ -126,8 +127,8 @@ impl World<'_> {
         self.foreign.push(Foreign { transaction, until, commits });
     }
 
-    /// `delete.retention` is 30 days, and no process is away for so long: of consent only those tombstones
-    /// go that were decided.
+    /// `delete.retention` is 30 days, and who is away for so long is so by a fault of its own: of consent
+    /// only those tombstones go that were decided.
     fn compact(&mut self, tombstones_before: Timestamp) {
         let before = tombstones_before;
         let segments = (0..PURPOSES.len()).map(|place| Topic::Segments(place as u8));
@@ -163,6 +164,27 @@ impl World<'_> {
             if let Some((next_click, _)) = committed.get(&partition) {
                 self.broker.log.delete_below(Topic::Clicks, partition, *next_click);
             }
+        }
+    }
+
+    /// Nobody runs for weeks. At their beginning some decide and some are erased; at their end, compaction
+    /// takes what `delete.retention` allows, read or not.
+    fn be_away(&mut self) {
+        let days = self.random.pick(&[20, 28, 29, 31, 31, 45]);
+        let by = Span(days * Span::DAY.0 + 40_000);
+        let until = self.broker.now + by;
+        self.stop_all(until + Span(200));
+        for _ in 0..self.random.between(1, 6) {
+            self.workload.decide(&mut self.random, &mut self.broker);
+        }
+        for planned in &mut self.faults.plan {
+            planned.at = planned.at + by;
+        }
+        self.broker.tick(until);
+        self.end_foreign();
+        let outdated = Outdated { before: until - DELETE_RETENTION, below: i64::MAX };
+        for partition in 0..PARTITIONS {
+            self.broker.log.compact(Topic::Consent, partition, outdated);
         }
     }
 

@@ -274,7 +274,7 @@ fn half(partition: Partition, rulebook: &Rulebook, batch: &Batch) -> OpenBatch {
 fn whole(partition: Partition, rulebook: &Rulebook, batch: &Batch) -> (Decided, BatchOutput) {
     let Batch { click_to, consent_to, .. } = *batch;
     let open = given(partition, rulebook, batch, batch.clicks.len());
-    open.finish(Coverage { click_to, consent_to, barrier: consent_to })
+    open.finish(Coverage { click_to, consent_to, barrier: consent_to, synced: None })
 }
 
 /// With so many of its clicks.

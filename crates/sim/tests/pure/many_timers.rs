@@ -110,7 +110,7 @@ fn time_alone(partition: Partition, now: Timestamp) -> (Partition, BatchOutput) 
 
 fn finish(batch: OpenBatch) -> (Partition, BatchOutput) {
     let consent_to = SUBJECTS as i64;
-    let coverage = Coverage { click_to: 0, consent_to, barrier: consent_to };
+    let coverage = Coverage { click_to: 0, consent_to, barrier: consent_to, synced: None };
     let (decided, output) = batch.finish(coverage);
     (decided.confirm(), output)
 }

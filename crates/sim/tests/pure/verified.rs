@@ -135,7 +135,8 @@ fn lived(history: &History) -> Logs {
             open.click(&ClickInput { offset, payload, click });
         }
         let (click_to, consent_to) = (batch.click_to, batch.consent_to);
-        let (decided, output) = open.finish(Coverage { click_to, consent_to, barrier: consent_to });
+        let (decided, output) =
+            open.finish(Coverage { click_to, consent_to, barrier: consent_to, synced: None });
         engine = decided.confirm();
         logs.consent.extend(consent);
         logs.clicks.extend(clicks);

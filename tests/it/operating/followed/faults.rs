@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use assent_contract::domain::partitioner::Partitioner;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use rdkafka::{Offset, TopicPartitionList};
 use serde_json::json;
 
 use super::Runbook;
@@ -280,4 +282,50 @@ fn partition_unowned() {
     Runbook::of("AssentPartitionUnowned", &shop, Some(&again))
         .over(&[("wait-ready --caught-up", "")]);
     again.stop();
+}
+
+/// A reader that is declared, and has stood still since before somebody left.
+#[test]
+fn reader_behind() {
+    let kafka = kafka_or_skip!();
+    let lookers = Plan::of_lookers("1", 1);
+    let group = format!("mailer-{}", std::process::id());
+    let readers =
+        format!("retention: 30d, readers: [{{id: mail, kind: own, group_id: {group}}}]}}");
+    let rulebook = lookers.rulebook.map(|it| it.replacen("retention: 30d}", &readers, 1));
+    let shop = Shop::open_with(kafka, &Plan { rulebook, ..Plan::default() });
+    let reader: BaseConsumer = kafka.client().set("group.id", &group).create().expect("a reader");
+    let mut read = TopicPartitionList::new();
+    let topic = shop.segments("personalized-offers");
+    for partition in 0..shop.partitions {
+        read.add_partition_offset(&topic, partition, Offset::Offset(0)).expect("an offset");
+    }
+    reader.commit(&read, CommitMode::Sync).expect("committed");
+    drop(reader);
+    let service = Service::start(&shop, "a");
+    service.await_ready();
+    let says = |version, status| shop.consent(&consent("kim", version, status, &PURPOSES));
+    kafka.produce([says(1, "GRANTED")]);
+    kafka.produce([shop.click(&view("kim"))]);
+    await_sum(&service, "assent_assignments_total", &[("purpose", "personalized-offers")], 1.0);
+    kafka.produce([says(2, "WITHDRAWN")]);
+    await_sum(
+        &service,
+        "assent_reader_oldest_unread_tombstone_seconds",
+        &[("reader", "mail")],
+        1.0,
+    );
+
+    let describe = format!("--group {group}");
+    let grant = format!("--operation Describe --group '{group}'");
+    let page = Runbook::of("AssentReaderBehind", &shop, Some(&service));
+    let page = page.meaning("--group mailer", describe);
+    page.look(&[
+        ("/metrics", "assent_reader_oldest_unread_tombstone_seconds{"),
+        ("--describe --group mailer", &topic),
+        ("--members", "has no active members"),
+        ("assent check --print-acls", &grant),
+    ]);
+    page.over(&[("wait-ready", "")]);
+    service.stop();
 }

@@ -5,7 +5,7 @@ use crate::domain::outcome::Verdict::{
     GuardianConsentMissing, OptInMissing, OptOutSignal, OwnOptInMissing, PurposeSuspended,
 };
 use crate::domain::outcome::{TombstoneReason, Verdict};
-use crate::rulebook::{Purpose, Rulebook, words};
+use crate::rulebook::{Purpose, Reader, Rulebook, words};
 
 pub(super) fn compare(old: &Rulebook, new: &Rulebook, changes: &mut Vec<Change>) {
     for before in &old.purposes {
@@ -111,6 +111,7 @@ fn changed(old: &Purpose, new: &Purpose) -> Vec<Change> {
         .collect();
     changes.extend((old.retention != new.retention).then(|| retention(old, new)));
     changes.extend((old.title != new.title).then(|| title(old, new)));
+    changes.extend((old.readers != new.readers).then(|| readers(old, new)));
     changes
 }
 
@@ -168,6 +169,29 @@ fn retention(old: &Purpose, new: &Purpose) -> Change {
         after: Some(after),
         ..whole(new, change, says, live_keys)
     }
+}
+
+/// Who reads is a matter between people: it opens and closes nothing.
+fn readers(old: &Purpose, new: &Purpose) -> Change {
+    let (before, after) = (listed(&old.readers), listed(&new.readers));
+    let says = format!(
+        "it is read by {after} instead of {before}; grant or take away the rights on its topic"
+    );
+    let live_keys = "they stay and keep their counters".to_owned();
+    Change {
+        field: Some("readers"),
+        before: Some(before),
+        after: Some(after),
+        ..whole(new, Kind::Changed, says, live_keys)
+    }
+}
+
+fn listed(readers: &[Reader]) -> String {
+    let one = |reader: &Reader| {
+        format!("{} ({}, group {})", reader.id, reader.kind.says(), reader.group_id)
+    };
+    let all: Vec<String> = readers.iter().map(one).collect();
+    if all.is_empty() { "nobody who is declared".to_owned() } else { all.join(", ") }
 }
 
 fn title(old: &Purpose, new: &Purpose) -> Change {

@@ -38,6 +38,22 @@ fn check(from: &str, to: &str, expected: &[Expected]) {
 }
 
 #[test]
+fn who_reads_a_purpose_changes_nothing_for_its_keys() {
+    let readers = "retention: 90d, readers: [{id: mail, kind: contractor, group_id: mailer}]}";
+    let says = "read by mail (a contractor, group mailer) instead of nobody who is declared";
+    let stay = "they stay and keep their counters";
+    let expected = (About::Purpose, "offers", Kind::Changed, Some("readers"), says, stay);
+    check("retention: 90d}", readers, &[expected]);
+    let (old, new) = (book(BASE), book(&BASE.replace("retention: 90d}", readers)));
+    let kept = |rulebook: &Rulebook| {
+        let purposes = rulebook.purposes.iter();
+        let of: Vec<_> = purposes.map(|it| (it.slots.clone(), it.segments.clone())).collect();
+        (of, rulebook.fields, rulebook.longest_retention, rulebook.contextual.clone())
+    };
+    assert_eq!(kept(&old), kept(&new), "what the state is laid out by");
+}
+
+#[test]
 fn a_purpose_is_stricter_or_looser_switch_by_switch() {
     use About::Purpose;
     let ads = "sale_or_share: true, requires_opt_in: true, retention: 30d";

@@ -1,7 +1,7 @@
 //! What data is used for, and whose.
 
 use super::document::{Document, Section, Text};
-use crate::rulebook::{Purpose, Rulebook, words};
+use crate::rulebook::{Purpose, Reader, Rulebook, words};
 
 pub(super) fn put(document: &mut Document, rulebook: &Rulebook) {
     document.section(Section::Purposes);
@@ -33,6 +33,7 @@ pub(super) fn put(document: &mut Document, rulebook: &Rulebook) {
              purpose.",
         ),
     );
+    readers(document, rulebook);
     document.heading("Whose data may be used");
     document.table(
         &["Purpose", "Under 13, or age unknown", "13 to 15", "16 and older"],
@@ -45,6 +46,33 @@ pub(super) fn put(document: &mut Document, rulebook: &Rulebook) {
         )
         .and_see(Section::Gate)
         .and("). A subject of unknown age is treated as a child under 13."),
+    );
+}
+
+/// Only where some are declared.
+fn readers(document: &mut Document, rulebook: &Rulebook) {
+    let each = |purpose: &Purpose| -> Vec<Vec<Text>> {
+        let row = |reader: &Reader| {
+            vec![
+                Text::code(purpose.id.as_str()),
+                Text::code(reader.id.as_str()),
+                reader.kind.says().into(),
+                Text::code(reader.group_id.as_str()),
+            ]
+        };
+        purpose.readers.iter().map(row).collect()
+    };
+    let rows: Vec<Vec<Text>> = rulebook.purposes.iter().flat_map(each).collect();
+    if rows.is_empty() {
+        return;
+    }
+    document.heading("Who reads it");
+    document.table(&["Purpose", "Reader", "What it is to the shop", "Consumer group"], rows);
+    document.paragraph(
+        "Service providers and contractors are bound by the contract that Civ. Code 1798.140(ag) \
+         and (j) describe; a third party is anybody else (1798.140(ai)). How far each reader is, and \
+         the oldest tombstone that it has not read, are watched by the offsets that its group \
+         commits.",
     );
 }
 

@@ -4,7 +4,7 @@ use super::*;
 use crate::engine::output::{BatchOutput, InputTopic};
 use assent_contract::domain::invariants::Invariant;
 
-const COVERAGE: Coverage = Coverage { click_to: 9, consent_to: 5, barrier: 4 };
+const COVERAGE: Coverage = Coverage { click_to: 9, consent_to: 5, barrier: 4, synced: None };
 
 fn part() -> Part {
     Part { bytes: 0..0, entries: 0, click: (7, 9), consent: (3, 5), barrier: 4 }

@@ -7,8 +7,9 @@
 
 use std::fmt;
 
+use super::absence::{AbsenceBound, in_words};
 use assent_contract::domain::audit::Sha256Hash;
-use assent_contract::domain::time::Timestamp;
+use assent_contract::domain::time::{Span, Timestamp};
 
 /// What the cluster calls a topic beside its name; 0: not known.
 pub type TopicId = u128;
@@ -40,6 +41,8 @@ pub struct StateHead {
     pub topics: TopicIds,
     /// An accepted loss of the state is not worked off yet.
     pub recovering: bool,
+    /// Up to when consent is known to be applied.
+    pub consent_synced_at: Timestamp,
 }
 
 /// What the group has: the next click, and the sequence that was written beside it, as text.
@@ -85,6 +88,10 @@ pub struct View {
     pub consent: Range,
     /// Consent that nobody can read, where it is known to be what comes next.
     pub unreadable: Option<Range>,
+    /// When it is looked at, by the wall clock.
+    pub now: Timestamp,
+    /// How long consent may go unread; `None`: the changelog never loses an erasure.
+    pub absence: Option<AbsenceBound>,
 }
 
 /// What became of an input.
@@ -98,6 +105,8 @@ pub enum InputLoss {
     Remade { from: i64, start: i64 },
     /// Offsets `from` up to `to` are there, and nobody can read them.
     Unreadable { from: i64, to: i64 },
+    /// Consent was not read from here on for so long that erasures may be gone.
+    Unread { from: i64, unread_for: Span },
 }
 
 /// What became of the state.
@@ -173,7 +182,8 @@ pub fn find(view: &View) -> Losses {
     let consent = base.next_consent.map(|next| (next, base.topics.consent, view.topics.consent));
     losses.clicks = clicks.and_then(|(next, was, is)| input_loss(next, view.clicks, was, is));
     losses.consent = match consent {
-        Some((next, was, is)) => consent_loss(next, view, was, is),
+        Some((next, was, is)) => consent_loss(next, view, was, is)
+            .or_else(|| unread(next, view).filter(|_| losses.state.is_none())),
         // Nothing was decided yet, and what comes first can't be read.
         None if losses.state.is_none() => unreadable(view.consent.start, view.unreadable),
         None => None,
@@ -190,6 +200,7 @@ pub fn find(view: &View) -> Losses {
             // What of it was decided can't be told: to decide a click twice would count it twice.
             Some(InputLoss::CutOff { end, .. }) => end,
             Some(InputLoss::Remade { start, .. }) => start,
+            Some(InputLoss::Unread { from, .. }) => from,
         },
         next_consent: match losses.consent {
             // What it still holds of a person may be the grant before the denial that is gone.
@@ -277,6 +288,13 @@ fn unreadable(next: i64, range: Option<Range>) -> Option<InputLoss> {
     (start..end).contains(&next).then_some(InputLoss::Unreadable { from: next, to: end })
 }
 
+fn unread(next: i64, view: &View) -> Option<InputLoss> {
+    let state = view.state.as_ref().ok()?.as_ref()?;
+    let unread_for = view.now - state.consent_synced_at;
+    let is_too_long = view.absence.is_some_and(|bound| unread_for > bound.max());
+    is_too_long.then_some(InputLoss::Unread { from: next, unread_for })
+}
+
 fn input_loss(next: i64, range: Range, was: TopicId, is: TopicId) -> Option<InputLoss> {
     let known = was != 0 && is != 0;
     if known && was != is {
@@ -318,6 +336,11 @@ impl fmt::Display for InputLoss {
                 "offsets {from} to {} can't be read by any client: the batch is damaged, or too large \
                  once it is decompressed (the log says more)",
                 to - 1
+            ),
+            Self::Unread { unread_for, .. } => write!(
+                f,
+                "consent was not read for {}: erasures may be gone unread",
+                in_words(unread_for)
             ),
             Self::Remade { from, start } => write!(
                 f,

@@ -12,6 +12,7 @@ fn state_head() -> StateHead {
         head: HEAD,
         topics: TopicIds { clicks: 1, consent: 2 },
         recovering: false,
+        consent_synced_at: Timestamp(9),
     }
 }
 
@@ -29,6 +30,8 @@ fn sound() -> View {
         clicks: Range { start: 10, end: 100 },
         unreadable: None,
         consent: Range { start: 0, end: 30 },
+        now: Timestamp(9),
+        absence: Some(AbsenceBound::of_retention(Span(30 * Span::DAY.0))),
     }
 }
 
@@ -46,6 +49,33 @@ fn a_sound_partition_goes_on_where_its_state_is() {
     let no_audit_kept = check(|view| view.audit = None);
     let no_ids = check(|view| view.topics = TopicIds::default());
     assert!([expired, no_audit_kept, no_ids].iter().all(Losses::is_empty));
+}
+
+#[test]
+fn consent_that_was_not_read_for_too_long_is_read_again_from_its_beginning() {
+    let days = |days: i64| Span(days * Span::DAY.0);
+    let after = |absence: Span| {
+        check(|view| {
+            view.now = Timestamp(9) + absence;
+            view.consent = Range { start: 3, end: 30 };
+        })
+    };
+    assert!(after(days(29)).is_empty());
+    let losses = after(days(31));
+    assert_eq!(losses.consent, Some(InputLoss::Unread { from: 20, unread_for: days(31) }));
+    assert_eq!(losses.resume, Resume { next_click: 80, next_consent: 3 });
+    assert!(losses.doubts_consent() && losses.doubts_signals() && losses.clicks.is_none());
+    let told = losses.consent.unwrap().to_string();
+    assert_eq!(told, "consent was not read for 31 days: erasures may be gone unread");
+
+    let forever = check(|view| (view.now, view.absence) = (Timestamp::MAX, None));
+    assert!(forever.is_empty(), "erasures never go");
+    let lost = check(|view| {
+        (view.now, view.state) = (Timestamp::MAX, Err("torn".to_owned()));
+    });
+    assert_eq!((lost.consent, lost.resume.next_consent), (None, 0), "the state's loss says it all");
+    let clock_behind = check(|view| view.now = Timestamp::MIN);
+    assert!(clock_behind.is_empty());
 }
 
 #[test]

@@ -90,6 +90,7 @@ impl Restore {
             ledger
         });
         ledger.now = ledger.now.max(head.decided_at);
+        ledger.note_synced(head.decided_at);
         ledger.next_click = head.click_to;
         ledger.next_consent = head.consent_to;
         ledger.next_sequence = head.next_sequence;

@@ -62,10 +62,26 @@ fn accept(partition: &mut Driver, doubt: Option<Doubt>) -> Vec<BatchOutput> {
         topics: TopicIds::default(),
         statement: "lost",
         signals_lost_at: Some(LOST_AT),
+        consent_is_withheld: doubt.is_some_and(|doubt| doubt.consent),
     };
     partition.accept_loss(LOST_AT, &accepted);
     partition.confirm();
     outputs
+}
+
+/// Who has read nothing for long, and was withheld for it, begins to count anew; a loss of clicks alone says
+/// nothing of consent.
+#[test]
+fn an_absence_counts_no_more_once_consent_is_withheld() {
+    let doubt = |consent| Some(Doubt { consent, signals_lost_at: Some(LOST_AT) });
+    let synced_after = |doubt| {
+        let mut partition = anna();
+        assert_eq!(partition.consent_synced_at(), Some(START), "its first batch");
+        accept(&mut partition, doubt);
+        partition.consent_synced_at()
+    };
+    assert_eq!(synced_after(doubt(true)), Some(LOST_AT));
+    assert_eq!(synced_after(doubt(false)), Some(START));
 }
 
 fn body(append_time: Timestamp, body: ConsentBody<'_>) -> ConsentInput<'_> {

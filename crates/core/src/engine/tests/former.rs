@@ -1,15 +1,20 @@
-//! A state of format 1, as the release before left it: restored whole, and written anew in today's
-//! format. `tests/vectors/state_format_1.tsv`: key, value in hex or `-`, in the order of the log.
+//! States of earlier formats, as the builds of their time left them: restored whole, and written anew in
+//! today's format. `tests/vectors/state_format_<n>.tsv`: key, value in hex or `-`, in the order of the log.
 
 use super::accepted::TWO;
 use super::*;
+use crate::engine::input::Synced;
 use crate::engine::ledger::FORMAT;
 
 /// What that state holds: Anna and Bert live for both purposes, then Bert's signal; Bert also denied
 /// `later` and granted `promo`, which nothing declares; Carl is erased, Dora contradicts herself, and of
 /// Emil there is a signal alone.
 pub fn former_log() -> Log {
-    let lines = include_str!("../../../../../tests/vectors/state_format_1.tsv").lines();
+    read(include_str!("../../../../../tests/vectors/state_format_1.tsv"))
+}
+
+fn read(log: &str) -> Log {
+    let lines = log.lines();
     let record = |line: &str| {
         let (key, value) = line.split_once('\t').unwrap();
         (key.as_bytes().to_vec(), (value != "-").then(|| from_hex(value)))
@@ -37,6 +42,38 @@ fn live(partition: &Driver) -> Vec<&str> {
     let mut live: Vec<&str> = partition.live_keys().map(|(purpose, _)| purpose).collect();
     live.sort_unstable();
     live
+}
+
+/// Anna and Bert granted both purposes, and Anna looked twice at `START`; Carl was erased an hour later, and
+/// Emil sent a signal. Format 2 does not say when consent was last in sync: its last batch was the last
+/// sign of life.
+#[test]
+fn a_state_of_format_2_counts_an_absence_from_its_last_batch() {
+    let setup = setup_of(TWO, &Keyset::first([7; 32]));
+    let log = read(include_str!("../../../../../tests/vectors/state_format_2.tsv"));
+    let mut partition = replayed(&log, &setup);
+    assert_eq!(live(&partition), ["ads", "offers"]);
+    assert_eq!((partition.state.subjects.len(), partition.state.subjects.signals.len()), (3, 1));
+    let last = START + Span::HOUR;
+    assert_eq!(partition.consent_synced_at(), Some(last));
+
+    let synced = |at| Some(Synced { at, asks_for_batch: true });
+    let now = last + Span::DAY;
+    partition.begin(now, true);
+    let coverage = Coverage { click_to: 3, consent_to: 4, barrier: 4, synced: synced(now) };
+    let output = partition.finish(coverage);
+    partition.rollback();
+    assert_eq!(partition.consent_synced_at(), Some(last), "undone");
+    partition.begin(now, true);
+    assert_eq!(partition.finish(coverage).outputs.len(), output.outputs.len());
+    partition.confirm();
+    let written = output.outputs.into_iter().filter_map(|it| match it {
+        Output::State { key, value } => Some((key, value)),
+        _ => None,
+    });
+    let again = replayed(&log.into_iter().chain(written).collect(), &setup);
+    assert_eq!(again.consent_synced_at(), Some(now), "format 3 says it");
+    assert_eq!(again.pack_subjects(), partition.pack_subjects());
 }
 
 #[test]

@@ -109,7 +109,7 @@ fn look(partition: &mut Driver, offset: i64, at: Timestamp) {
 }
 
 fn end(partition: &mut Driver, click_to: i64, consent_to: i64) -> BatchOutput {
-    partition.finish(Coverage { click_to, consent_to, barrier: consent_to })
+    partition.finish(Coverage { click_to, consent_to, barrier: consent_to, synced: None })
 }
 
 /// Grant and two views in one batch.

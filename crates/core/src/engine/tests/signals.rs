@@ -3,7 +3,7 @@
 
 use super::accepted::{TWO, both, live};
 use super::*;
-use crate::engine::ledger::{FORMAT, Ledger};
+use crate::engine::ledger::Ledger;
 use crate::engine::pack::pack_subject;
 use crate::engine::subject::Subject;
 use assent_contract::domain::binary::Write;
@@ -233,8 +233,11 @@ fn a_state_from_before_signals_were_counted_apart_is_read() {
     let mut ledger = Ledger::unpack(&state(&outputs[0], b"meta")).unwrap().0;
     (ledger.subjects, ledger.signals) = (2, None);
     let mut meta = ledger.pack(&PurposeNames::default());
-    meta.truncate(meta.len() - 2);
-    let mut delta = vec![FORMAT];
+    let mut synced = Vec::new();
+    synced.put_long(ledger.consent_synced_at.0);
+    meta.truncate(meta.len() - synced.len() - 2);
+    meta[0] = 2;
+    let mut delta = vec![2];
     delta.put_fixed(&setup.rulebook.sha256);
     for id in [b"ann", b"ben"] {
         let mut subject =

@@ -7,7 +7,7 @@
   {{- $name := get $named .key | default .default -}}
   {{- if eq .key "segments" -}}
     {{- range (include "assent.rulebook" $ | fromYaml).purposes -}}
-      {{- $topics = append $topics (dict "name" ($name | replace "{purpose}" .id) "key" $topic.key "purpose" .id "settings" $topic.settings) -}}
+      {{- $topics = append $topics (dict "name" ($name | replace "{purpose}" .id) "key" $topic.key "purpose" .id "readers" (.readers | default list) "settings" $topic.settings) -}}
     {{- end -}}
   {{- else -}}
     {{- $topics = append $topics (dict "name" $name "key" .key "settings" .settings) -}}
@@ -16,7 +16,7 @@
 {{- dict "topics" $topics | toJson -}}
 {{- end }}
 
-{{/* ACLs of Strimzi for (dict "grants" LIST "topics" LIST "group" ID "root" $). */}}
+{{/* ACLs of Strimzi for (dict "grants" LIST "topics" LIST "group" ID "readers" DICT): with `readers`, also what their lag is read by. */}}
 {{- define "assent.acls" -}}
 {{- $in := . -}}
 {{- range .grants }}
@@ -24,14 +24,25 @@
 {{- if eq .resource "topic" }}
 {{- range $in.topics }}
 {{- if eq .key $grant.key }}
+{{- $operations := $grant.operations }}
+{{- if and $in.readers .readers }}{{ $operations = concat $operations $in.readers.topic }}{{ end }}
 - resource: {type: topic, name: {{ .name | quote }}, patternType: literal}
-  operations: {{ $grant.operations | toJson }}
+  operations: {{ $operations | toJson }}
   host: "*"
 {{- end }}
 {{- end }}
 {{- else }}
 - resource: {type: {{ .resource }}, name: {{ .name | replace "{group_id}" $in.group | quote }}, patternType: {{ .pattern }}}
   operations: {{ .operations | toJson }}
+  host: "*"
+{{- end }}
+{{- end }}
+{{- if .readers }}
+{{- $groups := list }}
+{{- range .topics }}{{ range .readers }}{{ $groups = append $groups .group_id }}{{ end }}{{ end }}
+{{- range without (uniq $groups) .group }}
+- resource: {type: group, name: {{ . | quote }}, patternType: literal}
+  operations: {{ $in.readers.group | toJson }}
   host: "*"
 {{- end }}
 {{- end }}

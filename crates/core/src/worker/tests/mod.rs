@@ -16,6 +16,8 @@ use assent_contract::wire::{
     ClickReader, ConsentReader, ConsentReading, Framing, Inbound, SchemaName, click_body,
 };
 
+mod absence;
+
 const RULES: &str = r#"
 rulebook: "1"
 default_segment: all
