@@ -1,0 +1,5 @@
+//! What commands that ask the audit share: the local index, and the record of each question.
+
+pub mod access;
+pub mod batches;
+pub mod index;
