@@ -3,3 +3,5 @@
 pub mod access;
 pub mod batches;
 pub mod index;
+pub mod inputs;
+pub mod rulebooks;

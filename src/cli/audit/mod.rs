@@ -1,6 +1,7 @@
 //! `assent audit`: the audit as evidence, and its answers. `publish` and `verify` need no keyset and no
 //! rulebook.
 
+mod explain;
 mod publish;
 mod query;
 pub(super) mod question;
@@ -23,6 +24,7 @@ enum Command {
     Publish(publish::Args),
     Verify(verify::Args),
     Query(query::Args),
+    Explain(explain::Args),
 }
 
 pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
@@ -30,5 +32,6 @@ pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
         Command::Publish(args) => publish::execute(args, globals),
         Command::Verify(args) => verify::execute(args, globals),
         Command::Query(args) => query::execute(args, globals),
+        Command::Explain(args) => explain::execute(args, globals),
     }
 }
