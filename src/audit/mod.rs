@@ -5,3 +5,4 @@ pub mod batches;
 pub mod index;
 pub mod inputs;
 pub mod rulebooks;
+pub mod state;

@@ -3,6 +3,7 @@
 
 mod explain;
 mod query;
+mod report;
 
 use std::time::Duration;
 
