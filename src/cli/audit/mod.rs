@@ -1,6 +1,7 @@
 //! `assent audit`: the audit as evidence, and its answers. `publish` and `verify` need no keyset and no
 //! rulebook.
 
+mod affected;
 mod explain;
 mod publish;
 mod query;
@@ -25,6 +26,7 @@ enum Command {
     Verify(verify::Args),
     Query(query::Args),
     Explain(explain::Args),
+    Affected(affected::Args),
 }
 
 pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
@@ -33,5 +35,6 @@ pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
         Command::Verify(args) => verify::execute(args, globals),
         Command::Query(args) => query::execute(args, globals),
         Command::Explain(args) => explain::execute(args, globals),
+        Command::Affected(args) => affected::execute(args, globals),
     }
 }

@@ -1,6 +1,7 @@
 //! Questions to the audit on a real Kafka: each is recorded before it is answered, and no answer, index or
 //! record of a question holds a raw identifier (INV-6).
 
+mod affected;
 mod explain;
 mod query;
 mod report;
