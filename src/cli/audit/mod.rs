@@ -3,6 +3,7 @@
 
 mod affected;
 mod explain;
+mod export;
 mod publish;
 mod query;
 pub(super) mod question;
@@ -27,6 +28,7 @@ enum Command {
     Query(query::Args),
     Explain(explain::Args),
     Affected(affected::Args),
+    Export(export::Args),
 }
 
 pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
@@ -36,5 +38,6 @@ pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
         Command::Query(args) => query::execute(args, globals),
         Command::Explain(args) => explain::execute(args, globals),
         Command::Affected(args) => affected::execute(args, globals),
+        Command::Export(args) => export::execute(args, globals),
     }
 }

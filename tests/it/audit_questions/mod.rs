@@ -3,6 +3,7 @@
 
 mod affected;
 mod explain;
+mod export;
 mod query;
 mod report;
 
