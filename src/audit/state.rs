@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::config::Config;
 use crate::failure::{Exit, Failure, Result};
 use crate::kafka::probe::{Isolation, Probe};
-use crate::kafka::restore::{Interrupted, read_state};
+use crate::kafka::restore::{Interrupted, Place, read_state};
 use assent_contract::domain::foreign_text::shown;
 use assent_core::engine::{Partition, Restore, Setup};
 
@@ -17,7 +17,7 @@ const TRIES: usize = 3;
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Takes the memory of the partition's subjects, some 100 to 250 bytes each.
-pub fn restored(config: &Config, setup: Arc<Setup>, partition: i32) -> Result<Partition> {
+pub fn restored(config: &Arc<Config>, setup: Arc<Setup>, partition: i32) -> Result<Partition> {
     let topic = &config.topics.state;
     let probe = Probe::with(config, "report", Isolation::Uncommitted)
         .map_err(|error| Failure::config(format!("kafka.properties: {error}")))?;
@@ -25,14 +25,21 @@ pub fn restored(config: &Config, setup: Arc<Setup>, partition: i32) -> Result<Pa
     for _ in 0..TRIES {
         let mut restore = Restore::new(partition);
         let mut malformed = BTreeMap::new();
-        let take = |_: i32, key: &[u8], value: Option<&[u8]>| {
+        let take = |_: Place, key: &[u8], value: Option<&[u8]>| {
             match restore.apply(key, value) {
                 Err(error) if value.is_some() => _ = malformed.insert(key.to_vec(), error),
                 _ => _ = malformed.remove(key), // overwritten: a later record wins
             }
         };
         match read_state(config, &probe, &[partition], take, || true) {
-            Ok(()) => {}
+            Ok(unreadable) => {
+                if let Some(it) = unreadable.values().flatten().next() {
+                    return Err(Failure::failed(format!(
+                        "topic {topic}, partition {partition}: {it}, so the report could lack something; \
+                         resolve it with `assent state accept-loss`"
+                    )));
+                }
+            }
             Err(Interrupted::Unwanted) => continue, // never: it is always wanted
             Err(Interrupted::Again(error)) => {
                 why = shown(&error.to_string());
