@@ -2,14 +2,16 @@
 //!
 //! `audit fill BOOTSTRAP TOPIC GROUP PARTITIONS BYTES BATCH_ENTRIES` writes some BYTES of batches, round the
 //! partitions, lz4. `audit trickle BOOTSTRAP TOPIC GROUP PARTITIONS SECONDS` writes 100 batches of 10 entries a
-//! second. `audit read BOOTSTRAP TOPIC PARTITIONS` reads them read_committed with the settings of
+//! second. `audit fill-subjects BOOTSTRAP TOPIC GROUP PARTITIONS ENTRIES SUBJECTS` writes batches of 700 entries of
+//! `subject-0` and so on, under the key [7; 32]. `audit read BOOTSTRAP TOPIC PARTITIONS` reads them read_committed with the settings of
 //! `assent audit verify`, one partition after the other, looks at nothing, and prints what it read.
 
 use std::time::{Duration, Instant};
 
 use assent::clock::{Clock, SystemClock};
-use assent_contract::domain::audit::{AuditBatch, AuditEntry, Change, Effect, chain};
+use assent_contract::domain::audit::{AuditBatch, AuditEntry, AuditToken, Change, Effect, chain};
 use assent_contract::domain::outcome::{InputKind, Outcome, Verdict};
+use assent_contract::domain::pseudonym::{KeyRing, Keyset};
 use assent_contract::domain::time::Timestamp;
 use assent_contract::wire::{SchemaName, frame};
 use rdkafka::config::ClientConfig;
@@ -30,7 +32,16 @@ fn main() {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
         ["fill", servers, topic, group, partitions, bytes, entries] => {
-            fill(servers, topic, group, number(partitions) as i32, number(bytes), number(entries));
+            let amount = (number(bytes), number(entries));
+            fill(servers, topic, group, number(partitions) as i32, amount, &[]);
+        }
+        ["fill-subjects", servers, topic, group, partitions, entries, subjects] => {
+            let ring = KeyRing::new(&Keyset::first([7; 32]), &[]);
+            let token = |at| ring.audit_token(format!("subject-{at}").as_bytes());
+            let tokens: Vec<AuditToken> = (0..number(subjects)).map(token).collect();
+            // One batch of each partition at least.
+            let bytes = number(entries) * ENTRY_BYTES;
+            fill(servers, topic, group, number(partitions) as i32, (bytes, 700), &tokens);
         }
         ["read", servers, topic, partitions] => read(servers, topic, number(partitions) as i32),
         ["trickle", servers, topic, group, partitions, seconds] => {
@@ -45,7 +56,18 @@ fn number(text: &str) -> u64 {
     text.parse().expect("a number")
 }
 
-fn fill(servers: &str, topic: &str, group: &str, partitions: i32, bytes: u64, entries: u64) {
+/// As `fill-subjects` writes them, with their part of the batch.
+const ENTRY_BYTES: u64 = 34;
+
+/// `tokens`: of whom the entries are in turn; none: each is somebody else's.
+fn fill(
+    servers: &str,
+    topic: &str,
+    group: &str,
+    partitions: i32,
+    (bytes, entries): (u64, u64),
+    tokens: &[AuditToken],
+) {
     let producer: BaseProducer = ClientConfig::new()
         .set("bootstrap.servers", servers)
         .set("compression.type", "lz4")
@@ -61,7 +83,7 @@ fn fill(servers: &str, topic: &str, group: &str, partitions: i32, bytes: u64, en
         for partition in 0..partitions {
             let (sequence, previous) = heads[partition as usize];
             let name = chain::name(group, partition);
-            let body = body(&name, sequence, previous, now + sequence, entries);
+            let body = body(&name, sequence, previous, now + sequence, entries, tokens);
             heads[partition as usize] = (sequence + 1, chain::body_hash(&body));
             let value = frame(SchemaName::AuditBatch, &body);
             (written, batches) = (written + value.len() as u64, batches + 1);
@@ -77,7 +99,8 @@ fn fill(servers: &str, topic: &str, group: &str, partitions: i32, bytes: u64, en
         producer.poll(Duration::ZERO);
     }
     producer.flush(Duration::from_mins(5)).expect("delivered");
-    println!("{{\"batches\": {batches}, \"bytes\": {written}}}");
+    let entries = batches * entries;
+    println!("{{\"batches\": {batches}, \"bytes\": {written}, \"entries\": {entries}}}");
 }
 
 fn trickle(servers: &str, topic: &str, group: &str, partitions: i32, seconds: u64) {
@@ -88,7 +111,7 @@ fn trickle(servers: &str, topic: &str, group: &str, partitions: i32, seconds: u6
         let partition = (tick % partitions as u64) as i32;
         let (sequence, previous) = heads[partition as usize];
         let name = chain::name(group, partition);
-        let body = body(&name, sequence, previous, SystemClock.now().0, 10);
+        let body = body(&name, sequence, previous, SystemClock.now().0, 10, &[]);
         heads[partition as usize] = (sequence + 1, chain::body_hash(&body));
         let value = frame(SchemaName::AuditBatch, &body);
         let record =
@@ -101,13 +124,23 @@ fn trickle(servers: &str, topic: &str, group: &str, partitions: i32, seconds: u6
 }
 
 /// Clicks of subjects in two purposes, one in ten with an assignment.
-fn body(name: &str, sequence: i64, previous: [u8; 32], decided_at: i64, entries: u64) -> Vec<u8> {
+fn body(
+    name: &str,
+    sequence: i64,
+    previous: [u8; 32],
+    decided_at: i64,
+    entries: u64,
+    tokens: &[AuditToken],
+) -> Vec<u8> {
     let from = sequence * entries as i64;
     let entry = |at: u64| {
         let mut subject = [1; 17];
         // As spread as tokens are, so that lz4 finds as little as in the real ones.
         let spread = chain::body_hash(&(from as u64 + at).to_le_bytes());
         subject[1..].copy_from_slice(&spread[..16]);
+        if !tokens.is_empty() {
+            subject = tokens[(from as u64 + at) as usize % tokens.len()];
+        }
         let assigned = Effect { purpose: 0, key_version: 1, change: Change::Assigned(spread) };
         AuditEntry {
             input: InputKind::Click,

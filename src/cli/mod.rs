@@ -27,6 +27,7 @@ mod sim;
 mod state;
 mod stderr;
 pub mod stdout;
+mod subject;
 mod supervisor;
 mod topics;
 mod verify;
@@ -103,6 +104,7 @@ enum Command {
     State(state::Args),
     Verify(verify::Args),
     Audit(audit::Args),
+    Subject(subject::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
@@ -127,6 +129,7 @@ impl Command {
             Self::State(args) => state::execute(args, globals),
             Self::Verify(args) => verify::execute(args, globals),
             Self::Audit(args) => audit::execute(args, globals),
+            Self::Subject(args) => subject::execute(args, globals),
             Self::Completions(args) => completions::execute(args),
             Self::Man(args) => man::execute(args),
         }

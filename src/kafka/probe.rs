@@ -25,7 +25,7 @@ use super::handle::Handle;
 use super::rights::Rights;
 use super::topic_ids::topic_ids;
 use crate::config::{Config, Topics};
-use assent_core::engine::loss::TopicIds;
+use assent_core::engine::loss::{TopicId, TopicIds};
 
 /// Whose end of a partition is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,6 +153,20 @@ impl Probe {
         self.ask(Call::Rights, timeout, move |client| {
             group_rights(client.client(), &group, timeout)
         })
+    }
+
+    /// The cluster's id of one topic. 0: it has none, or there is no such topic.
+    pub fn topic_id(&self, topic: &str, timeout: Duration) -> KafkaResult<TopicId> {
+        let name = topic.to_owned();
+        let answer = self.ask(Call::TopicIds, timeout, move |client| {
+            topic_ids(client.client(), &[name.as_str()], timeout)
+        });
+        match answer {
+            Err(KafkaError::AdminOp(
+                RDKafkaErrorCode::UnsupportedFeature | RDKafkaErrorCode::UnsupportedVersion,
+            )) => Ok(TopicId::default()),
+            answer => Ok(answer?.get(topic).copied().unwrap_or_default()),
+        }
     }
 
     /// Who is in the group now: each member's client and host.

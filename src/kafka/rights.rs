@@ -131,10 +131,13 @@ pub fn of_publisher(config: &Config) -> Vec<Need> {
     vec![of_reader("topics.audit", config.topics.audit.clone()), of_readers_group(config)]
 }
 
-/// Of whoever verifies the audit and asks it, and so leaves a record of each question.
+/// Of whoever verifies the audit and asks it: reads the inputs that a decision rested on, and leaves a record of each
+/// question. Neither segments nor the state.
 pub fn of_auditor(config: &Config) -> Vec<Need> {
     use Right::{Describe, DescribeConfigs, Read, Write};
     let mut needs = of_publisher(config);
+    needs.push(of_reader("topics.consent", config.topics.consent.clone()));
+    needs.push(of_reader("topics.clickstream", config.topics.clickstream.clone()));
     needs.push(Need {
         key: "topics.audit_access",
         resource: Resource::Topic(config.topics.audit_access.clone()),

@@ -51,6 +51,11 @@ pub fn inputs(config: &Config) -> [Subject; 2] {
     ]
 }
 
+/// Of the record of questions to the audit, which commands write.
+pub fn audit_access(config: &Config) -> [Subject; 1] {
+    [Subject::new(&config.topics.audit_access, SchemaName::AuditAccess)]
+}
+
 /// Of which of the contract's schemas the values are that a subject is about; `None`: it is of none of
 /// Assent's topics.
 pub(super) fn schema_of(topics: &Topics, subject: &str) -> Option<SchemaName> {
@@ -61,6 +66,7 @@ pub(super) fn schema_of(topics: &Topics, subject: &str) -> Option<SchemaName> {
         (&topics.contextual, SchemaName::ContextualSegment),
         (&topics.audit, SchemaName::AuditBatch),
         (&topics.dead_letters, SchemaName::DeadLetter),
+        (&topics.audit_access, SchemaName::AuditAccess),
     ];
     let found = single.into_iter().find(|(name, _)| *name == topic).map(|(_, schema)| schema);
     found.or_else(|| topics.purpose_of(topic).map(|_| SchemaName::SegmentAssignment))

@@ -12,6 +12,7 @@ use assent_sim::model;
 
 mod absence;
 mod audit;
+mod audit_questions;
 mod bad_input;
 #[cfg(feature = "crash-points")]
 mod clocks;

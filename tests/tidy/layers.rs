@@ -26,6 +26,7 @@ const ORDER: &[(&str, &[&str])] = &[
             "workload",
             "demo",
             "published",
+            "audit",
             "cli",
             "lib",
             "main",
@@ -43,6 +44,7 @@ const OURS: &[(&str, &[&str])] = &[
     ("verify", &["contract"]),
     ("sim", &["contract", "core"]),
     ("evidence", &[]),
+    ("inquiry", &["contract"]),
 ];
 
 /// As whole words of code; comments and literals don't count.

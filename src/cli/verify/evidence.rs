@@ -3,14 +3,14 @@
 
 use std::collections::BTreeMap;
 
+use crate::audit::rulebooks::kept_in;
 use crate::config::Config;
 use crate::failure::Result;
 use crate::kafka::scan::{Ends, Scan};
 use assent_contract::domain::audit::Sha256Hash;
-use assent_contract::domain::audit::chain::body_hash;
 use assent_contract::rulebook;
 use assent_core::engine::Claim;
-use assent_verify::{Record, Rulebooks};
+use assent_verify::Rulebooks;
 
 /// By partition.
 #[derive(Default)]
@@ -49,7 +49,7 @@ impl Evidence {
                 } else if let Some(sequence) = Claim::loss(key) {
                     let last = evidence.losses.entry(partition).or_default();
                     *last = sequence.max(*last);
-                } else if let Some((sha256, yaml)) = rulebook_of(&record) {
+                } else if let Some((sha256, yaml)) = kept_in(&record) {
                     match rulebook::compile(yaml) {
                         Ok(rulebook) => rulebooks.add(rulebook),
                         Err(_) => rulebooks.add_uncompiled(sha256),
@@ -60,16 +60,4 @@ impl Evidence {
         }
         Ok(evidence)
     }
-}
-
-/// A rulebook's file under the hash of its bytes: `r/<sha256>`. One that is not what its key says is no
-/// evidence.
-fn rulebook_of(record: &Record) -> Option<(Sha256Hash, &[u8])> {
-    let hex = std::str::from_utf8(record.key.as_deref()?).ok()?.strip_prefix("r/")?;
-    let yaml = record.value.as_deref()?;
-    let parsed: Option<Vec<u8>> = (0..hex.len() / 2)
-        .map(|at| u8::from_str_radix(hex.get(2 * at..2 * at + 2)?, 16).ok())
-        .collect();
-    let sha256 = body_hash(yaml);
-    (parsed.as_deref() == Some(&sha256)).then_some((sha256, yaml))
 }

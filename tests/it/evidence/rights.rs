@@ -37,6 +37,12 @@ fn auditor_and_publisher_do_their_work_and_nothing_else() {
     let notes = verified["notes"].to_string();
     assert!(notes.contains("assent-state") && notes.contains("can't be read"), "{notes}");
 
+    let asked = run(&shop, "auditor", &["audit", "query", "--limit", "3", "--json"]).ok();
+    assert_eq!(asked.json_lines().len(), 3);
+    let unread = "1970-01-01T00:00:00Z";
+    run(&shop, "auditor", &["audit", "affected", "--from", unread, "--to", "now"]).ok();
+    assert_eq!(shop.committed("segmentation-audit-access").len(), 2);
+
     let segments = ["segments", "list", "--purpose", "personalized-offers"];
     run(&shop, "mail", &segments).ok();
     for (user, arguments) in [
@@ -46,6 +52,9 @@ fn auditor_and_publisher_do_their_work_and_nothing_else() {
         ("mail", &["audit", "publish", "--once"]),
         ("auditor", &["dead-letters", "list"]),
         ("publisher", &["consent", "show", "somebody"]),
+        ("publisher", &["audit", "query"]),
+        ("mail", &["audit", "query"]),
+        ("auditor", &["subject", "report", "somebody"]),
     ] {
         let refused = run(&shop, user, arguments);
         assert!(!matches!(refused.code, Some(0)), "{user} {arguments:?}: {refused:?}");

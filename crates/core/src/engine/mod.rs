@@ -12,6 +12,7 @@ mod claim;
 mod dead;
 mod decided;
 mod edition;
+pub mod held;
 pub mod input;
 mod judged_purposes;
 mod layout;

@@ -5,6 +5,7 @@ use assent_sim::model;
 mod bisection;
 mod documents;
 mod engine_against_model;
+mod explained;
 mod histories;
 mod many_timers;
 mod model_vectors;

@@ -26,22 +26,22 @@ use proptest::prelude::*;
 use crate::histories::{Body, Consent, History};
 use crate::plans;
 
-const SECRET: [u8; 32] = [7; 32];
+pub const SECRET: [u8; 32] = [7; 32];
 
 /// What lies in the topics of one partition.
 #[derive(Clone, Default)]
-struct Logs {
-    consent: Vec<Record>,
-    clicks: Vec<Record>,
-    audit: Vec<Record>,
+pub struct Logs {
+    pub consent: Vec<Record>,
+    pub clicks: Vec<Record>,
+    pub audit: Vec<Record>,
     /// By purpose.
     segments: BTreeMap<usize, Vec<Record>>,
     letters: Vec<Record>,
     /// The first offset that the clickstream still holds.
-    first_click: i64,
+    pub first_click: i64,
 }
 
-fn readers(history: &History) -> Readers {
+pub fn readers(history: &History) -> Readers {
     Readers {
         clicks: ClickReader::new(history.rulebook.fields, Partitioner::Murmur2, 1),
         consent: ConsentReader::new(Partitioner::Murmur2, 1),
@@ -111,7 +111,7 @@ fn click_record(
 }
 
 /// What the engine leaves of a history.
-fn lived(history: &History) -> Logs {
+pub fn lived(history: &History) -> Logs {
     let (readers, mut engine, mut logs) = (readers(history), engine(history), Logs::default());
     for batch in &history.batches {
         let consent: Vec<Record> = batch.consent.iter().map(consent_record).collect();
@@ -202,14 +202,14 @@ impl Logs {
         records.push(Record { offset, key, value, headers, ..Record::default() });
     }
 
-    fn batches(&self) -> Vec<AuditBatch> {
+    pub fn batches(&self) -> Vec<AuditBatch> {
         let batch =
             |it: &Record| assent_contract::wire::read_back_audit_batch(it.value.as_ref().unwrap());
         self.audit.iter().map(|it| batch(it).expect("a batch")).collect()
     }
 
     /// Compaction up to a part of each compacted log, retention of the others.
-    fn age(&mut self, taken: &Taken) {
+    pub fn age(&mut self, taken: &Taken) {
         compact(&mut self.consent, taken.consent);
         for records in self.segments.values_mut() {
             compact(records, taken.segments);
@@ -237,7 +237,7 @@ fn compact(records: &mut Vec<Record>, percent: usize) {
 
 /// Percent of each log that is cleaned or gone.
 #[derive(Clone, Copy, Debug, Default)]
-struct Taken {
+pub struct Taken {
     consent: usize,
     segments: usize,
     clicks: usize,
@@ -351,7 +351,7 @@ fn below(records: &mut VecDeque<Record>, offset: i64) -> VecDeque<Record> {
     records.drain(..count).collect()
 }
 
-fn taken() -> impl Strategy<Value = Taken> {
+pub fn taken() -> impl Strategy<Value = Taken> {
     let part = || prop_oneof![Just(0usize), 0..101usize, Just(100)];
     (part(), part(), part(), part()).prop_map(|(consent, segments, clicks, audit)| Taken {
         consent,
@@ -362,7 +362,7 @@ fn taken() -> impl Strategy<Value = Taken> {
 }
 
 /// A case runs the codecs, the engine and both passes: a quarter as many as the engine alone has.
-fn config() -> ProptestConfig {
+pub fn config() -> ProptestConfig {
     let config = crate::engine_against_model::config();
     ProptestConfig { cases: (config.cases / 4).max(1), ..config }
 }

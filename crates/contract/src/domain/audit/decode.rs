@@ -36,6 +36,13 @@ impl AuditBatch {
     }
 }
 
+impl AuditEntry {
+    /// Reads what [`AuditEntry::encode`] wrote, and leaves what comes after it.
+    pub fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        entry(reader)
+    }
+}
+
 fn entry(reader: &mut Reader<'_>) -> Result<AuditEntry, Malformed> {
     Ok(AuditEntry {
         input: reader.symbol(InputKind::ALL)?,

@@ -1,5 +1,6 @@
 //! The audit: what one transaction decided for one partition, linked by SHA-256 (INV-9).
 
+pub mod access;
 mod batch;
 pub mod chain;
 mod decode;

@@ -26,14 +26,20 @@ fn fingerprints_are_those_of_the_contract_and_of_apache_avro() {
     ] {
         let expected = text(&contract["fingerprints"]["schemas"][file]);
         assert_eq!(to_hex(name.fingerprint()), expected, "{file}");
-        // apache-avro 0.22 leaves braces around a primitive whose logical type it strips.
-        let canonical = apache_avro::Schema::parse_str(name.json())
-            .unwrap()
-            .canonical_form()
-            .replace(r#"{"type":"string"}"#, r#""string""#)
-            .replace(r#"{"type":"long"}"#, r#""long""#);
-        assert_eq!(to_hex(&crc_64_avro(&canonical).to_le_bytes()), expected, "{file}");
+        assert_eq!(apache_fingerprint(name), expected, "{file}");
     }
+    let name = SchemaName::AuditAccess; // of commands alone: the vectors don't have it
+    assert_eq!(to_hex(name.fingerprint()), apache_fingerprint(name));
+}
+
+fn apache_fingerprint(name: SchemaName) -> String {
+    // apache-avro 0.22 leaves braces around a primitive whose logical type it strips.
+    let canonical = apache_avro::Schema::parse_str(name.json())
+        .unwrap()
+        .canonical_form()
+        .replace(r#"{"type":"string"}"#, r#""string""#)
+        .replace(r#"{"type":"long"}"#, r#""long""#);
+    to_hex(&crc_64_avro(&canonical).to_le_bytes())
 }
 
 /// As the Avro specification gives it, "Schema Fingerprints".

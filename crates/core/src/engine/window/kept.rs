@@ -3,6 +3,7 @@
 //! An item counts while now < its start + the slot's span. A slot that asks for at least N keeps the
 //! latest N, one that asks for at most N the latest N + 1: more can't change its answer.
 
+use super::HeldItem;
 use assent_contract::domain::event::Click;
 use assent_contract::domain::time::{Span, Timestamp};
 use assent_contract::rulebook::{Bound, DistinctField, Measure, Purpose, Slot, value_hash};
@@ -128,6 +129,24 @@ impl Window {
 }
 
 impl Kept {
+    /// All of it, oldest first.
+    pub fn held(&self) -> Vec<HeldItem> {
+        let item = |at: Timestamp, value| HeldItem { at, value, cents: None };
+        match self {
+            Self::Times(times) => times.iter().map(|it| item(it.start(), None)).collect(),
+            Self::Values(values) => {
+                values.iter().map(|it| item(it.start(), Some(it.hash))).collect()
+            }
+            Self::Sums(sums) => sums
+                .iter()
+                .map(|it| HeldItem { at: it.start(), value: None, cents: Some(it.cents) })
+                .collect(),
+            Self::Regions(regions) => {
+                regions.iter().map(|it| item(it.start(), Some(it.hash))).collect()
+            }
+        }
+    }
+
     /// What a slot without clicks keeps; it owns no memory.
     pub fn empty(window: Window) -> Self {
         match window.measure {

@@ -25,6 +25,17 @@ pub struct Counters {
     slots: Box<[SlotState]>,
 }
 
+/// One thing that a counter keeps of a click, for whoever asks what is held of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeldItem {
+    /// When the click was, to the second; of a sum, when its hour or day begins.
+    pub at: Timestamp,
+    /// The hash of a product, category or region.
+    pub value: Option<u64>,
+    /// Of a sum.
+    pub cents: Option<i128>,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct SlotState {
     /// Index into the purpose's slots.
@@ -87,6 +98,11 @@ impl Counters {
 
     pub fn is_empty(&self) -> bool {
         self.slots.is_empty()
+    }
+
+    /// Every slot that keeps something, and what.
+    pub fn held(&self) -> impl Iterator<Item = (usize, Vec<HeldItem>)> {
+        self.slots.iter().map(|state| (usize::from(state.slot), state.kept.held()))
     }
 
     /// The same counters under another rulebook: `old_to_new` names each slot's new index, or none
