@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 
 use super::Globals;
 use super::ready_file::ReadyFile;
-use super::supervisor::Supervisor;
+use super::supervisor::{Supervisor, tell_stopping};
 use crate::clock::SystemClock;
 use crate::config::{Config, load_rulebook, read_keyset};
 use crate::failure::{Failure, Result};
@@ -127,7 +127,7 @@ async fn serve(start: Start, mut file: Option<ReadyFile>) -> Result<()> {
         running.is_ending()
     };
     let is_told = signals.come_before(is_over).await;
-    supervisor.tell_stopping();
+    tell_stopping();
     drop(file);
     if is_told {
         tracing::info!("stopping: committing the open batches, then leaving the group");

@@ -31,10 +31,10 @@ impl Supervisor {
             self.told_at = now;
         }
     }
+}
 
-    pub fn tell_stopping(&self) {
-        tell::stopping();
-    }
+pub fn tell_stopping() {
+    tell::stopping();
 }
 
 #[cfg(target_os = "linux")]

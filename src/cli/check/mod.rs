@@ -29,6 +29,7 @@ use assent_contract::rulebook::Rulebook;
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  assent check\n  assent check --print-acls User:assent\n  \
     assent check --print-acls User:mail --reader personalized-offers")]
+#[allow(clippy::struct_excessive_bools)] // each is an option of its own
 pub struct Args {
     /// Only print the kafka-acls commands that this configuration needs
     #[arg(long, value_name = "PRINCIPAL", num_args = 0..=1, default_missing_value = ASSENT)]

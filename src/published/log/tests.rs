@@ -101,7 +101,7 @@ fn whatever_is_wrong_with_the_folder_nothing_is_signed() {
     let damage = |edit: &dyn Fn(&Path)| {
         let folder = published(600);
         edit(folder.path());
-        let message = match open(&folder) {
+        match open(&folder) {
             Err(failure) => failure.message,
             Ok(mut log) => {
                 let before = std::fs::read(folder.path().join("checkpoint")).unwrap();
@@ -116,8 +116,7 @@ fn whatever_is_wrong_with_the_folder_nothing_is_signed() {
                 assert_eq!(before, after, "{}", failure.message);
                 failure.message
             }
-        };
-        message
+        }
     };
     let flipped = |path: &'static str| {
         move |folder: &Path| {

@@ -36,8 +36,8 @@ fn a_decision_is_explained_while_all_is_there_and_after_it_is_gone() {
     });
     service.stop();
 
-    let clicks = audit.clicks.iter().filter(|it| it.1.verdicts[ADS] == "OPT_IN");
-    let place = *clicks.last().expect("a click").0;
+    let mut clicks = audit.clicks.iter().filter(|it| it.1.verdicts[ADS] == "OPT_IN");
+    let place = *clicks.next_back().expect("a click").0;
     let second = of(&shop, "clickstream", place);
     let told = explain(&shop, &second);
     assert_eq!(

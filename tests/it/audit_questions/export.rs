@@ -92,8 +92,8 @@ fn an_export_is_checked_by_us_and_by_public_tools() {
     assert!(files(&folder("whole")) == files(&folder("again")), "same inputs, same bytes");
     for name in ["whole", "own", "plain"] {
         let path = folder(name);
-        let verified = with_log(&shop, &["audit", "verify", "--export", path.to_str().unwrap()]);
-        assert_eq!(verified.code, Some(0), "{name}: {verified:?}");
+        let outcome = with_log(&shop, &["audit", "verify", "--export", path.to_str().unwrap()]);
+        assert_eq!(outcome.code, Some(0), "{name}: {outcome:?}");
         let checked = python(&path);
         assert_eq!(checked.code, Some(0), "{name}: {checked:?}");
         let all = files(&path);
@@ -117,8 +117,8 @@ fn signature(folder: &Path, verifier: &str) {
         command.arg("-c").arg(script.join("\n")).env("KEY", key).current_dir(folder);
         Finished::of(&mut command)
     };
-    let verified = run(verifier);
-    assert_eq!(verified.code, Some(0), "{verified:?}");
+    let outcome = run(verifier);
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
     let (name, encoded) = verifier.rsplit_once('+').unwrap();
     let first = if encoded.starts_with("AQ") { "AR" } else { "AQ" };
     let other = run(&format!("{name}+{first}{}", &encoded[2..]));
@@ -137,9 +137,9 @@ fn altered(shop: &Shop<'_>, folder: &Path) {
         damaged[middle] ^= 1;
         std::fs::write(&place, damaged).unwrap();
         let checked = if path.starts_with("README.md") { None } else { Some(python(folder)) };
-        let verified = with_log(shop, &["audit", "verify", "--export", folder.to_str().unwrap()]);
-        assert_ne!(verified.code, Some(0), "{path:?}");
-        assert!(checked.is_none_or(|it| it.code != Some(0)), "{path:?}");
+        let outcome = with_log(shop, &["audit", "verify", "--export", folder.to_str().unwrap()]);
+        assert_ne!(outcome.code, Some(0), "{}", path.display());
+        assert!(checked.is_none_or(|it| it.code != Some(0)), "{}", path.display());
         std::fs::write(&place, bytes).unwrap();
     }
 }

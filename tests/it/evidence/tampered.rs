@@ -75,7 +75,7 @@ fn every_kind_is_found_at_the_first_a_middle_and_the_last_batch() {
         for (kind, changed, expected, is_alone) in changes(&bodies, at, &chain) {
             let name = format!("{kind}-{at}");
             let with_log = found(&shop, &name, &chain, &changed, true);
-            assert_eq!(with_log, [expected.clone()], "{name}");
+            assert_eq!(with_log, std::slice::from_ref(&expected), "{name}");
             let alone = found(&shop, &format!("{name}-alone"), &chain, &changed, false);
             assert_eq!(alone, if is_alone { vec![expected] } else { vec![] }, "{name}");
         }

@@ -31,7 +31,9 @@ fn an_idle_instance_notices_that_its_session_is_over() {
         (service, crowd)
     });
     let since = Instant::now();
-    idle.iter().for_each(|(service, _)| service.sigstop());
+    for (service, _) in &idle {
+        service.sigstop();
+    }
     let heir = Service::start(&shared, "b");
     owns(&heir, 2);
     std::thread::sleep(STOPPED_FOR.saturating_sub(since.elapsed()));
