@@ -27,8 +27,8 @@
 //! loop) ← [`assent_sim`] (all of it on a simulated cluster, with faults) ← this one, the service. The others
 //! are pure: they know no clock, randomness, I/O, threads, Kafka or metrics. Here, in this order:
 //! [`failure`], [`clock`], [`pace`], [`config`] ← [`registry`] ← [`kafka`], [`telemetry`], [`http`] ← [`pipeline`] ←
-//! [`recovery`], [`workload`], [`demo`], [`published`] (the folder of the published audit log; what it holds is
-//! [`assent_evidence`]) ← [`cli`]. docs/ARCHITECTURE.md has the map.
+//! [`serve`], [`recovery`], [`workload`], [`demo`], [`published`] (the folder of the published audit log; what it
+//! holds is [`assent_evidence`]) ← [`cli`]. docs/ARCHITECTURE.md has the map.
 
 pub mod cli;
 pub mod clock;
@@ -42,5 +42,6 @@ pub mod pipeline;
 pub mod published;
 pub mod recovery;
 pub mod registry;
+pub mod serve;
 pub mod telemetry;
 pub mod workload;

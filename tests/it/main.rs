@@ -43,6 +43,7 @@ mod roles;
 mod rotation;
 mod rulebook;
 mod security;
+mod serve;
 mod signals;
 mod sim;
 mod stops;

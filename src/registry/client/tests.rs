@@ -40,6 +40,9 @@ fn topics() -> Topics {
         state: "state".to_owned(),
         dead_letters: "letters".to_owned(),
         audit_access: "access".to_owned(),
+        privacy_requests: "requests".to_owned(),
+        identity_map: "identities".to_owned(),
+        intake_state: "intake".to_owned(),
     }
 }
 
@@ -86,10 +89,10 @@ fn an_id_counts_under_its_topics_own_subject_alone() {
     }
     let known = |subject| match of(subject) {
         Registered::Avro(schema) => SchemaName::ALL.map(|name| schema.reads_as(name).is_ok()),
-        _ => [false; 6],
+        _ => [false; 7],
     };
-    assert_eq!(known("clicks-value"), [true, false, false, false, false, false]);
-    assert_eq!(known("consents-value"), [false; 6]);
+    assert_eq!(known("clicks-value"), [true, false, false, false, false, false, false]);
+    assert_eq!(known("consents-value"), [false; 7]);
     let topics = topics();
     let purpose = schema_of(&topics, "segments.ads-value");
     assert_eq!(purpose, Some(SchemaName::SegmentAssignment));

@@ -13,6 +13,7 @@ pub enum SchemaName {
     ContextualSegment,
     DeadLetter,
     AuditBatch,
+    PrivacyRequest,
 }
 
 static SCHEMAS: LazyLock<[Arc<Schema>; SchemaName::ALL.len()]> = LazyLock::new(|| {
@@ -27,13 +28,14 @@ static PLANS: LazyLock<[Plan; SchemaName::ALL.len()]> = LazyLock::new(|| {
 });
 
 impl SchemaName {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::ClickEvent,
         Self::ConsentRecord,
         Self::SegmentAssignment,
         Self::ContextualSegment,
         Self::DeadLetter,
         Self::AuditBatch,
+        Self::PrivacyRequest,
     ];
 
     /// The file's text, with its documentation.
@@ -45,6 +47,7 @@ impl SchemaName {
             Self::ContextualSegment => include_str!("../../../../schemas/contextual_segment.avsc"),
             Self::DeadLetter => include_str!("../../../../schemas/dead_letter.avsc"),
             Self::AuditBatch => include_str!("../../../../schemas/audit_batch.avsc"),
+            Self::PrivacyRequest => include_str!("../../../../schemas/privacy_request.avsc"),
         }
     }
 
