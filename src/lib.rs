@@ -27,7 +27,7 @@
 //! loop) ← [`assent_sim`] (all of it on a simulated cluster, with faults) ← this one, the service. The others
 //! are pure: they know no clock, randomness, I/O, threads, Kafka or metrics. Here, in this order:
 //! [`failure`], [`clock`], [`pace`], [`config`] ← [`registry`] ← [`kafka`], [`telemetry`], [`http`] ← [`pipeline`] ←
-//! [`recovery`], [`workload`], [`demo`], [`published`] (the folder of the published audit log; what it holds is
+//! [`serve`], [`recovery`], [`workload`], [`demo`], [`published`] (the folder of the published audit log; what it holds is
 //! [`assent_evidence`]), [`audit`] (the index of the audit and the record of who asked; answers are
 //! [`assent_inquiry`]'s) ← [`cli`]. docs/ARCHITECTURE.md has the map.
 
@@ -44,5 +44,6 @@ pub mod pipeline;
 pub mod published;
 pub mod recovery;
 pub mod registry;
+pub mod serve;
 pub mod telemetry;
 pub mod workload;

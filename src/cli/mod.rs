@@ -23,6 +23,7 @@ mod replay;
 mod rules;
 mod run;
 mod segments;
+mod serve;
 mod sim;
 mod state;
 mod stderr;
@@ -89,6 +90,7 @@ struct Options {
 enum Command {
     Demo(demo::Args),
     Run(run::Args),
+    Serve(serve::Args),
     WaitReady(wait_ready::Args),
     Check(check::Args),
     Topics(topics::Args),
@@ -114,6 +116,7 @@ impl Command {
         match self {
             Self::Demo(args) => demo::execute(args, globals),
             Self::Run(args) => run::execute(args, globals),
+            Self::Serve(args) => serve::execute(args, globals),
             Self::WaitReady(args) => wait_ready::execute(args, globals),
             Self::Check(args) => check::execute(args, globals),
             Self::Topics(args) => topics::execute(args, globals),

@@ -52,7 +52,7 @@ pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
     let start = prepare(&config)?;
     tell_start(&start);
     let metrics = Arc::clone(&start.metrics);
-    let server = http::serve(config.http.listen, metrics, Arc::clone(&start.status))?;
+    let server = http::serve(config.http.listen, metrics, start.status.clone())?;
     let file = args.ready_file.as_ref().map(|path| ReadyFile::new(path, server.address()));
     runtime()?.block_on(serve(start, file.transpose()?))?;
     tracing::info!("ended");

@@ -9,7 +9,7 @@ use crate::clock::SystemClock;
 use crate::config::{Config, load_rulebook};
 use crate::failure::{Exit, Failure, Result};
 use crate::kafka::admin::{Admin, Cluster};
-use crate::kafka::topic_plan::{TopicPlan, topic_plans};
+use crate::kafka::topic_plan::{TopicPlan, served_topic_plans, topic_plans};
 use crate::registry;
 use crate::registry::client::Client;
 
@@ -48,7 +48,8 @@ pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
     let Command::Create(args) = &args.command;
     let config = globals.load_config()?;
     let rulebook = load_rulebook(&config.rulebook)?.rulebook;
-    let plans = topic_plans(&config, &rulebook);
+    let mut plans = topic_plans(&config, &rulebook);
+    plans.extend(served_topic_plans(&config));
     let client = registry::client(&config)?;
     let admin = Admin::new(&config)?;
     let cluster = admin.cluster()?;
@@ -71,7 +72,9 @@ pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
 
 /// The schemas of the topics' values, under `<topic>-value`.
 fn register(config: &Config, client: &Client, purposes: &[String], is_json: bool) -> Result<()> {
-    for subject in registry::inputs(config).into_iter().chain(registry::outputs(config, purposes)) {
+    let served = registry::served(config);
+    let written = registry::outputs(config, purposes).into_iter().chain(served);
+    for subject in registry::inputs(config).into_iter().chain(written) {
         let name = subject.name();
         let id = registry::register(client, &subject, &SystemClock)?;
         if is_json {

@@ -19,11 +19,25 @@ pub(super) const SECTIONS: &[&str] = &[
     "pipeline",
     "http",
     "audit",
+    "serve",
+    "serve.tls",
+    "serve.clients",
+    "serve.subject_tokens",
 ];
 
 pub(super) const PROPERTIES: &str = "kafka.properties.";
 pub(super) const SOURCES: &str = "consent.sources.";
-const SOURCES_VARIABLE: &str = "consent__sources__";
+pub(super) const CLIENTS: &str = "serve.clients.";
+
+/// Sections in which a person chooses ids, what each of them has, and how a message says so. In the name of a
+/// variable, `___` stands for the `-` of an id.
+const IDENTIFIED: &[(&str, &[&str], &str)] = &[
+    (SOURCES, &["max_silence", "on_silence"], "a source has max_silence and on_silence"),
+    (CLIENTS, &["token_file", "allow", "publishable"], CLIENT_HAS),
+];
+
+pub(super) const CLIENT_HAS: &str = "a client has id, token_file, allow and publishable";
+
 pub(super) const VARIABLE_PREFIX: &str = "ASSENT__";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -158,10 +172,10 @@ impl Entries {
         Ok(())
     }
 
-    /// The configured consent sources, also those with nothing said of them.
-    pub fn sources(&self) -> BTreeSet<&str> {
-        let below = self.map.keys().filter_map(|key| key.strip_prefix(SOURCES));
-        below.map(|rest| rest.split_once('.').map_or(rest, |(source, _)| source)).collect()
+    /// The ids below a prefix that ends in a dot, also those with nothing said of them.
+    pub fn ids(&self, prefix: &str) -> BTreeSet<&str> {
+        let below = self.map.keys().filter_map(|key| key.strip_prefix(prefix));
+        below.map(|rest| rest.split_once('.').map_or(rest, |(id, _)| id)).collect()
     }
 
     /// What relative paths are relative to.
@@ -174,26 +188,24 @@ fn is_known(key: &str, has_text: bool) -> bool {
     if let Some(name) = key.strip_prefix(PROPERTIES) {
         return !name.is_empty();
     }
-    if let Some(source) = key.strip_prefix(SOURCES) {
-        return match source.split_once('.') {
-            Some((_, key)) => matches!(key, "max_silence" | "on_silence"),
-            None => !has_text,
-        };
+    for (prefix, names, _) in IDENTIFIED {
+        if let Some(rest) = key.strip_prefix(prefix) {
+            return rest.split_once('.').map_or(!has_text, |(_, name)| names.contains(&name));
+        }
     }
     keys::is_declared(key) || SECTIONS.contains(&key)
 }
 
 fn known_beside(key: &str) -> String {
-    let section = match key.split_once('.') {
-        Some(("consent", rest)) if rest.starts_with("sources.") => {
-            return "a source has max_silence and on_silence".to_owned();
-        }
-        Some((section, _)) if SECTIONS.contains(&section) => section,
-        _ => {
-            return "the top-level keys are kafka, schema_registry, topics, consent, pipeline, \
-                http, audit, rulebook and keyset"
-                .to_owned();
-        }
+    if let Some((_, _, said)) = IDENTIFIED.iter().find(|(prefix, ..)| key.starts_with(prefix)) {
+        return (*said).to_owned();
+    }
+    let is_above =
+        |section: &&&str| key.strip_prefix(**section).is_some_and(|rest| rest.starts_with('.'));
+    let Some(section) = SECTIONS.iter().filter(is_above).max_by_key(|section| section.len()) else {
+        return "the top-level keys are kafka, schema_registry, topics, consent, pipeline, http, \
+                audit, serve, rulebook and keyset"
+            .to_owned();
     };
     let prefix = format!("{section}.");
     let sections = SECTIONS.iter().filter_map(|known| known.strip_prefix(&prefix));
@@ -205,8 +217,9 @@ fn known_beside(key: &str) -> String {
 /// `CONSENT__SOURCES__WEB___CMP__ON_SILENCE` → `consent.sources.web-cmp.on_silence`.
 fn key_of_variable(path: &str) -> String {
     let path = path.to_ascii_lowercase();
-    let path = match path.strip_prefix(SOURCES_VARIABLE) {
-        Some(source) => format!("{SOURCES_VARIABLE}{}", source.replace("___", "-")),
+    let mut beginnings = IDENTIFIED.iter().map(|(prefix, ..)| prefix.replace('.', "__"));
+    let path = match beginnings.find(|beginning| path.starts_with(beginning)) {
+        Some(start) => format!("{start}{}", path[start.len()..].replace("___", "-")),
         None => path,
     };
     let key = path.replace("__", ".");

@@ -10,9 +10,11 @@ mod keyset;
 mod near_misses;
 mod oauth;
 mod properties;
+mod read;
 mod registry;
 mod resolve;
 mod rulebook;
+mod serve;
 mod tls;
 mod values;
 mod yaml;
@@ -28,6 +30,7 @@ pub use keyset::{KeysetChange, create_keyset, read_keyset};
 pub use oauth::OAuth;
 pub use registry::{Credentials, SchemaRegistry};
 pub use rulebook::{RulebookFile, RulebookRefusal, load_rulebook, read_rulebook};
+pub use serve::{Allowed, Client, Rate, Serve, SubjectTokens, Tls};
 
 use crate::failure::{Failure, Result};
 use assent_contract::domain::partitioner::Partitioner;
@@ -71,6 +74,7 @@ pub struct Config {
     pub pipeline: Pipeline,
     pub http: Http,
     pub audit: Audit,
+    pub serve: Serve,
 }
 
 impl Config {
@@ -159,6 +163,10 @@ pub struct Topics {
     pub dead_letters: String,
     /// Who asked what of the audit; no topic of the pipeline's.
     pub audit_access: String,
+    /// The register of requests; of `assent serve`, as are the next two.
+    pub privacy_requests: String,
+    pub identity_map: String,
+    pub intake_state: String,
 }
 
 impl Topics {

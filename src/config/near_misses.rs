@@ -46,7 +46,7 @@ fn collapsed(name: &str) -> String {
 }
 
 /// Two ids that a variable's name may have confused.
-pub(super) fn of_sources<'a>(ids: &BTreeSet<&'a str>) -> Option<(&'a str, &'a str)> {
+pub(super) fn of_ids<'a>(ids: &BTreeSet<&'a str>) -> Option<(&'a str, &'a str)> {
     let alike = |one: &str, other: &str| one.replace('-', "_") == other.replace('-', "_");
     ids.iter().find_map(|one| {
         let other = ids.iter().find(|other| one < *other && alike(one, other))?;
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn ids_that_differ_in_their_dash_are_two_names_of_one() {
-        let check = |ids: &[&str]| of_sources(&ids.iter().copied().collect()).is_some();
+        let check = |ids: &[&str]| of_ids(&ids.iter().copied().collect()).is_some();
         assert!(check(&["web-cmp", "web_cmp"]));
         assert!(!check(&["web-cmp", "web", "cmp_web"]));
     }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use zeroize::Zeroizing;
 
 use super::entries::Entries;
-use super::resolve::{path, value};
+use super::read::{path, value};
 use super::{tls, values};
 use crate::failure::Result;
 

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use super::entries::{Entries, PROPERTIES, SOURCES};
+use super::read::{path, refuse_alike, value};
 use super::{
-    Audit, Config, Consent, Http, Kafka, OnSilence, Pipeline, Source, Topics, audit, near_misses,
-    oauth, properties, registry, values,
+    Audit, Config, Consent, Http, Kafka, OnSilence, Pipeline, Source, Topics, audit, oauth,
+    properties, registry, serve, values,
 };
 use crate::failure::{Failure, Result};
 use assent_contract::domain::partitioner::Partitioner;
@@ -67,18 +67,8 @@ pub(super) fn resolve(entries: &Entries) -> Result<Config> {
         },
         http: Http { listen: listen(entries)? },
         audit: audit(entries)?,
+        serve: serve::serve(entries)?,
     })
-}
-
-/// The key's text or its default, checked.
-pub(super) fn value<T>(
-    entries: &Entries,
-    key: &str,
-    default: &str,
-    check: impl FnOnce(&str) -> std::result::Result<T, String>,
-) -> Result<T> {
-    let text = entries.get(key).map_or(default, |(text, _)| text);
-    check(text).map_err(|message| entries.refuse(key, &message))
 }
 
 fn duration(
@@ -89,12 +79,6 @@ fn duration(
 ) -> Result<Duration> {
     let span = value(entries, key, default, |text| values::duration(text, bounds))?;
     Ok(Duration::from_millis(span.0 as u64))
-}
-
-pub(super) fn path(entries: &Entries, key: &str, default: &str) -> Result<PathBuf> {
-    let relative = value(entries, key, default, values::non_empty)?;
-    std::path::absolute(entries.folder().join(relative))
-        .map_err(|error| entries.refuse(key, &error.to_string()))
 }
 
 fn listen(entries: &Entries) -> Result<SocketAddr> {
@@ -152,6 +136,9 @@ fn topics(entries: &Entries) -> Result<Topics> {
         state: topic("state", "assent-state")?,
         dead_letters: topic("dead_letters", "segmentation-dead-letters")?,
         audit_access: topic("audit_access", "segmentation-audit-access")?,
+        privacy_requests: topic("privacy_requests", "privacy-requests")?,
+        identity_map: topic("identity_map", "identity-map")?,
+        intake_state: topic("intake_state", "consent-intake-state")?,
     };
     refuse_shared_topics(entries, &topics)?;
     Ok(topics)
@@ -166,6 +153,9 @@ fn refuse_shared_topics(entries: &Entries, topics: &Topics) -> Result<()> {
         ("topics.state", &topics.state),
         ("topics.dead_letters", &topics.dead_letters),
         ("topics.audit_access", &topics.audit_access),
+        ("topics.privacy_requests", &topics.privacy_requests),
+        ("topics.identity_map", &topics.identity_map),
+        ("topics.intake_state", &topics.intake_state),
     ];
     for (index, (key, name)) in named.iter().enumerate() {
         if let Some((other, _)) = named[..index].iter().find(|(_, earlier)| earlier == name) {
@@ -199,20 +189,14 @@ fn audit(entries: &Entries) -> Result<Audit> {
 }
 
 fn sources(entries: &Entries) -> Result<BTreeMap<String, Source>> {
-    let ids = entries.sources();
-    if let Some((one, other)) = near_misses::of_sources(&ids) {
-        return Err(Failure::config(format!(
-            "{SOURCES}{one} and {SOURCES}{other} differ only in `-` and `_`, so they look like one \
-             source under two names; rename one (in the name of a variable, write `___` for `-`)"
-        )));
-    }
+    let ids = entries.ids(SOURCES);
+    refuse_alike(SOURCES, "source", &ids)?;
     ids.into_iter().map(|id| Ok((id.to_owned(), source(entries, id)?))).collect()
 }
 
 fn source(entries: &Entries, id: &str) -> Result<Source> {
     let silence = format!("{SOURCES}{id}.max_silence");
-    let legal = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-".contains(&b);
-    if !(1..=64).contains(&id.len()) || !id.bytes().all(legal) {
+    if !values::is_id(id) {
         let message = "not an id of a source; use 1 to 64 of a-z, 0-9, `_` and `-`";
         return Err(Failure::config(format!("{SOURCES}{id}: {message}")));
     }

@@ -85,6 +85,19 @@ pub(super) fn may_be_segments_topic(pattern: &str, topic: &str) -> bool {
     })
 }
 
+pub(super) const ID_EXPECTED: &str = "not an id; use 1 to 64 of a-z, 0-9, `_` and `-`";
+
+/// May this be the id of a source or a client?
+pub(super) fn is_id(text: &str) -> bool {
+    let legal = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-".contains(&b);
+    (1..=64).contains(&text.len()) && text.bytes().all(legal)
+}
+
+/// Words that were written as a list, or with commas between them.
+pub(super) fn list(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim).filter(|word| !word.is_empty())
+}
+
 fn is_topic(text: &str) -> bool {
     (1..=TOPIC_NAME_MAX).contains(&text.len())
         && !matches!(text, "." | "..")

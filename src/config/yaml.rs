@@ -1,9 +1,14 @@
 //! The configuration file as flat keys, each with its text as written and its place.
 //!
-//! `kafka: {group_id: a}` is `kafka.group_id` → `a`. Knows no key by name.
+//! `kafka: {group_id: a}` is `kafka.group_id` → `a`; `serve: {clients: [{id: web, allow: [a, b]}]}` is
+//! `serve.clients.web.allow` → `a,b`. Knows which keys take a list, and no other by name.
 
-use super::entries::{Entry, Origin};
+use super::entries::{CLIENT_HAS, Entry, Origin};
+use super::{keys, values};
 use assent_contract::yaml::{Content, Fault, Faults, Node, Place, parse};
+
+/// The one list whose members are sections.
+const LIST_OF_CLIENTS: &str = "serve.clients";
 
 /// Every scalar with its dotted key, and every mapping with nothing in it as a key without text,
 /// in the order of the file. What is wrong first is what the file is refused for.
@@ -41,15 +46,66 @@ impl Flat {
         let is_null = node.is_null();
         match node.content {
             Content::Map(entries) if !entries.is_empty() => {
+                if key == LIST_OF_CLIENTS {
+                    self.faults
+                        .add(node.place, "expected a list: write `- id: ..` for each client");
+                    return;
+                }
                 for (name, node) in entries {
                     self.node(format!("{key}.{}", name.value), node);
                 }
             }
             Content::Map(_) => self.add(key, None, node.place),
             Content::Text { text, .. } => self.add(key, (!is_null).then_some(text), node.place),
-            Content::List(_) => self
-                .faults
-                .add(node.place, "this is a list, and no key takes a list; write a single value"),
+            Content::List(items) if key == LIST_OF_CLIENTS => self.clients(items),
+            Content::List(items) if keys::is_list(&key) => {
+                let text = self.joined(items);
+                self.add(key, Some(text), node.place);
+            }
+            Content::List(_) => self.faults.add(
+                node.place,
+                format!("this is a list, and `{key}` takes none; write a single value"),
+            ),
+        }
+    }
+
+    /// A list of words as one text, as a variable has it.
+    fn joined(&mut self, items: Vec<Node>) -> String {
+        let mut words = Vec::new();
+        for item in items {
+            match item.content {
+                Content::Text { text, .. } if !text.contains(',') => words.push(text),
+                _ => self.faults.add(item.place, "expected a word or an address without a comma"),
+            }
+        }
+        words.join(",")
+    }
+
+    /// Each as a section of its own, by its id.
+    fn clients(&mut self, items: Vec<Node>) {
+        for item in items {
+            let Content::Map(entries) = item.content else {
+                self.faults.add(item.place, format!("expected a client; {CLIENT_HAS}"));
+                continue;
+            };
+            let (ids, others): (Vec<_>, Vec<_>) =
+                entries.into_iter().partition(|(name, _)| name.value == "id");
+            let id = match ids.into_iter().next().map(|(_, id)| (id.place, id.content)) {
+                Some((_, Content::Text { text, .. })) if values::is_id(&text) => text,
+                Some((place, _)) => {
+                    self.faults.add(place, values::ID_EXPECTED);
+                    continue;
+                }
+                None => {
+                    self.faults.add(item.place, format!("this client has no id; {CLIENT_HAS}"));
+                    continue;
+                }
+            };
+            let key = format!("{LIST_OF_CLIENTS}.{id}");
+            self.add(key.clone(), None, item.place);
+            for (name, node) in others {
+                self.node(format!("{key}.{}", name.value), node);
+            }
         }
     }
 

@@ -42,7 +42,7 @@ pub fn run(options: &Options, interrupted: &AtomicBool) -> Result<()> {
     let embedded = Embedded::start()?;
     let (metrics, status) = (Arc::new(Metrics::new()), status(&embedded));
     let listen = embedded.config.http.listen;
-    let server = http::serve(listen, Arc::clone(&metrics), Arc::clone(&status))?;
+    let server = http::serve(listen, Arc::clone(&metrics), status.clone())?;
     let running = start(&embedded, &metrics, Arc::clone(&status))?;
 
     let screen = Screen::new(started, options.is_json, options.is_plain, interrupted);

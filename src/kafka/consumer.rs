@@ -122,7 +122,7 @@ impl Drop for Member {
     }
 }
 
-/// The click consumer of a worker.
+/// A member of a group: the click consumer of a worker, or the intake's.
 pub struct ClickConsumer {
     aside: RefCell<Option<Aside>>,
     member: Handle<Member>,
@@ -139,13 +139,27 @@ impl ClickConsumer {
             .set("partition.assignment.strategy", "range")
             .set("heartbeat.interval.ms", "3000");
         set_default(&mut client, config, "fetch.min.bytes", FETCH_BYTES_MIN);
+        Self::of(&client, &config.topics.clickstream)
+    }
+
+    /// Of another group, on another topic, and no static member: what the intake shares out.
+    pub fn of_group(config: &Config, group_id: &str, topic: &str) -> KafkaResult<Self> {
+        let mut client = following_input(config, Answers::Usual);
+        client
+            .set("group.id", group_id)
+            .set("group.protocol", "classic")
+            .set("partition.assignment.strategy", "range")
+            .set("heartbeat.interval.ms", "3000");
+        Self::of(&client, topic)
+    }
+
+    fn of(client: &ClientSettings, topic: &str) -> KafkaResult<Self> {
         let membership = Membership { noted: Mutex::default(), closing: AtomicBool::new(false) };
         let consumer: LoggedIn<BaseConsumer<Membership>> =
             client.create_with_context(membership)?;
-        let topic = config.topics.clickstream.clone();
         let queue = queue_of(&consumer)?;
         let member = Handle::new(Member { queue, consumer });
-        Ok(Self { aside: RefCell::default(), member, topic })
+        Ok(Self { aside: RefCell::default(), member, topic: topic.to_owned() })
     }
 
     /// Joins the group.

@@ -17,7 +17,7 @@ use crate::config::Config;
 /// What the group has for a partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Committed {
-    /// The next click.
+    /// Of the next record.
     pub offset: i64,
     /// The audit sequence that was written with it, as decimal text.
     pub metadata: String,
@@ -30,10 +30,23 @@ pub fn committed(
     partitions: &[i32],
     timeout: Duration,
 ) -> KafkaResult<BTreeMap<i32, Committed>> {
-    let client = committed_reader_config(config);
+    let (group, topic) = (&config.kafka.group_id, &config.topics.clickstream);
+    committed_of(config, group, topic, partitions, timeout)
+}
+
+/// The same of any group and topic.
+pub fn committed_of(
+    config: &Config,
+    group_id: &str,
+    topic: &str,
+    partitions: &[i32],
+    timeout: Duration,
+) -> KafkaResult<BTreeMap<i32, Committed>> {
+    let mut client = committed_reader_config(config);
+    client.set("group.id", group_id);
     let mut asked = TopicPartitionList::with_capacity(partitions.len());
     for &partition in partitions {
-        asked.add_partition(&config.topics.clickstream, partition);
+        asked.add_partition(topic, partition);
     }
     let answer = Calls::default().make(Call::CommittedOffsets, timeout, move || {
         let consumer: LoggedIn<BaseConsumer<Logged>> =

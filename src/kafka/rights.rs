@@ -77,7 +77,9 @@ pub fn of_assent(config: &Config, plans: &[TopicPlan]) -> Vec<Need> {
         }
         Role::Input => TO_READ,
         Role::Alongside => &[Read, Write, Describe, DescribeConfigs],
-        Role::Output | Role::Aside => &[Write, Describe, DescribeConfigs],
+        Role::Output | Role::Aside | Role::Served | Role::ServedAlongside => {
+            &[Write, Describe, DescribeConfigs]
+        }
     };
     let own = plans.iter().filter(|plan| plan.role != Role::Aside);
     let mut needs: Vec<Need> = own.map(|plan| Need::of(plan, of_topic(plan).to_vec())).collect();
@@ -172,6 +174,42 @@ pub fn of_consent_writer(config: &Config) -> Need {
     let rights = vec![Right::Read, Right::Write, Right::Describe];
     let resource = Resource::Topic(config.topics.consent.clone());
     Need { key: "topics.consent", resource, rights }
+}
+
+/// Of `assent serve`, for these purposes: it reads what it answers from, and writes what it takes in.
+pub fn of_serve(config: &Config, purposes: &[String]) -> Vec<Need> {
+    use Right::{Describe, Read, Write};
+    let topics = &config.topics;
+    let of_topic = |key, name: &str, rights: &[Right]| Need {
+        key,
+        resource: Resource::Topic(name.to_owned()),
+        rights: rights.to_vec(),
+    };
+    let group = |name: String, rights: &[Right]| Need {
+        key: "kafka.group_id",
+        resource: Resource::Group(name),
+        rights: rights.to_vec(),
+    };
+    let (read, both) = (&[Read, Describe], &[Read, Write, Describe]);
+    let segments = purposes.iter().map(|purpose| topics.segments_of(purpose));
+    let mut needs: Vec<Need> =
+        segments.map(|name| of_topic("topics.segments", &name, read)).collect();
+    needs.push(of_topic("topics.audit", &topics.audit, read));
+    needs.push(of_clicks_writer(config));
+    needs.push(of_topic("topics.consent", &topics.consent, both));
+    needs.push(of_topic("topics.privacy_requests", &topics.privacy_requests, both));
+    needs.push(of_topic("topics.identity_map", &topics.identity_map, both));
+    needs.push(of_topic("topics.intake_state", &topics.intake_state, both));
+    let group_id = &config.kafka.group_id;
+    // Whoever fetches looks for its group's coordinator, although nothing joins the group of `run`.
+    needs.push(group(group_id.clone(), &[Describe]));
+    needs.push(group(format!("{group_id}-intake"), &[Read, Describe]));
+    needs.push(Need {
+        key: "kafka.group_id",
+        resource: Resource::TransactionalIds(format!("{group_id}-intake-")),
+        rights: vec![Write, Describe],
+    });
+    needs
 }
 
 /// Of `topics create`.

@@ -27,7 +27,15 @@ const DELETE: &str = "cleanup.policy=delete";
 
 /// Whether anything of this topic can break an invariant, so that its settings must be known.
 pub fn must_be_known(plan: &TopicPlan) -> bool {
-    !matches!(plan.key, "topics.contextual" | "topics.dead_letters" | "topics.audit_access")
+    !matches!(
+        plan.key,
+        "topics.contextual"
+            | "topics.dead_letters"
+            | "topics.audit_access"
+            | "topics.privacy_requests"
+            | "topics.identity_map"
+            | "topics.intake_state"
+    )
 }
 
 /// The first setting of this topic that would break an invariant.

@@ -78,12 +78,16 @@ pub enum Role {
     Output,
     /// Written by commands, by key; `run` neither reads nor writes it, nor misses it.
     Aside,
+    /// Written by `assent serve`, partition by partition as the inputs.
+    ServedAlongside,
+    /// Written by `assent serve`, by key.
+    Served,
 }
 
 impl TopicPlan {
     /// Must it have as many partitions as the inputs?
     pub fn shares_partition_count(&self) -> bool {
-        matches!(self.role, Role::Input | Role::Alongside)
+        matches!(self.role, Role::Input | Role::Alongside | Role::ServedAlongside)
     }
 
     /// `name=value, not value` for each setting of the contract that is otherwise.
@@ -96,7 +100,7 @@ impl TopicPlan {
     }
 }
 
-/// All topics of an installation, the clickstream first.
+/// All topics that `assent run` needs, the clickstream first.
 pub fn topic_plans(config: &Config, rulebook: &Rulebook) -> Vec<TopicPlan> {
     let topics = &config.topics;
     let mut plans = vec![
@@ -126,6 +130,20 @@ pub fn topic_plans(config: &Config, rulebook: &Rulebook) -> Vec<TopicPlan> {
         delete(Some(Setting::AtLeast(AUDIT_RETENTION))),
     ));
     plans
+}
+
+/// Those that `assent serve` needs besides; none where it has no clients.
+pub fn served_topic_plans(config: &Config) -> Vec<TopicPlan> {
+    if !config.serve.is_configured() {
+        return Vec::new();
+    }
+    let topics = &config.topics;
+    let served = [
+        ("topics.privacy_requests", &topics.privacy_requests, Role::Served),
+        ("topics.identity_map", &topics.identity_map, Role::Served),
+        ("topics.intake_state", &topics.intake_state, Role::ServedAlongside),
+    ];
+    served.map(|(key, name, role)| plan(key, name, role, compact())).into()
 }
 
 type Settings = BTreeMap<&'static str, Setting>;

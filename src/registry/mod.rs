@@ -20,7 +20,9 @@ use crate::failure::{Failure, Result};
 use client::{Client, Trouble};
 pub use lookup::Lookup;
 pub use reading::Reading;
-pub use subjects::{Framings, Standing, Subject, audit_access, inputs, outputs, reach, register};
+pub use subjects::{
+    Framings, Standing, Subject, audit_access, inputs, outputs, reach, register, served,
+};
 
 /// How long an id that the registry does not have, or not under the topic's own subject, is asked for
 /// before that is believed (docs/contract/bad-input.md#schemas): one of its replicas may lag.

@@ -56,6 +56,13 @@ pub fn audit_access(config: &Config) -> [Subject; 1] {
     [Subject::new(&config.topics.audit_access, SchemaName::AuditAccess)]
 }
 
+/// Of what `assent serve` writes besides inputs, where it has clients. What the intake keeps for itself is
+/// sealed, and its format no schema.
+pub fn served(config: &Config) -> Vec<Subject> {
+    let requests = || Subject::new(&config.topics.privacy_requests, SchemaName::PrivacyRequest);
+    config.serve.is_configured().then(requests).into_iter().collect()
+}
+
 /// Of which of the contract's schemas the values are that a subject is about; `None`: it is of none of
 /// Assent's topics.
 pub(super) fn schema_of(topics: &Topics, subject: &str) -> Option<SchemaName> {
@@ -67,6 +74,7 @@ pub(super) fn schema_of(topics: &Topics, subject: &str) -> Option<SchemaName> {
         (&topics.audit, SchemaName::AuditBatch),
         (&topics.dead_letters, SchemaName::DeadLetter),
         (&topics.audit_access, SchemaName::AuditAccess),
+        (&topics.privacy_requests, SchemaName::PrivacyRequest),
     ];
     let found = single.into_iter().find(|(name, _)| *name == topic).map(|(_, schema)| schema);
     found.or_else(|| topics.purpose_of(topic).map(|_| SchemaName::SegmentAssignment))

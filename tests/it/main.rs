@@ -46,6 +46,7 @@ mod roles;
 mod rotation;
 mod rulebook;
 mod security;
+mod serve;
 mod signals;
 mod sim;
 mod stops;

@@ -22,6 +22,7 @@ const ORDER: &[(&str, &[&str])] = &[
             "telemetry",
             "http",
             "pipeline",
+            "serve",
             "recovery",
             "workload",
             "demo",
@@ -41,6 +42,7 @@ const APART: &[(&str, &str)] = &[("engine", "wire"), ("telemetry", "kafka"), ("h
 const OURS: &[(&str, &[&str])] = &[
     ("contract", &[]),
     ("core", &["contract"]),
+    ("intake", &["contract"]),
     ("verify", &["contract"]),
     ("sim", &["contract", "core"]),
     ("evidence", &[]),

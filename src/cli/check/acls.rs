@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::kafka::rights::{self, Need};
-use crate::kafka::topic_plan::topic_plans;
+use crate::kafka::topic_plan::{served_topic_plans, topic_plans};
 use assent_contract::rulebook::Rulebook;
 
 /// Said beside the grants of Assent itself.
@@ -64,7 +64,16 @@ pub fn of_auditor(config: &Config, principal: &str) -> Vec<String> {
 
 /// What `assent verify` needs: to read.
 pub fn of_verifier(config: &Config, rulebook: &Rulebook, principal: &str) -> Vec<String> {
-    granted(&rights::of_verifier(config, &topic_plans(config, rulebook)), config, principal)
+    let mut plans = topic_plans(config, rulebook);
+    plans.extend(served_topic_plans(config));
+    granted(&rights::of_verifier(config, &plans), config, principal)
+}
+
+/// What `assent serve` needs: to read what it answers from, and to write what it takes in. It reads every
+/// segment topic and the audit, and has the keyset: its principal is as trusted as that of Assent itself.
+pub fn of_serve(config: &Config, rulebook: &Rulebook, principal: &str) -> Vec<String> {
+    let purposes: Vec<String> = rulebook.purposes.iter().map(|it| it.id.clone()).collect();
+    granted(&rights::of_serve(config, &purposes), config, principal)
 }
 
 /// What `assent run` needs.

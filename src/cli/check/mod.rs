@@ -60,6 +60,9 @@ pub struct Args {
     /// With --print-acls: print the grants that `assent audit publish` needs
     #[arg(long, requires = "print_acls", conflicts_with_all = ["verifier", "reader", "writer", "creator", "auditor"])]
     publisher: bool,
+    /// With --print-acls: print the grants that `assent serve` needs
+    #[arg(long, requires = "print_acls", conflicts_with_all = ["verifier", "reader", "writer", "creator", "auditor", "publisher"])]
+    serve: bool,
 }
 
 /// Who is not told otherwise runs Assent.
@@ -79,6 +82,7 @@ pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
                 acls::of_publisher(&config, own_principal(principal, "publisher")?)
             }
             _ if args.creator => acls::of_creator(&config, rulebook, principal),
+            _ if args.serve => acls::of_serve(&config, rulebook, principal),
             _ => {
                 stderr::line(acls::APART);
                 acls::commands(&config, rulebook, principal)
@@ -137,6 +141,7 @@ fn look(config: &Arc<Config>) -> Result<Vec<Finding>> {
     findings.extend(rights);
     let cluster = admin.cluster_with(&preflight.plans(), preflight.clock)?;
     findings.extend(preflight.topics(&admin, &cluster)?);
+    findings.extend(preflight.served_topics(&admin, &cluster)?);
     if may && let Some(counts) = counts(config, &start.rulebook, &cluster) {
         findings.extend(preflight.past(&cluster, &setup_of(&start, &counts))?);
     }

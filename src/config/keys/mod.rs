@@ -43,6 +43,14 @@ pub(super) enum Kind {
     LogName,
     /// As [`Kind::Text`], and kept out of logs; `<key>_file` names a file that holds it.
     Secret,
+    /// `true` or `false`.
+    Switch,
+    /// A list of some of these.
+    Words(&'static [&'static str]),
+    /// A list of web origins: scheme, host and port.
+    Origins,
+    /// So many a second or a minute.
+    Rate,
 }
 
 pub(super) const KEYS: &[Declaration] = &[
@@ -151,6 +159,25 @@ pub(super) const KEYS: &[Declaration] = &[
         default: "segmentation-audit-access",
         meaning: "Written by the commands that answer questions from the audit: AuditAccess. `run` \
             does not use it.",
+    },
+    Declaration {
+        key: "topics.privacy_requests",
+        kind: Kind::Topic,
+        default: "privacy-requests",
+        meaning: "Of `assent serve`: the register of requests, PrivacyRequest.",
+    },
+    Declaration {
+        key: "topics.identity_map",
+        kind: Kind::Topic,
+        default: "identity-map",
+        meaning: "Of `assent serve`: which subject an identifier of a consent platform belongs to.",
+    },
+    Declaration {
+        key: "topics.intake_state",
+        kind: Kind::Topic,
+        default: "consent-intake-state",
+        meaning: "Of `assent serve`: changes of consent that wait to be merged, sealed. It has as \
+            many partitions as consent.",
     },
     Declaration {
         key: "rulebook",
@@ -265,7 +292,98 @@ pub(super) const KEYS: &[Declaration] = &[
         meaning: "Who asks, as recorded in `topics.audit_access`. If it is not set, the name of the \
             user of the operating system.",
     },
+    Declaration {
+        key: "serve.listen",
+        kind: Kind::Address,
+        default: "127.0.0.1:8470",
+        meaning: "Address of `assent serve`. Off the loopback address it needs `serve.tls`. Port 0 \
+            takes a free port, which the log shows.",
+    },
+    Declaration {
+        key: "serve.tls.cert_file",
+        kind: Kind::Path,
+        default: "",
+        meaning: "Certificate of the service and its chain (PEM). Needs `serve.tls.key_file`.",
+    },
+    Declaration {
+        key: "serve.tls.key_file",
+        kind: Kind::Path,
+        default: "",
+        meaning: "Private key of the certificate (PEM).",
+    },
+    Declaration {
+        key: "serve.tls.client_ca_file",
+        kind: Kind::Path,
+        default: "",
+        meaning: "Authorities (PEM) of client certificates. If it is set, every client needs a \
+            certificate of one of them, besides its token.",
+    },
+    Declaration {
+        key: "serve.clients.<id>.token_file",
+        kind: Kind::Path,
+        default: "",
+        meaning: "File that holds the token which the client sends as `Authorization: Bearer`: 16 \
+            to 512 visible ASCII characters. It is read at start. In the file, `serve.clients` is a \
+            list, and each client has its `id`: 1 to 64 of a-z, 0-9, `_` and `-`.",
+    },
+    Declaration {
+        key: "serve.clients.<id>.allow",
+        kind: Kind::Words(ALLOWED),
+        default: "",
+        meaning: "What the client may do. A request for anything else is answered 403.",
+    },
+    Declaration {
+        key: "serve.clients.<id>.publishable",
+        kind: Kind::Switch,
+        default: "false",
+        meaning: "Whether the token is in browsers, so that anybody can have it. Such a client may \
+            have lookup, events and opt_out, and names a subject only by a `subject_token`.",
+    },
+    Declaration {
+        key: "serve.subject_tokens.key_file",
+        kind: Kind::Path,
+        default: "",
+        meaning: "File with the key that checks a `subject_token`: a public key (PEM) for EdDSA, \
+            or a secret of at least 32 bytes for HS256. Missing: no subject_token is accepted.",
+    },
+    Declaration {
+        key: "serve.subject_tokens.issuer",
+        kind: Kind::Text,
+        default: "",
+        meaning: "The `iss` that a `subject_token` must have. Missing: any.",
+    },
+    Declaration {
+        key: "serve.cors_origins",
+        kind: Kind::Origins,
+        default: "",
+        meaning: "Origins of the pages whose scripts may call the service, such as \
+            `https://shop.example`.",
+    },
+    Declaration {
+        key: "serve.rate_limit",
+        kind: Kind::Rate,
+        default: "500/s",
+        meaning: "How many requests each client may make on one instance. As many may come at \
+            once; beyond, the answer is 429 with Retry-After.",
+    },
 ];
+
+/// Does the key take a list?
+pub(super) fn is_list(key: &str) -> bool {
+    let takes_one = |kind| matches!(kind, Kind::Words(_) | Kind::Origins);
+    KEYS.iter().filter(|declared| takes_one(declared.kind)).any(|declared| {
+        match declared.key.split_once("<id>") {
+            None => declared.key == key,
+            Some((before, after)) => key
+                .strip_prefix(before)
+                .and_then(|rest| rest.strip_suffix(after))
+                .is_some_and(|id| !id.contains('.')),
+        }
+    })
+}
+
+/// What a client of `serve` may do, in the order of `config::Allowed`.
+pub(super) const ALLOWED: &[&str] = &["lookup", "events", "consent", "opt_out"];
 
 /// `<key>_file` beside a secret.
 pub(super) fn is_declared(key: &str) -> bool {

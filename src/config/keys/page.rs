@@ -17,8 +17,10 @@ not set.
 
 Every key can also be set as the environment variable `ASSENT__SECTION__KEY`, which overrides the file. The name
 of a variable may be in upper or lower case. In the name of a property of `kafka.properties`, write `_` for `.`.
-In the id of a consent source, write `___` for `-`: `ASSENT__CONSENT__SOURCES__WEB___CMP__MAX_SILENCE` belongs
-to the source `web-cmp`. A variable that only looks like one of these (`ASSENT_KAFKA__GROUP_ID`) is refused.
+In the id of a consent source or of a client, write `___` for `-`:
+`ASSENT__CONSENT__SOURCES__WEB___CMP__MAX_SILENCE` belongs to the source `web-cmp`. In the file, a list is
+a list, and the clients of `serve` are one, each with its `id`; in a variable, put commas between its members.
+A variable that only looks like one of these (`ASSENT_KAFKA__GROUP_ID`) is refused.
 
 A secret can come from a file: set `<key>_file` to its path. Line ends at the end of the file are removed.
 Setting both `<key>` and `<key>_file` is an error.
@@ -75,5 +77,9 @@ fn value_cell(kind: Kind) -> String {
         Kind::Property => "text, as librdkafka expects it".to_owned(),
         Kind::LogName => "1 to 255 bytes without spaces and `+`".to_owned(),
         Kind::Secret => "text, a secret".to_owned(),
+        Kind::Switch => "true or false".to_owned(),
+        Kind::Words(words) => format!("list of {}", words.join(", ")),
+        Kind::Origins => "list of origins".to_owned(),
+        Kind::Rate => "whole number and `/s` or `/m`".to_owned(),
     }
 }

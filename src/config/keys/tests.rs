@@ -15,7 +15,15 @@ fn with(key: &str, value: &str) -> Result<Config> {
         Some(name) => format!("ASSENT__KAFKA__PROPERTIES__{}", name.replace('.', "_")),
         None => variable(&key),
     };
-    parse(Path::new("/etc/assent.yaml"), None, &BTreeMap::from([(name, value.to_owned())]))
+    let mut variables = BTreeMap::new();
+    if key.starts_with("serve.clients.") {
+        // What a client can't be without.
+        for (name, value) in [("TOKEN_FILE", "web.token"), ("ALLOW", "lookup")] {
+            variables.insert(format!("ASSENT__SERVE__CLIENTS__WEB__{name}"), value.to_owned());
+        }
+    }
+    variables.insert(name, value.to_owned());
+    parse(Path::new("/etc/assent.yaml"), None, &variables)
 }
 
 #[test]
@@ -44,6 +52,7 @@ fn a_default_written_out_changes_nothing() {
         KEYS.iter().filter(|declared| !declared.default.is_empty())
     {
         let unwritten = match key.strip_prefix("consent.sources.<id>.") {
+            None if key.starts_with("serve.clients.") => with("serve.clients.<id>.allow", "lookup"),
             None => parse(Path::new("/etc/assent.yaml"), None, &BTreeMap::new()),
             Some("max_silence") => with("consent.sources.<id>.on_silence", "alert"),
             Some(_) => with("consent.sources.<id>.max_silence", "15m"),
@@ -66,6 +75,14 @@ fn bounds_are_what_is_accepted() {
                 check(key, &step(least, -1), false);
                 check(key, &step(most, 1), false);
             }
+            Kind::Switch => {
+                check(key, "true", true);
+                check(key, "yes", false);
+            }
+            Kind::Words(words) => {
+                check(key, &words.join(","), true);
+                check(key, "everything", false);
+            }
             Kind::OneOf(words) => {
                 for word in words {
                     check(key, word, true);
@@ -74,7 +91,9 @@ fn bounds_are_what_is_accepted() {
             }
             Kind::Topic | Kind::GroupId | Kind::LogName => check(key, "no name", false),
             Kind::TopicPerPurpose => check(key, "segments", false),
-            Kind::Address | Kind::RegistryUrl => check(key, "nowhere", false),
+            Kind::Address | Kind::RegistryUrl | Kind::Origins | Kind::Rate => {
+                check(key, "nowhere", false)
+            }
             Kind::Property => check(key, "no number", false),
             Kind::Path | Kind::Text | Kind::Secret => {}
         }

@@ -13,8 +13,8 @@ use axum::routing::get;
 use serde_json::json;
 use tokio::sync::oneshot;
 
-use super::connections::{self, Limits};
-use super::status::Status;
+use super::connections::{self, Door, Limits};
+use super::health::Health;
 use crate::failure::{Exit, Failure, Result};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::{REVISION, VERSION};
@@ -43,15 +43,15 @@ impl Drop for Server {
 }
 
 /// Listens before it returns. Fails (78) where the address can't be had.
-pub fn serve(listen: SocketAddr, metrics: Arc<Metrics>, status: Arc<Status>) -> Result<Server> {
-    serve_within(Limits::of(descriptors()), listen, metrics, status)
+pub fn serve(listen: SocketAddr, metrics: Arc<Metrics>, health: Arc<dyn Health>) -> Result<Server> {
+    serve_within(Limits::of(connections::descriptors()), listen, metrics, health)
 }
 
 fn serve_within(
     limits: Limits,
     listen: SocketAddr,
     metrics: Arc<Metrics>,
-    status: Arc<Status>,
+    health: Arc<dyn Health>,
 ) -> Result<Server> {
     let listener = bind(listen)?;
     let address = listener.local_addr().map_err(|error| unusable(listen, &error))?;
@@ -61,7 +61,7 @@ fn serve_within(
         .build()
         .map_err(|error| unusable(listen, &error))?;
     let (stop, stopped) = oneshot::channel::<()>();
-    let routes = routes(metrics, status);
+    let routes = routes(metrics, health);
     let thread = std::thread::Builder::new()
         .name("http".into())
         .spawn(move || runtime.block_on(run(listener, routes, limits, stopped)))
@@ -86,17 +86,6 @@ fn unusable(listen: SocketAddr, error: &std::io::Error) -> Failure {
     )
 }
 
-/// How many descriptors this process may have.
-#[cfg(target_os = "linux")]
-fn descriptors() -> Option<u64> {
-    rustix::process::getrlimit(rustix::process::Resource::Nofile).current
-}
-
-#[cfg(not(target_os = "linux"))]
-fn descriptors() -> Option<u64> {
-    None
-}
-
 /// Until it is stopped: metrics and health outlast whatever a connection does.
 async fn run(
     listener: TcpListener,
@@ -108,8 +97,10 @@ async fn run(
         Ok(listener) => Arc::new(listener),
         Err(error) => return tracing::error!(%error, "http: not serving"),
     };
+    let (_open, never) = tokio::sync::watch::channel(false);
     loop {
-        let accepting = connections::accept(Arc::clone(&listener), routes.clone(), limits);
+        let door = Door { routes: routes.clone(), limits, greet: connections::plain };
+        let accepting = connections::accept(Arc::clone(&listener), door, never.clone());
         let mut accepting = tokio::spawn(accepting);
         tokio::select! {
             _ = &mut stopped => return accepting.abort(),
@@ -122,31 +113,31 @@ async fn run(
 #[derive(Clone)]
 struct Shared {
     metrics: Arc<Metrics>,
-    status: Arc<Status>,
+    health: Arc<dyn Health>,
 }
 
-fn routes(metrics: Arc<Metrics>, status: Arc<Status>) -> Router {
+fn routes(metrics: Arc<Metrics>, health: Arc<dyn Health>) -> Router {
     Router::new()
         .route("/metrics", get(metrics_page))
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/version", get(version))
-        .with_state(Shared { metrics, status })
+        .with_state(Shared { metrics, health })
 }
 
 async fn metrics_page(State(shared): State<Shared>) -> Response {
-    shared.status.publish(&shared.metrics);
+    shared.health.publish(&shared.metrics);
     ([(CONTENT_TYPE, "text/plain; version=0.0.4")], shared.metrics.render()).into_response()
 }
 
 async fn livez(State(shared): State<Shared>) -> Response {
-    let live = shared.status.is_live();
+    let live = shared.health.is_live();
     (code(live), Json(json!({ "live": live }))).into_response()
 }
 
 async fn readyz(State(shared): State<Shared>) -> Response {
-    let readiness = shared.status.readiness();
-    (code(readiness.ready), Json(readiness)).into_response()
+    let (ready, body) = shared.health.readiness();
+    (code(ready), Json(body)).into_response()
 }
 
 async fn version() -> Json<serde_json::Value> {

@@ -9,6 +9,7 @@ use super::*;
 use crate::clock::ManualClock;
 use crate::config::Consent;
 use crate::http::PartitionStatus;
+use crate::http::Status;
 use assent_contract::domain::time::Timestamp;
 
 fn ask(address: SocketAddr, path: &str) -> (u16, String) {

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use super::health::Health;
 use super::membership::Membership;
 use super::reason::Reason;
 use crate::clock::Clock;
@@ -366,6 +367,21 @@ impl Seen {
             let labels = [partition, &reason.to_string()];
             metrics.gate_closed_reason.with_label_values(&labels).set(i64::from(holds));
         }
+    }
+}
+
+impl Health for Status {
+    fn is_live(&self) -> bool {
+        Self::is_live(self)
+    }
+
+    fn readiness(&self) -> (bool, serde_json::Value) {
+        let readiness = Self::readiness(self);
+        (readiness.ready, serde_json::to_value(readiness).unwrap_or_default())
+    }
+
+    fn publish(&self, metrics: &Metrics) {
+        Self::publish(self, metrics);
     }
 }
 

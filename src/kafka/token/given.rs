@@ -12,7 +12,7 @@ use rdkafka::admin::AdminClient;
 use rdkafka::bindings as native;
 use rdkafka::client::ClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
+use rdkafka::producer::{BaseProducer, Producer, ProducerContext, ThreadedProducer};
 use rdkafka::types::RDKafkaRespErr;
 
 use super::answer::Token;
@@ -29,6 +29,12 @@ impl<C: ConsumerContext> Native for BaseConsumer<C> {
 }
 
 impl<C: ProducerContext> Native for BaseProducer<C> {
+    fn native(&self) -> *mut native::rd_kafka_t {
+        self.client().native_ptr()
+    }
+}
+
+impl<C: ProducerContext + 'static> Native for ThreadedProducer<C> {
     fn native(&self) -> *mut native::rd_kafka_t {
         self.client().native_ptr()
     }

@@ -27,6 +27,21 @@ pub fn findings(
     Ok(findings)
 }
 
+/// Of topics that `run` does without: nothing about them refuses it.
+pub fn tolerated(
+    config: &Config,
+    admin: &Admin,
+    plans: &[TopicPlan],
+    cluster: &Cluster,
+) -> Result<Vec<Finding>> {
+    let mut findings: Vec<Finding> = plans.iter().map(|plan| exists(plan, cluster)).collect();
+    findings.extend(settings(config, admin, plans, cluster)?);
+    for finding in &mut findings {
+        finding.refuses = false;
+    }
+    Ok(findings)
+}
+
 fn exists(plan: &TopicPlan, cluster: &Cluster) -> Finding {
     match cluster.topics.get(&plan.name) {
         Some(count) => Finding::ok("topic", format!("{}: {count} partitions", plan.name)),

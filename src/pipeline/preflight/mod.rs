@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::failure::{Exit, Failure, Result};
 use crate::kafka::admin::{Admin, Cluster};
 use crate::kafka::probe::Probe;
-use crate::kafka::topic_plan::{Role, TopicPlan, topic_plans};
+use crate::kafka::topic_plan::{Role, TopicPlan, served_topic_plans, topic_plans};
 use crate::kafka::topics::Counts;
 use crate::registry::client::Client;
 use assent_contract::rulebook::Rulebook;
@@ -60,6 +60,11 @@ impl Preflight<'_> {
     /// What this user may do.
     pub fn rights(&self, probe: &Probe) -> Vec<Finding> {
         rights::findings(self.config, probe, &self.plans())
+    }
+
+    /// The topics of `assent serve` and their settings: of no concern to `run`.
+    pub fn served_topics(&self, admin: &Admin, cluster: &Cluster) -> Result<Vec<Finding>> {
+        cluster::tolerated(self.config, admin, &served_topic_plans(self.config), cluster)
     }
 
     /// What the state was made with, against the configuration.

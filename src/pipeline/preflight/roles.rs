@@ -39,7 +39,8 @@ fn judge(config: &Config, plans: &[TopicPlan], acls: &[Acl]) -> Vec<Finding> {
     let mut findings: Vec<Finding> = principals
         .into_iter()
         .filter(|principal| {
-            let is_assent = may(acls, principal, Operation::Write, state);
+            let is_assent = may(acls, principal, Operation::Write, state)
+                || may(acls, principal, Operation::Write, &config.topics.intake_state);
             *principal == EVERYBODY || !is_assent
         })
         .filter_map(|principal| linked(config, plans, acls, principal))

@@ -40,6 +40,9 @@ fn topics() -> Topics {
         state: "state".to_owned(),
         dead_letters: "letters".to_owned(),
         audit_access: "access".to_owned(),
+        privacy_requests: "requests".to_owned(),
+        identity_map: "identities".to_owned(),
+        intake_state: "intake".to_owned(),
     }
 }
 

@@ -21,6 +21,12 @@ const FAST: &[f64] = &[
     0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
 ];
 
+/// Seconds, for answers from memory, and for what waits for a broker.
+const ANSWERS: &[f64] = &[
+    0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
+    5.0, 10.0,
+];
+
 /// Seconds, for what may have waited elsewhere first: a queue of the shop's, an outage, a night.
 const LONG: &[f64] =
     &[0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3_600.0, 86_400.0];
@@ -302,6 +308,37 @@ catalog! {
          inv-2, inv-8 and inv-9 the batch was not committed; the partition decides nothing and \
          tries again every 10 s. The log names the partition; keep it and report the defect.";
 
+    http_requests_total: IntCounterVec["route", "status"] =
+        "Requests that `assent serve` answered, by route and status; `other` is what no route has. \
+         If 401 or 403 rises, a client has a wrong token or wants more than it may; if 503 rises, \
+         the brokers don't take records, or the register can't be read; if 429 rises, a client is \
+         at serve.rate_limit.";
+    intake_commands_total: IntCounterVec["source", "outcome"] =
+        "Changes of consent that this instance owned, by source and what became of them: merged \
+         (written to the changelog), honored (the audit shows it), failed, refused, unreadable. If \
+         honored falls behind merged, `assent run` does not decide; if unreadable rises, a key \
+         version was retired while changes waited.";
+    lookup_copy_lag_seconds: Gauge[] =
+        "How long ago the look-up copy was known to be complete; -1 before the first time. Above \
+         0.08 every look-up is answered with the default segment: look at the brokers and at the \
+         CPU of this host.";
+    lookup_copy_in_sync: IntGauge[] =
+        "1 while look-ups are answered from the copy, 0 while they get the default segment.";
+    lookup_copy_keys: IntGaugeVec["purpose"] =
+        "Keys in the look-up copy. If it differs from assent_live_keys for long, restart the \
+         instance and report it.";
+    lookup_copy_bytes: IntGauge[] =
+        "Memory of the look-up copy's tables. Plan about 60 bytes for each live key.";
+    intake_pending: IntGauge[] =
+        "Changes of consent that this instance owns and whose effect is not known yet. If it does \
+         not return to 0 within seconds, `assent run` does not decide, or a transaction is open.";
+    intake_partitions: IntGauge[] =
+        "Partitions of the intake that this instance owns. The sum over all instances must equal \
+         the partition count; else changes of consent wait.";
+    rate_limited_total: IntCounterVec["client"] =
+        "Requests answered 429, by client. If one client's rises, it loops, or needs a higher \
+         serve.rate_limit.";
+
     barrier_wait_seconds: Histogram[] in FAST =
         "Time from asking the broker for the end of consent to having applied consent up to there. \
          High: raise fetch capacity, or look for open transactions.";
@@ -324,6 +361,9 @@ catalog! {
     consent_source_delay_seconds: HistogramVec["source"] in LEGAL =
         "Time from recorded_at to the append of a consent record, by source. High: that source \
          queues opt-outs; tell its owner.";
+    http_request_duration_seconds: HistogramVec["route"] in ANSWERS =
+        "Time that `assent serve` took for a request, by route, body and answer included. Look-ups \
+         are answered from memory: p99 above a millisecond means too little CPU.";
 }
 
 impl Metrics {

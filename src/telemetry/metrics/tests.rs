@@ -52,6 +52,15 @@ const CONTRACT: &[(&str, &str)] = &[
     ("assent_calls_left_behind_total", "call"),
     ("assent_rebalances_total", ""),
     ("assent_invariant_violations_total", "invariant"),
+    ("assent_http_requests_total", "route,status"),
+    ("assent_intake_commands_total", "source,outcome"),
+    ("assent_lookup_copy_lag_seconds", ""),
+    ("assent_lookup_copy_in_sync", ""),
+    ("assent_lookup_copy_keys", "purpose"),
+    ("assent_lookup_copy_bytes", ""),
+    ("assent_intake_pending", ""),
+    ("assent_intake_partitions", ""),
+    ("assent_rate_limited_total", "client"),
     ("assent_barrier_wait_seconds", ""),
     ("assent_opt_out_propagation_seconds", ""),
     ("assent_opt_out_handling_seconds", ""),
@@ -59,6 +68,7 @@ const CONTRACT: &[(&str, &str)] = &[
     ("assent_transaction_duration_seconds", ""),
     ("assent_restore_duration_seconds", ""),
     ("assent_consent_source_delay_seconds", "source"),
+    ("assent_http_request_duration_seconds", "route"),
 ];
 
 #[test]
@@ -132,6 +142,11 @@ fn what_is_known_beforehand_stands_at_zero() {
         "gate_closed",
         "audit",
         "signals_without_record",
+        // Of `assent serve`.
+        "assent_http_",
+        "assent_intake_commands",
+        "assent_lookup_copy_keys",
+        "assent_rate_limited",
     ];
     for Declaration { name, .. } in CATALOG {
         let comes_later = of_partitions.iter().any(|it| name.contains(it));

@@ -13,7 +13,7 @@ mod idle;
 mod kills;
 mod lag;
 mod race;
-mod secured;
+pub mod secured;
 mod sizes;
 mod storms;
 mod wire;

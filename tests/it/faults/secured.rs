@@ -75,16 +75,20 @@ fn misrouted_consent_is_sent_on(shop: &Shop<'_>) {
     wait_until(super::RECOVERED_WITHIN, "its denial", || (live() < before).then_some(()));
 }
 
-struct Secured<'a, 'k> {
-    python: &'a Path,
-    folder: &'a Path,
-    shop: &'a Shop<'k>,
+pub struct Secured<'a, 'k> {
+    pub python: &'a Path,
+    pub folder: &'a Path,
+    pub shop: &'a Shop<'k>,
 }
 
 impl Secured<'_, '_> {
     /// Makes the user, and runs what Assent prints.
     fn grant(&self) {
-        let printed = self.shop.run(&["check", "--print-acls"]).ok().stdout;
+        self.grant_lines(&self.shop.run(&["check", "--print-acls"]).ok().stdout);
+    }
+
+    /// Makes the user, and does what the lines say.
+    pub fn grant_lines(&self, printed: &str) {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/faults/kafka-acls.py");
         let mut script = Command::new(self.python)
             .args([script, self.shop.kafka.bootstrap(), "assent", PASSWORD])
@@ -97,7 +101,7 @@ impl Secured<'_, '_> {
         assert!(script.wait().expect("it ends").success(), "{printed}");
     }
 
-    fn environment(&self) -> Vec<(&'static str, &'static str)> {
+    pub fn environment(&self) -> Vec<(&'static str, &'static str)> {
         let text = |path: &str| self.folder.join(path).to_str().expect("UTF-8").to_owned();
         let pairs = [
             ("ASSENT__KAFKA__BOOTSTRAP_SERVERS", self.shop.kafka.listener("SECURE")),
@@ -111,7 +115,7 @@ impl Secured<'_, '_> {
     }
 }
 
-fn start(folder: &Path) -> Result<(std::path::PathBuf, Kafka), LeftOut> {
+pub fn start(folder: &Path) -> Result<(std::path::PathBuf, Kafka), LeftOut> {
     let python = examples::python()?;
     std::fs::write(folder.join("password"), PASSWORD).expect("written");
     let keytool = |arguments: &[&str]| {

@@ -53,6 +53,58 @@ pub const ROWS: &[Row] = &[
     Row { title: "Instances and state", panels: STATE },
     Row { title: "Audit", panels: AUDIT },
     Row { title: "Readers", panels: READERS },
+    Row { title: "Front ends", panels: SERVING },
+];
+
+const SERVING: &[Panel] = &[
+    lines(
+        "Requests, a second",
+        "ops",
+        &[Of(
+            "sum by (route, status) (rate(assent_http_requests_total[R]))",
+            "{{route}} {{status}}",
+        )],
+    ),
+    lines("An answer takes", "s", &[Delays("assent_http_request_duration_seconds", "route")]),
+    lines(
+        "Age of the look-up copy, in sync",
+        "s",
+        &[
+            Of("max by (instance) (assent_lookup_copy_lag_seconds)", "{{instance}}"),
+            Of("min by (instance) (assent_lookup_copy_in_sync)", "{{instance}} in sync"),
+        ],
+    ),
+    lines(
+        "Keys of the look-up copy",
+        "short",
+        &[Of("max by (instance, purpose) (assent_lookup_copy_keys)", "{{instance}} {{purpose}}")],
+    ),
+    lines(
+        "Memory of the look-up copy",
+        "bytes",
+        &[Of("max by (instance) (assent_lookup_copy_bytes)", "{{instance}}")],
+    ),
+    lines(
+        "Changes of consent in an hour",
+        "short",
+        &[Of(
+            "sum by (source, outcome) (increase(assent_intake_commands_total[1h]))",
+            "{{source}} {{outcome}}",
+        )],
+    ),
+    lines(
+        "Changes whose effect is not known yet",
+        "short",
+        &[
+            Of("max by (instance) (assent_intake_pending)", "{{instance}}"),
+            Of("max by (instance) (assent_intake_partitions)", "{{instance}} partitions"),
+        ],
+    ),
+    lines(
+        "Over the rate in an hour",
+        "short",
+        &[Of("sum by (client) (increase(assent_rate_limited_total[1h]))", "{{client}}")],
+    ),
 ];
 
 const CONSENT: &[Panel] = &[

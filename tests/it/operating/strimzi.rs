@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use assent::config::Config;
-use assent::kafka::topic_plan::topic_plans;
+use assent::config::{Allowed, Client, Config};
+use assent::kafka::topic_plan::{served_topic_plans, topic_plans};
 use serde_json::{Value, json};
 
 use super::chart::{config_of, manifests};
@@ -22,12 +22,17 @@ fn printed(config: &Config, more: &[&str]) -> Grants {
     let folder = tempfile::tempdir().expect("temp dir");
     let file = folder.path().join("assent.yaml");
     let topics = &config.topics;
+    let client =
+        |it: &Client| json!({"id": it.id, "token_file": it.token_file, "allow": ["lookup"]});
+    let clients: Vec<Value> = config.serve.clients.iter().map(client).collect();
     let written = json!({
         "kafka": {"group_id": config.kafka.group_id}, "rulebook": config.rulebook,
         "topics": {
             "clickstream": topics.clickstream, "consent": topics.consent, "segments": topics.segments,
             "contextual": topics.contextual, "audit": topics.audit, "state": topics.state, "dead_letters": topics.dead_letters,
+            "privacy_requests": topics.privacy_requests, "identity_map": topics.identity_map, "intake_state": topics.intake_state,
         },
+        "serve": {"clients": clients},
     });
     std::fs::write(&file, written.to_string()).expect("written");
     let mut command = Assent::command();
@@ -61,11 +66,19 @@ fn grant_of(command: &str) -> ((String, String, String), BTreeSet<String>) {
 fn render() -> String {
     let mut config = assent::config::load(None, &[].into()).expect("the defaults");
     config.rulebook = root().join("rules/children-retail.yaml");
+    // Whoever serves has a client.
+    config.serve.clients.push(Client {
+        id: "any".to_owned(),
+        token_file: "any.token".into(),
+        allow: [Allowed::Lookup].into(),
+        publishable: false,
+    });
     let rulebook = assent::config::load_rulebook(&config.rulebook).expect("it compiles").rulebook;
     let purpose = rulebook.purposes[0].id.clone();
     let mut keys: BTreeMap<String, &str> = BTreeMap::new();
     let mut topics: Vec<Value> = Vec::new();
-    for plan in topic_plans(&config, &rulebook) {
+    let served = served_topic_plans(&config);
+    for plan in topic_plans(&config, &rulebook).iter().chain(&served) {
         let key = plan.key.strip_prefix("topics.").expect("a key of the topics");
         keys.insert(plan.name.clone(), key);
         if topics.iter().any(|topic| topic["key"] == key) {
@@ -74,10 +87,18 @@ fn render() -> String {
         let settings: BTreeMap<_, _> =
             plan.settings.iter().map(|(name, it)| (*name, it.value())).collect();
         let named = plan.name.replace(&purpose, "{purpose}");
-        topics.push(json!({"key": key, "default": named, "settings": settings}));
+        let mut topic = json!({"key": key, "default": named, "settings": settings});
+        if served.iter().any(|it| it.key == plan.key) {
+            topic["serve"] = true.into();
+        }
+        topics.push(topic);
     }
-    let roles =
-        [("run", &[][..]), ("verifier", &["--verifier"]), ("reader", &["--reader", &purpose])];
+    let roles = [
+        ("run", &[][..]),
+        ("verifier", &["--verifier"]),
+        ("serve", &["--serve"]),
+        ("reader", &["--reader", &purpose]),
+    ];
     let grants: serde_json::Map<String, Value> = roles
         .iter()
         .map(|(role, more)| {
@@ -144,7 +165,7 @@ fn topics_are_those_that_topics_create_makes() {
     let config = config_of(&manifests);
     let rulebook = assent::config::load_rulebook(&config.rulebook).expect("it compiles").rulebook;
     let mut expected = BTreeMap::new();
-    for plan in topic_plans(&config, &rulebook) {
+    for plan in topic_plans(&config, &rulebook).into_iter().chain(served_topic_plans(&config)) {
         let settings: BTreeMap<String, String> =
             plan.settings.iter().map(|(name, it)| ((*name).to_owned(), it.value())).collect();
         expected.insert(plan.name.clone(), settings);
@@ -186,12 +207,13 @@ fn rights_are_those_that_print_acls_prints() {
     let manifests = manifests(&helm, "all", &[]);
     let config = config_of(&manifests);
     let users: Vec<&Value> = manifests.iter().filter(|it| it["kind"] == "KafkaUser").collect();
-    let roles: [(&str, &[&str]); 5] = [
+    let roles: [(&str, &[&str]); 6] = [
         ("assent", &[]),
         ("mail", &["--reader", "personalized-offers"]),
         ("page", &["--reader", "contextual"]),
         ("auditor", &["--reader", "audit"]),
         ("verify", &["--verifier"]),
+        ("front", &["--serve"]),
     ];
     assert_eq!(users.len(), roles.len());
     for (name, more) in roles {

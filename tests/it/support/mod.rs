@@ -33,7 +33,7 @@ pub use pseudonyms::{
 pub use records::{Isolation, Message, Producer, Record, TopicPlan, block_on, latest};
 pub use registry::{Gateway, Registry, confluent};
 pub use service::{Metrics, Service};
-pub use shop::{Plan, Shop};
+pub use shop::{Plan, Shop, merge};
 
 /// The broker that all tests share, or an early return where there is no Java or Maven (CI: a failure).
 macro_rules! kafka_or_skip {

@@ -36,6 +36,17 @@ impl Service {
         Self::start_as(shop, instance, command, environment)
     }
 
+    /// `assent serve` instead of `run`; the shop's configuration has its clients.
+    pub fn start_serving(shop: &Shop<'_>, instance: &str, environment: &[(&str, &str)]) -> Self {
+        let command = shop.command(&["--log-format", "json", "serve"]);
+        Self::start_as(shop, instance, command, environment)
+    }
+
+    /// `host:port` of the front door of `assent serve`.
+    pub fn front_door(&self) -> String {
+        field(&self.log(), "serve.listen").expect("a log line with serve.listen")
+    }
+
     /// As a process that may have so many descriptors.
     pub fn start_with_descriptors(shop: &Shop<'_>, instance: &str, descriptors: u32) -> Self {
         let assent = shop.command(&["--log-format", "json", "run"]);
@@ -67,7 +78,7 @@ impl Service {
         service.address = wait_until(UP_WITHIN, "a log line with http.listen", || {
             let ended = service.child.try_wait().expect("a child");
             assert!(ended.is_none(), "assent run ended: {ended:?}");
-            listen_address(&service.log())
+            field(&service.log(), "http.listen")
         });
         service
     }
@@ -184,9 +195,9 @@ impl Drop for Service {
     }
 }
 
-/// The value of the field `http.listen`, in the text or the JSON format.
-fn listen_address(log: &str) -> Option<String> {
-    let (_, after) = log.split_once("http.listen")?;
+/// The first value of a field that is an address, in the text or the JSON format.
+fn field(log: &str, name: &str) -> Option<String> {
+    let (_, after) = log.split_once(name)?;
     let value = after.trim_start_matches(['"', '=', ':', ' ']);
     let end = value.find(['"', ' ', ',', '}', '\n'])?;
     Some(value[..end].to_owned())

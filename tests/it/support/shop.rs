@@ -190,6 +190,9 @@ impl<'k> Shop<'k> {
                 "state": self.topic("assent-state"),
                 "dead_letters": self.topic("segmentation-dead-letters"),
                 "audit_access": self.topic("segmentation-audit-access"),
+                "privacy_requests": self.topic("privacy-requests"),
+                "identity_map": self.topic("identity-map"),
+                "intake_state": self.topic("consent-intake-state"),
             },
             "rulebook": "rulebook.yaml",
             "keyset": "keyset.json",
@@ -221,6 +224,19 @@ impl<'k> Shop<'k> {
     }
 }
 
+impl Shop<'_> {
+    /// The topics that `assent serve` needs besides.
+    pub fn served_topic_plans(&self) -> Vec<TopicPlan> {
+        ["privacy-requests", "identity-map", "consent-intake-state"]
+            .map(|default_name| TopicPlan {
+                name: self.topic(default_name),
+                partitions: self.partitions,
+                config: compacted(),
+            })
+            .into()
+    }
+}
+
 fn kept(retention_ms: i64) -> Vec<(&'static str, String)> {
     vec![("cleanup.policy", "delete".into()), ("retention.ms", retention_ms.to_string())]
 }
@@ -235,7 +251,7 @@ fn compacted() -> Vec<(&'static str, String)> {
 }
 
 /// Lays `over` over `base`, field by field.
-pub(super) fn merge(base: &mut Value, over: &Value) {
+pub fn merge(base: &mut Value, over: &Value) {
     match (base, over) {
         (Value::Object(base), Value::Object(over)) => {
             for (key, value) in over {

@@ -18,5 +18,6 @@ pub mod merge;
 pub mod outcome;
 pub mod partitioner;
 pub mod pseudonym;
+pub mod request;
 pub mod segment;
 pub mod time;

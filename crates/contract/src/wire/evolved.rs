@@ -11,6 +11,7 @@ use super::avro::{self, Bounds, Plan, Undecodable};
 use crate::domain::audit::{AuditBatch, AuditEntry, Change, Effect};
 use crate::domain::dead_letter::DeadLetter;
 use crate::domain::outcome::{DeadLetterReason, InputKind, Outcome, Verdict};
+use crate::domain::request::{PrivacyRequest, RequestKind, RequestStatus};
 use crate::domain::time::Timestamp;
 
 pub fn audit_batch(plan: &Plan, body: &[u8]) -> Result<AuditBatch, Undecodable> {
@@ -28,6 +29,44 @@ pub fn dead_letter(plan: &Plan, body: &[u8]) -> Result<DeadLetter, Undecodable> 
         failed_at: letter.failed_at,
         detail: letter.detail,
     })
+}
+
+/// Of whichever version: nobody hashes its body.
+pub fn privacy_request(plan: &Plan, body: &[u8]) -> Result<PrivacyRequest, Undecodable> {
+    let request = RequestDatum::deserialize(avro::decode(plan, body, Bounds::INPUT)?)?;
+    Ok(PrivacyRequest {
+        request_id: request.request_id,
+        kind: request.kind,
+        scope: request.scope,
+        manner: request.manner,
+        subject: request.subject.map(|token| token.0),
+        received_at: request.received_at,
+        status: request.status,
+        honored_at: request.honored_at,
+        chain: request.chain,
+        sequence: request.sequence,
+        basis_of_denial: request.basis_of_denial,
+    })
+}
+
+#[derive(Deserialize)]
+struct RequestDatum {
+    request_id: String,
+    kind: RequestKind,
+    scope: String,
+    manner: String,
+    #[serde(default)]
+    subject: Option<Fixed<17>>,
+    received_at: Timestamp,
+    status: RequestStatus,
+    #[serde(default)]
+    honored_at: Option<Timestamp>,
+    #[serde(default)]
+    chain: Option<String>,
+    #[serde(default)]
+    sequence: Option<i64>,
+    #[serde(default)]
+    basis_of_denial: Option<String>,
 }
 
 #[derive(Deserialize)]

@@ -19,7 +19,7 @@ pub use framing::{Framing, frame};
 pub use known::{KnownSchemas, Registered, UnknownId, Unread, out_of_reach};
 pub use output::{
     audit_outline, decode_assignment, decode_audit_batch, decode_contextual, decode_dead_letter,
-    read_back_audit_batch,
+    decode_privacy_request, read_back_audit_batch,
 };
 pub use schema::SchemaName;
 

@@ -14,6 +14,7 @@ use crate::domain::binary::Malformed;
 use crate::domain::dead_letter::DeadLetter;
 use crate::domain::intake::Rejection;
 use crate::domain::outcome::DeadLetterReason;
+use crate::domain::request::PrivacyRequest;
 use crate::domain::segment::{ContextualSegment, SegmentAssignment};
 
 /// A value of a segment topic.
@@ -57,6 +58,15 @@ pub fn audit_outline(value: &[u8], known: &KnownSchemas) -> Result<Outline, Unre
             Ok(Outline { chain, sequence, previous, decided_at, entries: entries.len() as u64 })
         }
     }
+}
+
+/// A value of `privacy-requests`.
+pub fn decode_privacy_request(
+    value: &[u8],
+    known: &KnownSchemas,
+) -> Result<PrivacyRequest, Unread> {
+    let (plan, body) = WriterSchemas::of(SchemaName::PrivacyRequest).resolve(value, known)?;
+    evolved::privacy_request(plan, body).map_err(|_| not_one(SchemaName::PrivacyRequest))
 }
 
 /// The same for its writer, who reads its own batches back and asks nobody what their id names.

@@ -14,6 +14,7 @@ pub enum SchemaName {
     DeadLetter,
     AuditBatch,
     AuditAccess,
+    PrivacyRequest,
 }
 
 static SCHEMAS: LazyLock<[Arc<Schema>; SchemaName::ALL.len()]> = LazyLock::new(|| {
@@ -28,7 +29,7 @@ static PLANS: LazyLock<[Plan; SchemaName::ALL.len()]> = LazyLock::new(|| {
 });
 
 impl SchemaName {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::ClickEvent,
         Self::ConsentRecord,
         Self::SegmentAssignment,
@@ -36,6 +37,7 @@ impl SchemaName {
         Self::DeadLetter,
         Self::AuditBatch,
         Self::AuditAccess,
+        Self::PrivacyRequest,
     ];
 
     /// The file's text, with its documentation.
@@ -48,6 +50,7 @@ impl SchemaName {
             Self::DeadLetter => include_str!("../../../../schemas/dead_letter.avsc"),
             Self::AuditBatch => include_str!("../../../../schemas/audit_batch.avsc"),
             Self::AuditAccess => include_str!("../../../../schemas/audit_access.avsc"),
+            Self::PrivacyRequest => include_str!("../../../../schemas/privacy_request.avsc"),
         }
     }
 

@@ -33,6 +33,8 @@ pub struct KeyRing {
     /// Purpose `state` under the lowest version, whatever its status.
     state: TokenKey,
     session_root: Root,
+    /// Of the versions that are active or retiring.
+    sealing: BTreeMap<u8, Zeroizing<[u8; 32]>>,
     fingerprints: BTreeMap<u8, [u8; 32]>,
     versions: Vec<(u8, Status)>,
 }
@@ -66,6 +68,11 @@ impl KeyRing {
             audit: active.purpose_key(AUDIT),
             state: lowest.purpose_key("state"),
             session_root: active.clone(),
+            sealing: roots
+                .iter()
+                .filter(|(_, (status, _))| *status != Status::Retired)
+                .map(|(&version, (_, root))| (version, root.derive("intake", "seal")))
+                .collect(),
             fingerprints: roots
                 .iter()
                 .map(|(&version, (_, root))| (version, *root.derive("fingerprint", "")))
@@ -82,6 +89,13 @@ impl KeyRing {
     /// What the state keeps a subject under: the same for as long as the lowest key exists.
     pub fn state_token(&self, subject: &[u8]) -> u128 {
         u128::from_be_bytes(self.state.hmac16(subject))
+    }
+
+    /// The key under which the intake seals what it keeps for itself (docs/decisions/0020-the-intake.md), of a
+    /// version that is active or retiring. No purpose and no token shares it: its info begins with a domain
+    /// of its own.
+    pub fn sealing_key(&self, version: u8) -> Option<&Zeroizing<[u8; 32]>> {
+        self.sealing.get(&version)
     }
 
     /// The subject in the audit, under the active version.

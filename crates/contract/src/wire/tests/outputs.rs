@@ -12,6 +12,7 @@ use crate::domain::dead_letter::DeadLetter;
 use crate::domain::outcome::{
     Basis, DeadLetterReason, InputKind, Outcome, TombstoneReason, Verdict,
 };
+use crate::domain::request::{PrivacyRequest, RequestKind, RequestStatus};
 use crate::domain::segment::{AssignmentBody, SegmentAssignment, encode_contextual};
 use crate::domain::time::Timestamp;
 
@@ -26,6 +27,30 @@ fn is_avro(name: SchemaName, body: &[u8]) -> Result<(), TestCaseError> {
         GenericDatumWriter::builder(&schema).build().unwrap().write_value_to_vec(value).unwrap();
     prop_assert_eq!(to_hex(&written), to_hex(body));
     Ok(())
+}
+
+fn request() -> impl Strategy<Value = PrivacyRequest> {
+    let words = (text(), text(), text(), option::of(text()), option::of(text()));
+    let times = (time(), option::of(time()), option::of(any::<i64>()));
+    let kinds = (select(RequestKind::ALL.to_vec()), select(RequestStatus::ALL.to_vec()));
+    (words, times, kinds, option::of(any::<[u8; 17]>())).prop_map(
+        |((request_id, scope, manner, chain, basis_of_denial), times, (kind, status), subject)| {
+            let (received_at, honored_at, sequence) = times;
+            PrivacyRequest {
+                request_id,
+                kind,
+                scope,
+                manner,
+                subject,
+                received_at,
+                status,
+                honored_at,
+                chain,
+                sequence,
+                basis_of_denial,
+            }
+        },
+    )
 }
 
 fn text() -> impl Strategy<Value = String> {
@@ -92,6 +117,16 @@ pub(super) fn batch() -> impl Strategy<Value = AuditBatch> {
 }
 
 proptest! {
+    #[test]
+    fn privacy_requests_survive(request in request()) {
+        let body = request.body();
+        is_avro(SchemaName::PrivacyRequest, &body)?;
+        let value = frame(SchemaName::PrivacyRequest, &body);
+        prop_assert_eq!(decode_privacy_request(&value, &KnownSchemas::none()), Ok(request));
+        let longer = [&value[..], &[0]].concat();
+        prop_assert!(decode_privacy_request(&longer, &KnownSchemas::none()).is_err());
+    }
+
     #[test]
     fn audit_batches(batch in batch()) {
         let mut body = Vec::new();

@@ -1,11 +1,13 @@
 {{/* Every topic: a list of {name, key, settings}. Made from files/kafka.json, which the program's own plan is written to. */}}
 {{- define "assent.topics" -}}
 {{- $named := .Values.config.topics | default dict -}}
+{{- $serves := (.Values.config.serve | default dict).clients -}}
 {{- $topics := list -}}
 {{- range (.Files.Get "files/kafka.json" | fromJson).topics -}}
   {{- $topic := . -}}
   {{- $name := get $named .key | default .default -}}
-  {{- if eq .key "segments" -}}
+  {{- if and .serve (not $serves) -}}
+  {{- else if eq .key "segments" -}}
     {{- range (include "assent.rulebook" $ | fromYaml).purposes -}}
       {{- $topics = append $topics (dict "name" ($name | replace "{purpose}" .id) "key" $topic.key "purpose" .id "readers" (.readers | default list) "settings" $topic.settings) -}}
     {{- end -}}

@@ -1,0 +1,124 @@
+//! Taking a partition up: what the group has committed, and which commands still wait for their effect.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+
+use super::{COMMAND, group_of, seal};
+use crate::config::Config;
+use crate::kafka::consumer::{Follower, Polled};
+use crate::kafka::group_offsets::committed_of;
+use crate::kafka::probe::Probe;
+use crate::kafka::restore::Patience;
+use crate::pace;
+use crate::serve::keys::KeysInUse;
+use assent_intake::Command;
+
+const ASKED_FOR: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// What there is of a partition when it is taken up.
+#[derive(Default)]
+pub struct Claimed {
+    /// The next command that is to be merged.
+    pub next: i64,
+    /// Merged, and not yet known to be honored, by request.
+    pub merged: BTreeMap<String, Command>,
+}
+
+/// Of these partitions. Fails where a broker does not answer: then it is tried again.
+pub fn claim(
+    config: &Config,
+    probe: &Probe,
+    keys: &KeysInUse,
+    partitions: &[i32],
+) -> KafkaResult<BTreeMap<i32, Claimed>> {
+    let topic = &config.topics.intake_state;
+    let group = group_of(&config.kafka.group_id);
+    let committed = committed_of(config, &group, topic, partitions, ASKED_FOR)?;
+    let starts = probe.starts(topic, partitions, ASKED_FOR)?;
+    let mut claimed: BTreeMap<i32, Claimed> = BTreeMap::new();
+    for &partition in partitions {
+        let start = starts.get(&partition).copied().unwrap_or_default();
+        let next = committed.get(&partition).map_or(start, |found| found.offset.max(start));
+        claimed.insert(partition, Claimed { next, merged: BTreeMap::new() });
+    }
+    read_merged(config, keys, &starts, &mut claimed)?;
+    Ok(claimed)
+}
+
+/// From the first record to the next command: what has no tombstone is merged and not honored.
+fn read_merged(
+    config: &Config,
+    keys: &KeysInUse,
+    starts: &BTreeMap<i32, i64>,
+    claimed: &mut BTreeMap<i32, Claimed>,
+) -> KafkaResult<()> {
+    let start = |partition: &i32| starts.get(partition).copied().unwrap_or_default();
+    let to_read: BTreeMap<i32, i64> = claimed
+        .iter()
+        .filter(|(partition, claimed)| start(partition) < claimed.next)
+        .map(|(&partition, _)| (partition, start(&partition)))
+        .collect();
+    if to_read.is_empty() {
+        return Ok(());
+    }
+    let follower = Follower::new(config, "intake-claim", &config.topics.intake_state)?;
+    follower.fetch_from(&to_read)?;
+    let mut patience = Patience::begin();
+    loop {
+        match follower.poll() {
+            Polled::Message(message) => {
+                let Some(claimed) = claimed.get_mut(&message.partition()) else { continue };
+                let Some(request) = request_of(message.key()) else { continue };
+                match message.payload() {
+                    None => drop(claimed.merged.remove(request)),
+                    // What follows comes again, from the group's consumer.
+                    Some(_) if message.offset() >= claimed.next => {}
+                    Some(value) => {
+                        if let Some(command) = open(keys, request, value) {
+                            claimed.merged.insert(request.to_owned(), command);
+                        }
+                    }
+                }
+                continue;
+            }
+            Polled::Nothing => {}
+            Polled::OutOfRange { .. } | Polled::Unreadable { .. } => {
+                return Err(KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset));
+            }
+            Polled::Fatal(error) => return Err(error),
+        }
+        let positions = follower.positions()?;
+        let is_read = |partition: &i32| {
+            let at = positions.get(partition).or_else(|| to_read.get(partition));
+            at.is_some_and(|at| *at >= claimed[partition].next)
+        };
+        if to_read.keys().all(is_read) {
+            return Ok(());
+        }
+        patience.look(&positions)?;
+        std::thread::sleep(PAUSE);
+    }
+}
+
+/// The request that a record's key is of; `None`: it is no command's.
+pub fn request_of(key: Option<&[u8]>) -> Option<&str> {
+    key.and_then(|key| std::str::from_utf8(key).ok())?.strip_prefix(COMMAND)
+}
+
+/// `None`: nobody can read it; said, and passed over, since whatever waits behind it must not wait for it.
+pub fn open(keys: &KeysInUse, request: &str, value: &[u8]) -> Option<Command> {
+    let key = format!("{COMMAND}{request}");
+    let opened = seal::open(&keys.ring, key.as_bytes(), value);
+    let command = opened.as_deref().ok().and_then(Command::decode);
+    let command = command.filter(|command| command.request_id == request);
+    if command.is_none()
+        && let Some(repeated) = pace::may_say("intake command")
+    {
+        let why = opened.err();
+        tracing::error!(request, ?why, repeated, "a change can't be read, and is not merged");
+    }
+    command
+}
