@@ -48,7 +48,7 @@ fn main() -> Result<(), Failure> {
                 rate: rate.parse()?,
                 length: Duration::from_secs(seconds.parse()?),
             };
-            load(plan)
+            load(&plan)
         }
         _ => Err("see the head of benches/lookups.rs; scripts/bench-serve runs it".into()),
     }
@@ -124,7 +124,7 @@ struct Plan {
     length: Duration,
 }
 
-fn load(plan: Plan) -> Result<(), Failure> {
+fn load(plan: &Plan) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (mut took, errors) = runtime.block_on(async {
         let asking = (0..plan.connections).map(|number| tokio::spawn(ask(plan.clone(), number)));

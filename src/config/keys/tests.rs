@@ -92,7 +92,7 @@ fn bounds_are_what_is_accepted() {
             Kind::Topic | Kind::GroupId | Kind::LogName => check(key, "no name", false),
             Kind::TopicPerPurpose => check(key, "segments", false),
             Kind::Address | Kind::RegistryUrl | Kind::Origins | Kind::Rate => {
-                check(key, "nowhere", false)
+                check(key, "nowhere", false);
             }
             Kind::Property => check(key, "no number", false),
             Kind::Path | Kind::Text | Kind::Secret => {}
