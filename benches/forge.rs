@@ -7,10 +7,15 @@ use std::time::Duration;
 
 use assent::clock::{Clock, SystemClock};
 use assent_contract::domain::event::{ClickEvent, EventKind};
+use assent_contract::domain::time::{Span, Timestamp};
 use assent_contract::wire::encode_click;
 use rdkafka::config::ClientConfig;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+
+/// The clicks lie evenly within the last 20 hours: signals are kept to the minute, and those of one minute stay
+/// or go together.
+const OVER: Span = Span(20 * Span::HOUR.0);
 
 const DELIVERED_WITHIN: Duration = Duration::from_mins(5);
 
@@ -27,18 +32,20 @@ fn main() -> KafkaResult<()> {
         .set("linger.ms", "20")
         .set("queue.buffering.max.kbytes", "262144")
         .create()?;
+    let end = SystemClock.now();
     for number in 0..clicks {
-        send(&producer, topic, &forged(number))?;
+        let before_end = Span(OVER.0 - (OVER.0 as f64 * number as f64 / clicks as f64) as i64);
+        send(&producer, topic, &forged(number, end - before_end))?;
     }
     producer.flush(DELIVERED_WITHIN)
 }
 
-fn forged(number: u64) -> ClickEvent {
+fn forged(number: u64, occurred_at: Timestamp) -> ClickEvent {
     ClickEvent {
         event_id: "018f4e6a-0000-7000-8000-000000000001".to_owned(),
         subject_id: Some(format!("made-up-{number:09}")),
         session_id: format!("session-{number:09}"),
-        occurred_at: SystemClock.now(),
+        occurred_at,
         kind: EventKind::PageView,
         category: None,
         product_id: None,

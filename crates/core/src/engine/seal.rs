@@ -156,6 +156,8 @@ impl OpenBatch {
     /// Writes the state as the batch leaves it.
     pub(super) fn write_state(&mut self, changed: &[StateToken]) {
         let Partition { policy, state, .. } = &mut self.partition;
+        // What is written under a rulebook can be read under the next one by its text alone.
+        note_rulebook(&mut self.log, policy, &mut state.ledger);
         state.let_signals_go();
         state.ledger.signals = Some(state.subjects.signals.len() as i64);
         if state.fresh {

@@ -25,6 +25,10 @@ const ACTIVE: Span = Span(45_000);
 /// process that stands still or is down is back after 20 s.
 const REST_WITHIN: Span = Span(60_000);
 
+/// Where a person has to come first, stops every process, and waits until their sessions are over; and may be
+/// interrupted.
+const REST_WITHIN_OF_PERSON: Span = Span(120_000);
+
 /// Where a clock was wrong, what it had decided while 290 s ahead is waited for.
 const REST_WITHIN_OF_CLOCKS: Span = Span(400_000);
 
@@ -133,8 +137,13 @@ impl<'s> World<'s> {
         }
         self.end_faults();
         let from = self.broker.now;
-        let within =
-            if self.faults.has_touched_clocks() { REST_WITHIN_OF_CLOCKS } else { REST_WITHIN };
+        let within = if self.faults.has_touched_clocks() {
+            REST_WITHIN_OF_CLOCKS
+        } else if self.faults.struck.contains_key(&Fault::DamagedConsent) {
+            REST_WITHIN_OF_PERSON
+        } else {
+            REST_WITHIN
+        };
         while self.broker.now - from < within {
             self.step();
             if self.is_at_rest() {

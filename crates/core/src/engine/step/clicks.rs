@@ -110,10 +110,11 @@ fn use_click(
     }
     reviser.touch(handled, Some(subject_id));
     let subject = &mut handled.subject;
-    let at = click.occurred_at.min(reviser.log.now);
-    let unkept = reviser.log.unkept;
+    let now = reviser.log.now;
+    let (at, unkept) = (click.occurred_at.min(now), reviser.log.unkept);
     let moved = click.opt_out_signal.is_some_and(|source| {
         reviser.log.count_signal(source);
+        subject.consent.expire(now);
         subject.consent.make_up_for(unkept);
         subject.consent.bind(at)
     });

@@ -112,6 +112,8 @@ fn decide_consent(
     let place = scope.touch(keys.state_token(input.key), Some(input.key));
     let Scope { policy, at_hand, log, .. } = scope;
     let subject = &mut at_hand[place].subject;
+    // An earlier input of this batch may have been an erasure that is over by now.
+    subject.consent.expire(log.now);
     // An erasure takes signals with it, kept or not.
     if !matches!(input.body, ConsentBody::Erasure) {
         subject.consent.make_up_for(log.unkept);

@@ -166,3 +166,32 @@ fn a_signal_or_an_erasure_from_before_a_loss_does_not_stand_for_what_was_lost() 
     let anew = || body(LATER, ConsentBody::Record(&after));
     assert_eq!(of(&[record(), erased(LOST_AT + Span::MINUTE), anew()]), ["ads", "offers"]);
 }
+
+#[test]
+fn a_loss_that_is_accepted_first_of_all_is_read_under_the_next_rulebook() {
+    let keyset = Keyset::first([7; 32]);
+    let mut partition = fresh(&setup_of(TWO, &keyset));
+    let accepted = Accepted {
+        resume: Resume { next_click: 0, next_consent: 3 },
+        topics: TopicIds::default(),
+        statement: "lost",
+        signals_lost_at: Some(LOST_AT),
+    };
+    let output = partition.accept_loss(LOST_AT, &accepted);
+    partition.confirm();
+    let kept =
+        |output: &Output| matches!(output, Output::State { key, .. } if key.starts_with(b"r/"));
+    assert!(output.outputs.iter().any(kept), "the rulebook that it was written under");
+    let next = setup_of(&TWO.replace(r#"rulebook: "1""#, r#"rulebook: "2""#), &keyset);
+    let restored = recover(&next, &[&output]);
+    assert_eq!(restored.positions().map(|at| at.next_consent), Some(3));
+}
+
+#[test]
+fn an_erasure_that_is_over_does_not_outlive_its_own_batch() {
+    let mut partition = fresh(&setup_of(TWO, &Keyset::first([7; 32])));
+    let long_ago = START - Span::MONTHS_24 - Span::DAY;
+    let granted = both(1, long_ago - Span::DAY);
+    let inputs = [body(long_ago, ConsentBody::Erasure), body(START, ConsentBody::Record(&granted))];
+    assert_eq!(later(&mut partition, &inputs), ["ads", "offers"]);
+}
