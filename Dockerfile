@@ -16,10 +16,13 @@ COPY Cargo.toml Cargo.lock build.rs ./
 COPY benches benches
 COPY crates/contract/Cargo.toml crates/contract/
 COPY crates/core/Cargo.toml crates/core/
+COPY crates/evidence/Cargo.toml crates/evidence/
+COPY crates/inquiry/Cargo.toml crates/inquiry/
+COPY crates/intake/Cargo.toml crates/intake/
 COPY crates/sim/Cargo.toml crates/sim/
 COPY crates/verify/Cargo.toml crates/verify/
-RUN mkdir -p src tests/it crates/core/benches \
- && touch src/lib.rs tests/it/main.rs crates/core/benches/heart.rs \
+RUN mkdir -p src tests/it crates/contract/benches crates/core/benches \
+ && touch src/lib.rs tests/it/main.rs crates/contract/benches/avro.rs crates/core/benches/heart.rs \
  && for crate in crates/*; do mkdir -p $crate/src; touch $crate/src/lib.rs; done \
  && echo 'fn main() {}' > src/main.rs \
  && cargo build --profile dist --features tls-vendored --locked --bin assent

@@ -176,6 +176,7 @@ fn a_loss_that_is_accepted_first_of_all_is_read_under_the_next_rulebook() {
         topics: TopicIds::default(),
         statement: "lost",
         signals_lost_at: Some(LOST_AT),
+        consent_is_withheld: true,
     };
     let output = partition.accept_loss(LOST_AT, &accepted);
     partition.confirm();
