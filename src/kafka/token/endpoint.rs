@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use ureq::config::ConfigBuilder;
+use ureq::typestate::AgentScope;
 use zeroize::Zeroizing;
 
 use super::Trouble;
@@ -22,7 +24,6 @@ const ANSWER_BYTES_MAX: u64 = 256 * 1024;
 
 pub struct Endpoint<'a> {
     login: &'a OAuth,
-    agent: ureq::Agent,
 }
 
 /// The property and the address, for messages.
@@ -30,32 +31,37 @@ pub fn name(login: &OAuth) -> String {
     format!("kafka.properties.sasl.oauthbearer.token.endpoint.url: {}", login.url)
 }
 
+fn agent() -> ConfigBuilder<AgentScope> {
+    ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .proxy(None)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .timeout_connect(Some(CONNECT_WITHIN))
+        .timeout_global(Some(ANSWER_WITHIN))
+        .user_agent(concat!("assent/", env!("CARGO_PKG_VERSION")))
+        .accept("application/json")
+}
+
 impl<'a> Endpoint<'a> {
-    /// Opens nothing yet. Fails where the certificates can't be read.
-    pub fn of(login: &'a OAuth) -> Result<Self, Trouble> {
-        let agent = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .proxy(None)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .timeout_connect(Some(CONNECT_WITHIN))
-            .timeout_global(Some(ANSWER_WITHIN))
-            .user_agent(concat!("assent/", env!("CARGO_PKG_VERSION")))
-            .accept("application/json");
+    pub fn of(login: &'a OAuth) -> Self {
+        Self { login }
+    }
+
+    /// The client credentials grant of RFC 6749, with name and secret as it wants a client's password. Fails,
+    /// too, where the certificates can't be read.
+    pub fn fetch(&self, now: Timestamp) -> Result<Token, Trouble> {
+        let agent = agent();
         #[cfg(feature = "tls")]
         let agent = {
             let key = "kafka.properties.https.ca.location";
-            let tls = crate::registry::tls::trusting(key, login.ca_file.as_deref());
+            let tls = crate::registry::tls::trusting(key, self.login.ca_file.as_deref());
             agent.tls_config(tls.map_err(|failure| Trouble::Refused(failure.message))?)
         };
-        Ok(Self { login, agent: agent.build().into() })
-    }
-
-    /// The client credentials grant of RFC 6749, with name and secret as it wants a client's password.
-    pub fn fetch(&self, now: Timestamp) -> Result<Token, Trouble> {
+        let agent = ureq::Agent::from(agent.build());
         let mut form = vec![("grant_type", "client_credentials")];
         form.extend(self.login.scope.as_deref().map(|scope| ("scope", scope)));
-        let request = self.agent.post(&self.login.url);
+        let request = agent.post(&self.login.url);
         let sent = request.header("authorization", basic(self.login).as_str()).send_form(form);
         let mut response = sent.map_err(|error| self.transport(&error))?;
         let status = response.status().as_u16();

@@ -138,7 +138,7 @@ impl Keeper {
         let mut retry = RETRY;
         loop {
             let began = SystemClock.now();
-            let pause = match Endpoint::of(&self.login).and_then(|it| it.fetch(began)) {
+            let pause = match Endpoint::of(&self.login).fetch(began) {
                 Ok(token) => {
                     retry = RETRY;
                     let life = token.expires - began;
