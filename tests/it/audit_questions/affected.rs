@@ -12,6 +12,7 @@ const DAYS_40: i64 = 40 * 86_400_000;
 fn opt_outs_that_came_late_name_who_was_live_meanwhile() {
     let kafka = kafka_or_skip!();
     let shop = asked_shop(kafka, "affected-1");
+    declare_reader(&shop);
     let service = started(&shop);
     let late = ["late-0", "late-1", "late-2"];
     for subject in late.iter().chain(&["in-time", "untouched"]) {
@@ -38,6 +39,8 @@ fn opt_outs_that_came_late_name_who_was_live_meanwhile() {
     };
     let found = affected(&["--source", "portal"]);
     assert_eq!(found["counts"], json!([{"purpose": ADS, "subjects": 3}]), "{found:#}");
+    let mailer = json!({"purpose": ADS, "id": "mail", "kind": "third_party", "group_id": "mailer"});
+    assert_eq!(found["readers"], json!([mailer]), "{found:#}");
     let mut tokens: Vec<String> = late.map(|it| hex(&pseudonym_bytes("audit", it))).into();
     tokens.sort();
     let rows = found["affected"].as_array().unwrap();
@@ -59,6 +62,7 @@ fn opt_outs_that_came_late_name_who_was_live_meanwhile() {
     let found = affected(&["--corrected", file.to_str().unwrap()]);
     let counts = json!([{"purpose": ADS, "subjects": 1}, {"purpose": OFFERS, "subjects": 1}]);
     assert_eq!(found["counts"], counts, "{found:#}");
+    assert_eq!(found["readers"], json!([mailer]), "OFFERS has no declared reader: {found:#}");
     let file_hash = &recorded(&shop)[1]["filter"];
     assert!(file_hash.as_str().unwrap().contains("corrected="), "{file_hash}");
 
@@ -66,8 +70,20 @@ fn opt_outs_that_came_late_name_who_was_live_meanwhile() {
         ask(&shop, &["audit", "affected", "--from", &from, "--to", &to, "--source", "portal"]);
     let table = table.ok().stdout;
     assert!(table.contains("partner-advertising  FROM_18: 3 subjects"), "{table}");
+    let read = "partner-advertising  could be read by: mail (a third party, group mailer)";
+    assert!(table.contains(read), "{table}");
     assert_eq!(affected(&["--source", "nobody"])["affected"], json!([]) as Value);
     mistakes(&shop, &from, &to);
+}
+
+fn declare_reader(shop: &crate::support::Shop<'_>) {
+    let path = shop.folder().join("rulebook.yaml");
+    let rulebook = std::fs::read_to_string(&path).unwrap();
+    let plain = "sale_or_share: true, requires_opt_in: true, retention: 30d}";
+    let read = "sale_or_share: true, requires_opt_in: true, retention: 30d, \
+                readers: [{id: mail, kind: third_party, group_id: mailer}]}";
+    assert!(rulebook.contains(plain), "{rulebook}");
+    std::fs::write(path, rulebook.replace(plain, read)).unwrap();
 }
 
 fn mistakes(shop: &crate::support::Shop<'_>, from: &str, to: &str) {

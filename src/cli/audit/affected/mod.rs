@@ -19,7 +19,8 @@ use assent_inquiry::affected::Window;
 /// Holds the audit's assignments against the consent as it should have been: each record is in force
 /// from its recorded_at on, whenever it arrived; records of --corrected stand in the place of those
 /// with the same subject and version. Without --corrected, the records that arrived after their
-/// recorded_at are looked at, as far as compaction left them. The question is recorded in the topic
+/// recorded_at are looked at, as far as compaction left them. Names the readers that the rulebooks
+/// declare for each purpose concerned: they may have read it. The question is recorded in the topic
 /// of audit access before the answer is shown. Needs the keyset and the rulebooks of that time.
 /// Subjects are shown by their audit tokens.
 #[derive(clap::Args)]
@@ -71,7 +72,7 @@ pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
     let conditions = args.conditions(corrections.sha256.as_deref());
     let rows = Some(found.affected.len() as u64);
     args.options.record(&config, AuditCommand::Affected, None, conditions, rows)?;
-    result::print(&found, window, globals.json)?;
+    result::print(&found, &gatherer.rulebooks, window, globals.json)?;
     report_damage(&config, &index, None)
 }
 

@@ -6,37 +6,74 @@ use serde_json::{Value, json};
 
 use super::super::super::{stdout, when};
 use super::gather::Outcome;
+use crate::audit::rulebooks::Rulebooks;
 use crate::failure::{Failure, Result};
 use assent_contract::domain::foreign_text::shown;
 use assent_contract::domain::hex::hex;
+use assent_contract::rulebook::Reader;
 use assent_inquiry::affected::{Affected, Window};
 
+/// The readers that the rulebooks declare for each affected purpose.
+type ReadersOf<'a> = BTreeMap<&'a str, BTreeMap<&'a str, &'a Reader>>;
+
 /// Fails (1) where a rulebook is not at hand: then the answer may lack somebody.
-pub fn print(outcome: &Outcome, window: Window, is_json: bool) -> Result<()> {
-    let Window { from, to, .. } = window;
+pub fn print(
+    outcome: &Outcome,
+    rulebooks: &Rulebooks,
+    window: Window,
+    is_json: bool,
+) -> Result<()> {
+    let readers = readers_of(&outcome.affected, rulebooks);
     if is_json {
-        let counts: Vec<Value> = counts(&outcome.affected)
-            .iter()
-            .map(|(purpose, subjects)| json!({"purpose": purpose, "subjects": subjects}))
-            .collect();
-        stdout::json(&json!({
-            "from": from, "to": to, "affected": outcome.affected, "counts": counts,
-        }))?;
+        stdout::json(&as_json(outcome, &readers, window))?;
     } else {
-        table(outcome, window)?;
+        table(outcome, &readers, window)?;
     }
     if outcome.unknown_rulebooks.is_empty() {
         return Ok(());
     }
-    let named: Vec<String> = outcome.unknown_rulebooks.iter().map(|it| hex(it)).collect();
+    let unknown: Vec<String> = outcome.unknown_rulebooks.iter().map(|it| hex(it)).collect();
     Err(Failure::failed(format!(
         "rulebook {}: neither configured nor kept in the state, or this user may not read the state, so \
          what was decided under it is left out; give its file with --rulebook",
-        named.join(", ")
+        unknown.join(", ")
     )))
 }
 
-fn table(outcome: &Outcome, window: Window) -> Result<()> {
+fn as_json(outcome: &Outcome, readers: &ReadersOf<'_>, window: Window) -> Value {
+    let counts: Vec<Value> = counts(&outcome.affected)
+        .iter()
+        .map(|(purpose, subjects)| json!({"purpose": purpose, "subjects": subjects}))
+        .collect();
+    let readers: Vec<Value> = readers
+        .iter()
+        .flat_map(|(purpose, readers)| readers.values().map(|it| reader(purpose, it)))
+        .collect();
+    let Window { from, to, .. } = window;
+    json!({
+        "from": from, "to": to, "affected": outcome.affected, "counts": counts, "readers": readers,
+    })
+}
+
+fn reader(purpose: &str, it: &Reader) -> Value {
+    let kind = it.kind.label();
+    json!({"purpose": purpose, "id": it.id, "kind": kind, "group_id": it.group_id})
+}
+
+fn readers_of<'a>(affected: &'a [Affected], rulebooks: &'a Rulebooks) -> ReadersOf<'a> {
+    let mut readers = ReadersOf::new();
+    for it in affected {
+        readers.entry(&it.purpose).or_default();
+    }
+    for purpose in rulebooks.all().flat_map(|it| &it.purposes) {
+        if let Some(of_purpose) = readers.get_mut(purpose.id.as_str()) {
+            of_purpose.extend(purpose.readers.iter().map(|it| (it.id.as_str(), it)));
+        }
+    }
+    readers
+}
+
+fn table(outcome: &Outcome, readers: &ReadersOf<'_>, window: Window) -> Result<()> {
     for it in &outcome.affected {
         stdout::line(&line(it))?;
     }
@@ -47,6 +84,9 @@ fn table(outcome: &Outcome, window: Window) -> Result<()> {
     }
     for ((purpose, band), subjects) in bands {
         stdout::line(&format!("{}  {band}: {}", shown(purpose), people(subjects.len())))?;
+    }
+    for (purpose, readers) in readers {
+        stdout::line(&format!("{}  could be read by: {}", shown(purpose), named(readers)))?;
     }
     let all: BTreeSet<&str> = outcome.affected.iter().map(|it| it.subject.as_str()).collect();
     stdout::line(&format!(
@@ -62,6 +102,15 @@ fn line(it: &Affected) -> String {
     let (first, last) = (when::text(it.first), when::text(it.last));
     let purpose = shown(&it.purpose);
     format!("{}  {purpose}  {}  live from {first} to {last}", it.subject, it.verdict.symbol())
+}
+
+fn named(readers: &BTreeMap<&str, &Reader>) -> String {
+    let name = |it: &&Reader| format!("{} ({}, group {})", it.id, it.kind.says(), it.group_id);
+    let named: Vec<String> = readers.values().map(name).collect();
+    match named.is_empty() {
+        true => "whoever may read its topic; the rulebook declares no readers".to_owned(),
+        false => named.join(", "),
+    }
 }
 
 /// Subjects by purpose.
