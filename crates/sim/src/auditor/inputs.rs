@@ -64,7 +64,8 @@ impl<'a> Inputs<'a> {
         parts: &[Part<'_>],
         findings: &mut Findings,
     ) {
-        for batch in parts.iter().map(|part| &part.batch) {
+        for part in parts {
+            let batch = &part.batch;
             let lies_there = log.get(Topic::Consent, partition).iter().enumerate();
             let mut damaged = lies_there.filter(|(_, stored)| stored.damaged.is_some());
             let covered = batch.consent_from..batch.consent_to;
@@ -78,8 +79,10 @@ impl<'a> Inputs<'a> {
             }
             // Where it is read again from its beginning, nothing is passed over.
             let to = batch.consent_to.max(batch.consent_from);
+            let was_there =
+                |stored: &Stored| stored.removed.is_none_or(|it| Some(it) > written(part));
             let mut passed_over = self.consent.range(batch.consent_from..to);
-            if let Some((offset, _)) = passed_over.next() {
+            if let Some((offset, _)) = passed_over.find(|(_, (stored, _))| was_there(stored)) {
                 let detail = format!("consent {offset} counts as lost, and can be read");
                 findings.add(Invariant::Accounted, partition, detail);
             }
@@ -96,8 +99,9 @@ impl<'a> Inputs<'a> {
     }
 
     /// INV-8: every input has one outcome, in the order of the offsets; nothing else has any. Only consent
-    /// that a later record of its key superseded may have gone before anyone read it. Behind a loss that was
-    /// accepted consent goes on, or is read again: each reading is held to it, the last one to the end.
+    /// that a later record of its key superseded may have gone before anyone read it, and an erasure before
+    /// anything was decided. Behind a loss that was accepted consent goes on, or is read again: each reading
+    /// is held to it, the last one to the end.
     pub fn check_accounted(
         &self,
         partition: i32,
@@ -107,14 +111,15 @@ impl<'a> Inputs<'a> {
     ) {
         let mut losses = parts.iter().filter(|part| is_loss(&part.batch));
         let readings: Vec<&[Part<'_>]> = parts.split(|part| is_loss(&part.batch)).collect();
-        let (mut from, mut gone_by) = (0, None);
+        // Whoever was erased before anything was decided was nobody.
+        let (mut from, mut gone_by) = (0, parts.first().and_then(written));
         for (place, reading) in readings.iter().enumerate() {
             let is_whole = place + 1 == readings.len() && came_to_rest;
             self.check_reading(partition, reading, (from, gone_by, is_whole), findings);
             let Some(loss) = losses.next() else { break };
-            let is_read_again = loss.batch.consent_to < loss.batch.consent_from;
+            let is_read_again = loss.batch.consent_to <= loss.batch.consent_from;
             from = loss.batch.consent_to;
-            gone_by = loss.records.first().filter(|_| is_read_again).map(|it| it.stored.order);
+            gone_by = gone_by.max(written(loss).filter(|_| is_read_again));
         }
         let decided = decided(parts, InputKind::Click);
         let clicks = self.clicks.keys().map(|&offset| (offset, false)).collect();
@@ -147,6 +152,11 @@ impl<'a> Inputs<'a> {
         let mut later = self.consent.range(offset + 1..).map(|(_, (later, _))| *later);
         later.any(|it| it.record.key == stored.record.key && it.order < removed)
     }
+}
+
+/// When its first record was appended.
+fn written(part: &Part<'_>) -> Option<u64> {
+    part.records.first().map(|it| it.stored.order)
 }
 
 fn decided(parts: &[Part<'_>], kind: InputKind) -> Vec<i64> {

@@ -60,7 +60,8 @@ impl<'a> Standing<'a> {
                 Some(Outcome::Unreadable)
             }
             What::Erased(append_time) => {
-                *self = Self { erased_at: Some(append_time), ..Self::NOTHING };
+                let last = self.erased_at.max(Some(append_time));
+                *self = Self { erased_at: last, ..Self::NOTHING };
                 Some(Outcome::Erased)
             }
             What::Clicked { click, .. } => {
