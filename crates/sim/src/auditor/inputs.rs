@@ -66,8 +66,11 @@ impl<'a> Inputs<'a> {
     ) {
         for part in parts {
             let batch = &part.batch;
-            let lies_there = log.get(Topic::Consent, partition).iter().enumerate();
-            let mut damaged = lies_there.filter(|(_, stored)| stored.damaged.is_some());
+            let was_there =
+                |stored: &Stored| stored.removed.is_none_or(|it| Some(it) > written(part));
+            let ever_there = log.get(Topic::Consent, partition).iter().enumerate();
+            let lay_there = ever_there.filter(|(_, stored)| was_there(stored));
+            let mut damaged = lay_there.filter(|(_, stored)| stored.damaged.is_some());
             let covered = batch.consent_from..batch.consent_to;
             let passed = damaged.find(|(offset, _)| covered.contains(&(*offset as i64)));
             if let Some((offset, _)) = passed.filter(|_| !is_loss(batch)) {
@@ -79,8 +82,6 @@ impl<'a> Inputs<'a> {
             }
             // Where it is read again from its beginning, nothing is passed over.
             let to = batch.consent_to.max(batch.consent_from);
-            let was_there =
-                |stored: &Stored| stored.removed.is_none_or(|it| Some(it) > written(part));
             let mut passed_over = self.consent.range(batch.consent_from..to);
             if let Some((offset, _)) = passed_over.find(|(_, (stored, _))| was_there(stored)) {
                 let detail = format!("consent {offset} counts as lost, and can be read");
