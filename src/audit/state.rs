@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use crate::config::Config;
 use crate::failure::{Exit, Failure, Result};
+use crate::kafka::damage::Interrupted;
 use crate::kafka::probe::{Isolation, Probe};
-use crate::kafka::restore::{Interrupted, Place, read_state};
+use crate::kafka::restore::{Place, read_state};
 use assent_contract::domain::foreign_text::shown;
 use assent_core::engine::{Partition, Restore, Setup};
 

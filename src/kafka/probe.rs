@@ -98,6 +98,20 @@ impl Probe {
         self.offsets(topic, partitions, Offset::Beginning, timeout)
     }
 
+    /// What a topic holds: partition, first offset, and one past the last.
+    pub fn ranges(
+        &self,
+        topic: &str,
+        partitions: &[i32],
+        timeout: Duration,
+    ) -> KafkaResult<Vec<(i32, i64, i64)>> {
+        let starts = self.starts(topic, partitions, timeout)?;
+        let ends = self.ends(topic, partitions, timeout)?;
+        let range =
+            |(partition, end)| (partition, starts.get(&partition).copied().unwrap_or(end), end);
+        Ok(ends.into_iter().map(range).collect())
+    }
+
     /// The first offset of a partition whose record is of this time (epoch ms) or later; absent: there is
     /// none.
     pub fn since(

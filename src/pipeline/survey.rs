@@ -206,10 +206,6 @@ pub fn ranges(
     topic: &str,
     partitions: &[i32],
 ) -> Result<BTreeMap<i32, Range>, KafkaError> {
-    let starts = probe.starts(topic, partitions, ASKED_FOR)?;
-    let ends = probe.ends(topic, partitions, ASKED_FOR)?;
-    let range = |(partition, start): (i32, i64)| {
-        (partition, Range { start, end: ends.get(&partition).copied().unwrap_or(start) })
-    };
-    Ok(starts.into_iter().map(range).collect())
+    let ranges = probe.ranges(topic, partitions, ASKED_FOR)?.into_iter();
+    Ok(ranges.map(|(partition, start, end)| (partition, Range { start, end })).collect())
 }

@@ -3,7 +3,7 @@
 use rdkafka::error::KafkaError;
 
 use crate::failure::Failure;
-use crate::kafka::restore::Interrupted;
+use crate::kafka::damage::Interrupted;
 use assent_core::engine::loss::Unreadable;
 
 /// Why partitions could not be taken up.

@@ -5,29 +5,22 @@
 use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
 
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 
 use super::alone::{Alone, again, not_alone};
 use crate::failure::Result;
 use crate::kafka::admin::Admin;
 use crate::kafka::assignments::SegmentTopics;
-use crate::kafka::consumer::Polled;
-use crate::kafka::damage::Passing;
+use crate::kafka::damage::TolerantRead;
+use crate::kafka::events::Received;
 use crate::kafka::probe::Probe;
 use crate::kafka::read::{Start, TopicReader};
 use crate::pipeline::shared::Shared;
-use crate::pipeline::survey::ranges;
+use crate::pipeline::survey::ASKED_FOR;
 use crate::pipeline::trouble::Trouble;
 use assent_contract::domain::pseudonym::Pseudonym;
 use assent_core::engine::Orphan;
-
-/// How often a long read looks whether it is still the group's only member, which also keeps it one.
-const TAKEN_PER_LOOK: u64 = 1_024;
-
-const PAUSE: Duration = Duration::from_millis(2);
 
 #[derive(Default)]
 pub struct Orphans {
@@ -130,45 +123,17 @@ fn name(
     live: &LiveKeys,
 ) -> std::result::Result<Named, Trouble> {
     let topic = &shared.config.topics.consent;
-    let ranges = ranges(probe, topic, partitions)?;
-    let from = ranges.iter().map(|(&partition, range)| (partition, range.start)).collect();
-    let mut reading = Passing::new(&shared.config, "names", topic, from)?;
+    let ranges = probe.ranges(topic, partitions, ASKED_FOR)?;
     let mut named = Named::new();
-    let mut taken = 0_u64;
-    loop {
-        if taken.is_multiple_of(TAKEN_PER_LOOK) && !alone.is_so() {
-            return Err(Trouble::Unwanted);
+    let take = |record: &Received<'_>| {
+        if let Some(id) = record.key() {
+            name_keys_of(shared, id, record.partition(), purposes, live, &mut named);
         }
-        let unreadable = match reading.follower().poll() {
-            Polled::Message(message) => {
-                taken += 1;
-                if let Some(id) = message.key() {
-                    name_keys_of(shared, id, message.partition(), purposes, live, &mut named);
-                }
-                continue;
-            }
-            Polled::Nothing => None,
-            Polled::Unreadable { partition, .. } => Some(partition),
-            Polled::OutOfRange { .. } => {
-                return Err(Trouble::Again(KafkaError::MessageConsumption(
-                    RDKafkaErrorCode::AutoOffsetReset,
-                )));
-            }
-            Polled::Fatal(error) => return Err(Trouble::Again(error)),
-        };
-        // What nobody can read names nobody.
-        if let Some(partition) = unreadable {
-            reading.pass(partition, &mut || alone.is_so())?;
-        }
-        if !alone.is_so() {
-            return Err(Trouble::Unwanted);
-        }
-        let positions = reading.positions()?;
-        if ranges.iter().all(|(partition, range)| positions.get(partition) >= Some(&range.end)) {
-            return Ok(named);
-        }
-        std::thread::sleep(PAUSE);
-    }
+    };
+    // What nobody can read names nobody.
+    TolerantRead::begin(&shared.config, "names", topic, ranges)?
+        .read(take, &mut || alone.is_so())?;
+    Ok(named)
 }
 
 fn name_keys_of(

@@ -62,7 +62,7 @@ pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
         let step = Step { log, publisher, waiting: Vec::new(), is_json };
         match is_told {
             None => step.until(feed, &config, || false),
-            Some(is_told) => step.until(feed.for_ever(), &config, is_told),
+            Some(is_told) => step.until(feed.for_ever()?, &config, is_told),
         }
     };
     if args.once { publish(None) } else { until_told(move |is_told| publish(Some(is_told))) }
