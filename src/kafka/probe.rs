@@ -3,7 +3,7 @@
 //!
 //! A question on a fetching client would wait behind its long poll
 //! (docs/librdkafka.md#questions-wait-behind-a-fetch); one that reads committed records would be told
-//! the last stable offset, which an open transaction holds back, and INV-2 would rest on less than was
+//! the last stable offset, which an open transaction keeps where it began, and INV-2 would rest on less than was
 //! written. No question takes longer than it may: a client that does not come back is left behind, and
 //! another one asks from then on.
 

@@ -162,7 +162,7 @@ impl TopicReader {
         }
     }
 
-    /// The next record, waiting at most this long. Errors that librdkafka mends by itself are
+    /// The next record, waiting at most this long. Errors that librdkafka recovers from by itself are
     /// passed over.
     pub fn next(&self, wait: Duration) -> Option<BorrowedMessage<'_>> {
         self.consumer.poll(wait).and_then(std::result::Result::ok)

@@ -215,7 +215,7 @@ impl Scan {
     fn read_on(&mut self, end: i64) -> Result<()> {
         self.reading.resume();
         let (topic, partition) = (self.reading.topic().to_owned(), self.partition);
-        let mut trouble = None;
+        let mut last_error = None;
         while self.at() < end {
             let schemas = &mut self.schemas;
             let take = |received: &Received<'_>| {
@@ -232,21 +232,21 @@ impl Scan {
                 Step::Nothing | Step::Stalled => std::thread::sleep(PAUSE),
                 Step::Unreadable { error, .. } => self.pass_unreadable(&error.reason)?,
                 Step::OutOfRange { .. } => {
-                    trouble = Some("an offset that is not there".to_owned());
+                    last_error = Some("an offset that is not there".to_owned());
                 }
-                Step::Fatal(error) => trouble = Some(error.to_string()),
+                Step::Fatal(error) => last_error = Some(error.to_string()),
             }
             if self.reading.has_stalled() {
-                let trouble = trouble.take().unwrap_or_else(|| "no answer".to_owned());
+                let last_error = last_error.take().unwrap_or_else(|| "no answer".to_owned());
                 // Where nobody says that it can't be read, it may be so all the same.
-                self.pass_unreadable(&trouble)?;
+                self.pass_unreadable(&last_error)?;
             }
         }
         Ok(())
     }
 
     /// Past what no client can read; or reads anew what can be read after all.
-    fn pass_unreadable(&mut self, trouble: &str) -> Result<()> {
+    fn pass_unreadable(&mut self, last_error: &str) -> Result<()> {
         let (topic, offset) = (self.reading.topic().to_owned(), self.at());
         let place = Place { topic: topic.clone(), partition: self.partition, offset };
         let verdict = match examine(&self.config, &place) {
@@ -256,13 +256,13 @@ impl Scan {
         let mut next = offset;
         match verdict {
             Verdict::Unclear(why) => {
-                return Err(stalled(&topic, self.partition, &format!("{trouble}; {why}")));
+                return Err(stalled(&topic, self.partition, &format!("{last_error}; {why}")));
             }
             Verdict::Readable { larger: true } if self.answers == Answers::Usual => {
                 self.answers = Answers::Larger;
             }
             Verdict::Readable { .. } if self.last_tried == Some(offset) => {
-                return Err(stalled(&topic, self.partition, trouble));
+                return Err(stalled(&topic, self.partition, last_error));
             }
             Verdict::Readable { .. } => {}
             Verdict::Unreadable { last, .. } => {

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
-use super::Trouble;
+use super::TokenError;
 use super::answer::{self, Token};
 use crate::config::OAuth;
 use assent_contract::domain::foreign_text::shown;
@@ -32,7 +32,7 @@ pub fn name(login: &OAuth) -> String {
 
 impl<'a> Endpoint<'a> {
     /// Opens nothing yet. Fails where the certificates can't be read.
-    pub fn of(login: &'a OAuth) -> Result<Self, Trouble> {
+    pub fn of(login: &'a OAuth) -> Result<Self, TokenError> {
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .proxy(None)
@@ -46,13 +46,13 @@ impl<'a> Endpoint<'a> {
         let agent = {
             let key = "kafka.properties.https.ca.location";
             let tls = crate::registry::tls::trusting(key, login.ca_file.as_deref());
-            agent.tls_config(tls.map_err(|failure| Trouble::Refused(failure.message))?)
+            agent.tls_config(tls.map_err(|failure| TokenError::Refused(failure.message))?)
         };
         Ok(Self { login, agent: agent.build().into() })
     }
 
     /// The client credentials grant of RFC 6749, with name and secret as it wants a client's password.
-    pub fn fetch(&self, now: Timestamp) -> Result<Token, Trouble> {
+    pub fn fetch(&self, now: Timestamp) -> Result<Token, TokenError> {
         let mut form = vec![("grant_type", "client_credentials")];
         form.extend(self.login.scope.as_deref().map(|scope| ("scope", scope)));
         let request = self.agent.post(&self.login.url);
@@ -67,17 +67,19 @@ impl<'a> Endpoint<'a> {
         }
     }
 
-    fn refusal(&self, status: u16, body: &str) -> Trouble {
+    fn refusal(&self, status: u16, body: &str) -> TokenError {
         let said = answer::read_error(body);
         let said =
             said.map_or_else(|| format!("HTTP {status}"), |said| format!("{status}, {said}"));
         let told = |what: &str| format!("{} {what}", name(self.login));
         match status {
-            300..=399 => Trouble::Refused(told("redirects to another address; set that address")),
-            404 | 405 => Trouble::Refused(told(&format!(
+            300..=399 => {
+                TokenError::Refused(told("redirects to another address; set that address"))
+            }
+            404 | 405 => TokenError::Refused(told(&format!(
                 "is not a token endpoint ({said}); set the address that the OAuth server documents"
             ))),
-            400..=403 => Trouble::Refused(told(&format!(
+            400..=403 => TokenError::Refused(told(&format!(
                 "gives no token ({said}); check sasl.oauthbearer.client.id, \
                  sasl.oauthbearer.client.secret and sasl.oauthbearer.scope"
             ))),
@@ -85,10 +87,10 @@ impl<'a> Endpoint<'a> {
         }
     }
 
-    fn transport(&self, error: &ureq::Error) -> Trouble {
+    fn transport(&self, error: &ureq::Error) -> TokenError {
         match error {
             #[cfg(feature = "tls")]
-            ureq::Error::NativeTls(error) => Trouble::Refused(format!(
+            ureq::Error::NativeTls(error) => TokenError::Refused(format!(
                 "{}: TLS fails: {error}; check that kafka.properties.https.ca.location (or the \
                  system) trusts the certificate of the OAuth server, and that it was issued for \
                  this host",
@@ -96,14 +98,14 @@ impl<'a> Endpoint<'a> {
             )),
             ureq::Error::BodyExceedsLimit(_) => self.away("its answer is too long"),
             ureq::Error::BadUri(_) | ureq::Error::Http(_) => {
-                Trouble::Refused(format!("{} is not an address", name(self.login)))
+                TokenError::Refused(format!("{} is not an address", name(self.login)))
             }
             error => self.away(&shown(&error.to_string())),
         }
     }
 
-    fn away(&self, why: &str) -> Trouble {
-        Trouble::Away(format!(
+    fn away(&self, why: &str) -> TokenError {
+        TokenError::Away(format!(
             "{} gives no token ({why}); check the address, and that the OAuth server runs",
             name(self.login)
         ))

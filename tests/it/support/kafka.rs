@@ -32,7 +32,7 @@ impl fmt::Display for LeftOut {
     }
 }
 
-/// What a broker of a test's own has beside the usual.
+/// What a broker of a test's own has besides the usual.
 #[derive(Clone, Copy, Default)]
 pub struct BrokerPlan<'a> {
     /// As `log.cleaner.backoff.ms=100`.

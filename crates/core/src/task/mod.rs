@@ -436,7 +436,7 @@ impl Task {
             self.waiting -= usize::from(consent.waits());
             self.consent_bytes -= consent.size;
             self.barrier.applied(consent.arrival);
-            // A closed gate held its key back, and the changelog may be read already.
+            // A closed gate deferred its new key, and the changelog may be read already.
             if !cut.gate_open && self.engine.has_old_keys_of(consent.key()) {
                 if self.ids_to_rotate.len() < IDS_HELD {
                     self.ids_to_rotate.push_back(consent.key().into());

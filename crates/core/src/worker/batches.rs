@@ -99,7 +99,7 @@ impl Batches {
         let urgent = tasks.values().any(Task::is_urgent);
         let limits = &settings.limits;
         let mut room =
-            if urgent { limits.clicks_beside_urgent } else { limits.clicks_per_transaction };
+            if urgent { limits.clicks_with_urgent } else { limits.clicks_per_transaction };
         for partition in self.in_turn(tasks) {
             let Some(task) = tasks.get_mut(&partition) else { continue };
             if task.commit_urgency(&settings.bounds, now) == Urgency::Nothing {

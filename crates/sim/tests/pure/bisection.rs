@@ -125,7 +125,7 @@ fn turn(task: &mut Task, now: Moment, stuck: i64) -> Option<(usize, usize)> {
 }
 
 #[test]
-fn consent_goes_on_beside_a_click_that_is_stuck() {
+fn consent_goes_on_while_a_click_is_stuck() {
     let mut task = with_clicks(4);
     erase(&mut task, 0);
     let stuck = 2;

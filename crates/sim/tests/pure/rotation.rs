@@ -105,7 +105,7 @@ fn rotated() -> Task {
 }
 
 /// Found by the simulator (seeds 409 and 22441): whom the changelog does not name stayed under the old
-/// key, was held back at each batch, and asked for the next one at once.
+/// key, was deferred at each batch, and asked for the next one at once.
 #[test]
 fn whom_the_changelog_does_not_name_ends_with_the_old_key() {
     let mut task = rotated();
