@@ -47,7 +47,8 @@ fn main() {
     let [config, clicks, subjects] = arguments.as_slice() else { return };
     let clicks = clicks.parse().expect("CLICKS is a number");
     let subjects = subjects.parse().expect("SUBJECTS is a number");
-    let config = assent::config::load(Some(Path::new(config)), &BTreeMap::new()).expect("a configuration");
+    let config =
+        assent::config::load(Some(Path::new(config)), &BTreeMap::new()).expect("a configuration");
     if let Err(failure) = write(&config, clicks, subjects) {
         eprintln!("backlog: {}", failure.message);
         std::process::exit(1);
@@ -55,7 +56,8 @@ fn main() {
 }
 
 fn write(config: &Config, clicks: u64, subjects: u64) -> Result<()> {
-    let (writer, started, now) = (InputWriter::open(config)?, SystemClock.instant(), SystemClock.now());
+    let (writer, started, now) =
+        (InputWriter::open(config)?, SystemClock.instant(), SystemClock.now());
     let mut consent = 0;
     for record in (0..subjects).filter_map(|subject| record_of(subject, now)) {
         writer.send_consent(&record)?;

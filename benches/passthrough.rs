@@ -121,7 +121,11 @@ impl Copy {
         let mut offsets = TopicPartitionList::new();
         for (partition, next) in self.next.iter_mut().enumerate() {
             if let Some(next) = next.take() {
-                offsets.add_partition_offset(&self.input, partition as i32, Offset::Offset(next))?;
+                offsets.add_partition_offset(
+                    &self.input,
+                    partition as i32,
+                    Offset::Offset(next),
+                )?;
             }
         }
         if offsets.count() > 0 {

@@ -22,14 +22,16 @@
 //!
 //! # The crates, each using only those before it
 //!
-//! [`assent_contract`] (nouns, rules, the rulebook, bytes) ← [`assent_verify`] (a second opinion on what lies in
-//! the topics) and [`assent_core`] (a partition's state, what a batch may hold, the commit protocol, a worker's
-//! loop) ← [`assent_sim`] (all of it on a simulated cluster, with faults) ← this one, the service. The others
+//! [`assent_contract`] (nouns, rules, the rulebook, bytes) ← [`assent_verify`] (a second opinion on what
+//! lies in the topics) and [`assent_core`] (a partition's state, what a batch may hold, the commit
+//! protocol, a worker's loop) ← [`assent_sim`] (all of it on a simulated cluster, with faults) ← this one,
+//! the service. Apart from these, on the contract alone: [`assent_inquiry`] (questions to the audit) and
+//! [`assent_intake`] (changes of consent); on nothing: [`assent_evidence`] (the signed log). All of them
 //! are pure: they know no clock, randomness, I/O, threads, Kafka or metrics. Here, in this order:
-//! [`failure`], [`clock`], [`pace`], [`config`] ← [`registry`] ← [`kafka`], [`telemetry`], [`http`] ← [`pipeline`] ←
-//! [`serve`], [`recovery`], [`workload`], [`demo`], [`published`] (the folder of the published audit log; what it holds is
-//! [`assent_evidence`]), [`audit`] (the index of the audit and the record of who asked; answers are
-//! [`assent_inquiry`]'s) ← [`cli`]. docs/ARCHITECTURE.md has the map.
+//! [`failure`], [`clock`], [`pace`], [`config`] ← [`registry`] ← [`kafka`], [`telemetry`], [`http`] ←
+//! [`pipeline`] ← [`serve`], [`recovery`], [`workload`], [`demo`], [`published`] (the folder of the
+//! published audit log; what it holds is [`assent_evidence`]), [`audit`] (the index of the audit and the
+//! record of who asked; answers are [`assent_inquiry`]'s) ← [`cli`]. docs/ARCHITECTURE.md has the map.
 
 pub mod audit;
 pub mod cli;

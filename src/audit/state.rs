@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use crate::config::Config;
 use crate::failure::{Exit, Failure, Result};
+use crate::kafka::damage::Interrupted;
 use crate::kafka::probe::{Isolation, Probe};
-use crate::kafka::restore::{Interrupted, Place, read_state};
+use crate::kafka::restore::{Place, read_state};
 use assent_contract::domain::foreign_text::shown;
 use assent_core::engine::{Partition, Restore, Setup};
 
@@ -33,9 +34,9 @@ pub fn restored(config: &Arc<Config>, setup: Arc<Setup>, partition: i32) -> Resu
         };
         match read_state(config, &probe, &[partition], take, || true) {
             Ok(unreadable) => {
-                if let Some(it) = unreadable.values().flatten().next() {
+                if let Some(found) = unreadable.values().flatten().next() {
                     return Err(Failure::failed(format!(
-                        "topic {topic}, partition {partition}: {it}, so the report could lack something; \
+                        "topic {topic}, partition {partition}: {found}, so the report could lack something; \
                          resolve it with `assent state accept-loss`"
                     )));
                 }

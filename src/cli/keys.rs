@@ -96,7 +96,7 @@ struct RetireArgs {
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  assent keys show --json")]
 struct ShowArgs {
-    /// Which key to show; of the audit log's, the verifier key
+    /// Which key to show; for audit-log, the verifier key
     #[arg(long = "for", value_name = "USE", value_enum, default_value_t)]
     purpose: Use,
 }

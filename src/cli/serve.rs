@@ -13,8 +13,8 @@ use crate::telemetry::{REVISION, VERSION};
 /// Serve front ends over HTTP: look-ups, events, consent and opt-outs
 ///
 /// Answers look-ups from a copy of the segment topics, writes clicks and consent, and keeps the
-/// register of requests. `assent run` decides; this command never does. On SIGTERM or SIGINT it ends
-/// what is under way and exits with code 0 within 10 s. To share the load, start more of them.
+/// register of requests. `assent run` decides; this command never does. On SIGTERM or SIGINT it
+/// finishes what is under way and exits with code 0 within 10 s. To share the load, start more of them.
 /// docs/serving.md is for front-end developers.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  assent serve --config /etc/assent/assent.yaml")]

@@ -53,10 +53,10 @@ pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
     let asked = (!asked.is_empty()).then_some(&asked);
     let recovery = Recovery::look(run::prepare(&config)?, asked)?;
     let findings = recovery.findings();
-    let unnamed = recovery.unnamed();
+    let unattributed = recovery.unattributed();
     let accepts = args.yes && !findings.is_empty();
     if !globals.json {
-        tell(&config, &findings, unnamed)?;
+        tell(&config, &findings, unattributed)?;
     }
     if accepts {
         recovery.accept(|partition| tracing::info!(partition, "the audit records the loss"))?;
@@ -67,7 +67,7 @@ pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
         let partitions: Vec<Value> =
             findings.iter().map(|finding| as_json(&config, finding)).collect();
         return stdout::json(&json!({
-            "accepted": accepts, "unnamed_live_keys": unnamed, "partitions": partitions,
+            "accepted": accepts, "unnamed_live_keys": unattributed, "partitions": partitions,
         }));
     }
     stdout::line(match (findings.is_empty(), accepts) {
@@ -79,21 +79,21 @@ pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
     })
 }
 
-fn tell(config: &Config, findings: &[Finding], unnamed: usize) -> Result<()> {
+fn tell(config: &Config, findings: &[Finding], unattributed: usize) -> Result<()> {
     for finding in findings {
         for line in describe(config, finding.partition, &finding.losses) {
             stdout::line(&format!("lost: {line}"))?;
         }
-        for line in gives_up(&finding.losses, finding.toll) {
+        for line in gives_up(&finding.losses, finding.withheld) {
             stdout::line(&format!(
                 "partition {}: accepting this means: {line}",
                 finding.partition
             ))?;
         }
     }
-    if unnamed > 0 {
+    if unattributed > 0 {
         stdout::line(&format!(
-            "{unnamed} of these live keys belong to subjects that the changelog no longer names; \
+            "{unattributed} of these live keys belong to subjects that the changelog no longer names; \
              they are removed too, and the audit can't name their subjects"
         ))?;
     }
@@ -101,13 +101,13 @@ fn tell(config: &Config, findings: &[Finding], unnamed: usize) -> Result<()> {
 }
 
 fn as_json(config: &Config, finding: &Finding) -> Value {
-    let Finding { partition, losses, toll } = finding;
+    let Finding { partition, losses, withheld } = finding;
     json!({
         "partition": partition,
         "lost": describe(config, *partition, losses),
-        "gives_up": gives_up(losses, *toll),
-        "subjects": toll.subjects,
-        "live_keys": toll.live_keys,
+        "gives_up": gives_up(losses, *withheld),
+        "subjects": withheld.subjects,
+        "live_keys": withheld.live_keys,
         "next_click": losses.resume.next_click,
         "next_consent": losses.resume.next_consent,
     })

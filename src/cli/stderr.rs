@@ -1,4 +1,4 @@
-//! What is said beside the result: warnings, and why a command failed.
+//! What is said besides the result: warnings, and why a command failed.
 
 use std::io::Write;
 

@@ -124,7 +124,7 @@ impl Entries {
                 return Err(self.refuse(key, "this is a section; write its keys below it"));
             }
             if !is_known(key, entry.text.is_some()) {
-                return Err(self.refuse(key, &format!("unknown key; {}", known_beside(key))));
+                return Err(self.refuse(key, &format!("unknown key; {}", neighbors_of(key))));
             }
         }
         Ok(())
@@ -196,7 +196,7 @@ fn is_known(key: &str, has_text: bool) -> bool {
     keys::is_declared(key) || SECTIONS.contains(&key)
 }
 
-fn known_beside(key: &str) -> String {
+fn neighbors_of(key: &str) -> String {
     if let Some((_, _, said)) = IDENTIFIED.iter().find(|(prefix, ..)| key.starts_with(prefix)) {
         return (*said).to_owned();
     }

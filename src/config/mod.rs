@@ -117,7 +117,7 @@ impl Kafka {
         self.properties.get("sasl.username").map(|name| format!("User:{name}"))
     }
 
-    /// What is to be said beside a command for those scripts where brokers ask who is there.
+    /// What is to be said with a command for those scripts where brokers ask who is there.
     pub fn tools_note(&self) -> &'static str {
         let protocol = self.properties.get("security.protocol");
         let is_plain = protocol.is_none_or(|it| it.eq_ignore_ascii_case("plaintext"));

@@ -37,7 +37,7 @@ pub struct OAuth {
     pub client_id: String,
     pub client_secret: Zeroizing<String>,
     pub scope: Option<String>,
-    /// What the brokers are told beside the token (RFC 7628).
+    /// What the brokers are told with the token (RFC 7628).
     pub extensions: Vec<(String, String)>,
     /// Certificates (PEM) to trust for the server in the place of the system's.
     pub ca_file: Option<PathBuf>,

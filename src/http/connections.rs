@@ -2,7 +2,7 @@
 //! crowd of others.
 //!
 //! Where all places are taken, the address that holds the most gives up the connection it used least
-//! lately: a scraper finds a place beside whoever opens thousands. Where the process is out of
+//! lately: a scraper finds a place although somebody opens thousands. Where the process is out of
 //! descriptors, connections are given up too, since the pipeline needs them more.
 
 use std::collections::BTreeMap;

@@ -7,12 +7,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::error::KafkaError;
-
-use super::consumer::Polled;
-use super::damage::Passing;
+use super::damage::{Interrupted, TolerantRead};
+use super::events::Received;
 use super::probe::Probe;
-use super::restore::{Interrupted, Patience};
 use crate::config::Config;
 use assent_contract::domain::audit::chain;
 use assent_contract::wire::framing::Framed;
@@ -26,8 +23,6 @@ const FIRST_STEP: i64 = 16;
 
 /// How much longer each step is than the one before.
 const GROWTH: i64 = 16;
-
-const PAUSE: Duration = Duration::from_millis(2);
 
 /// Where the chains end.
 #[derive(Default)]
@@ -78,45 +73,21 @@ fn read_tails(
     heads: &mut Heads,
     wanted: &mut impl FnMut() -> bool,
 ) -> Result<(), Interrupted> {
-    let mut reading = Passing::new(config, "audit", &config.topics.audit, from.clone())?;
+    let ranges = from.iter().map(|(&partition, &from)| (partition, from, ends[&partition]));
     let mut at: BTreeMap<i32, i64> = BTreeMap::new();
-    let mut patience = Patience::begin();
-    loop {
-        if !wanted() {
-            return Err(Interrupted::Unwanted);
+    let take = |record: &Received<'_>| {
+        let partition = record.partition();
+        let name = chain::name(&config.kafka.group_id, partition);
+        if record.key() == Some(name.as_bytes())
+            && let Some(head) = record.payload().and_then(head)
+        {
+            heads.of.insert(partition, head);
+            at.insert(partition, record.offset());
         }
-        let unreadable = match reading.follower().poll() {
-            Polled::Message(message) => {
-                let partition = message.partition();
-                let name = chain::name(&config.kafka.group_id, partition);
-                if message.key() == Some(name.as_bytes())
-                    && let Some(head) = message.payload().and_then(head)
-                {
-                    heads.of.insert(partition, head);
-                    at.insert(partition, message.offset());
-                }
-                continue;
-            }
-            Polled::Nothing => None,
-            Polled::Unreadable { partition, .. } => Some(partition),
-            Polled::OutOfRange { .. } => {
-                return Err(Interrupted::Again(KafkaError::MessageConsumption(
-                    rdkafka::error::RDKafkaErrorCode::AutoOffsetReset,
-                )));
-            }
-            Polled::Fatal(error) => return Err(Interrupted::Again(error)),
-        };
-        if let Some(partition) = unreadable {
-            reading.pass(partition, wanted)?;
-        }
-        let positions = reading.positions()?;
-        if from.keys().all(|partition| positions.get(partition) >= ends.get(partition)) {
-            break;
-        }
-        patience.look(&positions)?;
-        std::thread::sleep(PAUSE);
-    }
-    for (partition, found) in reading.into_found() {
+    };
+    let reading = TolerantRead::begin(config, "audit", &config.topics.audit, ranges)?;
+    let unreadable = reading.read(take, wanted)?;
+    for (partition, found) in unreadable {
         let is_behind = |it: &Unreadable| at.get(&partition).is_none_or(|&at| it.range.start > at);
         // A longer step finds it again, from where it begins.
         heads.unreadable.remove(&partition);

@@ -108,11 +108,11 @@ impl Calls {
         within: Duration,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, LeftBehind> {
-        self.make_beside(call, within, None, work)
+        self.make_meanwhile(call, within, None, work)
     }
 
     /// The same, with something to do meanwhile, which says whether there was anything.
-    pub fn make_beside<T: Send + 'static>(
+    pub fn make_meanwhile<T: Send + 'static>(
         &self,
         call: Call,
         within: Duration,
@@ -216,7 +216,7 @@ mod tests {
             std::thread::sleep(SHORT);
             7
         };
-        assert_eq!(calls.make_beside(Call::Commit, SHORT, Some(&meanwhile), work), Ok(7));
+        assert_eq!(calls.make_meanwhile(Call::Commit, SHORT, Some(&meanwhile), work), Ok(7));
         assert!(done.get() > 2);
         assert_eq!(calls.make(Call::Commit, SHORT, || "again"), Ok("again"));
     }

@@ -9,7 +9,7 @@ use rdkafka::config::{
 };
 use rdkafka::error::KafkaResult;
 
-use super::token::{Keeper, Native, Seat};
+use super::token::{Keeper, Native, Registration};
 use crate::config::Config;
 
 /// Twice in a row without a broker, and librdkafka's own 10 s are waited for once it is there again.
@@ -43,7 +43,7 @@ impl ClientSettings {
     }
 
     pub fn create<T: FromClientConfig + Native>(&self) -> KafkaResult<LoggedIn<T>> {
-        Ok(self.seated(self.properties.create()?))
+        Ok(self.logged_in(self.properties.create()?))
     }
 
     pub fn create_with_context<C, T>(&self, context: C) -> KafkaResult<LoggedIn<T>>
@@ -51,18 +51,21 @@ impl ClientSettings {
         C: ClientContext,
         T: FromClientConfigAndContext<C> + Native,
     {
-        Ok(self.seated(self.properties.create_with_context(context)?))
+        Ok(self.logged_in(self.properties.create_with_context(context)?))
     }
 
-    fn seated<T: Native>(&self, client: T) -> LoggedIn<T> {
-        LoggedIn { _seat: self.keeper.as_ref().map(|keeper| keeper.seat(&client)), client }
+    fn logged_in<T: Native>(&self, client: T) -> LoggedIn<T> {
+        LoggedIn {
+            _registration: self.keeper.as_ref().map(|keeper| keeper.register(&client)),
+            client,
+        }
     }
 }
 
-/// A client, and its place among those that are given each new token.
+/// A client, and its registration with the keeper of its tokens.
 pub struct LoggedIn<T> {
     /// Dropped before the client.
-    _seat: Option<Seat>,
+    _registration: Option<Registration>,
     client: T,
 }
 

@@ -25,11 +25,11 @@ use super::member_id::member_id;
 use super::refusals;
 use crate::config::Config;
 
-/// What one consumer holds back at most in prefetched records, in KiB (docs/librdkafka.md#queues).
+/// What one consumer prefetches at most, in KiB (docs/librdkafka.md#queues).
 const QUEUED_KBYTES: &str = "16384";
 
 /// A broker answers a fetch of clicks once it has so many bytes, or after the 10 ms that a fetch waits: else
-/// a stream that is kept up with costs it thousands of small answers a second. Beside the commit interval
+/// a stream that is kept up with costs it thousands of small answers a second. Compared with the commit interval
 /// nobody notices; consent is answered at once.
 const FETCH_BYTES_MIN: &str = "131072";
 
@@ -417,18 +417,23 @@ fn list(topic: &str, offsets: &BTreeMap<i32, i64>) -> KafkaResult<TopicPartition
     Ok(list)
 }
 
+/// The positions that a client has, of those that it fetched from: topic, partition and next offset.
+pub fn known(positions: &TopicPartitionList) -> Vec<(String, i32, i64)> {
+    let known = |element: TopicPartitionListElem<'_>| match element.offset() {
+        Offset::Offset(at) => Some((element.topic().to_owned(), element.partition(), at)),
+        _ => None,
+    };
+    positions.elements().into_iter().filter_map(known).collect()
+}
+
 /// What was put back counts as not polled.
 fn positions<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     aside: &RefCell<Option<Aside>>,
     queue: &Queue,
 ) -> KafkaResult<BTreeMap<i32, i64>> {
-    let positions = consumer.position()?;
-    let known = positions.elements().into_iter().filter_map(|element| match element.offset() {
-        Offset::Offset(offset) => Some((element.partition(), offset)),
-        _ => None,
-    });
-    let mut known: BTreeMap<i32, i64> = known.collect();
+    let of_each = known(&consumer.position()?).into_iter();
+    let mut known: BTreeMap<i32, i64> = of_each.map(|(_, partition, at)| (partition, at)).collect();
     if let Some(put_back) = aside.take() {
         let received = queue.take_up(put_back);
         if let Some(at) = known.get_mut(&received.partition()) {

@@ -7,76 +7,111 @@ use std::time::Duration;
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
+use super::bounded_read::{BoundedRead, PAUSE, Step};
 use super::consumer::Follower;
+use super::events::Received;
 use super::examine::{Examination, Place, Verdict};
-use super::restore::Interrupted;
 use crate::config::Config;
 use crate::pace;
 use assent_core::engine::loss::{Range, Unreadable};
 
 /// Between two looks at whether an examination came back.
-const PAUSE: Duration = Duration::from_millis(10);
+const LOOK: Duration = Duration::from_millis(10);
 
-/// A reader of some partitions of a topic, and what it could not read of them.
-pub struct Passing<'a> {
+/// Records between two looks at what the caller wants.
+const BURST: usize = 1_000;
+
+/// Why a read did not come to its end.
+#[derive(Debug)]
+pub enum Interrupted {
+    /// The caller no longer wants it.
+    Unwanted,
+    /// A broker did not answer, or the log moved under the reader: to be tried again.
+    Again(KafkaError),
+}
+
+impl From<KafkaError> for Interrupted {
+    fn from(error: KafkaError) -> Self {
+        Self::Again(error)
+    }
+}
+
+impl From<RDKafkaErrorCode> for Interrupted {
+    fn from(code: RDKafkaErrorCode) -> Self {
+        Self::Again(KafkaError::MessageConsumption(code))
+    }
+}
+
+/// A read to an end that was asked for before, which passes over what can't be read.
+pub struct TolerantRead<'a> {
     config: &'a Arc<Config>,
     role: &'static str,
-    follower: Follower,
-    /// Where each partition's reading begins, or goes on behind what can't be read.
-    from: BTreeMap<i32, i64>,
+    reading: BoundedRead,
     found: BTreeMap<i32, Vec<Unreadable>>,
 }
 
-impl<'a> Passing<'a> {
-    pub fn new(
+impl<'a> TolerantRead<'a> {
+    /// Partition, first offset, and one past the last.
+    pub fn begin(
         config: &'a Arc<Config>,
         role: &'static str,
         topic: &str,
-        from: BTreeMap<i32, i64>,
+        ranges: impl IntoIterator<Item = (i32, i64, i64)>,
     ) -> Result<Self, Interrupted> {
         let follower = Follower::new(config, role, topic)?;
-        follower.fetch_from(&from)?;
-        Ok(Self { config, role, follower, from, found: BTreeMap::new() })
+        let reading = BoundedRead::begin(follower, ranges)?;
+        Ok(Self { config, role, reading, found: BTreeMap::new() })
     }
 
-    pub fn follower(&self) -> &Follower {
-        &self.follower
-    }
-
-    /// The next offset of each partition.
-    pub fn positions(&self) -> Result<BTreeMap<i32, i64>, KafkaError> {
-        let mut positions = self.from.clone();
-        for (partition, at) in self.follower.positions()? {
-            let known = positions.entry(partition).or_insert(at);
-            *known = at.max(*known);
+    /// Hands every record to `take`, in the order of the offsets of each partition. `wanted` is asked between
+    /// bursts. Returns what nobody can read, by partition, in the order of the offsets.
+    pub fn read(
+        mut self,
+        mut take: impl FnMut(&Received<'_>),
+        wanted: &mut impl FnMut() -> bool,
+    ) -> Result<BTreeMap<i32, Vec<Unreadable>>, Interrupted> {
+        loop {
+            if !wanted() {
+                return Err(Interrupted::Unwanted);
+            }
+            for _ in 0..BURST {
+                match self.reading.step(&mut take)? {
+                    Step::Record(()) => {}
+                    Step::Nothing => {
+                        std::thread::sleep(PAUSE);
+                        break;
+                    }
+                    Step::Over => return Ok(self.found),
+                    Step::Stalled => return Err(RDKafkaErrorCode::OperationTimedOut.into()),
+                    Step::Unreadable { partition, .. } => {
+                        self.pass(partition, wanted)?;
+                        break;
+                    }
+                    Step::OutOfRange { .. } => return Err(RDKafkaErrorCode::AutoOffsetReset.into()),
+                    Step::Fatal(error) => return Err(Interrupted::Again(error)),
+                }
+            }
         }
-        Ok(positions)
     }
 
     /// The client said that it can't read what comes next of a partition. Goes on behind it, or, where it
     /// can be read after all, there once more.
-    pub fn pass(
+    fn pass(
         &mut self,
         partition: i32,
         wanted: &mut impl FnMut() -> bool,
     ) -> Result<(), Interrupted> {
-        let mut from = self.positions()?;
-        let offset = from.get(&partition).copied().unwrap_or_default();
-        let place = Place { topic: self.follower.topic().to_owned(), partition, offset };
-        if let Some(unreadable) = examined(self.config, place, wanted)? {
-            from.insert(partition, unreadable.range.end);
+        let mut next = self.reading.last_position(partition)?;
+        let topic = self.reading.topic().to_owned();
+        let follower = Follower::new(self.config, self.role, &topic)?;
+        if let Some(unreadable) =
+            examined(self.config, Place { topic, partition, offset: next }, wanted)?
+        {
+            next = unreadable.range.end;
             self.found.entry(partition).or_default().push(unreadable);
         }
-        // Another client: this one may hold what it took for records.
-        self.follower = Follower::new(self.config, self.role, self.follower.topic())?;
-        self.follower.fetch_from(&from)?;
-        self.from = from;
+        self.reading.go_on_with(follower, partition, next)?;
         Ok(())
-    }
-
-    /// By partition, in the order of the offsets.
-    pub fn into_found(self) -> BTreeMap<i32, Vec<Unreadable>> {
-        self.found
     }
 }
 
@@ -93,7 +128,7 @@ fn examined(
             return Err(Interrupted::Unwanted);
         }
         match examination.verdict() {
-            None => std::thread::sleep(PAUSE),
+            None => std::thread::sleep(LOOK),
             Some(Verdict::Readable { .. }) => return Ok(None),
             Some(Verdict::Unreadable { last, reason }) => {
                 let range = Range { start: offset, end: last + 1 };
@@ -110,8 +145,7 @@ fn examined(
                         "can't tell what lies there"
                     );
                 }
-                let code = RDKafkaErrorCode::OperationTimedOut;
-                return Err(Interrupted::Again(KafkaError::MessageConsumption(code)));
+                return Err(RDKafkaErrorCode::OperationTimedOut.into());
             }
         }
     }

@@ -310,7 +310,7 @@ fn look(config: &Config, place: &Place, answers: Answers) -> Found {
 
 fn looker(config: &Config, place: &Place, answers: Answers) -> KafkaResult<Handle<Looker>> {
     let mut client = following_input(config, answers);
-    // Beside what answers hold, its lines name places alone; none is logged.
+    // Apart from what answers hold, its lines name places only; none is logged.
     client.set("debug", "fetch").set_log_level(RDKafkaLogLevel::Debug);
     let consumer: LoggedIn<BaseConsumer<Listener>> =
         client.create_with_context(Listener { empty: AtomicU32::new(0) })?;

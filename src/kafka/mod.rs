@@ -5,6 +5,7 @@ pub mod admin;
 pub mod assignments;
 pub mod audit_heads;
 pub mod backlog;
+pub mod bounded_read;
 pub mod calls;
 #[cfg(feature = "tls")]
 mod certificate;

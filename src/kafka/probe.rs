@@ -3,7 +3,7 @@
 //!
 //! A question on a fetching client would wait behind its long poll
 //! (docs/librdkafka.md#questions-wait-behind-a-fetch); one that reads committed records would be told
-//! the last stable offset, which an open transaction holds back, and INV-2 would rest on less than was
+//! the last stable offset, which an open transaction keeps where it began, and INV-2 would rest on less than was
 //! written. No question takes longer than it may: a client that does not come back is left behind, and
 //! another one asks from then on.
 
@@ -96,6 +96,20 @@ impl Probe {
         timeout: Duration,
     ) -> KafkaResult<BTreeMap<i32, i64>> {
         self.offsets(topic, partitions, Offset::Beginning, timeout)
+    }
+
+    /// What a topic holds: partition, first offset, and one past the last.
+    pub fn ranges(
+        &self,
+        topic: &str,
+        partitions: &[i32],
+        timeout: Duration,
+    ) -> KafkaResult<Vec<(i32, i64, i64)>> {
+        let starts = self.starts(topic, partitions, timeout)?;
+        let ends = self.ends(topic, partitions, timeout)?;
+        let range =
+            |(partition, end)| (partition, starts.get(&partition).copied().unwrap_or(end), end);
+        Ok(ends.into_iter().map(range).collect())
     }
 
     /// The first offset of a partition whose record is of this time (epoch ms) or later; absent: there is

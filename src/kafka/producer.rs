@@ -51,7 +51,7 @@ pub struct Record<'a> {
     pub headers: Option<OwnedHeaders>,
 }
 
-/// A group's offset of a partition, and what stands beside it.
+/// A group's offset of a partition, and its metadata.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupOffset {
     pub next_click: i64,
@@ -182,7 +182,7 @@ impl TransactionalProducer {
         work: impl FnOnce(&BaseProducer<Logged>) -> KafkaResult<()> + Send + 'static,
     ) -> Result<(), Fault> {
         let producer = self.producer.clone();
-        match self.calls.make_beside(call, timeout, meanwhile, move || work(&producer)) {
+        match self.calls.make_meanwhile(call, timeout, meanwhile, move || work(&producer)) {
             Ok(result) => result.map_err(|error| judged(call.label(), &error)),
             Err(LeftBehind) => Err(Fault::Replace),
         }
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn offsets_carry_the_sequence_beside_them() {
+    fn offsets_carry_the_sequence_with_them() {
         let offset = GroupOffset { next_click: 42, metadata: "7".to_owned() };
         let list = offset_list("clickstream", &BTreeMap::from([(3, offset)])).unwrap();
         let element = list.find_partition("clickstream", 3).unwrap();

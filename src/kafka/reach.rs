@@ -22,7 +22,7 @@ use assent_contract::domain::foreign_text::shown;
 /// One question; between two of them what went wrong is listened to.
 const QUESTION: Duration = Duration::from_millis(500);
 
-/// What waiting does not mend is believed after this long: another broker may answer first.
+/// What waiting does not fix is believed after this long: another broker may answer first.
 const BELIEVED_AFTER: Duration = Duration::from_secs(2);
 
 /// What may be a broker that is starting is believed after this long.
@@ -33,7 +33,7 @@ pub fn reach(config: &Config, within: Duration, clock: &dyn Clock) -> Result<()>
     let started = clock.instant();
     find_files(config)?;
     if let Some(login) = &config.kafka.oauth {
-        Keeper::of(login).await_token(within).map_err(token::Trouble::failure)?;
+        Keeper::of(login).await_token(within).map_err(token::TokenError::failure)?;
     }
     let heard = Arc::new(Mutex::new(None));
     let mut client = reader_config(config);
@@ -53,12 +53,13 @@ pub fn reach(config: &Config, within: Duration, clock: &dyn Clock) -> Result<()>
         for _ in 0..16 {
             client.poll(Duration::ZERO);
         }
-        let told: Option<Trouble> = heard.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let told: Option<ConnectionError> =
+            heard.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let waited = clock.instant().saturating_duration_since(started);
-        let believed = told.as_ref().is_some_and(|trouble| waited >= trouble.kind.believed_after());
+        let believed = told.as_ref().is_some_and(|error| waited >= error.kind.believed_after());
         if believed || waited >= within {
             return Err(match told {
-                Some(trouble) => trouble.failure(config),
+                Some(error) => error.failure(config),
                 None => silent(config, within, &error),
             });
         }
@@ -108,7 +109,7 @@ fn silent(config: &Config, within: Duration, error: &KafkaError) -> Failure {
 
 /// Why there is no connection, as far as it shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Trouble {
+struct ConnectionError {
     kind: Kind,
     /// What librdkafka said.
     reason: String,
@@ -152,7 +153,7 @@ impl Kind {
     }
 }
 
-impl Trouble {
+impl ConnectionError {
     /// `None`: it says no more than that nobody answers.
     fn of(code: Option<RDKafkaErrorCode>, reason: &str) -> Option<Self> {
         let says = |text: &str| reason.contains(text);
@@ -226,7 +227,7 @@ impl Trouble {
     }
 }
 
-impl Trouble {
+impl ConnectionError {
     /// What is wrong with the brokers' certificate, as far as it shows.
     fn of_certificate(&self, config: &Config) -> String {
         let servers = &config.kafka.bootstrap_servers;
@@ -265,24 +266,24 @@ impl Trouble {
 }
 
 /// Keeps what says most about why there is no connection; its log lines would say it once more.
-struct Listener(Arc<Mutex<Option<Trouble>>>);
+struct Listener(Arc<Mutex<Option<ConnectionError>>>);
 
 impl ClientContext for Listener {
     fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
         context::log("reach", RDKafkaLogLevel::Debug, facility, message);
-        self.take(Trouble::of(None, message));
+        self.take(ConnectionError::of(None, message));
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
         context::error_event("reach", &error, reason);
-        self.take(Trouble::of(error.rdkafka_error_code(), reason));
+        self.take(ConnectionError::of(error.rdkafka_error_code(), reason));
     }
 }
 
 impl Listener {
-    fn take(&self, trouble: Option<Trouble>) {
-        if let Some(trouble) = trouble {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(trouble);
+    fn take(&self, error: Option<ConnectionError>) {
+        if let Some(error) = error {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
         }
     }
 }
@@ -298,8 +299,8 @@ mod tests {
     fn what_is_said_is_understood() {
         use RDKafkaErrorCode as Code;
         let check = |code, reason: &str, expect| {
-            let trouble = Trouble::of(Some(code), reason);
-            assert_eq!(trouble.map(|trouble| trouble.kind), expect, "{reason}");
+            let error = ConnectionError::of(Some(code), reason);
+            assert_eq!(error.map(|error| error.kind), expect, "{reason}");
         };
         check(
             Code::Resolve,
@@ -334,16 +335,16 @@ mod tests {
         let line = "[thrd:a:1/bootstrap]: a:1/bootstrap: Disconnected: requesting ApiVersion: might be \
                     caused by incorrect security.protocol configuration (connecting to a SSL listener?) \
                     or broker version is < 0.10 (see api.version.request) (after 1ms in state X)";
-        let trouble = Trouble::of(None, line).expect("a trouble");
-        assert_eq!(trouble.kind, Kind::LikelyTlsPort);
-        assert!(trouble.reason.starts_with("a:1/bootstrap: Disconnected"), "{}", trouble.reason);
-        assert_eq!(Trouble::of(None, "[thrd:main]: brokers are down"), None);
+        let error = ConnectionError::of(None, line).expect("an error");
+        assert_eq!(error.kind, Kind::LikelyTlsPort);
+        assert!(error.reason.starts_with("a:1/bootstrap: Disconnected"), "{}", error.reason);
+        assert_eq!(ConnectionError::of(None, "[thrd:main]: brokers are down"), None);
     }
 
     #[test]
     fn a_message_is_bounded_and_has_no_control_characters() {
         let reason = format!("Failed to resolve \u{1b}[2J{}", "x".repeat(1_000));
-        let trouble = Trouble::of(Some(RDKafkaErrorCode::Resolve), &reason).unwrap();
-        assert!(trouble.reason.chars().count() <= 300 && !trouble.reason.contains('\u{1b}'));
+        let error = ConnectionError::of(Some(RDKafkaErrorCode::Resolve), &reason).unwrap();
+        assert!(error.reason.chars().count() <= 300 && !error.reason.contains('\u{1b}'));
     }
 }

@@ -13,8 +13,9 @@ use rdkafka::message::BorrowedMessage;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode;
 
+use super::bounded_read::{Bounds, Progress, STALL_MAX};
 use super::client::{LoggedIn, committed_reader_config};
-use super::consumer::is_of_data;
+use super::consumer::{is_of_data, known};
 use super::handle::Handle;
 use super::missing::demand;
 use super::probe::{Isolation, Probe};
@@ -27,9 +28,6 @@ use crate::failure::{Failure, Result};
 /// How long a command waits for the first answer of a broker.
 pub const REACH_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A read that makes no progress for this long has lost its broker.
-const STALL_MAX: Duration = Duration::from_secs(30);
-
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Long enough to sleep, short enough that a person sees no pause.
@@ -41,13 +39,6 @@ pub enum Start {
     Beginning,
     /// Only what is committed from now on.
     End,
-}
-
-/// How far a read has come, in offsets.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
-    pub done: u64,
-    pub total: u64,
 }
 
 /// A partition of the read, from its first offset to its last stable one.
@@ -126,14 +117,13 @@ impl TopicReader {
         mut each: impl FnMut(&BorrowedMessage<'_>) -> Result<()>,
         mut progress: impl FnMut(Progress),
     ) -> Result<()> {
-        let mut moved = SystemClock.instant();
-        let mut last = Progress::default();
-        let mut trouble = None;
+        let bounds = self.ranges.iter().map(|(at, range)| (at.clone(), range.low, range.end));
+        let mut bounds = Bounds::new(bounds);
+        let mut last_error = None;
         loop {
             match self.consumer.poll(POLL) {
                 Some(Ok(message)) => {
                     each(&message)?;
-                    moved = SystemClock.instant();
                     if message.offset() % 1024 != 0 {
                         continue;
                     }
@@ -153,45 +143,29 @@ impl TopicReader {
                 {
                     return Err(refused(&error));
                 }
-                Some(Err(error)) => trouble = Some(error),
+                Some(Err(error)) => last_error = Some(error),
                 None => {}
             }
-            let now_at = self.progress()?;
-            progress(now_at);
-            if now_at.done >= now_at.total {
+            // Positions pass control records and aborted tails, so they reach the last stable offset where the
+            // last message may not.
+            let positions = self.consumer.position().map_err(|error| read_failed(&error))?;
+            for (topic, partition, next) in known(&positions) {
+                bounds.reach(&(topic, partition), next);
+            }
+            progress(bounds.progress());
+            if bounds.is_over() {
                 return Ok(());
             }
-            if now_at != last {
-                (last, moved) = (now_at, SystemClock.instant());
-            }
-            if moved.elapsed() > STALL_MAX {
-                return Err(stalled(trouble.as_ref()));
+            if bounds.has_stalled() {
+                return Err(stalled(last_error.as_ref()));
             }
         }
     }
 
-    /// The next record, waiting at most this long. Errors that librdkafka mends by itself are
+    /// The next record, waiting at most this long. Errors that librdkafka recovers from by itself are
     /// passed over.
     pub fn next(&self, wait: Duration) -> Option<BorrowedMessage<'_>> {
         self.consumer.poll(wait).and_then(std::result::Result::ok)
-    }
-
-    /// How far every partition has been read: positions pass control records and aborted tails, so
-    /// they reach the last stable offset where the last message may not.
-    fn progress(&self) -> Result<Progress> {
-        let positions = self.consumer.position().map_err(|error| read_failed(&error))?;
-        let mut progress = Progress::default();
-        for element in positions.elements() {
-            let key = (element.topic().to_owned(), element.partition());
-            let Some(range) = self.ranges.get(&key) else { continue };
-            let at = match element.offset() {
-                Offset::Offset(at) => at.clamp(range.low, range.end),
-                _ => range.low,
-            };
-            progress.done += (at - range.low) as u64;
-            progress.total += (range.end - range.low).max(0) as u64;
-        }
-        Ok(progress)
     }
 }
 
@@ -305,8 +279,8 @@ fn refused(error: &KafkaError) -> Failure {
     ))
 }
 
-fn stalled(trouble: Option<&KafkaError>) -> Failure {
-    let why = trouble.map_or_else(|| "no answer".to_owned(), cause);
+fn stalled(last_error: Option<&KafkaError>) -> Failure {
+    let why = last_error.map_or_else(|| "no answer".to_owned(), cause);
     Failure::unavailable(format!(
         "the broker stopped answering for {} s: {why}",
         STALL_MAX.as_secs()

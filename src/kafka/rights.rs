@@ -94,7 +94,7 @@ pub fn of_assent(config: &Config, plans: &[TopicPlan]) -> Vec<Need> {
 
 /// Of `run` where purposes have readers: what they have not read yet is looked at. Without it their lag is not
 /// known, and nothing else is missing.
-pub fn add_those_beside_readers(needs: &mut Vec<Need>, config: &Config, rulebook: &Rulebook) {
+pub fn add_reader_lag_rights(needs: &mut Vec<Need>, config: &Config, rulebook: &Rulebook) {
     let read = rulebook.purposes.iter().filter(|purpose| !purpose.readers.is_empty());
     for purpose in read.clone() {
         let topic = Resource::Topic(config.topics.segments_of(&purpose.id));
@@ -249,8 +249,8 @@ impl Need {
         (!rights.is_empty()).then(|| Self { rights, ..self.clone() })
     }
 
-    /// Of what a run can't do without; `None`: nothing.
-    pub fn beside_settings(mut self) -> Option<Self> {
+    /// But for reading settings, which a run can do without; `None`: nothing is left.
+    pub fn without_settings(mut self) -> Option<Self> {
         self.rights.retain(|right| *right != Right::DescribeConfigs);
         (!self.rights.is_empty()).then_some(self)
     }
@@ -262,8 +262,8 @@ impl Need {
         format!("{}: this user may not {rights} {}", self.key, self.resource)
     }
 
-    /// How a person mends that.
-    pub fn mended_by(&self, config: &Config) -> String {
+    /// How a person fixes that.
+    pub fn remedy(&self, config: &Config) -> String {
         let principal = config.kafka.principal();
         format!(
             "run `{}`{}",
@@ -274,7 +274,7 @@ impl Need {
 
     /// As the end of a command (78).
     pub fn failure(&self, config: &Config) -> Failure {
-        Failure::config(format!("{}; {}", self.is_missing(), self.mended_by(config)))
+        Failure::config(format!("{}; {}", self.is_missing(), self.remedy(config)))
     }
 }
 
@@ -310,7 +310,7 @@ mod tests {
         let missing = group.missing_in(&Rights::from([Right::Describe])).unwrap();
         assert_eq!(missing.is_missing(), "kafka.group_id: this user may not Read the group assent");
         assert_eq!(
-            missing.mended_by(&config),
+            missing.remedy(&config),
             "run `kafka-acls.sh --bootstrap-server localhost:9092 --add --allow-principal \
              User:NAME --operation Read --group 'assent'`"
         );

@@ -8,6 +8,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::bounded_read::Bounds;
 use super::client::{LoggedIn, reader_config};
 use super::consumer::is_of_data;
 use super::handle::Handle;
@@ -46,10 +47,14 @@ pub fn sample_keys(config: &Config, topic: &str, count: i32, clock: &dyn Clock) 
         .create()
         .map(Handle::new)
         .map_err(failed)?;
-    let ends = seek_to_tail(&probe, &consumer, topic, count).map_err(failed)?;
+    let mut tail = seek_to_tail(&probe, &consumer, topic, count).map_err(failed)?;
     let mut sample = Sample::default();
     let deadline = clock.instant() + PATIENCE;
-    while clock.instant() < deadline && !reached(&consumer, &ends).map_err(failed)? {
+    while clock.instant() < deadline {
+        tail.look(&consumer.position().map_err(failed)?);
+        if tail.is_over() {
+            break;
+        }
         let Some(message) = consumer.poll(POLL) else { continue };
         let message = match message {
             Ok(message) => message,
@@ -71,35 +76,21 @@ pub fn sample_keys(config: &Config, topic: &str, count: i32, clock: &dyn Clock) 
     Ok(sample)
 }
 
-/// The offsets at which a partition has been read; empty partitions are left out.
+/// Empty partitions are left out.
 fn seek_to_tail(
     probe: &Probe,
     consumer: &BaseConsumer,
     topic: &str,
     count: i32,
-) -> std::result::Result<Vec<(i32, i64)>, KafkaError> {
+) -> std::result::Result<Bounds<i32>, KafkaError> {
     let mut assignment = TopicPartitionList::new();
-    let mut ends = Vec::new();
     let partitions: Vec<i32> = (0..count).collect();
-    let lows = probe.starts(topic, &partitions, ANSWER)?;
-    for (partition, high) in probe.ends(topic, &partitions, ANSWER)? {
-        let low = lows.get(&partition).copied().unwrap_or(high);
-        if low < high {
-            let from = low.max(high - PER_PARTITION);
-            assignment.add_partition_offset(topic, partition, Offset::Offset(from))?;
-            ends.push((partition, high));
-        }
+    let mut ranges = probe.ranges(topic, &partitions, ANSWER)?;
+    ranges.retain(|(_, low, high)| low < high);
+    for (partition, low, high) in &mut ranges {
+        *low = (*low).max(*high - PER_PARTITION);
+        assignment.add_partition_offset(topic, *partition, Offset::Offset(*low))?;
     }
     consumer.assign(&assignment)?;
-    Ok(ends)
-}
-
-fn reached(consumer: &BaseConsumer, ends: &[(i32, i64)]) -> std::result::Result<bool, KafkaError> {
-    let positions = consumer.position()?;
-    Ok(ends.iter().all(|&(partition, end)| {
-        positions.elements().iter().any(|element| {
-            element.partition() == partition
-                && matches!(element.offset(), Offset::Offset(next) if next >= end)
-        })
-    }))
+    Ok(Bounds::new(ranges))
 }

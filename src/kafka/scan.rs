@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 
+use super::bounded_read::{BoundedRead, PAUSE, STALL_MAX, Step};
 use super::client::committed_reader_config;
-use super::consumer::{Answers, Follower, Polled};
+use super::consumer::{Answers, Follower};
 use super::events::Received;
 use super::examine::{Place, Verdict, examine};
 use super::missing::demand;
@@ -28,17 +29,11 @@ use assent_verify::Record;
 /// How long one answer of a broker may take.
 const ANSWER: Duration = Duration::from_secs(10);
 
-/// A broker that gives no answer for this long is out of reach; a read that does not move, too.
-const STALL_MAX: Duration = Duration::from_secs(30);
-
 /// An open transaction may hold a topic's end back for this long: six times what Assent's own may
 /// take, and so long that a foreign one is worth a message of its own.
 const SETTLED_WITHIN: Duration = Duration::from_mins(1);
 
 const ASK_AGAIN: Duration = Duration::from_millis(100);
-
-/// How long to sleep where a poll brought nothing.
-const PAUSE: Duration = Duration::from_millis(1);
 
 /// What one reader prefetches at most, in KiB; three read at a time.
 const QUEUED_KBYTES: &str = "16384";
@@ -142,13 +137,11 @@ fn one(partition: i32, answer: &BTreeMap<i32, i64>) -> KafkaResult<i64> {
 /// Reads one partition.
 pub struct Scan {
     config: Config,
-    follower: Follower,
+    reading: BoundedRead,
     answers: Answers,
     partition: i32,
-    /// Where the reading ends.
-    to: i64,
-    /// Everything before was read.
-    at: i64,
+    /// Where the reading begins, and where it ends.
+    range: (i64, i64),
     /// Read, and at or past what was asked for.
     ahead: VecDeque<Record>,
     /// First and last offset of each batch that nobody can read.
@@ -164,27 +157,26 @@ impl Scan {
     /// From `from`, or from the first offset that the partition still holds where that is later.
     pub fn open(config: &Config, topic: &str, partition: i32, from: i64, to: i64) -> Result<Self> {
         let answers = Answers::Usual;
-        let follower = follow(config, topic, partition, (from, to), answers)?;
-        let schemas = Reading::open(config)?;
-        let (config, ahead, unreadable) = (config.clone(), VecDeque::new(), Vec::new());
+        let failed = |error: KafkaError| read_failed(topic, partition, &error);
+        let follower = follower(config, topic, answers).map_err(failed)?;
+        let ranges = (from < to).then_some((partition, from, to));
         Ok(Self {
-            config,
-            follower,
+            config: config.clone(),
+            reading: BoundedRead::begin(follower, ranges).map_err(failed)?,
             answers,
             partition,
-            to,
-            at: from,
-            ahead,
-            unreadable,
+            range: (from, to),
+            ahead: VecDeque::new(),
+            unreadable: Vec::new(),
             last_tried: None,
-            schemas,
+            schemas: Reading::open(config)?,
             records: 0,
         })
     }
 
     /// The next record below the end; `None`: it is reached.
     pub fn next_record(&mut self) -> Result<Option<Record>> {
-        self.next_below(self.to)
+        self.next_below(self.range.1)
     }
 
     /// All that comes before this offset and was not handed over yet.
@@ -198,7 +190,7 @@ impl Scan {
 
     /// How far everything was read.
     pub fn at(&self) -> i64 {
-        self.at
+        self.reading.position(self.partition).max(self.range.0)
     }
 
     /// The batches that nobody can read, as far as this was read.
@@ -208,8 +200,8 @@ impl Scan {
 
     /// The next record before this offset; `None`: there is none any more.
     pub fn next_below(&mut self, end: i64) -> Result<Option<Record>> {
-        let end = end.min(self.to);
-        if self.ahead.is_empty() && self.at < end {
+        let end = end.min(self.range.1);
+        if self.ahead.is_empty() && self.at() < end {
             self.read_on(end)?;
         }
         if self.ahead.front().is_some_and(|record| record.offset < end) {
@@ -221,93 +213,71 @@ impl Scan {
 
     /// Until a record came, or nothing more comes before `end`.
     fn read_on(&mut self, end: i64) -> Result<()> {
-        let mut moved = SystemClock.instant();
-        let mut trouble = None;
-        loop {
-            match self.follower.poll() {
-                Polled::Message(message) => {
-                    self.at = message.offset() + 1;
-                    let known = self.schemas.knowing(message.payload())?;
-                    self.ahead.push_back(Record { known, ..record(&message) });
+        self.reading.resume();
+        let (topic, partition) = (self.reading.topic().to_owned(), self.partition);
+        let mut last_error = None;
+        while self.at() < end {
+            let schemas = &mut self.schemas;
+            let take = |received: &Received<'_>| {
+                let known = schemas.knowing(received.payload())?;
+                Ok(Record { known, ..record(received) })
+            };
+            let failed = |error| read_failed(&topic, partition, &error);
+            match self.reading.step(take).map_err(failed)? {
+                Step::Record(record) => {
+                    self.ahead.push_back(record?);
                     return Ok(());
                 }
-                Polled::Nothing => {
-                    // A position passes control records and what was aborted.
-                    let at = self.position()?;
-                    if at > self.at {
-                        (self.at, moved) = (at, SystemClock.instant());
-                    }
-                    if self.at >= end {
-                        return Ok(());
-                    }
-                    std::thread::sleep(PAUSE);
+                Step::Over => return Ok(()),
+                Step::Nothing | Step::Stalled => std::thread::sleep(PAUSE),
+                Step::Unreadable { error, .. } => self.pass_unreadable(&error.reason)?,
+                Step::OutOfRange { .. } => {
+                    last_error = Some("an offset that is not there".to_owned());
                 }
-                Polled::Unreadable { error, .. } => {
-                    self.pass_unreadable(&error.reason)?;
-                    moved = SystemClock.instant();
-                    if self.at >= end {
-                        return Ok(());
-                    }
-                }
-                Polled::OutOfRange { .. } => {
-                    trouble = Some("an offset that is not there".to_owned());
-                }
-                Polled::Fatal(error) => trouble = Some(error.to_string()),
+                Step::Fatal(error) => last_error = Some(error.to_string()),
             }
-            if moved.elapsed() > STALL_MAX {
-                let trouble = trouble.take().unwrap_or_else(|| "no answer".to_owned());
+            if self.reading.has_stalled() {
+                let last_error = last_error.take().unwrap_or_else(|| "no answer".to_owned());
                 // Where nobody says that it can't be read, it may be so all the same.
-                self.pass_unreadable(&trouble)?;
-                moved = SystemClock.instant();
+                self.pass_unreadable(&last_error)?;
             }
         }
+        Ok(())
     }
 
     /// Past what no client can read; or reads anew what can be read after all.
-    fn pass_unreadable(&mut self, trouble: &str) -> Result<()> {
-        let (topic, offset) = (self.follower.topic().to_owned(), self.at);
+    fn pass_unreadable(&mut self, last_error: &str) -> Result<()> {
+        let (topic, offset) = (self.reading.topic().to_owned(), self.at());
         let place = Place { topic: topic.clone(), partition: self.partition, offset };
         let verdict = match examine(&self.config, &place) {
             Verdict::Unclear(_) => examine(&self.config, &place),
             verdict => verdict,
         };
+        let mut next = offset;
         match verdict {
             Verdict::Unclear(why) => {
-                return Err(stalled(&topic, self.partition, &format!("{trouble}; {why}")));
+                return Err(stalled(&topic, self.partition, &format!("{last_error}; {why}")));
             }
             Verdict::Readable { larger: true } if self.answers == Answers::Usual => {
                 self.answers = Answers::Larger;
             }
             Verdict::Readable { .. } if self.last_tried == Some(offset) => {
-                return Err(stalled(&topic, self.partition, trouble));
+                return Err(stalled(&topic, self.partition, last_error));
             }
             Verdict::Readable { .. } => {}
             Verdict::Unreadable { last, .. } => {
                 self.unreadable.push((offset, last));
-                self.at = last + 1;
+                next = last + 1;
             }
         }
         self.last_tried = Some(offset);
-        let range = (self.at, self.to);
-        self.follower = follow(&self.config, &topic, self.partition, range, self.answers)?;
-        Ok(())
-    }
-
-    fn position(&self) -> Result<i64> {
-        let failed = |error: KafkaError| read_failed(self.follower.topic(), self.partition, &error);
-        let positions = self.follower.positions().map_err(failed)?;
-        Ok(positions.get(&self.partition).copied().unwrap_or(self.at))
+        follower(&self.config, &topic, self.answers)
+            .and_then(|made| self.reading.go_on_with(made, self.partition, next))
+            .map_err(|error| read_failed(&topic, self.partition, &error))
     }
 }
 
-fn follow(
-    config: &Config,
-    topic: &str,
-    partition: i32,
-    (from, to): (i64, i64),
-    answers: Answers,
-) -> Result<Follower> {
-    let failed = |error: KafkaError| read_failed(topic, partition, &error);
+fn follower(config: &Config, topic: &str, answers: Answers) -> KafkaResult<Follower> {
     let mut client = committed_reader_config(config);
     client
         // librdkafka assigns nothing without one; only a subscription would join it.
@@ -315,11 +285,7 @@ fn follow(
         .set("auto.offset.reset", "earliest")
         .set("queued.max.messages.kbytes", QUEUED_KBYTES);
     answers.set(&mut client);
-    let follower = Follower::of(&client, "verify", topic).map_err(failed)?;
-    if from < to {
-        follower.fetch_from(&BTreeMap::from([(partition, from)])).map_err(failed)?;
-    }
-    Ok(follower)
+    Follower::of(&client, "verify", topic)
 }
 
 /// Of one that is too large to be an input the hash alone is kept, and of a key that is none its beginning.

@@ -11,6 +11,7 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use super::bounded_read::Bounds;
 use super::calls::{Call, Calls};
 use super::client::{LoggedIn, committed_reader_config, reader_config};
 use super::consumer::is_of_data;
@@ -74,7 +75,12 @@ pub fn read_heads(
             break;
         }
         consumer.assign(&list(topic, &from)?)?;
-        while clock.instant() < deadline && !is_read(&consumer, &from, &ends)? {
+        let mut bounds = Bounds::new(from.iter().map(|(&p, &from)| (p, from, ends[&p])));
+        while clock.instant() < deadline {
+            bounds.look(&consumer.position()?);
+            if bounds.is_over() {
+                break;
+            }
             match consumer.poll(Duration::ZERO) {
                 Some(Err(error)) if error.rdkafka_error_code().is_some_and(is_of_data) => {
                     return Ok(Heads { is_unreadable: true, ..heads });
@@ -125,18 +131,4 @@ fn list(topic: &str, offsets: &BTreeMap<i32, i64>) -> KafkaResult<TopicPartition
         list.add_partition_offset(topic, partition, Offset::Offset(offset))?;
     }
     Ok(list)
-}
-
-fn is_read(
-    consumer: &BaseConsumer<Logged>,
-    from: &BTreeMap<i32, i64>,
-    ends: &BTreeMap<i32, i64>,
-) -> Result<bool, KafkaError> {
-    let positions = consumer.position()?;
-    let at = |element: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| {
-        let Offset::Offset(at) = element.offset() else { return None };
-        Some((element.partition(), at))
-    };
-    let positions: BTreeMap<i32, i64> = positions.elements().iter().filter_map(at).collect();
-    Ok(from.keys().all(|partition| positions.get(partition) >= ends.get(partition)))
 }

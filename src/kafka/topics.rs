@@ -67,7 +67,7 @@ fn refuse_lack(probe: &Probe, config: &Config, rulebook: &Rulebook) -> Result<()
         tracing::debug!(%error, "the brokers don't say what this user may do");
         Vec::new()
     });
-    let vital: Vec<Need> = missing.into_iter().filter_map(Need::beside_settings).collect();
+    let vital: Vec<Need> = missing.into_iter().filter_map(Need::without_settings).collect();
     missing::refuse(config, &vital)
 }
 

@@ -8,7 +8,7 @@ use rdkafka::error::KafkaError;
 use super::loss_words::stop;
 use super::shared::Shared;
 use super::survey::{self, Survey, gather};
-use super::trouble::{Doubtful, Trouble};
+use super::take_up_error::{Doubtful, TakeUpError};
 use crate::failure::Failure;
 use crate::kafka::probe::Probe;
 use crate::kafka::topics;
@@ -24,9 +24,9 @@ pub fn take_up(
     probe: &Probe,
     partitions: &[i32],
     mut wanted: impl FnMut() -> bool,
-) -> Result<BTreeMap<i32, Task>, Trouble> {
+) -> Result<BTreeMap<i32, Task>, TakeUpError> {
     if let Some(change) = topics::find_change(probe, &shared.config, &shared.counts) {
-        return Err(Trouble::Stop(change));
+        return Err(TakeUpError::Stop(change));
     }
     let survey = Survey::take(shared, probe, partitions, &mut wanted)?;
     let gathered = gather(&shared.config, probe, partitions, false, wanted)?;
@@ -58,7 +58,11 @@ pub fn take_up(
         return Ok(tasks);
     }
     let stop = stop(&shared.config, &lost);
-    Err(if doubtful.is_empty() { Trouble::Stop(stop) } else { Trouble::Unsure(doubtful, stop) })
+    Err(if doubtful.is_empty() {
+        TakeUpError::Stop(stop)
+    } else {
+        TakeUpError::Unsure(doubtful, stop)
+    })
 }
 
 /// Reads the state of these partitions back.
@@ -67,7 +71,7 @@ pub fn restore(
     probe: &Probe,
     partitions: &[i32],
     wanted: impl FnMut() -> bool,
-) -> Result<BTreeMap<i32, Partition>, Trouble> {
+) -> Result<BTreeMap<i32, Partition>, TakeUpError> {
     let gathered = gather(&shared.config, probe, partitions, false, wanted)?.into_iter();
     gathered
         .map(|(partition, gathered)| match gathered.finish(shared)? {
@@ -76,7 +80,7 @@ pub fn restore(
                 let state = Some(loss::StateLoss::Damaged(detail));
                 let losses = Losses { state, ..Losses::default() };
                 let lost = BTreeMap::from([(partition, losses)]);
-                Err(Trouble::Stop(stop(&shared.config, &lost)))
+                Err(TakeUpError::Stop(stop(&shared.config, &lost)))
             }
         })
         .collect()
@@ -93,14 +97,14 @@ fn position(
     let start = Offsets { click: losses.resume.next_click, consent: losses.resume.next_consent };
     match engine.state_head() {
         None => engine.start_at(start.click, start.consent),
-        Some(standing) => {
-            let reaches = |audit: &loss::AuditHead| audit.next_sequence >= standing.next_sequence;
+        Some(head) => {
+            let reaches = |audit: &loss::AuditHead| audit.next_sequence >= head.next_sequence;
             if survey.audit(partition).is_some_and(|audit| !reaches(audit)) {
                 tracing::error!(
                     partition,
                     "the audit topic lost the end of the chain of this partition; `assent verify` \
                      will report it as missing from there to {}",
-                    standing.next_sequence
+                    head.next_sequence
                 );
             }
         }
@@ -125,17 +129,17 @@ pub fn find_loss(
     let mut lost = BTreeMap::new();
     for (&partition, task) in tasks {
         let received = task.received();
-        let standing = task.engine.state_head().map(|standing| loss::StateHead {
+        let head = task.engine.state_head().map(|head| loss::StateHead {
             next_click: received.click,
             next_consent: received.consent,
             consent_synced_at: now.wall - task.unread_too_long(now).unwrap_or_default(),
-            ..standing
+            ..head
         });
         let range =
             |of: &BTreeMap<i32, loss::Range>| of.get(&partition).copied().unwrap_or_default();
         let (clicks, consent) = (range(&clicks), range(&consent));
         let losses = loss::find(&View {
-            state: Ok(standing),
+            state: Ok(head),
             group: None,
             audit: None,
             unreadable_audit: None,

@@ -8,9 +8,9 @@ use crate::config::{OnSilence, Source};
 use crate::http::{PartitionStatus, Reason};
 use assent_core::task::Task;
 
-/// How a partition stood when it was last looked at.
+/// How a partition's gate was when it was last looked at.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Standing {
+struct GateStatus {
     gate_open: bool,
     /// The gravest.
     reason: Option<Reason>,
@@ -20,9 +20,9 @@ struct Standing {
 #[derive(Default)]
 pub struct Edges {
     worker: usize,
-    gates: BTreeMap<i32, Standing>,
+    gates: BTreeMap<i32, GateStatus>,
     /// Partitions whose gate changed, to be told together.
-    changed: BTreeMap<Standing, Vec<i32>>,
+    changed: BTreeMap<GateStatus, Vec<i32>>,
     silent: BTreeSet<String>,
     old_rulebook: BTreeSet<i32>,
     old_keys: BTreeSet<i32>,
@@ -33,24 +33,24 @@ impl Edges {
         Self { worker, ..Self::default() }
     }
 
-    /// Takes note of how a partition's gate stands now, for [`Self::tell_gates`].
+    /// Takes note of how a partition's gate is now, for [`Self::tell_gates`].
     pub fn note_gate(&mut self, partition: i32, status: &PartitionStatus) {
         let reason = status.reasons.iter().min().cloned();
-        let standing = Standing { gate_open: status.gate_open, reason };
+        let gate = GateStatus { gate_open: status.gate_open, reason };
         // That an assignment begins with it is no news.
         let is_first = !self.gates.contains_key(&partition);
-        if is_first && standing.reason == Some(Reason::Restoring) {
+        if is_first && gate.reason == Some(Reason::Restoring) {
             return;
         }
-        if self.gates.get(&partition) != Some(&standing) {
-            self.gates.insert(partition, standing.clone());
-            self.changed.entry(standing).or_default().push(partition);
+        if self.gates.get(&partition) != Some(&gate) {
+            self.gates.insert(partition, gate.clone());
+            self.changed.entry(gate).or_default().push(partition);
         }
     }
 
     pub fn tell_gates(&mut self) {
         let worker = self.worker;
-        for (Standing { gate_open, reason }, partitions) in std::mem::take(&mut self.changed) {
+        for (GateStatus { gate_open, reason }, partitions) in std::mem::take(&mut self.changed) {
             let reason = reason.map(|reason| reason.to_string()).unwrap_or_default();
             match (gate_open, reason.is_empty()) {
                 (true, true) => tracing::info!(worker, ?partitions, "gate open"),

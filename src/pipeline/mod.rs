@@ -25,9 +25,9 @@ pub mod shared;
 mod stop;
 pub mod survey;
 mod suspects;
+pub mod take_up_error;
 mod tolerate;
 pub mod transaction;
-pub mod trouble;
 mod twin;
 mod watch;
 mod watchdog;
@@ -73,19 +73,19 @@ pub fn start(start: Start) -> Result<Running> {
     let subjects = registry::outputs(&config, &purposes);
     let framings = Framings::settle(start.registry.as_ref(), &subjects, &*start.clock)?;
     let shared = Arc::new(share(start, counts, &purposes, &framings));
-    beside(&shared, "watch", move |shared| watch::run(shared, &probe))?;
-    beside(&shared, "watchdog", watchdog::run)?;
+    background(&shared, "watch", move |shared| watch::run(shared, &probe))?;
+    background(&shared, "watchdog", watchdog::run)?;
     if shared.has_topic_ids {
-        beside(&shared, "findings", move |shared| tolerate::tell(shared, tolerated))?;
+        background(&shared, "findings", move |shared| tolerate::tell(shared, tolerated))?;
     }
     if shared.registry.is_some() {
-        beside(&shared, "schemas", Shared::look_up_schemas)?;
+        background(&shared, "schemas", Shared::look_up_schemas)?;
     }
     let has_readers = |shared: &Shared| {
         shared.setup().rulebook.purposes.iter().any(|purpose| !purpose.readers.is_empty())
     };
     if shared.has_topic_ids && has_readers(&shared) {
-        beside(&shared, "readers", readers::run)?;
+        background(&shared, "readers", readers::run)?;
     }
     let workers = (0..config.pipeline.workers)
         .map(|number| spawn(&shared, number, identity.of_worker(&config.kafka.group_id, number)))
@@ -107,8 +107,8 @@ pub fn admit(start: &Start, counts: &Counts) -> Result<Vec<Finding>> {
     preflight.admit(&setup_of(start, counts))
 }
 
-/// A thread beside the workers, which ends with them.
-fn beside(
+/// A thread in the background of the workers, which ends with them.
+fn background(
     shared: &Arc<Shared>,
     name: &'static str,
     work: impl FnOnce(&Shared) + Send + 'static,

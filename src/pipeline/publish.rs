@@ -158,10 +158,10 @@ impl Destinations {
                 let value = self.audit_framing.frame(body);
                 let key = chain::name(&self.group_id, partition);
                 let topic = &self.topics.audit;
-                send(beside(topic, partition, key.as_bytes(), Some(&value)))
+                send(of_partition(topic, partition, key.as_bytes(), Some(&value)))
             }
             Output::State { key, value } => {
-                send(beside(&self.topics.state, partition, key, value.as_deref()))
+                send(of_partition(&self.topics.state, partition, key, value.as_deref()))
             }
         }
     }
@@ -189,7 +189,7 @@ impl Destinations {
     }
 }
 
-fn beside<'a>(
+fn of_partition<'a>(
     topic: &'a str,
     partition: i32,
     key: &'a [u8],

@@ -5,12 +5,12 @@
 use std::time::Duration;
 
 use super::shared::Shared;
-use super::trouble::Trouble;
+use super::take_up_error::TakeUpError;
 use crate::kafka::admin::{Admin, Described};
 use assent_contract::domain::time::Span;
 use assent_core::engine::absence::AbsenceBound;
 
-/// Beside a question of 10 s, within what a worker's turn may take without a sign of life (`watchdog`).
+/// Together with a question of 10 s, within what a worker's turn may take without a sign of life (`watchdog`).
 const ASKED_FOR: Duration = Duration::from_secs(3);
 
 const SETTING: &str = "delete.retention.ms";
@@ -20,16 +20,16 @@ const RETENTION_UNSAID: Span = Span::DAY;
 
 /// `None`: erasures are never removed. A broker that does not answer is asked again; a right that is
 /// missing is waited for, as nobody can tell whether going on would miss erasures.
-pub fn absence_bound(shared: &Shared) -> Result<Option<AbsenceBound>, Trouble> {
+pub fn absence_bound(shared: &Shared) -> Result<Option<AbsenceBound>, TakeUpError> {
     if !shared.has_topic_ids {
         return Ok(None);
     }
     let topic = &shared.config.topics.consent;
-    let admin = Admin::unreached(&shared.config).map_err(Trouble::Stop)?;
+    let admin = Admin::unreached(&shared.config).map_err(TakeUpError::Stop)?;
     match admin.setting(topic, SETTING, ASKED_FOR)? {
         Described::As(value) => Ok(bound(&value)),
         Described::Unsaid => Ok(Some(AbsenceBound::of_retention(RETENTION_UNSAID))),
-        Described::Forbidden => Err(Trouble::Wait(format!(
+        Described::Forbidden => Err(TakeUpError::Wait(format!(
             "topics.consent: this user may not describe topic {topic}, so nobody can tell whether \
              erasures were removed unread; grant DescribeConfigs, as `assent check --print-acls` shows"
         ))),

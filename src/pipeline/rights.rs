@@ -24,7 +24,7 @@ impl Refused {
         let plans = topic_plans(&shared.config, &setup.rulebook);
         let needs: Vec<Need> = of_assent(&shared.config, &plans)
             .into_iter()
-            .filter_map(Need::beside_settings)
+            .filter_map(Need::without_settings)
             .collect();
         match missing::find(probe, &needs) {
             Ok(missing) => {
@@ -70,7 +70,7 @@ impl Refused {
 
 fn found(shared: &Shared, missing: &[Need]) -> BTreeMap<String, &'static str> {
     let config = &shared.config;
-    let told = |need: &Need| format!("{}; {}", need.is_missing(), need.mended_by(config));
+    let told = |need: &Need| format!("{}; {}", need.is_missing(), need.remedy(config));
     let mut found: BTreeMap<String, &'static str> =
         missing.iter().map(|need| (told(need), need.key)).collect();
     if refusals::of_transactions() {
@@ -81,9 +81,10 @@ fn found(shared: &Shared, missing: &[Need]) -> BTreeMap<String, &'static str> {
 
 /// In a sentence; `None`: whatever it is, it is not the login.
 fn refused_login(shared: &Shared) -> Option<String> {
-    let no_token = shared.config.kafka.oauth.as_ref().and_then(|login| Keeper::of(login).trouble());
-    if let Some(trouble) = no_token {
-        return Some(trouble.failure().message);
+    let no_token =
+        shared.config.kafka.oauth.as_ref().and_then(|login| Keeper::of(login).last_error());
+    if let Some(error) = no_token {
+        return Some(error.failure().message);
     }
     let why = refusals::of_login()?;
     Some(format!(

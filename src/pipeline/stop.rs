@@ -29,7 +29,7 @@ impl Stop {
         self.is_asked.load(Ordering::Relaxed)
     }
 
-    /// What ends the run, if it is no wish from outside.
+    /// What ends the run, if nobody asked for it.
     pub fn failure(&self) -> Option<Failure> {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -10,7 +10,7 @@ use rdkafka::error::KafkaError;
 use super::crash::crash_point;
 use super::retention;
 use super::shared::Shared;
-use super::trouble::Trouble;
+use super::take_up_error::TakeUpError;
 use crate::config::Config;
 use crate::failure::{Exit, Failure};
 use crate::kafka::audit_heads::{self, Heads};
@@ -46,7 +46,7 @@ pub fn gather(
     partitions: &[i32],
     keys: bool,
     wanted: impl FnMut() -> bool,
-) -> Result<BTreeMap<i32, Gathered>, Trouble> {
+) -> Result<BTreeMap<i32, Gathered>, TakeUpError> {
     let empty = |&partition: &i32| {
         let (restore, keys) = (Restore::new(partition), BTreeSet::new());
         let (malformed, begins_at, unreadable) = (BTreeMap::new(), None, None);
@@ -84,7 +84,7 @@ pub fn gather(
 
 impl Gathered {
     /// The partition as its state has it; the inner error: why that is none that can be gone on from.
-    pub fn finish(self, shared: &Shared) -> Result<Result<Partition, String>, Trouble> {
+    pub fn finish(self, shared: &Shared) -> Result<Result<Partition, String>, TakeUpError> {
         if let Some(malformed) = self.malformed.values().next() {
             return Ok(Err(malformed.to_string()));
         }
@@ -111,13 +111,13 @@ impl Gathered {
 
 /// A key that the file lacks may still come: the instance waits, not ready
 /// (docs/contract/pseudonyms.md#keyset).
-pub fn refused(refusal: &Refusal) -> Trouble {
+pub fn refused(refusal: &Refusal) -> TakeUpError {
     match refusal {
-        Refusal::KeyMissing { .. } => Trouble::Wait(refusal.to_string()),
+        Refusal::KeyMissing { .. } => TakeUpError::Wait(refusal.to_string()),
         _ if refusal.exit_code() == 78 => {
-            Trouble::Stop(Failure::new(Exit::Config, refusal.to_string()))
+            TakeUpError::Stop(Failure::new(Exit::Config, refusal.to_string()))
         }
-        _ => Trouble::Stop(Failure::failed(refusal.to_string())),
+        _ => TakeUpError::Stop(Failure::failed(refusal.to_string())),
     }
 }
 
@@ -141,7 +141,7 @@ impl Survey {
         probe: &Probe,
         partitions: &[i32],
         wanted: impl FnMut() -> bool,
-    ) -> Result<Self, Trouble> {
+    ) -> Result<Self, TakeUpError> {
         let topics = &shared.config.topics;
         let committed = committed(&shared.config, partitions, ASKED_FOR)?.into_iter();
         let mark = |(partition, of): (i32, Committed)| {
@@ -206,10 +206,6 @@ pub fn ranges(
     topic: &str,
     partitions: &[i32],
 ) -> Result<BTreeMap<i32, Range>, KafkaError> {
-    let starts = probe.starts(topic, partitions, ASKED_FOR)?;
-    let ends = probe.ends(topic, partitions, ASKED_FOR)?;
-    let range = |(partition, start): (i32, i64)| {
-        (partition, Range { start, end: ends.get(&partition).copied().unwrap_or(start) })
-    };
-    Ok(starts.into_iter().map(range).collect())
+    let ranges = probe.ranges(topic, partitions, ASKED_FOR)?.into_iter();
+    Ok(ranges.map(|(partition, start, end)| (partition, Range { start, end })).collect())
 }

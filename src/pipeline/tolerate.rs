@@ -1,4 +1,4 @@
-//! What `check` finds and `run` tolerates: a WARN line for each and a metric, beside the workers, so that
+//! What `check` finds and `run` tolerates: a WARN line for each and a metric, on a thread of its own, so that
 //! no click waits for it. Looked at again now and then: a topic's settings may change under a service.
 
 use std::collections::BTreeSet;

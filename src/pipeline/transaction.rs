@@ -31,8 +31,8 @@ const ABORT: Duration = Duration::from_secs(4);
 /// How often the wait for deliveries looks whether it is over: well below a round trip.
 const LOOK: Duration = Duration::from_micros(200);
 
-/// What a transaction needs beside its producer.
-pub struct Surroundings<'a> {
+/// What a transaction needs besides its producer.
+pub struct TransactionContext<'a> {
     pub shared: &'a Shared,
     /// As captured at assignment: this fences a zombie. `None`: no commit.
     pub group: Option<&'a Arc<ConsumerGroupMetadata>>,
@@ -44,7 +44,7 @@ pub struct Surroundings<'a> {
     pub deadline: Option<Span>,
 }
 
-impl Surroundings<'_> {
+impl TransactionContext<'_> {
     fn now(&self) -> Instant {
         self.shared.clock.instant()
     }
@@ -100,13 +100,13 @@ impl Transactor {
         &mut self,
         action: Action,
         outputs: impl Iterator<Item = (i32, &'b BatchOutput)>,
-        around: &Surroundings<'_>,
+        cx: &TransactionContext<'_>,
     ) -> Event {
-        let event = self.attempt(action, outputs, around).unwrap_or_else(|fault| {
+        let event = self.attempt(action, outputs, cx).unwrap_or_else(|fault| {
             self.let_go(fault);
             Event::Failed(fault)
         });
-        count(action, event, around.shared);
+        count(action, event, cx.shared);
         event
     }
 
@@ -114,19 +114,19 @@ impl Transactor {
         &mut self,
         action: Action,
         outputs: impl Iterator<Item = (i32, &'b BatchOutput)>,
-        around: &Surroundings<'_>,
+        cx: &TransactionContext<'_>,
     ) -> Result<Event, Fault> {
         let mut event = Event::Done;
         match action {
-            Action::Initialize => self.initialize(around)?,
+            Action::Initialize => self.initialize(cx)?,
             Action::Begin => self.producer()?.begin()?,
-            Action::Produce => self.produce(outputs, around)?,
-            Action::SendOffsets => self.send_offsets(outputs, around)?,
+            Action::Produce => self.produce(outputs, cx)?,
+            Action::SendOffsets => self.send_offsets(outputs, cx)?,
             Action::Commit => {
-                self.producer()?.commit(around.at_most(COMMIT), Some(around.meanwhile))?;
+                self.producer()?.commit(cx.at_most(COMMIT), Some(cx.meanwhile))?;
             }
-            Action::Abort => self.producer()?.abort(around.at_most(ABORT))?,
-            Action::ReadBack => event = Event::Landed((around.read_back)()?),
+            Action::Abort => self.producer()?.abort(cx.at_most(ABORT))?,
+            Action::ReadBack => event = Event::Landed((cx.read_back)()?),
             Action::Rest | Action::Conclude(_) => {}
         }
         if let Some(point) = point_after(action) {
@@ -135,14 +135,14 @@ impl Transactor {
         Ok(event)
     }
 
-    fn initialize(&mut self, around: &Surroundings<'_>) -> Result<(), Fault> {
+    fn initialize(&mut self, cx: &TransactionContext<'_>) -> Result<(), Fault> {
         self.producer = None;
-        let producer = TransactionalProducer::new(&around.shared.config, &self.transactional_id)
+        let producer = TransactionalProducer::new(&cx.shared.config, &self.transactional_id)
             .map_err(|error| {
                 tracing::error!(%error, "can't create a producer");
                 Fault::Replace
             })?;
-        producer.init(around.at_most(INIT))?;
+        producer.init(cx.at_most(INIT))?;
         self.producer = Some(producer);
         Ok(())
     }
@@ -150,31 +150,31 @@ impl Transactor {
     fn produce<'b>(
         &self,
         outputs: impl Iterator<Item = (i32, &'b BatchOutput)>,
-        around: &Surroundings<'_>,
+        cx: &TransactionContext<'_>,
     ) -> Result<(), Fault> {
         let producer = self.producer()?;
-        let clock = around.shared.clock.as_ref();
-        let deadline = around.now() + around.at_most(DELIVER);
+        let clock = cx.shared.clock.as_ref();
+        let deadline = cx.now() + cx.at_most(DELIVER);
         for (partition, BatchOutput { purposes, outputs, .. }) in outputs {
             for output in outputs {
-                around.shared.destinations.publish(partition, purposes, output, &mut |record| {
+                cx.shared.destinations.publish(partition, purposes, output, &mut |record| {
                     producer.send(record, clock, deadline)
                 })?;
             }
         }
-        producer.drain(clock, deadline, &|| around.pass_time())
+        producer.drain(clock, deadline, &|| cx.pass_time())
     }
 
     fn send_offsets<'b>(
         &self,
         outputs: impl Iterator<Item = (i32, &'b BatchOutput)>,
-        around: &Surroundings<'_>,
+        cx: &TransactionContext<'_>,
     ) -> Result<(), Fault> {
-        let group = around.group.ok_or(Fault::Evicted)?;
+        let group = cx.group.ok_or(Fault::Evicted)?;
         let offsets = outputs.map(|(at, output)| (at, GroupOffset::of(output))).collect();
-        let topic = &around.shared.config.topics.clickstream;
-        let timeout = around.at_most(SEND_OFFSETS);
-        self.producer()?.send_offsets(topic, &offsets, group, timeout, Some(around.meanwhile))
+        let topic = &cx.shared.config.topics.clickstream;
+        let timeout = cx.at_most(SEND_OFFSETS);
+        self.producer()?.send_offsets(topic, &offsets, group, timeout, Some(cx.meanwhile))
     }
 
     /// A producer that is to be replaced may hang in a call that was left behind: nothing more is asked of

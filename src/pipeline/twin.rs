@@ -19,7 +19,7 @@ const ASKED_FOR: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// A worker's place in the group, over restarts.
-pub struct Seat {
+pub struct StaticMember {
     /// transactional.id and group.instance.id.
     name: String,
     state_dir: PathBuf,
@@ -28,7 +28,7 @@ pub struct Seat {
     last: Option<String>,
 }
 
-impl Seat {
+impl StaticMember {
     pub fn of_worker(state_dir: &Path, number: usize, name: String) -> Self {
         let file = state_dir.join(format!("member-{number}"));
         let last = std::fs::read_to_string(&file).ok();
@@ -115,22 +115,22 @@ mod tests {
     #[test]
     fn a_predecessor_is_told_from_a_copy() {
         let folder = tempfile::tempdir().unwrap();
-        let seat = || Seat::of_worker(folder.path(), 1, "shop-0a-1".to_owned());
-        let check = |seat: &Seat, members: &[&str], expect: bool| {
+        let member = || StaticMember::of_worker(folder.path(), 1, "shop-0a-1".to_owned());
+        let check = |member: &StaticMember, members: &[&str], expect: bool| {
             let members: Vec<String> = members.iter().map(|it| (*it).to_owned()).collect();
-            assert_eq!(seat.other(&members).is_some(), expect, "{members:?}");
+            assert_eq!(member.other(&members).is_some(), expect, "{members:?}");
         };
-        let mut first = seat();
+        let mut first = member();
         check(&first, &[], false);
         check(&first, &["shop-0b-1-xyz at /10.0.0.1", "shop-0a-10-xyz at /10.0.0.1"], false);
         check(&first, &["shop-0a-1-xyz at /10.0.0.1"], true);
         first.note(Some("shop-0a-1-xyz".to_owned()));
-        for seat in [&first, &seat()] {
-            check(seat, &["shop-0a-1-xyz at /10.0.0.1"], false);
-            check(seat, &["shop-0a-1-xyzz at /10.0.0.1"], true);
-            check(seat, &["shop-0a-1-abc at /10.0.0.1"], true);
+        for member in [&first, &member()] {
+            check(member, &["shop-0a-1-xyz at /10.0.0.1"], false);
+            check(member, &["shop-0a-1-xyzz at /10.0.0.1"], true);
+            check(member, &["shop-0a-1-abc at /10.0.0.1"], true);
         }
         first.note(None);
-        assert_eq!(seat().last.as_deref(), Some("shop-0a-1-xyz"));
+        assert_eq!(member().last.as_deref(), Some("shop-0a-1-xyz"));
     }
 }

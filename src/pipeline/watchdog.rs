@@ -1,7 +1,7 @@
 //! Watches over what could hold a run up in silence: a worker whose turn takes longer than its calls allow,
 //! and calls that were left behind and don't come back.
 //!
-//! It asks nothing of Kafka, so nothing that holds a worker up holds it up too. Where it can't be mended from
+//! It asks nothing of Kafka, so nothing that holds a worker up holds it up too. Where it can't be fixed from
 //! within, the run ends: others have the partitions then, and whatever supervises this process starts it anew.
 
 use std::time::Duration;

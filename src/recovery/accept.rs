@@ -7,9 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
-use super::alone::{Alone, again, failure_of};
 use super::orphans::{Orphans, find_orphans};
-use super::words::{Toll, statement};
+use super::sole_member::{SoleMember, again, failure_of};
+use super::words::{Withheld, statement};
 use crate::config::Config;
 use crate::failure::{Exit, Failure, Result};
 use crate::kafka::examine::{Place, Verdict, examine};
@@ -33,7 +33,7 @@ use assent_core::engine::{
 pub struct Finding {
     pub partition: i32,
     pub losses: Losses,
-    pub toll: Toll,
+    pub withheld: Withheld,
 }
 
 /// What is there to go on from.
@@ -46,7 +46,7 @@ enum Held {
 /// Everything that was lost, looked at by the group's only member.
 pub struct Recovery {
     shared: Shared,
-    alone: Alone,
+    member: SoleMember,
     survey: Survey,
     lost: BTreeMap<i32, (Losses, Held)>,
     orphans: Orphans,
@@ -69,11 +69,11 @@ impl Recovery {
         let subjects = registry::outputs(&config, &purposes);
         let unregistered = Framings::unregistered(&subjects);
         let shared = share(start, counts, &purposes, &unregistered);
-        let alone = Alone::join(&shared, &probe, all.len())?;
-        let survey = again(&shared, || Survey::take(&shared, &probe, &all, || alone.is_so()))?;
-        let states = again(&shared, || gather(&config, &probe, &all, true, || alone.is_so()))?;
+        let member = SoleMember::join(&shared, &probe, all.len())?;
+        let survey = again(&shared, || Survey::take(&shared, &probe, &all, || member.is_alone()))?;
+        let states = again(&shared, || gather(&config, &probe, &all, true, || member.is_alone()))?;
         let (lost, orphans) = (BTreeMap::new(), Orphans::default());
-        let mut recovery = Self { shared, alone, survey, lost, orphans, subjects };
+        let mut recovery = Self { shared, member, survey, lost, orphans, subjects };
         recovery.compare(&probe, states, asked)?;
         Ok(recovery)
     }
@@ -117,37 +117,37 @@ impl Recovery {
         if chosen != without_state {
             return Err(all_at_once(&without_state));
         }
-        self.orphans = find_orphans(&self.shared, &self.alone, probe, &chosen, &accounted)?;
+        self.orphans = find_orphans(&self.shared, &self.member, probe, &chosen, &accounted)?;
         Ok(())
     }
 
     /// What was lost, by partition.
     pub fn findings(&self) -> Vec<Finding> {
         let finding = |(&partition, (losses, held)): (&i32, &(Losses, Held))| {
-            let toll = match held {
+            let withheld = match held {
                 Held::State(engine) => {
                     let (subjects, live_keys) = engine.in_doubt(self.doubt(losses, engine));
-                    Toll { subjects, live_keys }
+                    Withheld { subjects, live_keys }
                 }
                 Held::Remains(..) => {
-                    Toll { subjects: 0, live_keys: self.orphans.of(partition).len() }
+                    Withheld { subjects: 0, live_keys: self.orphans.of(partition).len() }
                 }
             };
-            Finding { partition, losses: losses.clone(), toll }
+            Finding { partition, losses: losses.clone(), withheld }
         };
         self.lost.iter().map(finding).collect()
     }
 
     /// Live keys of nobody whom the changelog still names.
-    pub fn unnamed(&self) -> usize {
-        self.orphans.unnamed
+    pub fn unattributed(&self) -> usize {
+        self.orphans.unattributed
     }
 
     /// Goes on with all of it; `progress` hears of each partition that is done.
     pub fn accept(mut self, mut progress: impl FnMut(i32)) -> Result<()> {
         let Shared { registry, clock, destinations, .. } = &mut self.shared;
         destinations.reframe(&Framings::settle(registry.as_ref(), &self.subjects, &**clock)?);
-        self.alone.begin(&self.shared)?;
+        self.member.begin(&self.shared)?;
         for (partition, (losses, held)) in std::mem::take(&mut self.lost) {
             self.go_on(partition, &losses, held)?;
             progress(partition);
@@ -158,7 +158,7 @@ impl Recovery {
 
     /// Leaves the group.
     pub fn leave(self) {
-        self.alone.leave();
+        self.member.leave();
     }
 
     fn go_on(&mut self, partition: i32, losses: &Losses, held: Held) -> Result<()> {
@@ -174,7 +174,7 @@ impl Recovery {
         let mut doubted = engine.doubted(doubt);
         while !doubted.is_empty() {
             let (decided, output) = engine.withhold_doubted(self.now(), &mut doubted);
-            self.alone.write(&self.shared, partition, &output)?;
+            self.member.write(&self.shared, partition, &output)?;
             engine = decided.confirm();
         }
         let statement = statement(&self.shared.config, partition, losses);
@@ -186,7 +186,7 @@ impl Recovery {
             consent_is_withheld: losses.doubts_consent(),
         };
         let (_, output) = engine.accept_loss(self.now(), &accepted);
-        self.alone.write(&self.shared, partition, &output)
+        self.member.write(&self.shared, partition, &output)
     }
 
     fn doubt(&self, losses: &Losses, engine: &Partition) -> Doubt {
@@ -218,7 +218,7 @@ impl Recovery {
         let mut wiped = wiped.as_slice();
         loop {
             let (decided, output) = engine.remove_orphans(self.now(), &purposes, chunk, wiped);
-            self.alone.write(&self.shared, partition, &output)?;
+            self.member.write(&self.shared, partition, &output)?;
             engine = decided.confirm();
             wiped = &[];
             match chunks.next() {

@@ -4,8 +4,8 @@
 //! writes it by the same commit protocol as a worker.
 
 mod accept;
-mod alone;
 mod orphans;
+mod sole_member;
 mod words;
 
 pub use accept::{Finding, Recovery};

@@ -5,29 +5,22 @@
 use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
 
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 
-use super::alone::{Alone, again, not_alone};
+use super::sole_member::{SoleMember, again, another_joined};
 use crate::failure::Result;
 use crate::kafka::admin::Admin;
 use crate::kafka::assignments::SegmentTopics;
-use crate::kafka::consumer::Polled;
-use crate::kafka::damage::Passing;
+use crate::kafka::damage::TolerantRead;
+use crate::kafka::events::Received;
 use crate::kafka::probe::Probe;
 use crate::kafka::read::{Start, TopicReader};
 use crate::pipeline::shared::Shared;
-use crate::pipeline::survey::ranges;
-use crate::pipeline::trouble::Trouble;
+use crate::pipeline::survey::ASKED_FOR;
+use crate::pipeline::take_up_error::TakeUpError;
 use assent_contract::domain::pseudonym::Pseudonym;
 use assent_core::engine::Orphan;
-
-/// How often a long read looks whether it is still the group's only member, which also keeps it one.
-const TAKEN_PER_LOOK: u64 = 1_024;
-
-const PAUSE: Duration = Duration::from_millis(2);
 
 #[derive(Default)]
 pub struct Orphans {
@@ -35,7 +28,7 @@ pub struct Orphans {
     pub purposes: Arc<[String]>,
     by_partition: BTreeMap<i32, Vec<Orphan>>,
     /// How many are of nobody whom the changelog names.
-    pub unnamed: usize,
+    pub unattributed: usize,
 }
 
 impl Orphans {
@@ -48,17 +41,18 @@ impl Orphans {
 /// with the first of the partitions.
 pub fn find_orphans(
     shared: &Shared,
-    alone: &Alone,
+    member: &SoleMember,
     probe: &Probe,
     partitions: &[i32],
     accounted: &HashSet<(String, Pseudonym)>,
 ) -> Result<Orphans> {
-    let (purposes, mut live) = live_keys(shared, alone)?;
+    let (purposes, mut live) = live_keys(shared, member)?;
     live.retain(|(purpose, key)| {
         !accounted.contains(&(purposes[usize::from(*purpose)].clone(), *key))
     });
     let mut orphans = Orphans { purposes, ..Orphans::default() };
-    let named = again(shared, || name(shared, alone, probe, partitions, &orphans.purposes, &live))?;
+    let named =
+        again(shared, || name(shared, member, probe, partitions, &orphans.purposes, &live))?;
     let first = partitions.first().copied().unwrap_or_default();
     let mut live: Vec<(u16, Pseudonym)> = live.into_iter().collect();
     live.sort_unstable();
@@ -67,7 +61,7 @@ pub fn find_orphans(
             if let Some((partition, token)) = named.get(&(purpose, pseudonym)) {
                 (*partition, Some(*token))
             } else {
-                orphans.unnamed += 1;
+                orphans.unattributed += 1;
                 (first, None)
             };
         let orphan = Orphan { purpose, pseudonym, subject };
@@ -79,7 +73,7 @@ pub fn find_orphans(
 type LiveKeys = HashSet<(u16, Pseudonym)>;
 
 /// Of every segment topic of the cluster, whatever the rulebook declares now.
-fn live_keys(shared: &Shared, alone: &Alone) -> Result<(Arc<[String]>, LiveKeys)> {
+fn live_keys(shared: &Shared, member: &SoleMember) -> Result<(Arc<[String]>, LiveKeys)> {
     let config = &shared.config;
     let cluster = Admin::new(config)?.cluster()?;
     let mut purposes = Vec::new();
@@ -97,7 +91,7 @@ fn live_keys(shared: &Shared, alone: &Alone) -> Result<(Arc<[String]>, LiveKeys)
     reader.try_read_to_end(
         |message| {
             if !is_alone.get() {
-                return Err(not_alone());
+                return Err(another_joined());
             }
             let key = message.key().and_then(|key| std::str::from_utf8(key).ok());
             let of = topics.names().iter().position(|name| name == message.topic());
@@ -110,10 +104,10 @@ fn live_keys(shared: &Shared, alone: &Alone) -> Result<(Arc<[String]>, LiveKeys)
             }
             Ok(())
         },
-        |_| is_alone.set(is_alone.get() && alone.is_so()),
+        |_| is_alone.set(is_alone.get() && member.is_alone()),
     )?;
     if !is_alone.get() {
-        return Err(not_alone());
+        return Err(another_joined());
     }
     Ok((purposes.into(), live))
 }
@@ -123,52 +117,24 @@ type Named = HashMap<(u16, Pseudonym), (i32, assent_contract::domain::audit::Aud
 /// Whose live keys are whose, as far as the changelog still has the raw ids.
 fn name(
     shared: &Shared,
-    alone: &Alone,
+    member: &SoleMember,
     probe: &Probe,
     partitions: &[i32],
     purposes: &[String],
     live: &LiveKeys,
-) -> std::result::Result<Named, Trouble> {
+) -> std::result::Result<Named, TakeUpError> {
     let topic = &shared.config.topics.consent;
-    let ranges = ranges(probe, topic, partitions)?;
-    let from = ranges.iter().map(|(&partition, range)| (partition, range.start)).collect();
-    let mut reading = Passing::new(&shared.config, "names", topic, from)?;
+    let ranges = probe.ranges(topic, partitions, ASKED_FOR)?;
     let mut named = Named::new();
-    let mut taken = 0_u64;
-    loop {
-        if taken.is_multiple_of(TAKEN_PER_LOOK) && !alone.is_so() {
-            return Err(Trouble::Unwanted);
+    let take = |record: &Received<'_>| {
+        if let Some(id) = record.key() {
+            name_keys_of(shared, id, record.partition(), purposes, live, &mut named);
         }
-        let unreadable = match reading.follower().poll() {
-            Polled::Message(message) => {
-                taken += 1;
-                if let Some(id) = message.key() {
-                    name_keys_of(shared, id, message.partition(), purposes, live, &mut named);
-                }
-                continue;
-            }
-            Polled::Nothing => None,
-            Polled::Unreadable { partition, .. } => Some(partition),
-            Polled::OutOfRange { .. } => {
-                return Err(Trouble::Again(KafkaError::MessageConsumption(
-                    RDKafkaErrorCode::AutoOffsetReset,
-                )));
-            }
-            Polled::Fatal(error) => return Err(Trouble::Again(error)),
-        };
-        // What nobody can read names nobody.
-        if let Some(partition) = unreadable {
-            reading.pass(partition, &mut || alone.is_so())?;
-        }
-        if !alone.is_so() {
-            return Err(Trouble::Unwanted);
-        }
-        let positions = reading.positions()?;
-        if ranges.iter().all(|(partition, range)| positions.get(partition) >= Some(&range.end)) {
-            return Ok(named);
-        }
-        std::thread::sleep(PAUSE);
-    }
+    };
+    // What nobody can read names nobody.
+    TolerantRead::begin(&shared.config, "names", topic, ranges)?
+        .read(take, &mut || member.is_alone())?;
+    Ok(named)
 }
 
 fn name_keys_of(

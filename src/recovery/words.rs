@@ -7,18 +7,18 @@ use assent_core::engine::loss::{InputLoss, Losses};
 
 /// How much would be withheld or removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Toll {
+pub struct Withheld {
     pub subjects: usize,
     pub live_keys: usize,
 }
 
 /// What going on means for the people of this partition, and what is never known again.
-pub fn gives_up(losses: &Losses, toll: Toll) -> Vec<String> {
+pub fn gives_up(losses: &Losses, withheld: Withheld) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(loss) = losses.clicks {
-        lines.push(gives_up_clicks(loss, losses, toll));
+        lines.push(gives_up_clicks(loss, losses, withheld));
     }
-    let Toll { subjects, live_keys } = toll;
+    let Withheld { subjects, live_keys } = withheld;
     let again = losses.resume.next_consent;
     if losses.state.is_some() {
         lines.push(format!(
@@ -62,7 +62,7 @@ pub fn gives_up(losses: &Losses, toll: Toll) -> Vec<String> {
     lines
 }
 
-fn gives_up_clicks(loss: InputLoss, losses: &Losses, toll: Toll) -> String {
+fn gives_up_clicks(loss: InputLoss, losses: &Losses, withheld: Withheld) -> String {
     let count = match loss {
         InputLoss::Removed { from, to } | InputLoss::Unreadable { from, to } => {
             format!("{} offsets", to - from)
@@ -73,7 +73,7 @@ fn gives_up_clicks(loss: InputLoss, losses: &Losses, toll: Toll) -> String {
     let signals = if losses.doubts_consent() {
         "opt-out signals on them are lost, see below".to_owned()
     } else {
-        let Toll { subjects, live_keys } = toll;
+        let Withheld { subjects, live_keys } = withheld;
         format!(
             "opt-out signals on them are lost, so each subject counts as having sent one now, \
              until they opt in again in two steps: data of {subjects} subjects is no longer sold \

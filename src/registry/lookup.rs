@@ -8,7 +8,7 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use super::client::{Client, Trouble};
+use super::client::{Client, RegistryError};
 use super::memory::{Memory, SILENCE};
 use crate::clock::Clock;
 use assent_contract::wire::{KnownSchemas, Registered, UnknownId};
@@ -176,7 +176,7 @@ fn ask(client: &Client, memory: &mut Memory, clock: &dyn Clock, id: u32) -> Answ
             memory.learn(id, registered, clock.instant());
             Answer::Settled
         }
-        Err(trouble) if fails(client, memory, clock, id, asked_at, &trouble) => Answer::Settled,
+        Err(error) if fails(client, memory, clock, id, asked_at, &error) => Answer::Settled,
         Err(_) => Answer::Failed,
     }
 }
@@ -188,16 +188,16 @@ fn fails(
     clock: &dyn Clock,
     id: u32,
     asked_at: Instant,
-    trouble: &Trouble,
+    error: &RegistryError,
 ) -> bool {
-    let said_something = !matches!(trouble, Trouble::Unreachable(_));
+    let said_something = !matches!(error, RegistryError::Unreachable(_));
     if said_something && client.answers().is_ok() {
         let given_up = memory.fails(id, asked_at, clock.instant());
         note_answer(memory, clock.instant());
         if given_up == Some(true) {
             tracing::error!(
                 "the schema registry does not answer for one id; asking again: {}",
-                trouble.why()
+                error.why()
             );
         }
         return given_up.is_some();
@@ -206,7 +206,7 @@ fn fails(
         tracing::warn!(
             "the schema registry is out of reach: {}; records with known ids are processed; clicks \
              with other ids wait, and consent with other ids waits for {} s",
-            trouble.why(),
+            error.why(),
             SILENCE.as_secs()
         );
     }

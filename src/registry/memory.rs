@@ -380,7 +380,7 @@ mod tests {
         for id in [2, 3] {
             memory.learn(id, own(), at(34));
         }
-        assert_eq!(memory.fails(4, at(35), at(36)), None, "a new trouble has its own");
+        assert_eq!(memory.fails(4, at(35), at(36)), None, "a new error has its own");
     }
 
     #[test]

@@ -17,11 +17,11 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::failure::{Failure, Result};
-use client::{Client, Trouble};
+use client::{Client, RegistryError};
 pub use lookup::Lookup;
 pub use reading::Reading;
 pub use subjects::{
-    Framings, Standing, Subject, audit_access, inputs, outputs, reach, register, served,
+    Framings, SchemaStatus, Subject, audit_access, inputs, outputs, reach, register, served,
 };
 
 /// How long an id that the registry does not have, or not under the topic's own subject, is asked for
@@ -45,21 +45,23 @@ pub fn client(config: &Config) -> Result<Option<Client>> {
 fn patiently<T>(
     client: &Client,
     clock: &dyn Clock,
-    mut ask: impl FnMut() -> std::result::Result<T, Trouble>,
+    mut ask: impl FnMut() -> std::result::Result<T, RegistryError>,
 ) -> std::result::Result<T, Refusal> {
     let deadline = clock.instant() + REACHED_WITHIN;
     loop {
-        let trouble = match ask() {
+        let error = match ask() {
             Ok(answer) => return Ok(answer),
-            Err(trouble) => trouble,
+            Err(error) => error,
         };
-        match trouble {
-            Trouble::Refused(why) => return Err(Refusal::Everything(refused(client, &why))),
-            Trouble::Conflict(why) => return Err(Refusal::Schema(why)),
-            Trouble::Unreachable(why) | Trouble::Broken(why) if clock.instant() >= deadline => {
+        match error {
+            RegistryError::Refused(why) => return Err(Refusal::Everything(refused(client, &why))),
+            RegistryError::Conflict(why) => return Err(Refusal::Schema(why)),
+            RegistryError::Unreachable(why) | RegistryError::Broken(why)
+                if clock.instant() >= deadline =>
+            {
                 return Err(Refusal::Everything(out_of_reach(client, &why)));
             }
-            Trouble::Unreachable(_) | Trouble::Broken(_) => std::thread::sleep(RETRY),
+            RegistryError::Unreachable(_) | RegistryError::Broken(_) => std::thread::sleep(RETRY),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::client::{Client, Trouble};
+use super::client::{Client, RegistryError};
 use super::{Refusal, out_of_reach, patiently, refused};
 use crate::clock::Clock;
 use crate::config::{Config, Topics};
@@ -140,7 +140,7 @@ fn incompatible(client: &Client, subject: &str, why: &str) -> Failure {
 
 /// How a subject stands, asked without changing anything.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum SchemaStatus {
     /// Assent's schema is there, under this id.
     Registered(u32),
     /// It is not, and could be.
@@ -149,7 +149,7 @@ pub enum Standing {
     Contradicts(String),
 }
 
-impl Standing {
+impl SchemaStatus {
     /// Of a subject that Assent writes.
     pub fn of_output(client: &Client, subject: &Subject) -> Result<Self> {
         let (name, text) = (subject.name(), subject.schema.json());
@@ -158,15 +158,15 @@ impl Standing {
             None if client.is_compatible(&name, text)? => Ok(Self::Free),
             None => Ok(Self::Contradicts("the registry calls them incompatible".to_owned())),
         });
-        asked.or_else(|trouble| match trouble {
-            Trouble::Conflict(why) => Ok(Self::Contradicts(why)),
-            trouble => Err(failed(client, &trouble)),
+        asked.or_else(|error| match error {
+            RegistryError::Conflict(why) => Ok(Self::Contradicts(why)),
+            error => Err(failed(client, &error)),
         })
     }
 
     /// Of a subject that others write: can what it newest holds be read?
     pub fn of_input(client: &Client, subject: &Subject) -> Result<Self> {
-        let failed = |trouble| failed(client, &trouble);
+        let failed = |error| failed(client, &error);
         let Some(id) = client.newest(&subject.name()).map_err(failed)? else {
             return Ok(Self::Free);
         };
@@ -181,10 +181,10 @@ impl Standing {
     }
 }
 
-fn failed(client: &Client, trouble: &Trouble) -> Failure {
-    match trouble {
-        Trouble::Refused(why) | Trouble::Conflict(why) => refused(client, why),
-        Trouble::Unreachable(why) | Trouble::Broken(why) => out_of_reach(client, why),
+fn failed(client: &Client, error: &RegistryError) -> Failure {
+    match error {
+        RegistryError::Refused(why) | RegistryError::Conflict(why) => refused(client, why),
+        RegistryError::Unreachable(why) | RegistryError::Broken(why) => out_of_reach(client, why),
     }
 }
 

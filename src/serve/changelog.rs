@@ -16,7 +16,7 @@ use crate::kafka::events::Received;
 use crate::registry::Reading;
 use assent_contract::domain::consent::ConsentRecord;
 use assent_contract::wire::{ConsentReader, ConsentReading, Inbound, KnownSchemas, Unread};
-use assent_intake::Standing;
+use assent_intake::CurrentConsent;
 
 /// The header by which the intake finds its own records again: the id of their request.
 pub const REQUEST: &str = "assent-request";
@@ -118,11 +118,11 @@ impl Changelog {
     }
 
     /// What a merge begins with.
-    pub fn standing(&self, subject: &str) -> Standing {
+    pub fn current(&self, subject: &str) -> CurrentConsent {
         let subjects = self.subjects.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(held) = subjects.get(subject.as_bytes()) else { return Standing::default() };
+        let Some(held) = subjects.get(subject.as_bytes()) else { return CurrentConsent::default() };
         let record = held.value.as_deref().and_then(|value| self.read(subject, value));
-        Standing { record, highest: held.highest }
+        CurrentConsent { record, highest: held.highest }
     }
 
     /// Of the subject's last record, as far as was read.

@@ -156,7 +156,7 @@ pub fn start(ready: Ready) -> Result<Serving> {
     let register = Arc::new(Register::start(&config)?);
     let purposes = Terms::of(&rulebook);
     let requests = framings.of(&topics.privacy_requests);
-    let owner = Owner::start(intake::Surroundings {
+    let owner = Owner::start(intake::OwnerContext {
         config: Arc::clone(&config),
         keys: Arc::clone(&keys),
         purposes: purposes.clone(),

@@ -17,7 +17,7 @@ const RECORDS_AT_HOME: usize = 8_000;
 const DECIDED_WITHIN: Duration = Duration::from_mins(8);
 const PURPOSES: [&str; 2] = ["partner-advertising", "personalized-offers"];
 
-/// Beside what a service takes at rest: clicks and consent held, 64 MiB each, librdkafka's queues of two
+/// Besides what a service takes at rest: clicks and consent held, 64 MiB each, librdkafka's queues of two
 /// consumers and what it produces, and as much again for what the allocator keeps.
 const GROWN_KB_MAX: u64 = 600 * 1024;
 

@@ -190,7 +190,7 @@ fn a_group_of_another_program_is_not_taken_over() {
     assert!(told.contains("kafka.group_id: the group") && told.contains("not Assent"), "{told}");
 }
 
-/// Each is one message, at once: nobody waits for what waiting does not mend.
+/// Each is one message, at once: nobody waits for what waiting does not fix.
 #[test]
 fn a_cluster_that_cant_be_talked_to_is_named_as_what_it_is() {
     let kafka = kafka_or_skip!();

@@ -1,4 +1,4 @@
-//! What reading a datum costs, ours beside apache-avro's: `cargo bench -p assent-contract`.
+//! What reading a datum costs, ours compared with apache-avro's: `cargo bench -p assent-contract`.
 //!
 //! Ours begins with the framed value and ends with a checked input (ids, key, partition); apache-avro's begins
 //! with the body and ends with a value, or with a record by serde where it can. So ours does more.

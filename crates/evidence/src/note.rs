@@ -226,7 +226,7 @@ mod tests {
         assert_eq!(verifier.open(note.as_bytes()), Ok("one\ntwo\n"));
         let other = Signer::new("shop.example/audit", &[8; 32]).unwrap();
         assert_eq!(other.verifier().open(note.as_bytes()), Err(Fault::Unsigned));
-        // A witness's signature beside ours changes nothing.
+        // A witness's signature next to ours changes nothing.
         let both = format!("{note}{}", other.sign("x\n").split_once("\n\n").unwrap().1);
         assert_eq!(verifier.open(both.as_bytes()), Ok("one\ntwo\n"));
     }

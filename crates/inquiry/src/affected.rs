@@ -102,7 +102,7 @@ fn of_one<'r>(
     let mut found: Option<Affected> = None;
     for interval in live {
         for part in parts(purpose, interval, should, rulebook) {
-            let (consent, terms) = standing(purpose, part.from, should, rulebook)?;
+            let (consent, terms) = in_force(purpose, part.from, should, rulebook)?;
             // Nothing is said of a time before the first record that is known.
             if consent.is_blank() {
                 continue;
@@ -142,7 +142,7 @@ fn parts<'r>(
         records.chain(should.erasures.iter().copied()).filter(is_inside).collect();
     cuts.insert(interval.from);
     for start in cuts.clone() {
-        let Some((consent, terms)) = standing(purpose, start, should, rulebook) else { continue };
+        let Some((consent, terms)) = in_force(purpose, start, should, rulebook) else { continue };
         let mut at = start;
         for _ in 0..TURNS_MAX {
             let Some(turn) = next_turn(&consent, terms, at).filter(|it| *it < interval.to) else {
@@ -156,9 +156,9 @@ fn parts<'r>(
     cuts.iter().zip(ends).map(|(&from, to)| Interval { from, to }).collect()
 }
 
-/// What should have stood at a moment, and what of the purpose is asked then; `None`: the rulebook is not at
+/// What should have been in force at a moment, and what of the purpose is asked then; `None`: the rulebook is not at
 /// hand.
-fn standing<'r>(
+fn in_force<'r>(
     purpose: &str,
     at: Timestamp,
     should: &Should<'_>,

@@ -158,8 +158,8 @@ pub fn explain(found: &Found, ground: &Ground<'_>) -> Explanation {
     }
 }
 
-/// What stands now of a subject and purpose, where no entry is asked about.
-pub fn standing(
+/// What is in force now for a subject and purpose, where no entry is asked about.
+pub fn explain_now(
     purpose_id: &str,
     ground: &Ground<'_>,
     now: Timestamp,

@@ -10,6 +10,6 @@ mod reask;
 mod scope;
 
 pub use command::{Change, Command, Statement};
-pub use merge::{Merged, Refusal, Standing, merge};
+pub use merge::{CurrentConsent, Merged, Refusal, merge};
 pub use reask::may_ask_again_at;
 pub use scope::{Scope, Terms};

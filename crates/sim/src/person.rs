@@ -203,8 +203,8 @@ impl Writer {
         around: &mut Around<'_>,
     ) -> Result<(), Refused> {
         let broker: &mut Broker = around.broker;
-        for it in &output.outputs {
-            let (place, record) = record_of(partition, &output.purposes, it);
+        for written in &output.outputs {
+            let (place, record) = record_of(partition, &output.purposes, written);
             let transaction = broker.produce(NAME, self.epoch, place, record)?;
             around.witness.losses.insert(transaction, step);
         }

@@ -7,7 +7,7 @@ use crate::log::Topic;
 use assent_core::engine::{Partition, Refusal, Restore, Setup};
 
 /// Why a state could not be restored.
-pub enum Trouble {
+pub enum RestoreError {
     Again,
     Refused(Refusal),
     Damaged(String),
@@ -20,11 +20,11 @@ pub fn restore_partition(
     setup: &Arc<Setup>,
     partition: i32,
     broker: &Broker,
-) -> Result<Partition, Trouble> {
+) -> Result<Partition, RestoreError> {
     let end = broker.log.high_watermark(Topic::State, partition);
     let (offsets, next) = broker.log.fetch(Topic::State, partition, 0, usize::MAX);
     if next < end {
-        return Err(Trouble::Again);
+        return Err(RestoreError::Again);
     }
     let mut restore = Restore::new(partition);
     for offset in offsets {
@@ -32,7 +32,7 @@ pub fn restore_partition(
         let key = record.key.as_deref().unwrap_or_default();
         restore
             .apply(key, record.value.as_deref())
-            .map_err(|error| Trouble::Damaged(format!("partition {partition}: {error}")))?;
+            .map_err(|error| RestoreError::Damaged(format!("partition {partition}: {error}")))?;
     }
-    restore.finish(Arc::clone(setup)).map_err(Trouble::Refused)
+    restore.finish(Arc::clone(setup)).map_err(RestoreError::Refused)
 }

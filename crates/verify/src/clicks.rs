@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use super::consent_view::ConsentView;
 use super::effects::{bound_unseen, disagreements};
 use super::finding::{Findings, Unchecked};
 use super::inputs::{Record, is_foreign_schema};
 use super::partition::{BatchUnderReview, Partition};
-use super::standing::ConsentView;
 use assent_contract::domain::audit::AuditEntry;
 use assent_contract::domain::event::Click;
 use assent_contract::domain::invariants::Invariant;
@@ -98,9 +98,9 @@ impl Partition<'_> {
             if self.whole && !self.compacted { ConsentView::NOTHING } else { ConsentView::LOST };
         let place =
             known.or_else(|| self.subjects.register_stranger(key, self.setup.keys, &unknown))?;
-        let standing = &mut self.subjects.at(place).standing;
-        standing.forget(now);
-        standing.bind(click.occurred_at.min(now));
+        let view = &mut self.subjects.at(place).consent;
+        view.forget(now);
+        view.bind(click.occurred_at.min(now));
         Some(place)
     }
 
@@ -116,14 +116,14 @@ impl Partition<'_> {
     ) {
         let (open, now) = (review.batch.gate_open, review.batch.decided_at);
         let nobody = click.subject_id.is_none() || (self.whole && !self.compacted);
-        let standing = subject.map(|subject| &self.subjects.at(subject).standing);
+        let view = subject.map(|subject| &self.subjects.at(subject).consent);
         let mut unknown = 0;
         let wrong = disagreements(entry, review, |terms| {
-            let own = match standing {
+            let own = match view {
                 _ if !open => Some(Verdict::ConsentStale),
-                Some(standing) => {
-                    let stands = standing.is_sure() || standing.version() == entry.consent_version;
-                    standing.verdict(terms, Some(click.occurred_at), now).filter(|_| stands)
+                Some(view) => {
+                    let stands = view.is_sure() || view.version() == entry.consent_version;
+                    view.verdict(terms, Some(click.occurred_at), now).filter(|_| stands)
                 }
                 None => nobody.then_some(Verdict::NoConsentRecord),
             };
@@ -134,7 +134,7 @@ impl Partition<'_> {
             findings.violation(Invariant::Consent, place, detail);
         }
         findings.unchecked(Unchecked::StandingUnknown, unknown);
-        let own = |terms| standing?.verdict(terms, Some(click.occurred_at), now);
+        let own = |terms| view?.verdict(terms, Some(click.occurred_at), now);
         findings.unchecked(Unchecked::SignalUnknown, bound_unseen(entry, review, own));
     }
 

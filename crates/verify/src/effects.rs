@@ -1,10 +1,10 @@
 //! An entry of the audit: what became of a consent record, and what was written because of it.
 
+use super::consent_view::{ConsentView, Held, Kept, Mark, Terms};
 use super::finding::{Findings, Unchecked};
 use super::inputs::{Record, is_foreign_schema};
 use super::partition::{BatchUnderReview, Partition, Sink};
 use super::rows::{Row, UNPLACED, Written, reason_number};
-use super::standing::{ConsentView, Held, Kept, Mark, Terms};
 use assent_contract::domain::audit::{AuditEntry, Change, Effect};
 use assent_contract::domain::intake::ConsentBody;
 use assent_contract::domain::invariants::Invariant;
@@ -60,11 +60,11 @@ impl Partition<'_> {
             findings.violation(Invariant::Accounted, place, detail);
         }
         let Some(subject) = subject.filter(|_| of_somebody) else { return };
-        let standing = &mut self.subjects.at(subject).standing;
-        standing.forget(review.batch.decided_at);
+        let view = &mut self.subjects.at(subject).consent;
+        view.forget(review.batch.decided_at);
         match reading.body() {
-            ConsentBody::Erasure => standing.erase(record.timestamp),
-            ConsentBody::Unreadable(_) => standing.withhold(Mark::Undecodable),
+            ConsentBody::Erasure => view.erase(record.timestamp),
+            ConsentBody::Unreadable(_) => view.withhold(Mark::Undecodable),
             ConsentBody::Record(it) => {
                 let kept = Kept::of(it, self.setup.purposes);
                 self.take_record(entry, (record, kept), subject, review, findings);
@@ -84,7 +84,7 @@ impl Partition<'_> {
         findings: &mut Findings,
     ) {
         let subject = self.subjects.at(subject);
-        let expected = expected_outcome(&subject.standing, &kept, review);
+        let expected = expected_outcome(&subject.consent, &kept, review);
         if let Some(expected) = expected.filter(|it| is_laxer(entry.outcome, *it)) {
             let place = (self.setup.consent, self.number, record.offset);
             let detail = format!(
@@ -95,7 +95,7 @@ impl Partition<'_> {
             findings.violation(Invariant::Accounted, place, detail);
         }
         let outcome = expected.unwrap_or(entry.outcome);
-        subject.standing.take(kept, record.timestamp, outcome);
+        subject.consent.take(kept, record.timestamp, outcome);
         if outcome == Outcome::Applied {
             subject.assigned_since = review.batch.gate_open;
         }
@@ -109,15 +109,15 @@ impl Partition<'_> {
     /// The record is gone; its outcome says what it left.
     fn consent_compacted(&mut self, entry: &AuditEntry) {
         let Some(subject) = self.subject_of(entry) else { return };
-        let standing = &mut self.subjects.at(subject).standing;
+        let view = &mut self.subjects.at(subject).consent;
         match entry.outcome {
-            Outcome::Erased => *standing = ConsentView::ERASED_UNSEEN,
+            Outcome::Erased => *view = ConsentView::ERASED_UNSEEN,
             Outcome::Superseded => {}
             Outcome::Applied => {
-                standing.held = Held::Lost;
-                standing.mark = Mark::Readable;
+                view.held = Held::Lost;
+                view.mark = Mark::Readable;
             }
-            _ => standing.held = Held::Lost,
+            _ => view.held = Held::Lost,
         }
     }
 
@@ -130,9 +130,9 @@ impl Partition<'_> {
         findings: &mut Findings,
     ) {
         let Some(subject) = self.subject_of(entry) else { return };
-        let standing = &self.subjects.at(subject).standing;
+        let view = &self.subjects.at(subject).consent;
         let now = review.batch.decided_at;
-        let own = |terms| standing.verdict(terms, None, now).filter(|_| standing.is_sure());
+        let own = |terms| view.verdict(terms, None, now).filter(|_| view.is_sure());
         let wrong = disagreements(entry, review, own);
         if let Some(detail) = wrong {
             findings.violation(Invariant::Consent, place, detail);
@@ -230,9 +230,9 @@ impl Partition<'_> {
         findings: &mut Findings,
     ) {
         let Some(terms) = review.terms[usize::from(effect.purpose)] else { return };
-        let standing = &self.subjects.at(subject).standing;
-        let verdict = standing.verdict(terms, None, review.batch.decided_at);
-        let stands = standing.is_sure() || standing.version() == entry.consent_version;
+        let view = &self.subjects.at(subject).consent;
+        let verdict = view.verdict(terms, None, review.batch.decided_at);
+        let stands = view.is_sure() || view.version() == entry.consent_version;
         match verdict {
             Some(own) if stands && !own.allows() => {
                 let place = (self.setup.audit, self.number, review.offset);
@@ -256,7 +256,7 @@ impl Partition<'_> {
     ) {
         let purposes = self.setup.purposes;
         let subject = self.subjects.at(subject);
-        if subject.live.is_empty() || !subject.standing.is_sure() {
+        if subject.live.is_empty() || !subject.consent.is_sure() {
             return;
         }
         for (id, terms) in review.batch.purposes.iter().zip(&review.terms) {
@@ -267,7 +267,7 @@ impl Partition<'_> {
                 continue;
             }
             debug_assert_eq!(purposes[terms.purpose], *id);
-            let verdict = subject.standing.verdict(*terms, None, review.batch.decided_at);
+            let verdict = subject.consent.verdict(*terms, None, review.batch.decided_at);
             if let Some(own) = verdict.filter(|own| !own.allows()) {
                 let detail = format!(
                     "{id} is withheld from here on ({}), but its live key has no tombstone",
@@ -282,12 +282,12 @@ impl Partition<'_> {
 
 /// What the model makes of a record; `None`: it can't tell.
 fn expected_outcome(
-    standing: &ConsentView,
+    view: &ConsentView,
     kept: &Kept,
     review: &BatchUnderReview<'_>,
 ) -> Option<Outcome> {
     review.rulebook?;
-    standing.outcome(&review.declared, kept)
+    view.outcome(&review.declared, kept)
 }
 
 /// A record that was held to be unreadable harms nobody, whatever else the model makes of it.

@@ -8,7 +8,7 @@ use super::subjects::Subject;
 use assent_contract::domain::audit::AuditBatch;
 use assent_contract::domain::time::{Span, Timestamp};
 
-/// When a gate opens, what it held back takes some transactions.
+/// When a gate opens, what it deferred takes some transactions.
 const SETTLED_WITHIN: Span = Span::MINUTE;
 
 /// Since when batches are decided with an open gate; `None`: the last one was not.
@@ -31,7 +31,7 @@ impl Partition<'_> {
         // What waits for a rotation's sweep can't be assigned again before it.
         let is_emitted = key_version == progress.key_version;
         let is_due = (has_settled && is_emitted) || subject.assigned_since;
-        let end = subject.standing.grant_ends_at(purpose)?;
-        (is_due && subject.standing.is_sure()).then_some(end)
+        let end = subject.consent.grant_ends_at(purpose)?;
+        (is_due && subject.consent.is_sure()).then_some(end)
     }
 }

@@ -1,6 +1,6 @@
 //! Re-reads what lies in the topics and names what breaks an invariant. Pure, and told everything.
 //!
-//! A second opinion: it reads docs/contract/gate.md for itself (`standing`) and knows nothing of the
+//! A second opinion: it reads docs/contract/gate.md for itself (`consent_view`) and knows nothing of the
 //! engine, its state or its timers. Two passes, so that memory holds the subjects of one partition at a
 //! time:
 //!
@@ -12,6 +12,7 @@
 //! Nothing is guessed: what compaction or retention took is counted as unchecked.
 
 mod clicks;
+mod consent_view;
 mod effects;
 mod finding;
 mod grants;
@@ -22,7 +23,6 @@ mod outputs;
 mod partition;
 mod rows;
 mod segments;
-mod standing;
 mod subjects;
 mod unproven;
 mod unreadable;

@@ -4,12 +4,12 @@
 
 use std::collections::VecDeque;
 
+use super::consent_view::{ConsentView, Kept, Mark, Terms};
 use super::finding::{Findings, Unchecked};
 use super::grants;
 use super::inputs::{Readers, Record};
 use super::letters::Letters;
 use super::rows::{FinalVerdict, Row};
-use super::standing::{ConsentView, Kept, Mark, Terms};
 use super::subjects::{Place, Subject, Subjects};
 use super::unproven::Unproven;
 use super::{Horizon, Rulebooks};
@@ -162,7 +162,7 @@ impl<'a> Partition<'a> {
         if is_first && sequence == 0 {
             self.whole = true;
             if self.loss.is_none() {
-                self.subjects.iter_mut().for_each(|it| it.standing = ConsentView::NOTHING);
+                self.subjects.iter_mut().for_each(|it| it.consent = ConsentView::NOTHING);
             }
         }
         continues.then_some(batch)
@@ -175,13 +175,13 @@ impl<'a> Partition<'a> {
         let Some(place) = record.key.as_deref().and_then(|key| self.subjects.by_key(key)) else {
             return;
         };
-        let standing = &mut self.subjects.at(place).standing;
+        let view = &mut self.subjects.at(place).consent;
         match reading.body() {
-            ConsentBody::Erasure => standing.erase(record.timestamp),
-            ConsentBody::Unreadable(_) => standing.withhold(Mark::Undecodable),
+            ConsentBody::Erasure => view.erase(record.timestamp),
+            ConsentBody::Unreadable(_) => view.withhold(Mark::Undecodable),
             ConsentBody::Record(it) => {
                 let kept = Kept::of(it, self.setup.purposes);
-                standing.take_unsure(&declared, kept, record.timestamp);
+                view.take_unsure(&declared, kept, record.timestamp);
             }
             _ => {}
         }
@@ -425,7 +425,7 @@ impl<'a> Partition<'a> {
         for subject in self.subjects.iter() {
             for purpose in 0..self.setup.purposes.len() {
                 let final_verdict =
-                    self.final_verdict(&subject.standing, purpose, rulebook, progress.decided_at);
+                    self.final_verdict(&subject.consent, purpose, rulebook, progress.decided_at);
                 for version in self.setup.keys.versions() {
                     let pseudonym = self.setup.keys.pseudonym(version, purpose, &subject.key);
                     if let Some(pseudonym) = pseudonym {
@@ -446,7 +446,7 @@ impl<'a> Partition<'a> {
     /// seconds, many of them over several transactions.
     fn final_verdict(
         &self,
-        standing: &ConsentView,
+        view: &ConsentView,
         purpose: usize,
         rulebook: Option<&Rulebook>,
         now: Timestamp,
@@ -454,8 +454,8 @@ impl<'a> Partition<'a> {
         const SETTLED_WITHIN: Span = Span::MINUTE;
         let verdict = rulebook.and_then(|rulebook| {
             let terms = Terms::of(rulebook, self.setup.purposes, purpose);
-            let before = standing.verdict(terms, None, now - SETTLED_WITHIN);
-            before.filter(|verdict| verdict.allows()).or(standing.verdict(terms, None, now))
+            let before = view.verdict(terms, None, now - SETTLED_WITHIN);
+            before.filter(|verdict| verdict.allows()).or(view.verdict(terms, None, now))
         });
         FinalVerdict { verdict, grant_ends_at: None }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
-use super::standing::{ConsentView, Held};
+use super::consent_view::{ConsentView, Held};
 use assent_contract::domain::audit::AuditToken;
 use assent_contract::domain::pseudonym::KeyHistory;
 
@@ -16,7 +16,7 @@ pub type Place = usize;
 /// What is known of one subject, and what the audit says is live of it.
 pub struct Subject {
     pub key: Arc<[u8]>,
-    pub standing: ConsentView,
+    pub consent: ConsentView,
     /// Purpose and key version of what was assigned last and not removed since.
     pub live: Vec<(u16, u8)>,
     /// The record that stands was taken in by a batch that could assign at once.
@@ -29,7 +29,7 @@ impl Subject {
     /// What was decided since is unknown: a batch of the audit is missing.
     pub fn doubt(&mut self) {
         self.live.clear();
-        match &mut self.standing.held {
+        match &mut self.consent.held {
             Held::Record { sure, .. } => *sure = false,
             held => *held = Held::Lost,
         }
@@ -68,17 +68,17 @@ impl Subjects {
         &mut self,
         key: &[u8],
         keys: &KeyHistory,
-        standing: &ConsentView,
+        view: &ConsentView,
     ) -> Option<Place> {
         if self.strangers >= STRANGERS_MAX {
             return None;
         }
         self.strangers += 1;
-        Some(self.register(key, keys, standing))
+        Some(self.register(key, keys, view))
     }
 
     /// Knows this key from now on; whoever is known already stays as they are.
-    pub fn register(&mut self, key: &[u8], keys: &KeyHistory, standing: &ConsentView) -> Place {
+    pub fn register(&mut self, key: &[u8], keys: &KeyHistory, view: &ConsentView) -> Place {
         if let Some(&place) = self.by_key.get(key) {
             return place as Place;
         }
@@ -87,9 +87,9 @@ impl Subjects {
             self.by_token.insert(token, place);
         }
         self.by_key.insert(Arc::clone(&key), place);
-        let standing = standing.clone();
+        let consent = view.clone();
         let (live, reported) = (Vec::new(), Vec::new());
-        self.list.push(Subject { key, standing, live, assigned_since: false, reported });
+        self.list.push(Subject { key, consent, live, assigned_since: false, reported });
         place as Place
     }
 
@@ -101,7 +101,7 @@ impl Subjects {
         self.by_token.get(token).map(|&place| place as Place)
     }
 
-    /// A token that can't be computed any more, but stands beside the subject's own record.
+    /// A token that can't be computed any more, but is there next to the subject's own record.
     pub fn learn(&mut self, token: AuditToken, place: Place) {
         self.by_token.entry(token).or_insert(place as u32);
     }

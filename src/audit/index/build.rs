@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use indicatif::ProgressBar;
 
-use super::store::{Draft, RUN_BYTES, Store, Trouble};
+use super::store::{Draft, RUN_BYTES, Store, StoreError};
 use crate::config::Config;
 use crate::failure::{Failure, Result};
 use crate::kafka::probe::{Isolation, Probe};
@@ -43,14 +43,14 @@ pub fn refresh(
     ends: &Ends<'_>,
     store: &Store,
     bar: &ProgressBar,
-) -> std::result::Result<BTreeMap<i32, i64>, Trouble> {
+) -> std::result::Result<BTreeMap<i32, i64>, StoreError> {
     let topic = &config.topics.audit;
     let mut parts = Vec::new();
     for partition in 0..partition_count(&probe(config)?, config, topic)? {
         let (low, to) = (ends.low(topic, partition)?, ends.committed(topic, partition)?);
         let next = store.next(partition)?;
         if next > to {
-            return Err(Trouble::Damaged("the topic is another one now".to_owned()));
+            return Err(StoreError::Damaged("the topic is another one now".to_owned()));
         }
         if low > 0 && next > 0 {
             store.forget(partition, low)?;
@@ -70,7 +70,7 @@ fn read(
     partition: i32,
     (from, to): (i64, i64),
     bar: &ProgressBar,
-) -> std::result::Result<(), Trouble> {
+) -> std::result::Result<(), StoreError> {
     if from >= to {
         return Ok(());
     }

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use indicatif::ProgressBar;
 
-use self::store::{Store, Trouble};
+use self::store::{Store, StoreError};
 use crate::config::Config;
 use crate::failure::{Failure, Result};
 use crate::kafka::scan::Ends;
@@ -67,7 +67,7 @@ impl Index {
         bar: &ProgressBar,
     ) -> Result<Self> {
         make_folder(folder)?;
-        let fill = |store: Store| -> std::result::Result<(Store, BTreeMap<i32, i64>), Trouble> {
+        let fill = |store: Store| -> std::result::Result<(Store, BTreeMap<i32, i64>), StoreError> {
             let lows = build::refresh(config, ends, &store, bar)?;
             Ok((store, lows))
         };
@@ -75,14 +75,14 @@ impl Index {
         let topic = build::identity(config)?;
         let built = guarded(|| Store::open(&path, &topic).and_then(fill));
         let built = match built {
-            Err(Trouble::Damaged(why)) => {
+            Err(StoreError::Damaged(why)) => {
                 tracing::warn!(index = %path.display(), why, "the index is made anew");
                 remove(&path)?;
                 Store::open(&path, &topic).and_then(fill)
             }
             built => built,
         };
-        let (store, lows) = built.map_err(|trouble| trouble.into_failure(&path))?;
+        let (store, lows) = built.map_err(|error| error.into_failure(&path))?;
         Ok(Self { folder: folder.to_owned(), store, lows })
     }
 
@@ -180,21 +180,21 @@ impl Index {
     }
 
     /// What was damaged since the index was opened is made anew by the next command.
-    fn checked<T>(&self, read: impl FnOnce() -> std::result::Result<T, Trouble>) -> Result<T> {
+    fn checked<T>(&self, read: impl FnOnce() -> std::result::Result<T, StoreError>) -> Result<T> {
         let (path, read) = (self.folder.join(FILE), guarded(read));
-        if matches!(read, Err(Trouble::Damaged(_))) {
+        if matches!(read, Err(StoreError::Damaged(_))) {
             remove(&path)?;
         }
-        read.map_err(|trouble| trouble.into_failure(&path))
+        read.map_err(|error| error.into_failure(&path))
     }
 }
 
 /// redb reads a tree that was damaged on the disk without a check, and may panic: that is damage, too.
 fn guarded<T>(
-    read: impl FnOnce() -> std::result::Result<T, Trouble>,
-) -> std::result::Result<T, Trouble> {
+    read: impl FnOnce() -> std::result::Result<T, StoreError>,
+) -> std::result::Result<T, StoreError> {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(read))
-        .unwrap_or_else(|_| Err(Trouble::Damaged("its file can't be read".to_owned())))
+        .unwrap_or_else(|_| Err(StoreError::Damaged("its file can't be read".to_owned())))
 }
 
 /// Of this user alone: it says of whom there are decisions.

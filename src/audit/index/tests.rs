@@ -7,7 +7,7 @@ use assent_contract::domain::audit::{AuditBatch, AuditEntry, AuditToken, loss};
 use assent_contract::domain::outcome::{InputKind, Outcome, Verdict};
 use assent_contract::domain::time::Timestamp;
 
-use super::store::{Draft, Store, Trouble};
+use super::store::{Draft, Store, StoreError};
 
 const TOPIC: &str = "segmentation-audit 1";
 
@@ -130,11 +130,14 @@ fn an_index_of_something_else_is_none() {
     let folder = tempfile::tempdir().unwrap();
     append(&open(folder.path()), 0..5);
     let other = Store::open(&folder.path().join("index"), "segmentation-audit 2");
-    assert!(matches!(other, Err(Trouble::Damaged(_))));
+    assert!(matches!(other, Err(StoreError::Damaged(_))));
     std::fs::write(folder.path().join("index"), b"this is no index, but somebody's text").unwrap();
-    assert!(matches!(Store::open(&folder.path().join("index"), TOPIC), Err(Trouble::Damaged(_))));
+    assert!(matches!(
+        Store::open(&folder.path().join("index"), TOPIC),
+        Err(StoreError::Damaged(_))
+    ));
     let _one = Store::open(&folder.path().join("another"), TOPIC).unwrap();
-    assert!(matches!(Store::open(&folder.path().join("another"), TOPIC), Err(Trouble::Busy)));
+    assert!(matches!(Store::open(&folder.path().join("another"), TOPIC), Err(StoreError::Busy)));
 }
 
 #[test]
@@ -150,13 +153,13 @@ fn one_bit_anywhere_gives_the_right_answer_or_none() {
         std::fs::write(&path, damaged).unwrap();
         let read = || {
             let store = Store::open(&path, TOPIC)?;
-            Ok::<_, Trouble>(store.entries(0, 0, &[token(1)])?.len())
+            Ok::<_, StoreError>(store.entries(0, 0, &[token(1)])?.len())
         };
         let answer = super::guarded(read);
         *told
             .entry(match answer {
                 Ok(200) => "right",
-                Err(Trouble::Damaged(_)) => "damaged",
+                Err(StoreError::Damaged(_)) => "damaged",
                 Ok(_) => "wrong",
                 Err(_) => "other",
             })

@@ -18,7 +18,7 @@ use assent_contract::domain::outcome::{Outcome, Verdict};
 use assent_inquiry::filter::Filter;
 use assent_inquiry::row::{Found, Row};
 
-/// List entries of the audit: of a subject, a time, a verdict, an input record
+/// List audit entries by subject, time, verdict or input record
 ///
 /// All conditions hold at once. The question is recorded in the topic of audit access before the
 /// answer is shown. The first question builds a local index of the audit topic; later ones read
@@ -30,25 +30,25 @@ use assent_inquiry::row::{Found, Row};
     assent audit query --verdict OPT_OUT_SIGNAL --from 2026-11-01T00:00:00Z --json"
 )]
 pub struct Args {
-    /// Entries of this subject
+    /// Show only entries of this subject
     #[arg(long, value_name = "ID")]
     subject: Option<String>,
-    /// Decided at or after this time (RFC 3339 or epoch milliseconds)
+    /// Show only what was decided at or after this time (RFC 3339 or epoch milliseconds)
     #[arg(long, value_name = "TIME")]
     from: Option<String>,
-    /// Decided before this time
+    /// Show only what was decided before this time
     #[arg(long, value_name = "TIME")]
     to: Option<String>,
-    /// With a verdict for this purpose, or an effect on it
+    /// Show only entries with a verdict for this purpose, or an effect on it
     #[arg(long)]
     purpose: Option<String>,
-    /// With this verdict, for example OPTED_OUT
+    /// Show only entries with this verdict, for example OPTED_OUT
     #[arg(long)]
     verdict: Option<String>,
-    /// With this outcome, for example TOO_LATE
+    /// Show only entries with this outcome, for example TOO_LATE
     #[arg(long)]
     outcome: Option<String>,
-    /// What became of this record of an input
+    /// Show only what became of this input record
     #[arg(long, value_name = "TOPIC/PARTITION/OFFSET")]
     record: Option<String>,
     /// Show at most this many entries

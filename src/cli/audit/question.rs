@@ -95,16 +95,16 @@ impl Options {
 /// Says what of the topic could not be read; fails (1) where there was something.
 pub fn report_damage(config: &Config, index: &Index, partition: Option<i32>) -> Result<()> {
     let damage = index.damage()?;
-    let of_it = damage.iter().filter(|it| partition.is_none_or(|one| it.partition == one));
+    let found = damage.iter().filter(|it| partition.is_none_or(|one| it.partition == one));
     let mut count = 0;
-    for it in of_it {
+    for record in found {
         count += 1;
         stderr::line(&format!(
             "topic {}, partition {}, offset {}: {}",
             config.topics.audit,
-            it.partition,
-            it.offset,
-            shown(&it.why)
+            record.partition,
+            record.offset,
+            shown(&record.why)
         ));
     }
     match count {

@@ -5,7 +5,7 @@ use crate::kafka::rights::{self, Need};
 use crate::kafka::topic_plan::{served_topic_plans, topic_plans};
 use assent_contract::rulebook::Rulebook;
 
-/// Said beside the grants of Assent itself.
+/// Said after the grants of Assent itself.
 pub const APART: &str = "These grants are for Assent only. A reader of two purposes, or of segments and the audit, can join data that
 is kept apart. Give the readers of each purpose, of contextual segments and of the audit their own principal
 (docs/readers.md): assent check --print-acls User:NAME --reader PURPOSE";
@@ -79,7 +79,7 @@ pub fn of_serve(config: &Config, rulebook: &Rulebook, principal: &str) -> Vec<St
 /// What `assent run` needs.
 pub fn commands(config: &Config, rulebook: &Rulebook, principal: &str) -> Vec<String> {
     let mut needs = rights::of_assent(config, &topic_plans(config, rulebook));
-    rights::add_those_beside_readers(&mut needs, config, rulebook);
+    rights::add_reader_lag_rights(&mut needs, config, rulebook);
     granted(&needs, config, principal)
 }
 

@@ -10,7 +10,7 @@ use assent_inquiry::explain::line_of;
 
 pub fn text(report: &Report, rulebook: &Rulebook, now: Timestamp) -> Vec<String> {
     let mut lines = vec![
-        "# What is held of one subject".to_owned(),
+        "# What is held about one subject".to_owned(),
         String::new(),
         format!(
             "As of {}. In the audit the subject is `{}`.",
@@ -22,8 +22,8 @@ pub fn text(report: &Report, rulebook: &Rulebook, now: Timestamp) -> Vec<String>
         String::new(),
     ];
     lines.extend(consent(&report.consent));
-    for it in &report.purposes {
-        lines.extend(purpose(it, rulebook));
+    for each in &report.purposes {
+        lines.extend(purpose(each, rulebook));
     }
     lines.extend([
         String::new(),
@@ -41,7 +41,7 @@ pub fn text(report: &Report, rulebook: &Rulebook, now: Timestamp) -> Vec<String>
 fn consent(consent: &Consent) -> Vec<String> {
     let mut lines = Vec::new();
     match &consent.record {
-        Some(it) => lines.extend(record(it)),
+        Some(found) => lines.extend(record(found)),
         None if consent.erased_at.is_some() => lines.push("No record: it was erased.".to_owned()),
         None => lines.push("No record that can be read.".to_owned()),
     }
@@ -92,29 +92,29 @@ fn record(record: &ConsentRecord) -> Vec<String> {
     lines
 }
 
-fn purpose(it: &Purpose, rulebook: &Rulebook) -> Vec<String> {
-    let of = rulebook.purpose_index(&it.purpose).map(|at| &rulebook.purposes[at]);
+fn purpose(answer: &Purpose, rulebook: &Rulebook) -> Vec<String> {
+    let of = rulebook.purpose_index(&answer.purpose).map(|at| &rulebook.purposes[at]);
     let title = of.map(|of| format!(": {}", shown(&of.title))).unwrap_or_default();
-    let line = line_of(it.verdict);
+    let line = line_of(answer.verdict);
     let ground = if line.why.is_empty() { String::new() } else { format!(" ({})", line.why) };
     let mut lines = vec![
         String::new(),
-        format!("## {}{title}", shown(&it.purpose)),
+        format!("## {}{title}", shown(&answer.purpose)),
         String::new(),
         format!(
             "{}: line {} of the gate, {}{ground}.",
-            it.verdict.symbol(),
+            answer.verdict.symbol(),
             line.number,
             line.when
         ),
         String::new(),
     ];
-    match (it.segments.as_slice(), it.expires_at, it.basis) {
+    match (answer.segments.as_slice(), answer.expires_at, answer.basis) {
         ([], ..) | (_, None, _) => lines.push("- In no segment.".to_owned()),
         (segments, Some(end), basis) => {
             let basis = basis.map_or("", |it| it.symbol());
             let end = when::text(end);
-            lines.push(format!("- As `{}`, on the basis {basis}, until {end}:", it.pseudonym));
+            lines.push(format!("- As `{}`, on the basis {basis}, until {end}:", answer.pseudonym));
             let listed = of.into_iter().flat_map(assent_contract::rulebook::Purpose::listed);
             let listed = listed.filter(|it| segments.iter().any(|id| id == it.id));
             lines.extend(listed.map(|it| {
@@ -123,18 +123,18 @@ fn purpose(it: &Purpose, rulebook: &Rulebook) -> Vec<String> {
             }));
         }
     }
-    lines.extend(it.counters.iter().map(counter));
+    lines.extend(answer.counters.iter().map(counter));
     lines
 }
 
-fn counter(it: &Counter) -> String {
-    let span = match (it.kept.first(), it.kept.last()) {
+fn counter(counter: &Counter) -> String {
+    let span = match (counter.kept.first(), counter.kept.last()) {
         (Some(first), Some(last)) => {
             format!(", from {} to {}", when::text(first.at), when::text(last.at))
         }
         _ => String::new(),
     };
-    format!("- Counted for the rule `{}`: {} kept{span}", shown(&it.rule), it.kept.len())
+    format!("- Counted for the rule `{}`: {} kept{span}", shown(&counter.rule), counter.kept.len())
 }
 
 /// The schema's symbol.

@@ -1,4 +1,4 @@
-//! `assent subject`: what is held of one subject.
+//! `assent subject`: what is held about one subject.
 
 mod markdown;
 mod report;
@@ -6,7 +6,7 @@ mod report;
 use super::Globals;
 use crate::failure::Result;
 
-/// Report what is held of one subject
+/// Report what is held about one subject
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  assent subject report family-000042 --reason REQ-1001")]
 pub struct Args {

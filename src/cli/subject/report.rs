@@ -1,4 +1,4 @@
-//! `assent subject report`: everything held of one subject, or what is left after an erasure and until when.
+//! `assent subject report`: everything held about one subject, or what is left after an erasure and until when.
 //!
 //! The caller names the subject and gets their consent record back; nothing that is recorded has the id (INV-6).
 
@@ -28,13 +28,13 @@ use assent_contract::domain::time::Timestamp;
 use assent_contract::wire::ConsentReading;
 use assent_core::engine::held::{Held, HeldCounter, HeldPurpose};
 
-/// Report everything held of one subject, with the reason for each thing
+/// Report everything held about one subject, with the reason for each item
 ///
-/// Reads the subject's record in the consent changelog, their part of the state, and counts their
-/// entries in the audit. After an erasure it shows what is left, and until when. Prints Markdown, or
-/// JSON with --json. The question is recorded in the topic of audit access before the answer is
-/// shown. Needs the configuration, rulebook and keyset of the running instance, and the right to
-/// read the state.
+/// Reads the subject's record in the consent changelog and their part of the state, and counts
+/// their entries in the audit. After an erasure it shows what is left, and until when. Prints
+/// Markdown, or JSON with --json. The question is recorded in the topic of audit access before the
+/// answer is shown. Needs the configuration, rulebook and keyset of the running instance, and the
+/// right to read the state.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example:\n  assent subject report family-000042 --reason REQ-1001 > report.md"

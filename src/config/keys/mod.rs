@@ -385,7 +385,7 @@ pub(super) fn is_list(key: &str) -> bool {
 /// What a client of `serve` may do, in the order of `config::Allowed`.
 pub(super) const ALLOWED: &[&str] = &["lookup", "events", "consent", "opt_out"];
 
-/// `<key>_file` beside a secret.
+/// `<key>_file` in place of a secret.
 pub(super) fn is_declared(key: &str) -> bool {
     KEYS.iter().any(|declared| {
         let file_of_secret =

@@ -10,7 +10,7 @@ pub(super) struct Allowed {
     pub is_own: bool,
 }
 
-/// What it may be, beside what librdkafka takes.
+/// What it may be, within what librdkafka takes.
 #[derive(Clone, Copy)]
 pub(super) enum Value {
     Any,
@@ -50,7 +50,7 @@ pub(super) const MECHANISMS: &[&str] = &["plain", "scram-sha-256", "scram-sha-51
 
 /// A record of Assent's has at most 512 KiB, and consent is sent on as it came: below the brokers' own
 /// default of 1 MiB a batch could be refused, and tried again, for ever (INV-12). The most: librdkafka's
-/// default for an answer, less the 512 bytes that it wants beside a message.
+/// default for an answer, less the 512 bytes that it wants besides a message.
 const MESSAGE_BYTES: (i64, i64) = (1_000_000, 99_999_488);
 
 /// The broker ends a transaction after 10 s, and librdkafka wants a request to end before it.

@@ -9,7 +9,7 @@ use ureq::config::ConfigBuilder;
 use ureq::typestate::AgentScope;
 use zeroize::Zeroizing;
 
-use super::Trouble;
+use super::TokenError;
 use super::answer::{self, Token};
 use crate::config::OAuth;
 use assent_contract::domain::foreign_text::shown;
@@ -50,13 +50,13 @@ impl<'a> Endpoint<'a> {
 
     /// The client credentials grant of RFC 6749, with name and secret as it wants a client's password. Fails,
     /// too, where the certificates can't be read.
-    pub fn fetch(&self, now: Timestamp) -> Result<Token, Trouble> {
+    pub fn fetch(&self, now: Timestamp) -> Result<Token, TokenError> {
         let agent = agent();
         #[cfg(feature = "tls")]
         let agent = {
             let key = "kafka.properties.https.ca.location";
             let tls = crate::registry::tls::trusting(key, self.login.ca_file.as_deref());
-            agent.tls_config(tls.map_err(|failure| Trouble::Refused(failure.message))?)
+            agent.tls_config(tls.map_err(|failure| TokenError::Refused(failure.message))?)
         };
         let agent = ureq::Agent::from(agent.build());
         let mut form = vec![("grant_type", "client_credentials")];
@@ -73,17 +73,19 @@ impl<'a> Endpoint<'a> {
         }
     }
 
-    fn refusal(&self, status: u16, body: &str) -> Trouble {
+    fn refusal(&self, status: u16, body: &str) -> TokenError {
         let said = answer::read_error(body);
         let said =
             said.map_or_else(|| format!("HTTP {status}"), |said| format!("{status}, {said}"));
         let told = |what: &str| format!("{} {what}", name(self.login));
         match status {
-            300..=399 => Trouble::Refused(told("redirects to another address; set that address")),
-            404 | 405 => Trouble::Refused(told(&format!(
+            300..=399 => {
+                TokenError::Refused(told("redirects to another address; set that address"))
+            }
+            404 | 405 => TokenError::Refused(told(&format!(
                 "is not a token endpoint ({said}); set the address that the OAuth server documents"
             ))),
-            400..=403 => Trouble::Refused(told(&format!(
+            400..=403 => TokenError::Refused(told(&format!(
                 "gives no token ({said}); check sasl.oauthbearer.client.id, \
                  sasl.oauthbearer.client.secret and sasl.oauthbearer.scope"
             ))),
@@ -91,10 +93,10 @@ impl<'a> Endpoint<'a> {
         }
     }
 
-    fn transport(&self, error: &ureq::Error) -> Trouble {
+    fn transport(&self, error: &ureq::Error) -> TokenError {
         match error {
             #[cfg(feature = "tls")]
-            ureq::Error::NativeTls(error) => Trouble::Refused(format!(
+            ureq::Error::NativeTls(error) => TokenError::Refused(format!(
                 "{}: TLS fails: {error}; check that kafka.properties.https.ca.location (or the \
                  system) trusts the certificate of the OAuth server, and that it was issued for \
                  this host",
@@ -102,14 +104,14 @@ impl<'a> Endpoint<'a> {
             )),
             ureq::Error::BodyExceedsLimit(_) => self.away("its answer is too long"),
             ureq::Error::BadUri(_) | ureq::Error::Http(_) => {
-                Trouble::Refused(format!("{} is not an address", name(self.login)))
+                TokenError::Refused(format!("{} is not an address", name(self.login)))
             }
             error => self.away(&shown(&error.to_string())),
         }
     }
 
-    fn away(&self, why: &str) -> Trouble {
-        Trouble::Away(format!(
+    fn away(&self, why: &str) -> TokenError {
+        TokenError::Away(format!(
             "{} gives no token ({why}); check the address, and that the OAuth server runs",
             name(self.login)
         ))

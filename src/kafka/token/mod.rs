@@ -35,14 +35,14 @@ const fn renewed_after(life_ms: i64) -> Duration {
 
 /// Why there is no token.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Trouble {
+pub enum TokenError {
     /// Nothing came back, or nothing that says anything.
     Away(String),
     /// It says no, and will again until a person changes something.
     Refused(String),
 }
 
-impl Trouble {
+impl TokenError {
     /// As the end of a command: 69 or 78.
     pub fn failure(self) -> Failure {
         match self {
@@ -70,7 +70,7 @@ pub struct Keeper {
 struct State {
     token: Option<Token>,
     /// Of the last try.
-    trouble: Option<Trouble>,
+    error: Option<TokenError>,
     clients: Clients,
 }
 
@@ -90,14 +90,14 @@ impl Keeper {
         let started = std::thread::Builder::new().name("kafka-token".to_owned());
         if let Err(error) = started.spawn(move || its.keep()) {
             let why = format!("can't start a thread that fetches tokens: {error}");
-            lock(&keeper.state).trouble = Some(Trouble::Away(why));
+            lock(&keeper.state).error = Some(TokenError::Away(why));
         }
         keepers.push(Arc::clone(&keeper));
         keeper
     }
 
     /// Waits until there is a token that has not ended. What the OAuth server refuses is believed at once.
-    pub fn await_token(&self, within: Duration) -> Result<(), Trouble> {
+    pub fn await_token(&self, within: Duration) -> Result<(), TokenError> {
         let deadline = SystemClock.instant() + within;
         let mut state = lock(&self.state);
         loop {
@@ -105,12 +105,12 @@ impl Keeper {
                 return Ok(());
             }
             let left = deadline.saturating_duration_since(SystemClock.instant());
-            match &state.trouble {
-                Some(refused @ Trouble::Refused(_)) => return Err(refused.clone()),
-                Some(trouble) if left.is_zero() => return Err(trouble.clone()),
+            match &state.error {
+                Some(refused @ TokenError::Refused(_)) => return Err(refused.clone()),
+                Some(error) if left.is_zero() => return Err(error.clone()),
                 None if left.is_zero() => {
                     let why = format!("{} has not answered yet", endpoint::name(&self.login));
-                    return Err(Trouble::Away(why));
+                    return Err(TokenError::Away(why));
                 }
                 _ => {}
             }
@@ -120,18 +120,18 @@ impl Keeper {
     }
 
     /// Why the last try brought no token; `None`: it did.
-    pub fn trouble(&self) -> Option<Trouble> {
-        lock(&self.state).trouble.clone()
+    pub fn last_error(&self) -> Option<TokenError> {
+        lock(&self.state).error.clone()
     }
 
-    /// A client that is given each token from now on, until its seat is dropped; the client outlives it.
-    pub fn seat(self: &Arc<Self>, client: &impl Native) -> Seat {
+    /// A client that is given each token from now on, until its registration is dropped; the client outlives it.
+    pub fn register(self: &Arc<Self>, client: &impl Native) -> Registration {
         let mut state = lock(&self.state);
         let number = state.clients.add(client);
         if let Some(token) = &state.token {
             tell_if_not_taken(state.clients.give(number, token));
         }
-        Seat { keeper: Arc::clone(self), number }
+        Registration { keeper: Arc::clone(self), number }
     }
 
     fn keep(&self) {
@@ -145,8 +145,8 @@ impl Keeper {
                     self.hand_out(token);
                     renewed_after(life.0)
                 }
-                Err(trouble) => {
-                    self.tell(trouble);
+                Err(error) => {
+                    self.tell(error);
                     let next = RETRY_MAX.min(2 * retry);
                     std::mem::replace(&mut retry, next)
                 }
@@ -157,7 +157,7 @@ impl Keeper {
 
     fn hand_out(&self, token: Token) {
         let mut state = lock(&self.state);
-        if state.trouble.take().is_some() {
+        if state.error.take().is_some() {
             tracing::info!("the OAuth server gives tokens again");
         }
         tell_if_not_taken(state.clients.give_all(&token));
@@ -165,7 +165,7 @@ impl Keeper {
         self.told.notify_all();
     }
 
-    fn tell(&self, trouble: Trouble) {
+    fn tell(&self, error: TokenError) {
         let mut state = lock(&self.state);
         let ends = state.token.as_ref().map_or(Timestamp(0), |token| token.expires);
         // The first one is the caller's, who waits for it.
@@ -176,10 +176,10 @@ impl Keeper {
                 repeated,
                 in_use_until = ends.0,
                 "no new token for Kafka: {}; connections end when the one in use does",
-                trouble.why()
+                error.why()
             );
         }
-        state.trouble = Some(trouble);
+        state.error = Some(error);
         self.told.notify_all();
     }
 }
@@ -197,12 +197,12 @@ fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// A client's place among those that are given tokens. It must be dropped before the client.
-pub struct Seat {
+pub struct Registration {
     keeper: Arc<Keeper>,
     number: u64,
 }
 
-impl Drop for Seat {
+impl Drop for Registration {
     fn drop(&mut self) {
         lock(&self.keeper.state).clients.remove(self.number);
     }

@@ -72,14 +72,14 @@ fn a_token_is_asked_for_with_id_and_secret_and_renewed_before_it_ends() {
 fn a_refusal_is_believed_at_once_and_says_what_to_check() {
     let refused = answer("401 Unauthorized", r#"{"error": "invalid_client"}"#);
     let (port, _) = serve(&[&refused]);
-    let trouble = Keeper::of(&login(port)).await_token(WITHIN).unwrap_err();
-    let Trouble::Refused(why) = &trouble else { panic!("{trouble:?}") };
+    let error = Keeper::of(&login(port)).await_token(WITHIN).unwrap_err();
+    let TokenError::Refused(why) = &error else { panic!("{error:?}") };
     assert!(
         why.contains("gives no token (401, invalid_client); check sasl.oauthbearer.cl"),
         "{why}"
     );
     assert!(!why.contains("s3cret"), "{why}");
-    assert_eq!(trouble.failure().exit, crate::failure::Exit::Config);
+    assert_eq!(error.failure().exit, crate::failure::Exit::Config);
 }
 
 #[test]
@@ -90,9 +90,9 @@ fn a_server_that_comes_back_is_asked_again() {
     );
     let (port, _) = serve(&[&away, &token]);
     let keeper = Keeper::of(&login(port));
-    assert!(matches!(keeper.await_token(Duration::ZERO), Err(Trouble::Away(_))));
+    assert!(matches!(keeper.await_token(Duration::ZERO), Err(TokenError::Away(_))));
     assert_eq!(keeper.await_token(WITHIN), Ok(()));
-    assert_eq!(keeper.trouble(), None);
+    assert_eq!(keeper.last_error(), None);
 }
 
 #[test]

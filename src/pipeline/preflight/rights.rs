@@ -14,13 +14,13 @@ pub fn findings(config: &Config, probe: &Probe, plans: &[TopicPlan]) -> Vec<Find
     let needs = of_assent(config, plans);
     match missing::find(probe, &needs) {
         Ok(missing) => {
-            let vital: Vec<Need> = missing.into_iter().filter_map(Need::beside_settings).collect();
+            let vital: Vec<Need> = missing.into_iter().filter_map(Need::without_settings).collect();
             if vital.is_empty() {
                 let detail = "this user may do what `run` does with the topics and the group";
                 return vec![Finding::ok(CHECK, detail)];
             }
             let refused =
-                |need: &Need| Finding::refusal(CHECK, need.is_missing(), need.mended_by(config));
+                |need: &Need| Finding::refusal(CHECK, need.is_missing(), need.remedy(config));
             vital.iter().map(refused).collect()
         }
         Err(error) => {

@@ -6,7 +6,7 @@ use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::failure::{Exit, Result};
 use crate::registry::client::Client;
-use crate::registry::{self, Standing, Subject};
+use crate::registry::{self, SchemaStatus, Subject};
 
 const CHECK: &str = "registry";
 
@@ -26,26 +26,26 @@ pub fn findings(
     }
     let mut findings = vec![Finding::ok(CHECK, format!("{} answers", client.url()))];
     for subject in registry::outputs(config, purposes) {
-        findings.push(output(&subject, &Standing::of_output(client, &subject)?));
+        findings.push(output(&subject, &SchemaStatus::of_output(client, &subject)?));
     }
     for subject in registry::inputs(config) {
-        findings.push(input(&subject, &Standing::of_input(client, &subject)?));
+        findings.push(input(&subject, &SchemaStatus::of_input(client, &subject)?));
     }
     Ok(findings)
 }
 
-fn output(subject: &Subject, standing: &Standing) -> Finding {
+fn output(subject: &Subject, status: &SchemaStatus) -> Finding {
     let name = subject.name();
-    match standing {
-        Standing::Registered(id) => Finding::ok(CHECK, format!("{name}: id {id}")),
-        Standing::Free => Finding::ok(
+    match status {
+        SchemaStatus::Registered(id) => Finding::ok(CHECK, format!("{name}: id {id}")),
+        SchemaStatus::Free => Finding::ok(
             CHECK,
             format!(
                 "{name}: not registered yet; `run` and `topics create` register it if they are \
                  allowed to"
             ),
         ),
-        Standing::Contradicts(why) => Finding::problem(
+        SchemaStatus::Contradicts(why) => Finding::problem(
             CHECK,
             format!("{name}: the registered schema is not assent's {:?}: {why}", subject.schema),
             "remove it, relax the compatibility of the subject, or give the topic another name",
@@ -53,14 +53,14 @@ fn output(subject: &Subject, standing: &Standing) -> Finding {
     }
 }
 
-fn input(subject: &Subject, standing: &Standing) -> Finding {
+fn input(subject: &Subject, status: &SchemaStatus) -> Finding {
     let name = subject.name();
-    match standing {
-        Standing::Registered(id) => {
+    match status {
+        SchemaStatus::Registered(id) => {
             Finding::ok(CHECK, format!("{name}: the newest schema, id {id}, can be read"))
         }
-        Standing::Free => Finding::ok(CHECK, format!("{name}: no schema is registered yet")),
-        Standing::Contradicts(why) => Finding::problem(
+        SchemaStatus::Free => Finding::ok(CHECK, format!("{name}: no schema is registered yet")),
+        SchemaStatus::Contradicts(why) => Finding::problem(
             CHECK,
             format!("{name}: the newest schema can't be read as {:?}: {why}", subject.schema),
             "change the schema that the producer registers (docs/producers.md)",

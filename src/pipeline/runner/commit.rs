@@ -15,8 +15,8 @@ use crate::pipeline::assignment;
 use crate::pipeline::crash::crash_point;
 use crate::pipeline::report;
 use crate::pipeline::shared::Shared;
-use crate::pipeline::transaction::Surroundings;
-use crate::pipeline::trouble::Trouble;
+use crate::pipeline::take_up_error::TakeUpError;
+use crate::pipeline::transaction::TransactionContext;
 use assent_contract::domain::time::Span;
 use assent_core::commit::{Action, Ending, Fault};
 use assent_core::commit::{Batch, Found};
@@ -98,11 +98,11 @@ impl Runner {
         }
         let (shared, clients) = (&self.shared, &mut self.clients);
         let deadline = self.worker.deadline();
-        let (batch, intake) = self.worker.beside();
+        let (batch, intake) = self.worker.during_commit();
         let (clicks, probe, intake) = (&clients.clicks, &clients.probe, RefCell::new(intake));
         let receive = || {
             let mut intake = intake.borrow_mut();
-            let Some(room) = intake.room_beside(shared.clock.moment()) else { return false };
+            let Some(room) = intake.room_during_commit(shared.clock.moment()) else { return false };
             let (taken, ended) = receive_clicks(clicks, &mut intake, room);
             intake.clicks_ended(ended);
             taken > 0
@@ -110,7 +110,7 @@ impl Runner {
         let event = clients.transactor.perform(
             action,
             batch.into_iter().flat_map(Batch::outputs),
-            &Surroundings {
+            &TransactionContext {
                 shared,
                 group: clients.group.as_ref(),
                 read_back: &|| batch.map_or(Ok(false), |batch| landed(shared, probe, batch)),
@@ -178,12 +178,15 @@ fn positions_of_state(
             };
             Ok(engines.into_iter().map(positions).collect())
         }
-        Err(Trouble::Stop(failure)) => {
+        Err(TakeUpError::Stop(failure)) => {
             tracing::error!("can't read back: {failure}");
             Err(Fault::Evicted)
         }
-        Err(Trouble::Again(_) | Trouble::Unsure(..) | Trouble::Wait(_) | Trouble::Unwanted) => {
-            Err(Fault::Replace)
-        }
+        Err(
+            TakeUpError::Again(_)
+            | TakeUpError::Unsure(..)
+            | TakeUpError::Wait(_)
+            | TakeUpError::Unwanted,
+        ) => Err(Fault::Replace),
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::Runner;
 use crate::failure::{Failure, Result};
-use crate::pipeline::trouble::Doubtful;
+use crate::pipeline::take_up_error::Doubtful;
 use assent_contract::domain::time::Span;
 
 /// For so long each look must find the same before a person is called, as with consent.
@@ -32,8 +32,8 @@ impl Runner {
                 }
             }
             _ => {
-                for it in &found {
-                    self.name_damage(it);
+                for doubtful in &found {
+                    self.name_damage(doubtful);
                 }
                 self.unsure = Some(Unsure { of: found, since: now });
             }

@@ -26,14 +26,14 @@ use crate::pipeline::report::{REPORT_EVERY, Report};
 use crate::pipeline::reread::Reread;
 use crate::pipeline::shared::Shared;
 use crate::pipeline::suspects::Suspects;
+use crate::pipeline::take_up_error::TakeUpError;
 use crate::pipeline::transaction::Transactor;
-use crate::pipeline::trouble::Trouble;
-use crate::pipeline::twin::Seat;
+use crate::pipeline::twin::StaticMember;
 use assent_contract::domain::time::{Moment, Span};
 use assent_core::worker::{Limits, Request, Settings, Worker};
 use damaged::Unsure;
 
-/// The pause of a loop that found nothing to do: short beside every latency that is promised, long
+/// The pause of a loop that found nothing to do: short compared with every latency that is promised, long
 /// enough to cost a percent of a core.
 const IDLE: Duration = Duration::from_millis(1);
 
@@ -87,7 +87,7 @@ pub(super) struct Clients {
 
 /// This thread as a member of the group.
 struct Member {
-    seat: Seat,
+    identity: StaticMember,
     /// What the group gave, from then until it is surrendered: restored or not.
     assigned: Vec<i32>,
     assigned_at: Instant,
@@ -100,9 +100,9 @@ impl Runner {
         let made = |error: KafkaError| Failure::config(format!("kafka.properties: {error}"));
         let status = Arc::clone(&shared.status);
         let probe = Probe::new(config).map_err(made)?.on_question(move || status.tick(number));
-        let seat = Seat::of_worker(&config.pipeline.state_dir, number, name.clone());
+        let identity = StaticMember::of_worker(&config.pipeline.state_dir, number, name.clone());
         let clicks = ClickConsumer::new(config, &name, Answers::Usual).map_err(made)?;
-        await_seat(&shared, number, &seat, &probe)?;
+        await_membership(&shared, number, &identity, &probe)?;
         let transactor = Transactor::new(name);
         if shared.has_topic_ids {
             transactor.ask_in(config)?;
@@ -126,7 +126,7 @@ impl Runner {
                 reread: None,
                 answers: Answers::Usual,
             },
-            member: Member { seat, assigned: Vec::new(), assigned_at: now },
+            member: Member { identity, assigned: Vec::new(), assigned_at: now },
             began_at: now,
             suspects: Suspects::default(),
             unsure: None,
@@ -239,7 +239,7 @@ impl Runner {
         self.let_go();
         let clicks = &self.clients.clicks;
         self.clients.group = clicks.group_metadata().map(Arc::new);
-        self.member.seat.note(clicks.member_id());
+        self.member.identity.note(clicks.member_id());
         if clicks.is_lost() || clicks.accept().is_err() {
             return self.rejoin();
         }
@@ -259,22 +259,22 @@ impl Runner {
         });
         let tasks = match restored {
             Ok(tasks) => tasks,
-            Err(Trouble::Stop(failure)) => return Err(failure),
-            Err(Trouble::Unwanted) => {
+            Err(TakeUpError::Stop(failure)) => return Err(failure),
+            Err(TakeUpError::Unwanted) => {
                 self.worker.restore_after(RETRY, self.shared.clock.moment());
                 return Ok(());
             }
-            Err(Trouble::Wait(reason)) => {
+            Err(TakeUpError::Wait(reason)) => {
                 if let Some(repeated) = pace::may_say("not ready") {
                     tracing::warn!(worker = self.number, repeated, "not ready: {reason}");
                 }
                 self.worker.restore_after(WAIT, self.shared.clock.moment());
                 return Ok(());
             }
-            Err(Trouble::Unsure(doubtful, stop)) => {
+            Err(TakeUpError::Unsure(doubtful, stop)) => {
                 return self.outlast_damage(doubtful, stop);
             }
-            Err(Trouble::Again(error)) => {
+            Err(TakeUpError::Again(error)) => {
                 if let Some(repeated) = pace::may_say("restore") {
                     tracing::warn!(worker = self.number, %error, repeated, "can't restore yet");
                 }
@@ -376,13 +376,13 @@ impl Runner {
         }
         std::thread::sleep(REJOIN);
         let made = |error: KafkaError| Failure::config(format!("kafka.properties: {error}"));
-        let (config, seat) = (&self.shared.config, &mut self.member.seat);
+        let (config, identity) = (&self.shared.config, &mut self.member.identity);
         let answers = self.clients.answers;
         self.clients.consent = consent(&self.shared, answers).map_err(made)?;
-        let successor = ClickConsumer::new(config, seat.name(), answers).map_err(made)?;
-        seat.note(self.clients.clicks.member_id());
+        let successor = ClickConsumer::new(config, identity.name(), answers).map_err(made)?;
+        identity.note(self.clients.clicks.member_id());
         std::mem::replace(&mut self.clients.clicks, successor).close();
-        await_seat(&self.shared, self.number, seat, &self.clients.probe)?;
+        await_membership(&self.shared, self.number, identity, &self.clients.probe)?;
         self.clients.clicks.join().map_err(made)
     }
 }
@@ -394,11 +394,16 @@ pub(super) fn consent(shared: &Shared, answers: Answers) -> KafkaResult<Follower
 }
 
 /// Before joining: is this worker's name its own? librdkafka's mock cluster can't say who is there.
-fn await_seat(shared: &Shared, number: usize, seat: &Seat, probe: &Probe) -> Result<()> {
+fn await_membership(
+    shared: &Shared,
+    number: usize,
+    identity: &StaticMember,
+    probe: &Probe,
+) -> Result<()> {
     if !shared.has_topic_ids {
         return Ok(());
     }
-    seat.await_free(probe, &shared.config.kafka.group_id, &*shared.clock, || {
+    identity.await_free(probe, &shared.config.kafka.group_id, &*shared.clock, || {
         shared.status.tick(number);
         !shared.is_stopping()
     })

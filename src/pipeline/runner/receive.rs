@@ -88,7 +88,7 @@ impl Runner {
     }
 
     pub(super) fn receive_clicks(&mut self, room: Room) {
-        let (_, intake) = self.worker.beside();
+        let (_, intake) = self.worker.during_commit();
         let (taken, ended) = receive_clicks(&self.clients.clicks, intake, room);
         self.worker.received_clicks(taken, ended);
     }

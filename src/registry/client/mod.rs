@@ -29,7 +29,7 @@ const MEDIA_TYPE: &str = "application/vnd.schemaregistry.v1+json";
 
 /// Why there is no answer that one could go on with.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Trouble {
+pub enum RegistryError {
     /// Nothing came back: the registry is out of reach.
     Unreachable(String),
     /// Something came back that says nothing: an error of its own, or of a proxy before it.
@@ -40,7 +40,7 @@ pub enum Trouble {
     Conflict(String),
 }
 
-impl Trouble {
+impl RegistryError {
     pub fn why(&self) -> &str {
         match self {
             Self::Unreachable(why)
@@ -51,7 +51,7 @@ impl Trouble {
     }
 }
 
-type Answered<T> = std::result::Result<T, Trouble>;
+type Answered<T> = std::result::Result<T, RegistryError>;
 
 pub struct Client {
     agent: ureq::Agent,
@@ -109,7 +109,7 @@ impl Client {
             // Whatever somebody registered, the look-ups go on.
             Some(text) => std::panic::catch_unwind(|| Registered::avro(text, &under))
                 .unwrap_or_else(|_| Registered::Unusable("its parser failed".to_owned())),
-            None => return Err(Trouble::Broken("it sent no schema".to_owned())),
+            None => return Err(RegistryError::Broken("it sent no schema".to_owned())),
         })
     }
 
@@ -142,7 +142,7 @@ impl Client {
     pub fn register(&self, subject: &str, schema: &str) -> Answered<u32> {
         match self.post(&format!("subjects/{subject}/versions"), schema)? {
             Some(answer) => id(&answer),
-            None => Err(Trouble::Broken("it knows no subjects".to_owned())),
+            None => Err(RegistryError::Broken("it knows no subjects".to_owned())),
         }
     }
 
@@ -196,20 +196,20 @@ impl Client {
         judge(status, serde_json::from_str(&body).ok())
     }
 
-    fn transport(&self, error: &ureq::Error) -> Trouble {
+    fn transport(&self, error: &ureq::Error) -> RegistryError {
         match error {
             #[cfg(feature = "tls")]
-            ureq::Error::NativeTls(error) => Trouble::Refused(format!(
+            ureq::Error::NativeTls(error) => RegistryError::Refused(format!(
                 "TLS fails: {error}; check that schema_registry.ca_file (or the system) trusts the \
                  certificate of the registry, and that it was issued for this host"
             )),
             ureq::Error::BodyExceedsLimit(_) => {
-                Trouble::Broken("its answer is too long".to_owned())
+                RegistryError::Broken("its answer is too long".to_owned())
             }
             ureq::Error::BadUri(_) | ureq::Error::Http(_) => {
-                Trouble::Refused(format!("{} is not the address of a registry", self.url))
+                RegistryError::Refused(format!("{} is not the address of a registry", self.url))
             }
-            error => Trouble::Unreachable(shown(&error.to_string())),
+            error => RegistryError::Unreachable(shown(&error.to_string())),
         }
     }
 }
@@ -223,33 +223,33 @@ fn judge(status: u16, body: Option<Value>) -> Answered<Option<Value>> {
     match (status, body) {
         (200..=299, Some(body)) => Ok(Some(body)),
         (404, _) if code.is_some_and(|code| (40_400..40_500).contains(&code)) => Ok(None),
-        (404, _) => Err(Trouble::Refused(
+        (404, _) => Err(RegistryError::Refused(
             "it answered 404, but not as a registry does; check the path in schema_registry.url"
                 .to_owned(),
         )),
-        (401, _) => Err(Trouble::Refused(
+        (401, _) => Err(RegistryError::Refused(
             "it answered 401: schema_registry.username and password are missing or wrong"
                 .to_owned(),
         )),
-        (403, _) => Err(Trouble::Refused(
+        (403, _) => Err(RegistryError::Refused(
             "it answered 403: the user in schema_registry.username is not allowed to do this"
                 .to_owned(),
         )),
-        (300..=399, _) => Err(Trouble::Refused(
+        (300..=399, _) => Err(RegistryError::Refused(
             "it redirects to another address; set schema_registry.url to that address".to_owned(),
         )),
-        (409 | 422, Some(_)) => Err(Trouble::Conflict(said)),
-        _ => Err(Trouble::Broken(said)),
+        (409 | 422, Some(_)) => Err(RegistryError::Conflict(said)),
+        _ => Err(RegistryError::Broken(said)),
     }
 }
 
-fn no_places() -> Trouble {
-    Trouble::Broken("it sent no subjects and versions".to_owned())
+fn no_places() -> RegistryError {
+    RegistryError::Broken("it sent no subjects and versions".to_owned())
 }
 
 fn id(answer: &Value) -> Answered<u32> {
     let id = answer["id"].as_u64().and_then(|id| u32::try_from(id).ok());
-    id.ok_or_else(|| Trouble::Broken("it sent no schema id".to_owned()))
+    id.ok_or_else(|| RegistryError::Broken("it sent no schema id".to_owned()))
 }
 
 fn basic(credentials: &Credentials) -> Zeroizing<String> {

@@ -12,21 +12,21 @@ fn only_the_apis_own_404_says_that_something_is_not_there() {
     assert_eq!(judge(404, Some(own)), Ok(None));
     let generic = json!({"error_code": 404, "message": "HTTP 404 Not Found"});
     for other in [Some(generic), Some(json!({})), None] {
-        assert!(matches!(judge(404, other), Err(Trouble::Refused(_))));
+        assert!(matches!(judge(404, other), Err(RegistryError::Refused(_))));
     }
 }
 
 #[test]
 fn what_may_pass_by_itself_is_told_from_what_a_person_must_change() {
     for status in [401, 403, 301] {
-        assert!(matches!(judge(status, None), Err(Trouble::Refused(_))), "{status}");
+        assert!(matches!(judge(status, None), Err(RegistryError::Refused(_))), "{status}");
     }
     for status in [500, 502, 503, 429, 409] {
-        assert!(matches!(judge(status, None), Err(Trouble::Broken(_))), "{status}");
+        assert!(matches!(judge(status, None), Err(RegistryError::Broken(_))), "{status}");
     }
-    assert!(matches!(judge(200, None), Err(Trouble::Broken(_))));
+    assert!(matches!(judge(200, None), Err(RegistryError::Broken(_))));
     let incompatible = json!({"error_code": 409, "message": "no\nway"});
-    let conflict = Trouble::Conflict("409: no\\nway".to_owned());
+    let conflict = RegistryError::Conflict("409: no\\nway".to_owned());
     assert_eq!(judge(409, Some(incompatible)), Err(conflict));
 }
 
@@ -117,7 +117,7 @@ fn schemas_that_are_none_or_too_much_are_told_at_once() {
             assert!(why.contains(expect), "{why}");
             assert!(why.chars().count() < 300);
         }
-        Err(trouble) => panic!("{trouble:?}"),
+        Err(error) => panic!("{error:?}"),
         _ => panic!("is usable"),
     };
     let long = json!({"type": "record", "name": "N".repeat(230_000), "fields": []});
@@ -168,16 +168,16 @@ fn no_answer_is_longer_or_slower_than_its_bound() {
     for (name, answer) in hostile {
         let client = server(answer);
         let started = SystemClock.instant();
-        let Err(trouble) = client.schema(7) else { panic!("{name}: an answer") };
+        let Err(error) = client.schema(7) else { panic!("{name}: an answer") };
         let took = SystemClock.instant() - started;
         assert!(took < ANSWER_WITHIN * 2, "{name}: {took:?}");
-        assert!(trouble.why().chars().count() <= 250, "{name}: {}", trouble.why());
+        assert!(error.why().chars().count() <= 250, "{name}: {}", error.why());
     }
 }
 
 #[test]
 fn what_a_registry_says_is_shown_on_one_line_and_not_at_length() {
     let said = json!({"error_code": 50_001, "message": format!("\u{1b}[2J{}", "x".repeat(9_000))});
-    let Err(Trouble::Broken(why)) = judge(500, Some(said)) else { panic!("is broken") };
+    let Err(RegistryError::Broken(why)) = judge(500, Some(said)) else { panic!("is broken") };
     assert!(why.starts_with("500: \\u{1b}[2J") && why.chars().count() < 250, "{why}");
 }

@@ -7,16 +7,16 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 
 use super::{COMMAND, group_of, seal};
 use crate::config::Config;
-use crate::kafka::consumer::{Follower, Polled};
+use crate::kafka::bounded_read::{BoundedRead, PAUSE, Step};
+use crate::kafka::consumer::Follower;
+use crate::kafka::events::Received;
 use crate::kafka::group_offsets::committed_of;
 use crate::kafka::probe::Probe;
-use crate::kafka::restore::Patience;
 use crate::pace;
 use crate::serve::keys::KeysInUse;
 use assent_intake::Command;
 
 const ASKED_FOR: Duration = Duration::from_secs(5);
-const PAUSE: Duration = Duration::from_millis(2);
 
 /// What there is of a partition when it is taken up.
 #[derive(Default)]
@@ -55,51 +55,43 @@ fn read_merged(
     starts: &BTreeMap<i32, i64>,
     claimed: &mut BTreeMap<i32, Claimed>,
 ) -> KafkaResult<()> {
-    let start = |partition: &i32| starts.get(partition).copied().unwrap_or_default();
-    let to_read: BTreeMap<i32, i64> = claimed
+    let to_read: Vec<(i32, i64, i64)> = claimed
         .iter()
-        .filter(|(partition, claimed)| start(partition) < claimed.next)
-        .map(|(&partition, _)| (partition, start(&partition)))
+        .map(|(p, claimed)| (*p, starts.get(p).copied().unwrap_or_default(), claimed.next))
+        .filter(|(_, start, next)| start < next)
         .collect();
     if to_read.is_empty() {
         return Ok(());
     }
     let follower = Follower::new(config, "intake-claim", &config.topics.intake_state)?;
-    follower.fetch_from(&to_read)?;
-    let mut patience = Patience::begin();
+    let mut reading = BoundedRead::begin(follower, to_read)?;
+    let failed = |code| Err(KafkaError::MessageConsumption(code));
     loop {
-        match follower.poll() {
-            Polled::Message(message) => {
-                let Some(claimed) = claimed.get_mut(&message.partition()) else { continue };
-                let Some(request) = request_of(message.key()) else { continue };
-                match message.payload() {
-                    None => drop(claimed.merged.remove(request)),
-                    // What follows comes again, from the group's consumer.
-                    Some(_) if message.offset() >= claimed.next => {}
-                    Some(value) => {
-                        if let Some(command) = open(keys, request, value) {
-                            claimed.merged.insert(request.to_owned(), command);
-                        }
-                    }
-                }
-                continue;
+        match reading.step(|record| take(keys, claimed, record))? {
+            Step::Record(()) => {}
+            Step::Nothing => std::thread::sleep(PAUSE),
+            Step::Over => return Ok(()),
+            Step::Stalled => return failed(RDKafkaErrorCode::OperationTimedOut),
+            Step::OutOfRange { .. } | Step::Unreadable { .. } => {
+                return failed(RDKafkaErrorCode::AutoOffsetReset);
             }
-            Polled::Nothing => {}
-            Polled::OutOfRange { .. } | Polled::Unreadable { .. } => {
-                return Err(KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset));
+            Step::Fatal(error) => return Err(error),
+        }
+    }
+}
+
+fn take(keys: &KeysInUse, claimed: &mut BTreeMap<i32, Claimed>, record: &Received<'_>) {
+    let Some(claimed) = claimed.get_mut(&record.partition()) else { return };
+    let Some(request) = request_of(record.key()) else { return };
+    match record.payload() {
+        None => drop(claimed.merged.remove(request)),
+        // What follows comes again, from the group's consumer.
+        Some(_) if record.offset() >= claimed.next => {}
+        Some(value) => {
+            if let Some(command) = open(keys, request, value) {
+                claimed.merged.insert(request.to_owned(), command);
             }
-            Polled::Fatal(error) => return Err(error),
         }
-        let positions = follower.positions()?;
-        let is_read = |partition: &i32| {
-            let at = positions.get(partition).or_else(|| to_read.get(partition));
-            at.is_some_and(|at| *at >= claimed[partition].next)
-        };
-        if to_read.keys().all(is_read) {
-            return Ok(());
-        }
-        patience.look(&positions)?;
-        std::thread::sleep(PAUSE);
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::audit::{Answer, Decided};
-use super::owner::{Merged, Owning, Trouble, Waiting};
+use super::owner::{Merged, Owning, TurnError, Waiting};
 use super::requests::received;
 use crate::clock::{Clock, SystemClock};
 use assent_contract::domain::outcome::Outcome;
@@ -30,13 +30,13 @@ const SWEEP_EVERY: Duration = Duration::from_mins(10);
 
 impl Owning {
     /// Follows the audit; was there anything?
-    pub(super) fn read_audit(&mut self) -> Result<bool, Trouble> {
+    pub(super) fn read_audit(&mut self) -> Result<bool, TurnError> {
         let Some(trail) = &mut self.trail else { return Ok(false) };
-        trail.read().map_err(Trouble::Surrender)
+        trail.read().map_err(TurnError::Surrender)
     }
 
     /// Settles the requests whose records are decided; was there one?
-    pub(super) fn honor_decided(&mut self, is_news: bool) -> Result<bool, Trouble> {
+    pub(super) fn honor_decided(&mut self, is_news: bool) -> Result<bool, TurnError> {
         let now = SystemClock.instant();
         let is_due = |at: Instant| now.saturating_duration_since(at) >= LOOK_AGAIN;
         if self.merged.is_empty() || !(is_news || self.looked_at.is_none_or(is_due)) {
@@ -79,7 +79,7 @@ impl Owning {
         }
     }
 
-    fn decided(&mut self) -> Result<Vec<(String, Decided)>, Trouble> {
+    fn decided(&mut self) -> Result<Vec<(String, Decided)>, TurnError> {
         let held = self.wanted_from();
         let Some(trail) = &mut self.trail else { return Ok(Vec::new()) };
         trail.hold(held);
@@ -114,7 +114,7 @@ impl Owning {
     }
 
     /// What is looked for was decided before the first batch that was read.
-    fn look_further_back(&mut self) -> Result<(), Trouble> {
+    fn look_further_back(&mut self) -> Result<(), TurnError> {
         let partitions = self.owned.keys().map(|&partition| {
             let waits = self.merged.values().any(|merged| merged.partition == partition);
             (partition, waits.then_some(assent_contract::domain::time::Timestamp(0)))
@@ -149,26 +149,26 @@ impl Owning {
     }
 
     /// Waits until every segment topic is readable up to its end as it is now, which is past the tombstones.
-    fn await_readable(&self) -> Result<(), Trouble> {
+    fn await_readable(&self) -> Result<(), TurnError> {
         let config = &self.with.config;
         let mut ends = Vec::new();
         for (purpose, count) in self.with.purposes.iter().zip(self.with.copy.partitions()) {
             let topic = config.topics.segments_of(&purpose.id);
             let partitions: Vec<i32> = (0..count).collect();
             let of_purpose = self.probe.ends(&topic, &partitions, ASKED_FOR);
-            ends.push(of_purpose.map_err(|error| Trouble::Again(error.to_string()))?);
+            ends.push(of_purpose.map_err(|error| TurnError::Again(error.to_string()))?);
         }
         let deadline = SystemClock.instant() + READABLE_WITHIN;
         while !self.with.copy.has_reached(&ends) {
             if SystemClock.instant() > deadline {
-                return Err(Trouble::Again("the segment topics are not readable yet".to_owned()));
+                return Err(TurnError::Again("the segment topics are not readable yet".to_owned()));
             }
             std::thread::sleep(LOOK);
         }
         Ok(())
     }
 
-    fn write_settled(&mut self, settled: &[(String, Decided)]) -> Result<(), Trouble> {
+    fn write_settled(&mut self, settled: &[(String, Decided)]) -> Result<(), TurnError> {
         let (keys, now) = (self.with.keys.now(), SystemClock.now());
         let mut writes = Vec::new();
         for (request, decided) in settled {
@@ -199,7 +199,7 @@ impl Owning {
     }
 
     /// The owner of partition 0 removes requests that were kept for 24 months after their last change.
-    pub(super) fn sweep_register(&mut self) -> Result<(), Trouble> {
+    pub(super) fn sweep_register(&mut self) -> Result<(), TurnError> {
         let now = SystemClock.instant();
         let is_due = |at: Instant| now.saturating_duration_since(at) >= SWEEP_EVERY;
         if !self.owned.contains_key(&0) || !self.swept_at.is_none_or(is_due) {

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use super::COMMAND;
-use super::owner::{Merged, Owning, Retry, Trouble, Waiting};
+use super::owner::{Merged, Owning, Retry, TurnError, Waiting};
 use super::requests::received;
 use super::transaction::Write;
 use crate::clock::{Clock, SystemClock};
@@ -15,7 +15,7 @@ use crate::serve::changelog::{Changelog, REQUEST};
 use assent_contract::domain::consent::ConsentRecord;
 use assent_contract::domain::request::{PrivacyRequest, RequestStatus};
 use assent_contract::wire::consent_body;
-use assent_intake::{Command, Refusal, Standing, Terms, merge};
+use assent_intake::{Command, CurrentConsent, Refusal, Terms, merge};
 
 const ASKED_FOR: Duration = Duration::from_secs(2);
 
@@ -34,7 +34,7 @@ struct Outcome {
 
 impl Owning {
     /// Merges what waits, in one transaction; was there anything?
-    pub(super) fn merge_waiting(&mut self) -> Result<bool, Trouble> {
+    pub(super) fn merge_waiting(&mut self) -> Result<bool, TurnError> {
         if self.waiting.is_empty() {
             // What was passed over needs no transaction of its own: the next one covers it.
             return Ok(false);
@@ -49,10 +49,10 @@ impl Owning {
             .collect();
         let writes = self.writes(&outcomes);
         let next = self.owned.clone();
-        if let Err(trouble) = self.transact(&writes, &next) {
+        if let Err(error) = self.transact(&writes, &next) {
             // In their order, for the next try.
             self.waiting.extend(outcomes.into_iter().map(|outcome| outcome.waiting));
-            return Err(trouble);
+            return Err(error);
         }
         self.committed = next;
         for (outcome, found) in outcomes.into_iter().zip(found) {
@@ -78,12 +78,12 @@ impl Owning {
         }
     }
 
-    fn reach_the_changelogs_end(&self) -> Result<(), Trouble> {
+    fn reach_the_changelogs_end(&self) -> Result<(), TurnError> {
         let partitions: BTreeSet<i32> = self.waiting.iter().map(|it| it.partition).collect();
         let partitions: Vec<i32> = partitions.into_iter().collect();
         let topic = &self.with.config.topics.consent;
         let ends = self.probe.ends(topic, &partitions, ASKED_FOR);
-        let ends = ends.map_err(|error| Trouble::Again(error.to_string()))?;
+        let ends = ends.map_err(|error| TurnError::Again(error.to_string()))?;
         let deadline = SystemClock.instant() + REACHED_WITHIN;
         let progress = self.with.changelog.progress();
         // Before it was read at all, nothing is known of anybody.
@@ -92,7 +92,7 @@ impl Owning {
         {
             if SystemClock.instant() > deadline {
                 let why = "the changelog is not read to its end; a transaction may be open on it";
-                return Err(Trouble::Again(why.to_owned()));
+                return Err(TurnError::Again(why.to_owned()));
             }
             std::thread::sleep(LOOK);
         }
@@ -160,12 +160,12 @@ fn merge_all(
     waiting: Vec<Waiting>,
     retries: &BTreeMap<String, Retry>,
 ) -> Vec<Outcome> {
-    let mut standing: HashMap<String, Standing> = HashMap::new();
+    let mut current: HashMap<String, CurrentConsent> = HashMap::new();
     let outcome = |waiting: Waiting| {
         let command = &waiting.command;
-        let stands = standing
+        let stands = current
             .entry(command.subject_id.clone())
-            .or_insert_with(|| changelog.standing(&command.subject_id));
+            .or_insert_with(|| changelog.current(&command.subject_id));
         let retry = retries.get(&command.request_id).copied().unwrap_or_default();
         stands.highest = stands.highest.max(retry.floor);
         let written = merge(stands, command, purposes).map(|merged| match merged {

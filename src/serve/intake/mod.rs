@@ -18,7 +18,7 @@ pub mod seal;
 mod transaction;
 
 pub use acceptor::Acceptor;
-pub use owner::{Owner, OwnerStatus, Surroundings};
+pub use owner::{Owner, OwnerContext, OwnerStatus};
 pub use requests::{new_request_id, received};
 
 /// Commands of `consent-intake-state` have this before their request's id.

@@ -47,7 +47,7 @@ const AGAIN: Duration = Duration::from_millis(500);
 const CLOCKS_DIFFER: Span = Span::HOUR;
 
 /// What the owner works with.
-pub struct Surroundings {
+pub struct OwnerContext {
     pub config: Arc<Config>,
     pub keys: Arc<Keys>,
     pub purposes: Vec<Terms>,
@@ -112,7 +112,7 @@ impl Drop for Owner {
 }
 
 impl Owner {
-    pub fn start(with: Surroundings) -> Result<Self> {
+    pub fn start(with: OwnerContext) -> Result<Self> {
         let refused = |error| Failure::config(format!("kafka.properties: {error}"));
         let no_name = |error| Failure::failed(format!("no randomness: {error}"));
         let (status, stop) = (Arc::<OwnerStatus>::default(), Arc::<AtomicBool>::default());
@@ -128,7 +128,7 @@ impl Owner {
 }
 
 pub(super) struct Owning {
-    pub(super) with: Surroundings,
+    pub(super) with: OwnerContext,
     pub(super) status: Arc<OwnerStatus>,
     pub(super) probe: Probe,
     transactional_id: String,
@@ -152,14 +152,14 @@ pub(super) struct Owning {
 }
 
 /// Why a turn did not do what it should have.
-pub(super) enum Trouble {
+pub(super) enum TurnError {
     /// Try again: nothing is lost or unclear.
     Again(String),
     /// What is owned is not certain any more: give it back and begin anew.
     Surrender(String),
 }
 
-impl Trouble {
+impl TurnError {
     fn into_surrender(self) -> Self {
         match self {
             Self::Again(why) | Self::Surrender(why) => Self::Surrender(why),
@@ -170,7 +170,7 @@ impl Trouble {
 impl Owning {
     /// Of the thread that it is made on: what it fetches with can't be handed over.
     fn of(
-        with: Surroundings,
+        with: OwnerContext,
         probe: Probe,
         transactional_id: String,
         status: Arc<OwnerStatus>,
@@ -201,8 +201,8 @@ impl Owning {
             match self.turn() {
                 Ok(true) => {}
                 Ok(false) => std::thread::sleep(PAUSE),
-                Err(Trouble::Again(why)) => self.pause_after(&why),
-                Err(Trouble::Surrender(why)) => {
+                Err(TurnError::Again(why)) => self.pause_after(&why),
+                Err(TurnError::Surrender(why)) => {
                     self.surrender();
                     self.pause_after(&why);
                 }
@@ -236,7 +236,7 @@ impl Owning {
     }
 
     /// One round; was there anything to do?
-    fn turn(&mut self) -> std::result::Result<bool, Trouble> {
+    fn turn(&mut self) -> std::result::Result<bool, TurnError> {
         self.follow_the_group()?;
         if self.owned.is_empty() {
             return Ok(false);
@@ -249,47 +249,47 @@ impl Owning {
         Ok(came || wrote || read || honored)
     }
 
-    fn member(&mut self) -> std::result::Result<&ClickConsumer, Trouble> {
+    fn member(&mut self) -> std::result::Result<&ClickConsumer, TurnError> {
         if self.member.is_none() {
             let config = &self.with.config;
             let group = group_of(&config.kafka.group_id);
             let member = ClickConsumer::of_group(config, &group, &config.topics.intake_state)
                 .and_then(|member| member.join().map(|()| member))
-                .map_err(|error| Trouble::Again(error.to_string()))?;
+                .map_err(|error| TurnError::Again(error.to_string()))?;
             self.member = Some(member);
         }
-        self.member.as_ref().ok_or_else(|| Trouble::Again("no consumer".to_owned()))
+        self.member.as_ref().ok_or_else(|| TurnError::Again("no consumer".to_owned()))
     }
 
     /// Takes up what the group decided.
-    fn follow_the_group(&mut self) -> std::result::Result<(), Trouble> {
+    fn follow_the_group(&mut self) -> std::result::Result<(), TurnError> {
         let is_idle = self.owned.is_empty();
         let member = self.member()?;
         if is_idle {
             let _ = member.poll(); // what the group decides comes with a poll, and nothing else does now
         }
         if member.is_lost() {
-            return Err(Trouble::Surrender("the group took the partitions away".to_owned()));
+            return Err(TurnError::Surrender("the group took the partitions away".to_owned()));
         }
         match member.rebalance() {
             None => Ok(()),
             Some(Rebalance::Assigned(partitions)) => self.take_up(&partitions),
             Some(Rebalance::Revoked { .. }) => {
                 self.forget();
-                self.member()?.unassign().map_err(|error| Trouble::Surrender(error.to_string()))
+                self.member()?.unassign().map_err(|error| TurnError::Surrender(error.to_string()))
             }
         }
     }
 
-    fn take_up(&mut self, partitions: &[i32]) -> std::result::Result<(), Trouble> {
+    fn take_up(&mut self, partitions: &[i32]) -> std::result::Result<(), TurnError> {
         self.forget();
-        let surrender = |error: rdkafka::error::KafkaError| Trouble::Surrender(error.to_string());
+        let surrender = |error: rdkafka::error::KafkaError| TurnError::Surrender(error.to_string());
         self.member()?.accept().map_err(surrender)?;
         if partitions.is_empty() {
             return Ok(());
         }
         // What was given and is not taken up is given back.
-        self.renew_producer().map_err(Trouble::into_surrender)?;
+        self.renew_producer().map_err(TurnError::into_surrender)?;
         let keys = self.with.keys.now();
         let claimed =
             claim(&self.with.config, &self.probe, &keys, partitions).map_err(surrender)?;
@@ -315,7 +315,7 @@ impl Owning {
     fn follow_audit(
         &mut self,
         claimed: &BTreeMap<i32, Claimed>,
-    ) -> std::result::Result<(), Trouble> {
+    ) -> std::result::Result<(), TurnError> {
         let since = claimed.iter().map(|(&partition, claimed)| {
             let first = claimed.merged.values().map(|command| command.received_at).min();
             (partition, first.map(|at| at - CLOCKS_DIFFER))
@@ -326,9 +326,9 @@ impl Owning {
     pub(super) fn trail_from(
         &mut self,
         since: &BTreeMap<i32, Option<Timestamp>>,
-    ) -> std::result::Result<(), Trouble> {
+    ) -> std::result::Result<(), TurnError> {
         let trail = AuditTrail::follow(&self.with.config, &self.probe, since);
-        self.trail = Some(trail.map_err(|error| Trouble::Surrender(error.to_string()))?);
+        self.trail = Some(trail.map_err(|error| TurnError::Surrender(error.to_string()))?);
         Ok(())
     }
 
@@ -353,7 +353,7 @@ impl Owning {
     }
 
     /// Commands that came.
-    fn receive(&mut self) -> std::result::Result<bool, Trouble> {
+    fn receive(&mut self) -> std::result::Result<bool, TurnError> {
         let keys = self.with.keys.now();
         let mut came = false;
         let Some(member) = &self.member else { return Ok(false) };
@@ -381,24 +381,24 @@ impl Owning {
                 }
                 Polled::Nothing => break,
                 Polled::OutOfRange { .. } => {
-                    return Err(Trouble::Surrender("an offset is not there any more".to_owned()));
+                    return Err(TurnError::Surrender("an offset is not there any more".to_owned()));
                 }
-                Polled::Unreadable { error, .. } => return Err(Trouble::Surrender(error.reason)),
-                Polled::Fatal(error) => return Err(Trouble::Surrender(error.to_string())),
+                Polled::Unreadable { error, .. } => return Err(TurnError::Surrender(error.reason)),
+                Polled::Fatal(error) => return Err(TurnError::Surrender(error.to_string())),
             }
         }
         Ok(came)
     }
 
-    pub(super) fn renew_producer(&mut self) -> std::result::Result<(), Trouble> {
+    pub(super) fn renew_producer(&mut self) -> std::result::Result<(), TurnError> {
         if self.producer.is_some() {
             return Ok(());
         }
         let producer = TransactionalProducer::new(&self.with.config, &self.transactional_id)
-            .map_err(|error| Trouble::Again(error.to_string()))?;
+            .map_err(|error| TurnError::Again(error.to_string()))?;
         producer
             .init(Duration::from_secs(5))
-            .map_err(|fault| Trouble::Again(format!("no producer: {fault:?}")))?;
+            .map_err(|fault| TurnError::Again(format!("no producer: {fault:?}")))?;
         self.producer = Some(producer);
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rdkafka::message::{Header, OwnedHeaders};
 
-use super::owner::{Owning, Trouble};
+use super::owner::{Owning, TurnError};
 use crate::clock::{Clock, SystemClock};
 use crate::kafka::producer::{GroupOffset, Record};
 use assent_core::commit::Fault;
@@ -35,16 +35,16 @@ impl Owning {
         &mut self,
         writes: &[Write],
         next: &BTreeMap<i32, i64>,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), TurnError> {
         self.renew_producer()?;
         let Err(fault) = self.attempt(writes, next) else { return Ok(()) };
         let aborted = fault == Fault::Abortable
             && self.producer.as_ref().is_some_and(|producer| producer.abort(ABORT).is_ok());
         if aborted {
-            return Err(Trouble::Again("a transaction was aborted".to_owned()));
+            return Err(TurnError::Again("a transaction was aborted".to_owned()));
         }
         // What became of it, the topics say to whoever takes the partitions up next.
-        Err(Trouble::Surrender(format!("a transaction failed: {fault:?}")))
+        Err(TurnError::Surrender(format!("a transaction failed: {fault:?}")))
     }
 
     fn attempt(&self, writes: &[Write], next: &BTreeMap<i32, i64>) -> Result<(), Fault> {

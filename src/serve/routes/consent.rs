@@ -130,7 +130,7 @@ pub async fn get_consent(
 ) -> Result<Json<ConsentAnswer>, Problem> {
     let subject = checked_id(path_text(path, "subject_id")?, "subject_id")?;
     await_proof(app.changelog.progress()).await?;
-    let record = app.changelog.standing(&subject).record.ok_or_else(|| {
+    let record = app.changelog.current(&subject).record.ok_or_else(|| {
         let message = "this subject has no consent record that can be read";
         Problem::not_found(message).field("subject_id")
     })?;

@@ -147,7 +147,7 @@ pub fn has_gpc(headers: &HeaderMap) -> bool {
 fn opt_out(app: &App, keys: &KeysInUse, purpose: usize, subject: &str) -> Option<OptOut> {
     let terms = &app.purposes[purpose];
     let since = app.register.opted_out_since(keys, subject, terms, None)?;
-    let record = app.changelog.standing(subject).record;
+    let record = app.changelog.current(subject).record;
     let granted = record.and_then(|mut record| record.decisions.remove(&terms.id));
     let granted = granted.filter(|decision| decision.status == ConsentStatus::Granted);
     let since = match granted {

@@ -22,7 +22,7 @@ pub struct Known<'a> {
 /// What becomes of a click.
 const CLICK_OUTCOMES: [Outcome; 3] = [Outcome::Decided, Outcome::TooLate, Outcome::DeadLettered];
 
-/// What becomes of a consent record; beside these, a heartbeat.
+/// What becomes of a consent record; besides these, a heartbeat.
 const CONSENT_OUTCOMES: [Outcome; 6] = [
     Outcome::Applied,
     Outcome::Superseded,

@@ -74,7 +74,7 @@ fn explain(shop: &Shop<'_>, record: &str) -> Value {
     ask(shop, &["audit", "explain", record, "--json"]).ok().json()
 }
 
-/// Why the key was removed, and what stands now.
+/// Why the key was removed, and what is in force now.
 fn withdrawn(shop: &Shop<'_>, audit: &Audit) {
     let withdrawn = audit.consents.iter().find(|it| it.1.consent_version == Some(2));
     let withdrawn = of(shop, "consent-changelog", *withdrawn.expect("a withdrawal").0);

@@ -1,4 +1,4 @@
-//! `subject report`: all that is held of one subject, and what is left after an erasure.
+//! `subject report`: all that is held about one subject, and what is left after an erasure.
 
 use std::time::Duration;
 

@@ -147,7 +147,7 @@ fn assent(arguments: &[&str], folder: &Path) -> Finished {
     Finished::of(Assent::command().args(arguments).current_dir(folder))
 }
 
-/// The files that a reader of a tree of this size asks for, beside the checkpoint.
+/// The files that a reader of a tree of this size asks for, besides the checkpoint.
 fn files_of(size: u64) -> Vec<String> {
     let mut paths = Vec::new();
     let tiles = |level: u32| {

@@ -31,7 +31,7 @@ use crate::contract::{PURPOSES, RULEBOOK};
 use crate::support::{Service, Shop, view, wait_until};
 use crate::told::{self, Inputs};
 
-/// Far above what is promised: tests run beside others. What it took is printed.
+/// Far above what is promised: tests run next to others. What it took is printed.
 const RECOVERED_WITHIN: Duration = Duration::from_mins(2);
 
 /// Every verdict that lets something be used.

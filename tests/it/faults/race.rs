@@ -81,7 +81,7 @@ fn no_click_is_decided_on_consent_older_than_it_though_consents_broker_is_slower
     service.stop();
 }
 
-/// The load beside the race: people who never decided anything.
+/// The load during the race: people who never decided anything.
 fn others_click(shop: &Shop<'_>, over: &AtomicBool) {
     while !over.load(Ordering::Relaxed) {
         shop.kafka.produce((0..20).map(|i| shop.click(&view(&format!("other-{i}")))));

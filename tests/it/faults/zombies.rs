@@ -13,7 +13,7 @@ use crate::support::{Plan, Service, Shop, wait_until};
 /// Where it is stopped: before its transaction begins, with records in it, with offsets in it.
 const POINTS: [&str; 3] = ["after_decide", "after_produce", "after_send_offsets"];
 
-/// The least that librdkafka takes beside a session of 12 s.
+/// The least that librdkafka takes on top of a session of 12 s.
 const POLL_INTERVAL_MS: &str = "12000";
 
 /// Past both.

@@ -9,7 +9,7 @@ const FOLDER: &str = "docs/runbooks";
 
 /// In this order.
 const PARTS: [&str; 4] =
-    ["## What it means", "## How to look", "## How to mend", "## How to know that it is over"];
+    ["## What it means", "## How to look", "## How to fix it", "## How to know that it is over"];
 
 fn pages() -> BTreeSet<String> {
     let entries = std::fs::read_dir(root().join(FOLDER)).expect("runbooks");

@@ -105,7 +105,7 @@ fn render() -> String {
             ((*role).to_owned(), left_open(&printed(&config, more), &keys, &config))
         })
         .collect();
-    let readers = beside_readers(&config);
+    let readers = reader_lag_rights(&config);
     format!("{:#}\n", json!({"topics": topics, "grants": grants, "readers": readers}))
 }
 
@@ -120,8 +120,8 @@ fn with_reader(folder: &Path) -> PathBuf {
     file
 }
 
-/// What Assent needs beside the rest where a purpose has readers: on that purpose's topic, and on each group.
-fn beside_readers(config: &Config) -> Value {
+/// What Assent needs besides the rest where a purpose has readers: on that purpose's topic, and on each group.
+fn reader_lag_rights(config: &Config) -> Value {
     let folder = tempfile::tempdir().expect("temp dir");
     let before = printed(config, &[]);
     let with_readers = Config { rulebook: with_reader(folder.path()), ..config.clone() };
@@ -184,7 +184,7 @@ fn topics_are_those_that_topics_create_makes() {
 }
 
 #[test]
-fn rights_beside_readers_are_those_that_print_acls_prints() {
+fn reader_lag_rights_are_those_that_print_acls_prints() {
     let helm = tool_or_skip!("helm");
     let folder = tempfile::tempdir().expect("temp dir");
     let rulebook = format!("rulebook={}", with_reader(folder.path()).display());

@@ -1,4 +1,4 @@
-//! A real schema registry beside a real Kafka: what Assent writes is in Confluent's framing, what
+//! A real schema registry and a real Kafka: what Assent writes is in Confluent's framing, what
 //! others wrote with other schemas is read, and an id that nobody registered is a dead letter.
 
 mod access;

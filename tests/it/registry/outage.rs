@@ -68,13 +68,13 @@ impl<'s, 'k> Producers<'s, 'k> {
 }
 
 /// Who is on which partition: `waits` clicks with a new schema and `behind` after it; `leaves` opts
-/// out; `veiled` speaks in a new schema, and `late` does so after the half minute.
+/// out; `hidden` speaks in a new schema, and `late` does so after the half minute.
 struct People {
     waits: String,
     behind: String,
     leaves: String,
     far: String,
-    veiled: String,
+    hidden: String,
     late: String,
 }
 
@@ -91,13 +91,13 @@ impl People {
             behind: at(0, "behind"),
             leaves: at(0, "leaves"),
             far: at(1, "far"),
-            veiled: at(2, "veiled"),
+            hidden: at(2, "hidden"),
             late: at(2, "late"),
         }
     }
 
     fn all(&self) -> [&str; 6] {
-        [&self.waits, &self.behind, &self.leaves, &self.far, &self.veiled, &self.late]
+        [&self.waits, &self.behind, &self.leaves, &self.far, &self.hidden, &self.late]
     }
 }
 
@@ -110,7 +110,7 @@ fn known_ids_go_on_unknown_ones_wait_and_all_goes_on_when_it_is_back() {
     let service = Service::start(&shop, "a");
     service.await_ready();
     kafka.produce(people.all().map(|subject| producers.consent(subject, 1, "GRANTED")));
-    let before = [&people.leaves, &people.veiled, &people.late];
+    let before = [&people.leaves, &people.hidden, &people.late];
     kafka.produce(before.map(|subject| producers.click(subject, json!({}))));
     for subject in before {
         wait_until(WITHIN, "assigned before the outage", || assigned(&shop, subject));
@@ -118,7 +118,7 @@ fn known_ids_go_on_unknown_ones_wait_and_all_goes_on_when_it_is_back() {
 
     registry.stop();
     known_goes_on_and_consent_waits_for_half_a_minute(&producers, &people);
-    others_go_on_beside_a_full_partition(&producers, &people, &service);
+    others_go_on_while_a_partition_is_full(&producers, &people, &service);
     for subject in [&people.waits, &people.behind] {
         assert!(assigned(&shop, subject).is_none(), "{subject} waits, or waits behind one");
     }
@@ -127,13 +127,13 @@ fn known_ids_go_on_unknown_ones_wait_and_all_goes_on_when_it_is_back() {
     for subject in [&people.waits, &people.behind] {
         wait_until(WITHIN, "what waited is decided", || assigned(&shop, subject));
     }
-    kafka.produce([producers.newer_consent(&people.veiled, 3)]);
+    kafka.produce([producers.newer_consent(&people.hidden, 3)]);
     wait_until(WITHIN, "its next record is read", || {
         let unreadable = [("consent", "unreadable")];
         (service.metrics().sum("assent_subjects", &unreadable) == Some(1.0)).then_some(())
     });
-    kafka.produce([producers.click(&people.veiled, json!({}))]);
-    wait_until(WITHIN, "assigned again", || assigned(&shop, &people.veiled));
+    kafka.produce([producers.click(&people.hidden, json!({}))]);
+    wait_until(WITHIN, "assigned again", || assigned(&shop, &people.hidden));
     await_decided(&shop, &service);
     let letters = service.metrics().count("assent_dead_letters_total", &[]);
     assert_eq!(letters, 2, "the two unreadable ones");
@@ -151,15 +151,15 @@ fn known_goes_on_and_consent_waits_for_half_a_minute(
     kafka.produce([producers.newer_click(&people.waits)]);
     kafka.produce([&people.behind, &people.far].map(|it| producers.click(it, json!({}))));
     kafka.produce([producers.consent(&people.leaves, 2, "WITHDRAWN")]);
-    kafka.produce([producers.newer_consent(&people.veiled, 2)]);
+    kafka.produce([producers.newer_consent(&people.hidden, 2)]);
     wait_until(WITHIN, "the opt-out leaves", || gone(&people.leaves));
     wait_until(WITHIN, "a known click of another partition", || assigned(shop, &people.far));
     if stopped.elapsed() < SILENCE {
-        assert!(assigned(shop, &people.veiled).is_some(), "consent waits for its schema");
+        assert!(assigned(shop, &people.hidden).is_some(), "consent waits for its schema");
     }
-    wait_until(SILENCE + WITHIN, "unreadable", || gone(&people.veiled));
+    wait_until(SILENCE + WITHIN, "unreadable", || gone(&people.hidden));
     assert!(stopped.elapsed() >= SILENCE, "after {:?}", stopped.elapsed());
-    let last = keys(shop, "offers")[&pseudonym("offers", &people.veiled)].last().unwrap().clone();
+    let last = keys(shop, "offers")[&pseudonym("offers", &people.hidden)].last().unwrap().clone();
     assert_eq!(last.header("reason"), Some("consent_unreadable"));
     let spoke = Instant::now();
     kafka.produce([producers.newer_consent(&people.late, 2)]);
@@ -168,7 +168,7 @@ fn known_goes_on_and_consent_waits_for_half_a_minute(
 }
 
 /// More than a worker's memory behind the click that waits: the others go on at full speed.
-fn others_go_on_beside_a_full_partition(
+fn others_go_on_while_a_partition_is_full(
     producers: &Producers<'_, '_>,
     people: &People,
     service: &Service,

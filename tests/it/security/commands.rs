@@ -44,7 +44,7 @@ fn every_command_works(secured: &Secured, login: Login) {
     let verifier = people.be("verifier", &[&["--verifier"]]);
     let mail = people.be("mail", &[&["--reader", OFFERS]]);
     let cmp = people.be("cmp", &[&["--writer", "consent"]]);
-    let desk = people.be("desk", &[&["--reader", "consent"]]);
+    let support = people.be("support", &[&["--reader", "consent"]]);
     let shop_itself = people.be("shop", &[&["--writer", "consent"], &["--writer", "clickstream"]]);
     let ops = people.be("ops", &[&["--reader", "dead-letters"]]);
     let creator = people.be("creator", &[&["--creator"]]);
@@ -62,7 +62,7 @@ fn every_command_works(secured: &Secured, login: Login) {
         (&cmp, &["consent", "erase", "lee"]),
         (&cmp, &["heartbeat"]),
         (&cmp, &["consent", "show", "kim"]),
-        (&desk, &["consent", "show", "kim", "--json"]),
+        (&support, &["consent", "show", "kim", "--json"]),
         (&shop_itself, &["generate", "--subjects", "5", "--clicks", "20"]),
         (&shop_itself, &["replay", clicks, "--shift-to", "now"]),
         (&mail, &["segments", "list", "--purpose", OFFERS, "--json"]),
@@ -76,9 +76,9 @@ fn every_command_works(secured: &Secured, login: Login) {
         let warned = told(&ended).iter().any(|line| line.contains("WARN") || line.contains('%'));
         assert!(!warned, "{login:?} {command:?}: {}", ended.stderr);
     }
-    let mut beside = assent.clone();
-    beside.push(("ASSENT__HTTP__LISTEN".to_owned(), service.address().to_owned()));
-    run_as(&shop, &beside, &["wait-ready", "--caught-up"]).ok();
+    let mut other_port = assent.clone();
+    other_port.push(("ASSENT__HTTP__LISTEN".to_owned(), service.address().to_owned()));
+    run_as(&shop, &other_port, &["wait-ready", "--caught-up"]).ok();
     service.stop();
     run_as(&shop, &assent, &["state", "accept-loss"]).ok();
     run_as(&shop, &verifier, &["keys", "rotate"]).ok();
@@ -127,8 +127,8 @@ fn everybody_is_refused_what_is_not_theirs() {
         let lines = told(&ended);
         let [line] = lines[..] else { panic!("{who} {command:?}: {lines:#?}") };
         assert!(line.contains("this user may not "), "{who} {command:?}: {line}");
-        let mends = format!("--allow-principal User:{who} --operation ");
-        assert!(line.contains(&mends), "{who} {command:?}: {line}\nlacks {mends}");
+        let fix = format!("--allow-principal User:{who} --operation ");
+        assert!(line.contains(&fix), "{who} {command:?}: {line}\nlacks {fix}");
     }
     // Whatever the program thinks: the brokers themselves let nobody write.
     for topic in ["clickstream", "consent-changelog", "segmentation-audit", "assent-state"] {

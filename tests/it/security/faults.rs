@@ -8,7 +8,7 @@ use super::{
 };
 use crate::support::Shop;
 
-/// A command that has not said what is wrong by then waits for what waiting does not mend. A machine that compiles
+/// A command that has not said what is wrong by then waits for what waiting does not fix. A machine that compiles
 /// meanwhile takes longer.
 const WITHIN: Duration = Duration::from_secs(25);
 

@@ -250,7 +250,7 @@ fn borrowed(environment: &Environment) -> Vec<(&str, &str)> {
     environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
 }
 
-/// What was said beside the log's INFO lines, the one that announces what follows, and what a machine that has no time
+/// What was said besides the log's INFO lines, the one that announces what follows, and what a machine that has no time
 /// for its clients says of itself.
 fn told(finished: &Finished) -> Vec<&str> {
     let is_log = |line: &str| {

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::*;
 
-/// As many as one test process may have beside its own: a thousand descriptors is what a shell gives.
+/// As many as one test process may have besides its own: a thousand descriptors is what a shell gives.
 const CROWD: usize = 600;
 
 #[test]

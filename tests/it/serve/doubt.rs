@@ -22,13 +22,13 @@ fn no_look_up_has_the_segment_100_ms_after_the_commit_under_load() {
     for subject in &subjects {
         bring_in(&server, subject);
     }
-    let (stop, asked) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let (over, asked) = (AtomicBool::new(false), AtomicUsize::new(0));
     std::thread::scope(|scope| {
         for worker in 0..2 {
-            let (stop, asked, address) = (&stop, &asked, server.address.clone());
-            scope.spawn(move || load(&address, worker, stop, asked));
+            let (over, asked, address) = (&over, &asked, server.address.clone());
+            scope.spawn(move || load(&address, worker, over, asked));
         }
-        let _ends_with_this = Stops(&stop);
+        let _ends_with_this = Stops(&over);
         for subject in &subjects {
             watch_opt_out(&server, subject);
         }

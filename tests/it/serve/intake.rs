@@ -40,13 +40,13 @@ fn whatever_ends_in_between_a_change_is_made_once_and_none_is_lost() {
     for round in 0..4 {
         let serve = Service::start_serving(&shop, "s", &[]);
         let server = Caller::of(&serve, SERVER);
-        let (stop, done) = (AtomicBool::new(false), std::sync::Mutex::new(&mut accepted));
+        let (over, done) = (AtomicBool::new(false), std::sync::Mutex::new(&mut accepted));
         std::thread::scope(|scope| {
             for writer in 0..4 {
-                let (stop, done, server) = (&stop, &done, server.clone());
+                let (over, done, server) = (&over, &done, server.clone());
                 scope.spawn(move || {
                     for number in 0.. {
-                        if stop.load(Ordering::Relaxed) {
+                        if over.load(Ordering::Relaxed) {
                             return;
                         }
                         let subject = format!("subject-{writer}-{}", number % 3);
@@ -60,7 +60,7 @@ fn whatever_ends_in_between_a_change_is_made_once_and_none_is_lost() {
                     }
                 });
             }
-            let _ends_with_this = super::doubt::Stops(&stop);
+            let _ends_with_this = super::doubt::Stops(&over);
             std::thread::sleep(Duration::from_millis(1_500));
             if round == 3 { serve.stop() } else { serve.kill() }
         });

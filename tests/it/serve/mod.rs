@@ -1,7 +1,5 @@
 //! `assent serve` on a real Kafka: a shop with a server, a browser, and whoever else asks.
 
-#![allow(clippy::needless_pass_by_value, clippy::similar_names, clippy::format_push_string)] // requests read better so
-
 mod bounds;
 mod doubt;
 mod intake;

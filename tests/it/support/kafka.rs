@@ -10,7 +10,6 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, OnceLock};
 
 use super::cluster::Turn;
-use super::process::{Signal, signal};
 use super::records::Producer;
 
 /// Exit code of `scripts/kafka` where Java or Maven is not there.
@@ -32,7 +31,7 @@ impl fmt::Display for LeftOut {
     }
 }
 
-/// What a broker of a test's own has beside the usual.
+/// What a broker of a test's own has besides the usual.
 #[derive(Clone, Copy, Default)]
 pub struct BrokerPlan<'a> {
     /// As `log.cleaner.backoff.ms=100`.
@@ -144,11 +143,6 @@ impl Kafka {
     /// after a kill the broker stays fenced until its old session ends (2 s).
     pub fn restart(&self) {
         self.run("start");
-    }
-
-    /// SIGSTOP and SIGCONT to the broker.
-    pub fn signal(&self, which: Signal) {
-        signal(self.broker_pid(), which);
     }
 
     /// What the broker logged so far.

@@ -3,8 +3,6 @@
 //! It knows the contract's names and formats, and shares no code with `src`, so that a mistake there
 //! is not repeated here.
 
-#![allow(dead_code, unused_macros, unused_imports)] // a tool box: which tools are in use changes with the tests
-
 mod avro;
 mod cluster;
 mod damage;
@@ -21,8 +19,7 @@ pub mod yaml;
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
-pub use avro::{datum, decode, encode, read_datum, schema_text, unhex};
-pub use cluster::Node;
+pub use avro::{decode, encode, read_datum, schema_text, unhex};
 pub use damage::Damage;
 pub use inputs::{consent, view, with};
 pub use kafka::{BrokerPlan, Kafka, LeftOut};
@@ -30,7 +27,7 @@ pub use process::{Assent, Finished, Signal, signal};
 pub use pseudonyms::{
     pseudonym, pseudonym_bytes, pseudonym_under, secret, session_token, session_token_under,
 };
-pub use records::{Isolation, Message, Producer, Record, TopicPlan, block_on, latest};
+pub use records::{Isolation, Message, Record, TopicPlan, block_on, latest};
 pub use registry::{Gateway, Registry, confluent};
 pub use service::{Metrics, Service};
 pub use shop::{Plan, Shop, merge};

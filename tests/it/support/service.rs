@@ -235,11 +235,6 @@ impl Metrics {
     pub fn count(&self, name: &str, labels: &[(&str, &str)]) -> u64 {
         self.sum(name, labels).unwrap_or(0.0) as u64
     }
-
-    /// Every name there is.
-    pub fn names(&self) -> std::collections::BTreeSet<&str> {
-        self.0.iter().map(|sample| sample.name.as_str()).collect()
-    }
 }
 
 impl Sample {

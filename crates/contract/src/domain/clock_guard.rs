@@ -1,7 +1,7 @@
 //! May decisions be made by the wall clock? One that runs ahead would end every grant, write leases
 //! that outlive themselves, and be latched by `now` for ever (INV-10, INV-13).
 //!
-//! Two witnesses stand beside it: the monotonic clock since the start, and the broker's append times.
+//! Two witnesses check it: the monotonic clock since the start, and the broker's append times.
 //! A record says that the broker's clock had come that far when it was received; one that lies at or
 //! beyond the end that the broker had answered before says also that it had not come further when the
 //! question was sent. So a clock that was wrong at the start is found, and one that was set right is
@@ -20,7 +20,7 @@ const DRIFT_DIVISOR: i64 = 2_000;
 /// Drift is allowed for in pieces of this much uptime, 5 ms each.
 const DRIFT_STEP: Span = Span(10_000);
 
-/// What is known of the true time, beside what the wall clock says now.
+/// What is known of the true time, apart from what the wall clock says now.
 #[derive(Clone, Debug)]
 pub struct ClockGuard {
     /// What a right wall clock showed at uptime 0, by what was witnessed.

@@ -64,7 +64,7 @@ pub fn pack_signal(minute: Minute, out: &mut Vec<u8>) {
     out.put_long(0);
 }
 
-/// The signal's minute, where nothing else was packed; a token beside it is of an earlier version.
+/// The signal's minute, where nothing else was packed; a token next to it is of an earlier version.
 pub fn unpack_signal(packed: &[u8]) -> Option<Minute> {
     let mut reader = Reader::new(packed);
     let flags = reader.byte().ok()?;

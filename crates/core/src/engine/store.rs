@@ -8,7 +8,7 @@
 //! | `b/<bucket>/<chunk>` | a bucket: all subjects whose token begins with that byte | in turn |
 //! | `r/<sha256>` | a rulebook's file | before the first transaction that it decides |
 //! | `n` | numbers of undeclared purposes that records of format 1 still use | once, after that format |
-//! | `l/<sequence>` | what was lost, in words | by `state accept-loss`, beside the audit batch of that number |
+//! | `l/<sequence>` | what was lost, in words | by `state accept-loss`, with the audit batch of that number |
 //!
 //! For every byte of delta about one byte of buckets is rewritten; when all 256 have had their turn,
 //! the deltas from before that pass are removed. So the topic's live records hold at most about

@@ -26,7 +26,7 @@ pub struct Subject {
 /// When a subject is looked at next. Not packed: recomputed at restore.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Agenda {
-    /// An assignment is due that a closed gate holds back.
+    /// An assignment is due that a closed gate defers.
     pub deferred: bool,
     /// The earliest moment at which time alone changes something.
     pub due: Timestamp,
@@ -63,7 +63,7 @@ impl Default for Agenda {
 
 impl Agenda {
     /// A batch at `now` is done with the subject. Only an entry of the past may have been taken by it. One
-    /// that lies ahead still stands: another beside it, click by click, would fill the heap until its
+    /// that lies ahead still stands: another one, click by click, would fill the heap until its
     /// time comes.
     pub fn look_again(&mut self, due: Timestamp, now: Timestamp) {
         self.due = due;

@@ -1,4 +1,4 @@
-//! What a batch found of the partition beside its subjects, to put back if its transaction aborts.
+//! What a batch found of the partition besides its subjects, to put back if its transaction aborts.
 
 use super::ledger::Ledger;
 use super::refusal::note;

@@ -11,7 +11,7 @@ use assent_contract::domain::time::Timestamp;
 /// Bytes of one chunk: about 1,000 clicks.
 const CHUNK_BYTES: usize = 256 * 1024;
 
-/// Emptied chunks that a partition keeps for the next batch: 1 MiB, beside the 64 MB that a worker may hold.
+/// Emptied chunks that a partition keeps for the next batch: 1 MiB, on top of the 64 MB that a worker may hold.
 const SPARE_MAX: usize = 4;
 
 /// Clicks in the order of their offsets, in chunks: no allocation a click, and no byte is ever moved.

@@ -144,7 +144,7 @@ impl Task {
         let committed_sequence = engine.positions().map(|it| it.next_sequence - 1);
         let mut task = Self {
             partition,
-            engine: Engine::new(engine),
+            engine: Engine::AtRest(engine),
             clicks: Clicks::default(),
             barrier: Barrier::new(now),
             assigned: now,
@@ -392,9 +392,11 @@ impl Task {
     }
 
     /// Decides a batch: consent by offset, then what time alone asks for, then clicks by offset.
-    pub fn decide(&mut self, cut: &Cut, clicks: &ClickReader, wall: Timestamp) -> BatchOutput {
-        let Self { engine, consents, ids_to_rotate, clicks: held, known, partition, .. } = self;
-        let mut output = engine.decide(wall, cut.gate_open, |mut batch| {
+    pub fn decide(self, cut: &Cut, clicks: &ClickReader, wall: Timestamp) -> (Self, BatchOutput) {
+        let Self {
+            ref consents, ref ids_to_rotate, clicks: ref held, ref known, partition, ..
+        } = self;
+        let (engine, mut output) = self.engine.decide(wall, cut.gate_open, |mut batch| {
             for consent in consents.iter().take(cut.consents) {
                 batch.consent(&consent.input());
             }
@@ -411,21 +413,28 @@ impl Task {
                     continue;
                 }
                 let ReceivedClick { offset, key, payload, .. } = received;
-                let inbound = Inbound { partition: *partition, key, payload };
+                let inbound = Inbound { partition, key, payload };
                 let click = clicks.read_with(&inbound, known).map_err(Unread::into_rejection);
                 batch.click(&ClickInput { offset, payload, click });
             }
             batch.finish(cut.coverage)
         });
-        output.hold_to_account(self.clicks.inputs_of(cut.clicks), cut.consents);
-        output
+        output.hold_to_account(held.inputs_of(cut.clicks), cut.consents);
+        (Self { engine, ..self }, output)
     }
 
     /// The batch is committed: what it held is forgotten.
-    pub fn confirm(&mut self, cut: &Cut, now: Moment) {
-        if !self.engine.confirm() {
-            return; // no batch was decided: nothing is covered
-        }
+    #[must_use]
+    pub fn confirm(self, cut: &Cut, now: Moment) -> Self {
+        let (engine, was_decided) = self.engine.confirm();
+        let mut task = Self { engine, ..self };
+        if was_decided {
+            task.forget(cut, now);
+        } // else nothing is covered
+        task
+    }
+
+    fn forget(&mut self, cut: &Cut, now: Moment) {
         self.clicks.forget(cut.clicks);
         self.ids_to_rotate.drain(..cut.ids_to_rotate);
         if cut.ends_old_keys && !self.engine.has_old_keys() {
@@ -436,7 +445,7 @@ impl Task {
             self.waiting -= usize::from(consent.waits());
             self.consent_bytes -= consent.size;
             self.barrier.applied(consent.arrival);
-            // A closed gate held its key back, and the changelog may be read already.
+            // A closed gate deferred its new key, and the changelog may be read already.
             if !cut.gate_open && self.engine.has_old_keys_of(consent.key()) {
                 if self.ids_to_rotate.len() < IDS_HELD {
                     self.ids_to_rotate.push_back(consent.key().into());
@@ -455,9 +464,10 @@ impl Task {
 
     /// The batch broke an invariant and is not committed. Its inputs are tried again, first without
     /// clicks, then with fewer and fewer of them: one click may be the cause, or the cause has passed.
-    pub fn isolate(&mut self, cut: &Cut, now: Moment) {
-        self.rollback();
-        self.bisection = Some(Bisection::by(cut.clicks, self.bisection, now));
+    #[must_use]
+    pub fn isolate(self, cut: &Cut, now: Moment) -> Self {
+        let bisection = Some(Bisection::by(cut.clicks, self.bisection, now));
+        Self { bisection, ..self.rollback() }
     }
 
     /// Has a batch broken an invariant, and is its cause not found or gone yet?
@@ -466,7 +476,8 @@ impl Task {
     }
 
     /// The batch is not committed: it runs again from what is held.
-    pub fn rollback(&mut self) {
-        self.engine.rollback();
+    #[must_use]
+    pub fn rollback(self) -> Self {
+        Self { engine: self.engine.rollback(), ..self }
     }
 }

@@ -99,26 +99,26 @@ impl Batches {
         let urgent = tasks.values().any(Task::is_urgent);
         let limits = &settings.limits;
         let mut room =
-            if urgent { limits.clicks_beside_urgent } else { limits.clicks_per_transaction };
+            if urgent { limits.clicks_with_urgent } else { limits.clicks_per_transaction };
         for partition in self.in_turn(tasks) {
-            let Some(task) = tasks.get_mut(&partition) else { continue };
-            if task.commit_urgency(&settings.bounds, now) == Urgency::Nothing {
-                continue;
-            }
-            let cut = task.cut(&settings.bounds, now, room);
-            room -= cut.clicks;
-            let sequence_before = task.engine.positions().map(|p| p.next_sequence);
-            let output = task.decide(&cut, clicks, now.wall);
-            decided(partition, &output);
-            if output.is_broken() {
-                task.isolate(&cut, now);
-                continue;
-            }
-            if output.outputs.is_empty() {
-                task.confirm(&cut, now);
-                continue;
-            }
-            batch.parts.insert(partition, Part { cut, output, sequence_before });
+            change(tasks, partition, |task| {
+                if task.commit_urgency(&settings.bounds, now) == Urgency::Nothing {
+                    return task;
+                }
+                let cut = task.cut(&settings.bounds, now, room);
+                room -= cut.clicks;
+                let sequence_before = task.engine.positions().map(|p| p.next_sequence);
+                let (task, output) = task.decide(&cut, clicks, now.wall);
+                decided(partition, &output);
+                if output.is_broken() {
+                    return task.isolate(&cut, now);
+                }
+                if output.outputs.is_empty() {
+                    return task.confirm(&cut, now);
+                }
+                batch.parts.insert(partition, Part { cut, output, sequence_before });
+                task
+            });
         }
         if !batch.parts.is_empty() {
             self.in_hand = Some(batch);
@@ -159,12 +159,11 @@ impl Batches {
     pub fn conclude(&mut self, tasks: &mut BTreeMap<i32, Task>, now: Moment) -> Option<Ending> {
         let ending = self.ending.take()?;
         for (partition, part) in self.in_hand.take().unwrap_or_default().parts {
-            let Some(task) = tasks.get_mut(&partition) else { continue };
-            match ending {
+            change(tasks, partition, |task| match ending {
                 Ending::Committed => task.confirm(&part.cut, now),
                 Ending::RolledBack => task.rollback(),
-                Ending::Surrendered => {}
-            }
+                Ending::Surrendered => task,
+            });
         }
         Some(ending)
     }
@@ -178,5 +177,12 @@ impl Batches {
         {
             self.protocol.on(Event::Failed(Fault::Replace));
         }
+    }
+}
+
+/// A task that goes from one stage to another is out of the map meanwhile.
+fn change(tasks: &mut BTreeMap<i32, Task>, partition: i32, to: impl FnOnce(Task) -> Task) {
+    if let Some(task) = tasks.remove(&partition) {
+        tasks.insert(partition, to(task));
     }
 }

@@ -1,4 +1,4 @@
-//! What comes in: clicks, in a turn and beside a commit, and what ended the receiving of an input.
+//! What comes in: clicks, in a turn and during a commit, and what ended the receiving of an input.
 
 use std::collections::BTreeMap;
 
@@ -51,8 +51,8 @@ impl Intake {
         room::for_clicks(&self.limits, &self.tasks, self.full_at, until, now)
     }
 
-    /// The same, beside a commit: none where there is something to be followed up first.
-    pub fn room_beside(&mut self, now: Moment) -> Option<Room> {
+    /// The same, during a commit: none where there is something to be followed up first.
+    pub fn room_during_commit(&mut self, now: Moment) -> Option<Room> {
         let may = self.met.is_none() && !self.tasks.is_empty();
         may.then(|| self.room_for_clicks(now))
     }

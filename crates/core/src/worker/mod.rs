@@ -6,7 +6,7 @@
 //! A turn, in this order: what the schema registry said, consent, misrouted consent, clicks, the group,
 //! partitions to restore, keys, questions to the broker, a batch. The commit protocol's actions come one
 //! after the other, with nothing between them but clicks that the rim may take in meanwhile
-//! ([`Worker::beside`]).
+//! ([`Worker::during_commit`]).
 
 mod batches;
 mod facts;
@@ -106,8 +106,8 @@ impl Worker {
         self.batches.in_hand()
     }
 
-    /// The batch at hand, and what clicks go through while it is on its way.
-    pub fn beside(&mut self) -> (Option<&Batch>, &mut Intake) {
+    /// The batch that is being committed, and what receives clicks meanwhile.
+    pub fn during_commit(&mut self) -> (Option<&Batch>, &mut Intake) {
         (self.batches.in_hand(), &mut self.intake)
     }
 

@@ -21,7 +21,7 @@ pub struct Limits {
     /// Clicks of all partitions in one transaction.
     pub clicks_per_transaction: usize,
     /// Clicks that go along with an opt-out.
-    pub clicks_beside_urgent: usize,
+    pub clicks_with_urgent: usize,
     /// Bytes that the clicks held take, of all partitions.
     pub click_bytes: usize,
     /// The same of consent.
@@ -39,7 +39,7 @@ impl Default for Limits {
             // since whoever opts out meanwhile waits for a whole one.
             clicks_per_transaction: 60_000,
             // A third of it.
-            clicks_beside_urgent: 20_000,
+            clicks_with_urgent: 20_000,
             // docs/contract/batch.md#when-it-commits
             click_bytes: RECORD_BYTES_MAX,
             // 40,000 of the largest records that a broker takes by default would be 40 GB.

@@ -11,7 +11,7 @@ pub enum Stage {
     #[default]
     Learn,
     Pauses,
-    /// What ended the receiving beside a commit is followed up.
+    /// What ended the receiving during a commit is followed up.
     Before,
     Consent,
     Forward,

@@ -249,7 +249,7 @@ impl Publisher {
         Ok(())
     }
 
-    /// The tree over all that was taken, and the files that it needs beside those of the signed one;
+    /// The tree over all that was taken, and the files that it needs besides those of the signed one;
     /// `None`: nothing was taken.
     pub fn seal(&mut self) -> Option<(Vec<File>, Sealed)> {
         if self.pending() == 0 {

@@ -12,7 +12,7 @@ use assent_contract::domain::time::Timestamp;
 
 /// What the changelog holds of a subject.
 #[derive(Clone, Default)]
-pub struct Standing {
+pub struct CurrentConsent {
     /// The last record, where it can be read.
     pub record: Option<ConsentRecord>,
     /// The highest version that is known to stand; 0: none.
@@ -44,13 +44,13 @@ impl Refusal {
 
 /// The next record of the command's subject. `purposes` are the rulebook's.
 pub fn merge(
-    standing: &Standing,
+    current: &CurrentConsent,
     command: &Command,
     purposes: &[Terms],
 ) -> Result<Merged, Refusal> {
     let mut record = match &command.change {
         Change::Erase => return Ok(Merged::Erasure),
-        Change::Put(_) | Change::OptOut(_) => base(standing, command)?,
+        Change::Put(_) | Change::OptOut(_) => base(current, command)?,
     };
     match &command.change {
         Change::Put(statement) => put(&mut record, statement, command.received_at),
@@ -62,9 +62,9 @@ pub fn merge(
 
 /// What stands, under the next version. Of whom nothing can be read, nothing is known: age unknown, which the
 /// gate treats as a child.
-fn base(standing: &Standing, command: &Command) -> Result<ConsentRecord, Refusal> {
-    let version = standing.highest.checked_add(1).ok_or(Refusal::NoVersionLeft)?;
-    let before = standing.record.as_ref();
+fn base(current: &CurrentConsent, command: &Command) -> Result<ConsentRecord, Refusal> {
+    let version = current.highest.checked_add(1).ok_or(Refusal::NoVersionLeft)?;
+    let before = current.record.as_ref();
     Ok(ConsentRecord {
         subject_id: command.subject_id.clone(),
         version,

@@ -32,8 +32,8 @@ fn record(decisions: &[(&str, Decision)]) -> ConsentRecord {
     }
 }
 
-fn merged(standing: Option<ConsentRecord>, change: Change) -> ConsentRecord {
-    let highest = standing.as_ref().map_or(0, |record| record.version);
+fn merged(current: Option<ConsentRecord>, change: Change) -> ConsentRecord {
+    let highest = current.as_ref().map_or(0, |record| record.version);
     let command = Command {
         request_id: "r".to_owned(),
         subject_id: "s".to_owned(),
@@ -41,7 +41,7 @@ fn merged(standing: Option<ConsentRecord>, change: Change) -> ConsentRecord {
         received_at: NOW,
         change,
     };
-    match merge(&Standing { record: standing, highest }, &command, &purposes()) {
+    match merge(&CurrentConsent { record: current, highest }, &command, &purposes()) {
         Ok(Merged::Record(record)) => *record,
         _ => panic!("a record"),
     }
@@ -55,10 +55,10 @@ fn statement(decisions: &[(&str, Decision)]) -> Statement {
 #[test]
 fn an_opt_out_withdraws_what_it_covers_and_keeps_the_rest() {
     let granted = || decision(ConsentStatus::Granted, 5);
-    let standing = || Some(record(&[("own", granted()), ("sold", granted()), ("old", granted())]));
+    let current = || Some(record(&[("own", granted()), ("sold", granted()), ("old", granted())]));
     let check = |scope: &str, expect: &[&str], signal: bool| {
         let scope = Scope::try_from(scope.to_owned()).unwrap();
-        let after = merged(standing(), Change::OptOut(scope));
+        let after = merged(current(), Change::OptOut(scope));
         let ended = after.decisions.iter().filter(|(_, it)| it.status == ConsentStatus::Withdrawn);
         assert_eq!(ended.map(|(id, _)| id.as_str()).collect::<Vec<_>>(), expect);
         assert_eq!(after.opt_out_signal_at.is_some(), signal);
@@ -90,10 +90,10 @@ fn no_clock_of_another_producer_outlives_an_opt_out() {
 
 #[test]
 fn what_is_not_said_again_ends_but_for_decisions_and_signals() {
-    let mut standing = record(&[("own", decision(ConsentStatus::Granted, 5))]);
-    standing.double_opt_in_at = Some(Timestamp(6));
-    standing.opt_out_signal_at = Some(Timestamp(7));
-    let after = merged(Some(standing), Change::Put(statement(&[])));
+    let mut current = record(&[("own", decision(ConsentStatus::Granted, 5))]);
+    current.double_opt_in_at = Some(Timestamp(6));
+    current.opt_out_signal_at = Some(Timestamp(7));
+    let after = merged(Some(current), Change::Put(statement(&[])));
     assert_eq!(after.double_opt_in_at, None);
     assert_eq!(after.opt_out_signal_at, Some(Timestamp(7)));
     assert_eq!(after.decisions.len(), 1);
@@ -109,8 +109,8 @@ fn times_later_than_the_receipt_are_the_receipts() {
 
 #[test]
 fn the_last_version_is_no_ground_for_another() {
-    let mut standing = record(&[]);
-    standing.version = i64::MAX;
+    let mut current = record(&[]);
+    current.version = i64::MAX;
     let command = Command {
         request_id: String::new(),
         subject_id: "s".to_owned(),
@@ -118,8 +118,8 @@ fn the_last_version_is_no_ground_for_another() {
         received_at: NOW,
         change: Change::OptOut(Scope::All),
     };
-    let standing = Standing { highest: standing.version, record: Some(standing) };
-    assert_eq!(merge(&standing, &command, &[]).err(), Some(Refusal::NoVersionLeft));
+    let current = CurrentConsent { highest: current.version, record: Some(current) };
+    assert_eq!(merge(&current, &command, &[]).err(), Some(Refusal::NoVersionLeft));
 }
 
 fn decisions() -> impl Strategy<Value = Decision> {

@@ -77,8 +77,8 @@ pub fn audit(world: &World<'_>, unrest: Option<String>, stage: &Stage) -> Vec<Fi
         findings.of_run(Invariant::Atomic, detail);
     }
     let came_to_rest = unrest.is_none();
-    if let Some(standing) = unrest {
-        let detail = format!("did not come to rest after the last fault\n{standing}");
+    if let Some(state) = unrest {
+        let detail = format!("did not come to rest after the last fault\n{state}");
         findings.of_run(Invariant::Alive, detail);
     }
     let parts = parts::of(&world.broker.log, &mut findings);

@@ -40,16 +40,16 @@ pub fn of<'a>(log: &'a Log, findings: &mut Findings) -> BTreeMap<i32, Vec<Part<'
     written.sort_by_key(|it| it.stored.order);
     let mut open: BTreeMap<usize, Vec<Written<'a>>> = BTreeMap::new();
     let mut parts: BTreeMap<i32, Vec<Part<'a>>> = BTreeMap::new();
-    for it in written {
-        let Some(transaction) = it.stored.transaction else { continue };
-        open.entry(transaction).or_default().push(it);
-        let is_last =
-            it.topic == Topic::State && it.stored.record.key.as_deref() == Some(b"meta".as_slice());
+    for record in written {
+        let Some(transaction) = record.stored.transaction else { continue };
+        open.entry(transaction).or_default().push(record);
+        let is_last = record.topic == Topic::State
+            && record.stored.record.key.as_deref() == Some(b"meta".as_slice());
         if is_last {
             let records = open.remove(&transaction).unwrap_or_default();
             match part(transaction, records) {
-                Ok(part) => parts.entry(it.partition).or_default().push(part),
-                Err(detail) => findings.add(Invariant::Atomic, it.partition, detail),
+                Ok(part) => parts.entry(record.partition).or_default().push(part),
+                Err(detail) => findings.add(Invariant::Atomic, record.partition, detail),
             }
         }
     }

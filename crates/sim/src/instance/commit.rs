@@ -56,7 +56,7 @@ impl Instance {
     pub(super) fn perform(&mut self, action: Action, around: &mut Around<'_>) {
         let waits = matches!(action, Action::Produce | Action::SendOffsets | Action::Commit);
         if waits && self.worker.deadline().is_none() && around.random.chance(50) {
-            self.receive_beside(around);
+            self.receive_during_commit(around);
         }
         let half_way = point_after(action).filter(|it| around.faults.is_armed(it));
         if action == Action::Produce
@@ -226,7 +226,7 @@ impl Instance {
         let Some(batch) = self.worker.in_hand() else { return Ok(false) };
         let partitions: Vec<i32> = batch.parts.keys().copied().collect();
         let committed = around.broker.committed(&partitions).ok_or(Consequence::Replace)?;
-        let mut found: Found = committed.iter().map(|(&at, &it)| (at, Some(it))).collect();
+        let mut found: Found = committed.iter().map(|(&at, &value)| (at, Some(value))).collect();
         if found.len() < partitions.len() {
             found = self.positions_of_state(&partitions, around)?;
         }

@@ -18,7 +18,7 @@ use assent_core::worker::{Ended, Fit, Room, Swept};
 /// The header of a record that was sent on (docs/contract/bad-input.md#consent).
 const FORWARDED: &str = "assent-forwarded";
 
-/// What a record takes beside its bytes, as the worker counts it.
+/// What a record takes besides its bytes, as the worker counts it.
 const RECORD_BYTES: usize = size_of::<HeldConsent>();
 
 impl Instance {
@@ -140,11 +140,11 @@ impl Instance {
     }
 
     /// While a call of the commit protocol is on its way.
-    pub(super) fn receive_beside(&mut self, around: &mut Around<'_>) {
+    pub(super) fn receive_during_commit(&mut self, around: &mut Around<'_>) {
         let now = self.moment(around);
-        if let Some(room) = self.worker.beside().1.room_beside(now) {
+        if let Some(room) = self.worker.during_commit().1.room_during_commit(now) {
             let (_, ended) = self.take_clicks(room, around);
-            self.worker.beside().1.clicks_ended(ended);
+            self.worker.during_commit().1.clicks_ended(ended);
         }
     }
 
@@ -156,7 +156,7 @@ impl Instance {
             return (taken, ended);
         }
         let most = around.random.pick(&[1, 3, 50]);
-        let (_, intake) = self.worker.beside();
+        let (_, intake) = self.worker.during_commit();
         let fetched = self.clicks_at.iter_mut().filter(|(at, _)| !self.paused.contains(at));
         'all: for (&partition, at) in fetched {
             let Some(task) = intake.task_mut(partition) else { continue };

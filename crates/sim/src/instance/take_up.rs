@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::{Around, Instance, absence_bound};
 use crate::broker::{Broker, Committed};
 use crate::log::Topic;
-use crate::restored::{Trouble, restore_partition};
+use crate::restored::{RestoreError, restore_partition};
 use assent_contract::domain::time::{Span, Timestamp};
 use assent_core::engine::loss::{self, Losses, Range, TopicIds, View};
 use assent_core::engine::{Partition, Refusal};
@@ -45,17 +45,17 @@ impl Instance {
                 self.consent_at = starts(|offsets| offsets.consent);
                 self.worker.restored(tasks);
             }
-            Err(trouble) => self.outlast(trouble, around),
+            Err(error) => self.outlast(error, around),
         }
     }
 
     /// What a person would do, or wait.
-    fn outlast(&mut self, trouble: Trouble, around: &mut Around<'_>) {
+    fn outlast(&mut self, error: RestoreError, around: &mut Around<'_>) {
         let now = around.broker.now;
-        match trouble {
-            Trouble::Again => self.worker.restore_after(RETRY, self.moment(around)),
+        match error {
+            RestoreError::Again => self.worker.restore_after(RETRY, self.moment(around)),
             // The keyset file is on its way.
-            Trouble::Refused(Refusal::KeyMissing { .. }) => {
+            RestoreError::Refused(Refusal::KeyMissing { .. }) => {
                 self.keys = if now >= self.keys_arrive_at { around.terms.keys } else { self.keys };
                 let rulebook = around.stage.rulebooks.iter();
                 let place =
@@ -65,13 +65,13 @@ impl Instance {
                 self.worker.restore_after(WAIT, self.moment(around));
             }
             // A rolling restart brings the new rulebook.
-            Trouble::Refused(Refusal::RulebookLeft { .. }) => self.crash(around),
-            Trouble::Refused(refusal) => {
+            RestoreError::Refused(Refusal::RulebookLeft { .. }) => self.crash(around),
+            RestoreError::Refused(refusal) => {
                 around.witness.stops.push(refusal.to_string());
                 self.kill(around.stage, around.terms, Timestamp::MAX);
             }
-            Trouble::Absent => self.stop_for_good(around),
-            Trouble::Damaged(detail) => {
+            RestoreError::Absent => self.stop_for_good(around),
+            RestoreError::Damaged(detail) => {
                 around.witness.stops.push(detail);
                 self.kill(around.stage, around.terms, Timestamp::MAX);
             }
@@ -83,7 +83,7 @@ impl Instance {
         partitions: &[i32],
         committed: &BTreeMap<i32, Committed>,
         around: &Around<'_>,
-    ) -> Result<BTreeMap<i32, Task>, Trouble> {
+    ) -> Result<BTreeMap<i32, Task>, RestoreError> {
         let now = self.moment(around);
         let mut tasks = BTreeMap::new();
         for &partition in partitions {
@@ -91,13 +91,13 @@ impl Instance {
             let group = committed.get(&partition).copied();
             let state = engine.positions().map(|it| (it.next_click, it.next_sequence));
             if group != state {
-                return Err(Trouble::Damaged(format!(
+                return Err(RestoreError::Damaged(format!(
                     "partition {partition}: the group says {group:?}, the state {state:?}"
                 )));
             }
             let unread_for = engine.consent_synced_at().map_or(Span(0), |at| now.wall - at);
             if !find_losses(partition, &engine, now.wall, around.broker).is_empty() {
-                return Err(Trouble::Absent);
+                return Err(RestoreError::Absent);
             }
             let start = if let Some(at) = engine.positions() {
                 Offsets { click: at.next_click, consent: at.next_consent }

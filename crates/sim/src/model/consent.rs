@@ -23,7 +23,7 @@ pub enum Mark {
 
 /// What stands of a subject after some of its facts.
 #[derive(Clone, Copy)]
-pub struct Standing<'a> {
+pub struct ConsentView<'a> {
     /// The last readable one, also while a mark withholds it.
     pub record: Option<&'a ConsentRecord>,
     pub mark: Mark,
@@ -31,7 +31,7 @@ pub struct Standing<'a> {
     pub erased_at: Option<Timestamp>,
 }
 
-impl<'a> Standing<'a> {
+impl<'a> ConsentView<'a> {
     pub const NOTHING: Self =
         Self { record: None, mark: Mark::Readable, signal: None, erased_at: None };
 
@@ -109,7 +109,7 @@ impl<'a> Standing<'a> {
         outcome
     }
 
-    /// When the standing record's grant of a purpose ends, where it does.
+    /// When the grant of a purpose in the record in force ends, where it does.
     pub fn grant_ends_at(&self, of: &Purpose) -> Option<Timestamp> {
         let decision = self.record?.decisions.get(&of.id)?;
         decision.expires_at.filter(|_| decision.status == ConsentStatus::Granted)

@@ -20,7 +20,7 @@ use assent_contract::domain::time::{Span, Timestamp};
 use assent_contract::rulebook::Rulebook;
 use assent_core::engine::input::{ClickInput, ConsentBody, ConsentInput};
 
-use consent::{Mark, Standing};
+use consent::{ConsentView, Mark};
 use windows::{Counted, Question};
 
 /// Something that happened to a subject, after the `now` of its batch.
@@ -132,7 +132,7 @@ impl<'a> Model<'a> {
     pub fn withhold(&mut self, wall: Timestamp) -> Vec<Entry> {
         (self.now, self.gate_open) = (self.now.max(wall), false);
         for subject in self.facts.keys().cloned().collect::<Vec<_>>() {
-            if self.standing(&subject).record.is_some() {
+            if self.consent_view(&subject).record.is_some() {
                 self.look(&subject);
                 self.add(&subject, What::Lost(self.now));
                 self.add(&subject, What::Doubted);
@@ -155,9 +155,9 @@ impl<'a> Model<'a> {
     /// as the last of these.
     fn let_oldest_signals_give_way(&mut self) {
         let signal = |subject: &String| {
-            let mut standing = self.standing(subject);
-            standing.forget(self.now);
-            standing.signal.filter(|_| standing.is_unknown())
+            let mut view = self.consent_view(subject);
+            view.forget(self.now);
+            view.signal.filter(|_| view.is_unknown())
         };
         let kept = self.facts.keys().filter_map(signal);
         let said = self.floor.max(self.lost_at.map(consent::minute_after));
@@ -179,12 +179,12 @@ impl<'a> Model<'a> {
     pub fn kept(&self) -> [i64; 4] {
         let mut kept = [0; 4];
         for subject in self.facts.keys() {
-            let standing = self.standing(subject);
+            let view = self.consent_view(subject);
             let held = [
-                standing.record.is_some() && standing.mark == Mark::Readable,
-                standing.mark != Mark::Readable,
-                standing.signal > self.floor.filter(|_| standing.is_unknown()),
-                standing.erased_at.is_some(),
+                view.record.is_some() && view.mark == Mark::Readable,
+                view.mark != Mark::Readable,
+                view.signal > self.floor.filter(|_| view.is_unknown()),
+                view.erased_at.is_some(),
             ];
             if let Some(kind) = held.into_iter().position(|it| it) {
                 kept[kind] += 1;
@@ -193,22 +193,22 @@ impl<'a> Model<'a> {
         kept
     }
 
-    pub fn standing(&self, subject: &str) -> Standing<'a> {
-        let mut standing = Standing::NOTHING;
+    pub fn consent_view(&self, subject: &str) -> ConsentView<'a> {
+        let mut view = ConsentView::NOTHING;
         for fact in self.facts(subject) {
-            standing.apply(&self.rulebook.purposes, fact);
+            view.apply(&self.rulebook.purposes, fact);
         }
-        standing
+        view
     }
 
-    /// What would stand if every signal that was read were kept: never looser than [`Self::standing`].
-    pub fn standing_on_all_signals(&self, subject: &str) -> Standing<'a> {
-        let mut standing = Standing::NOTHING;
+    /// What would stand if every signal that was read were kept: never looser than [`Self::consent_view`].
+    pub fn view_with_all_signals(&self, subject: &str) -> ConsentView<'a> {
+        let mut view = ConsentView::NOTHING;
         let kept = |fact: &&Fact<'a>| !matches!(fact.1, What::GaveWay(_));
         for fact in self.facts(subject).iter().filter(kept) {
-            standing.apply(&self.rulebook.purposes, fact);
+            view.apply(&self.rulebook.purposes, fact);
         }
-        standing
+        view
     }
 
     fn facts(&self, subject: &str) -> &[Fact<'a>] {
@@ -293,11 +293,11 @@ impl<'a> Model<'a> {
             let facts = self.facts.entry(subject.to_owned()).or_default();
             facts.push((self.now, missing));
         }
-        let (fact, mut standing) = ((self.now, what), self.standing(subject));
-        let before = standing.signal;
-        let outcome = standing.apply(&self.rulebook.purposes, &fact);
+        let (fact, mut view) = ((self.now, what), self.consent_view(subject));
+        let before = view.signal;
+        let outcome = view.apply(&self.rulebook.purposes, &fact);
         self.facts.entry(subject.to_owned()).or_default().push(fact);
-        (standing.signal > before, outcome)
+        (view.signal > before, outcome)
     }
 
     /// The entry with what must be written now that its fact stands.
@@ -309,14 +309,14 @@ impl<'a> Model<'a> {
             }
         }
         entry.subject = Some(subject.to_owned());
-        entry.consent_version = self.standing(subject).record.map(|record| record.version);
+        entry.consent_version = self.consent_view(subject).record.map(|record| record.version);
         entry
     }
 
     /// One per purpose; line 1 is asked of clicks only.
     fn verdicts(&self, subject: &str, event_time: Option<Timestamp>) -> Vec<Verdict> {
         let stale = event_time.is_some() && !self.gate_open;
-        let verdict = |of| self.standing(subject).verdict(of, event_time, self.now);
+        let verdict = |of| self.consent_view(subject).verdict(of, event_time, self.now);
         let purposes = self.rulebook.purposes.iter();
         purposes.map(|of| if stale { Verdict::ConsentStale } else { verdict(of) }).collect()
     }
@@ -324,10 +324,10 @@ impl<'a> Model<'a> {
     /// What must be written of a subject and purpose now.
     fn due(&self, subject: &str, at: usize) -> Option<Change> {
         let (purpose, now, live) = (&self.rulebook.purposes[at], self.now, self.live(subject, at));
-        let standing = self.standing(subject);
-        let verdict = standing.verdict(purpose, None, now);
+        let view = self.consent_view(subject);
+        let verdict = view.verdict(purpose, None, now);
         let removed = |reason| live.map(|_| Err(reason));
-        let (Some(basis), Some(record)) = (verdict.basis(), standing.record) else {
+        let (Some(basis), Some(record)) = (verdict.basis(), view.record) else {
             let erased = matches!(self.facts(subject).last()?.1, What::Erased(_));
             let reason = TombstoneReason::Withheld(verdict);
             return removed(if erased { TombstoneReason::Erasure } else { reason });
@@ -364,13 +364,13 @@ impl<'a> Model<'a> {
     /// The clicks allowed for a purpose since its last withheld moment.
     fn counted(&self, subject: &str, at: usize) -> Vec<Counted<'a>> {
         let purpose = &self.rulebook.purposes[at];
-        let (mut standing, mut counted) = (Standing::NOTHING, Vec::new());
+        let (mut view, mut counted) = (ConsentView::NOTHING, Vec::new());
         for fact in self.facts(subject) {
-            standing.apply(&self.rulebook.purposes, fact);
-            if !standing.verdict(purpose, None, fact.0).allows() {
+            view.apply(&self.rulebook.purposes, fact);
+            if !view.verdict(purpose, None, fact.0).allows() {
                 counted.clear();
             } else if let What::Clicked { click, counts: true } = fact.1
-                && standing.verdict(purpose, Some(click.occurred_at), fact.0).allows()
+                && view.verdict(purpose, Some(click.occurred_at), fact.0).allows()
             {
                 let t = click.occurred_at.min(fact.0).0.div_euclid(1_000) * 1_000;
                 counted.push((Timestamp(t), click));

@@ -52,7 +52,7 @@ struct Foreign {
 fn limits(random: &mut Random) -> Limits {
     Limits {
         clicks_per_transaction: random.pick(&[3, 20, 40]),
-        clicks_beside_urgent: random.pick(&[2, 10]),
+        clicks_with_urgent: random.pick(&[2, 10]),
         click_bytes: random.pick(&[1_500, 6_000, 1_000_000]),
         consent_bytes: random.pick(&[1_000, 1_000_000]),
         consents: random.pick(&[2, 40]),

@@ -12,7 +12,7 @@
 //! never end by time · a grant that ends, or a lease that renews, a millisecond late · counters that
 //! outlive a withheld moment · undo that forgets a subject, or the ledger · state that loses the mark
 //! of a contradiction, or all that is not consent · a lease that ends behind a closed gate and stays ·
-//! a closed gate that writes, or that forgets what it held back, or that holds back contextual
+//! a closed gate that writes, or that forgets what it deferred, or that defers contextual
 //! segments · a binding time that is not rounded up · a superseded record's signal that is dropped ·
 //! a click judged before its own signal · an erasure without residue · one count too few kept · a
 //! 24-hour sum that goes by days · a subject named in the audit whom nothing allowed.

@@ -152,9 +152,13 @@ impl fmt::Debug for Consent {
                     let end = it.expires_at.map(rel);
                     write!(f, ", {purpose} {:?} since {} end {end:?}", it.status, rel(it.since))?;
                 }
-                if let Some(it) = &record.guardian {
-                    let flags = (it.coppa_consent, it.coppa_disclosure, it.ccpa_authorization);
-                    write!(f, ", guardian {} {flags:?}", rel(it.verified_at))?;
+                if let Some(guardian) = &record.guardian {
+                    let flags = (
+                        guardian.coppa_consent,
+                        guardian.coppa_disclosure,
+                        guardian.ccpa_authorization,
+                    );
+                    write!(f, ", guardian {} {flags:?}", rel(guardian.verified_at))?;
                 }
                 let times = (record.double_opt_in_at.map(rel), record.opt_out_signal_at.map(rel));
                 write!(f, ", second step {:?}, signal {:?}", times.0, times.1)

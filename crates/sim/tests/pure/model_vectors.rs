@@ -7,7 +7,7 @@ use assent_contract::domain::time::{Span, Timestamp};
 use assent_contract::rulebook::{Purpose, Rulebook, compile};
 use serde_json::{Value, json};
 
-use crate::model::consent::{Mark, Standing};
+use crate::model::consent::{ConsentView, Mark};
 use crate::model::windows::Question;
 use crate::model::{Fact, What};
 
@@ -46,7 +46,7 @@ fn the_gate_says_what_the_vectors_say() {
     let cases = cases("gate");
     assert!(cases.len() > 40, "the vectors are there");
     for (id, case) in cases {
-        // Line 1 is the model's own, asked before the standing of anybody.
+        // Line 1 is the model's own, asked before anybody's consent.
         if case["line_1_holds"] == true {
             assert_eq!(case["verdict"], "CONSENT_STALE", "{id}");
             continue;
@@ -54,14 +54,14 @@ fn the_gate_says_what_the_vectors_say() {
         let flag = |name: &str| case["purpose"][name].as_bool().unwrap();
         let purpose = purpose(flag("sale_or_share"), flag("requires_opt_in"), flag("suspended"));
         let record = record(&case["record"]);
-        let standing = Standing {
+        let view = ConsentView {
             record: record.as_ref(),
             mark: if case["unreadable"] == true { Mark::Undecodable } else { Mark::Readable },
             signal: time(&case["signal_at"]),
             erased_at: time(&case["erased_at"]),
         };
         let now = time(&case["now"]).unwrap();
-        let verdict = standing.verdict(&purpose, time(&case["event_time"]), now);
+        let verdict = view.verdict(&purpose, time(&case["event_time"]), now);
         assert_eq!(verdict.symbol(), case["verdict"], "{id}: {}", case["about"]);
     }
 }
@@ -72,14 +72,14 @@ fn facts_add_up_to_what_the_vectors_say() {
     for (id, case) in cases("merge") {
         let facts = case["facts"].as_array().unwrap();
         let records: Vec<_> = facts.iter().map(|fact| record(&fact["record"])).collect();
-        let mut standing = Standing::NOTHING;
+        let mut view = ConsentView::NOTHING;
         let mut outcomes = Vec::new();
         for (fact, record) in facts.iter().zip(&records) {
-            let outcome = standing.apply(&purposes, &fact_of(fact, record.as_ref()));
+            let outcome = view.apply(&purposes, &fact_of(fact, record.as_ref()));
             outcomes.push(outcome.map(Outcome::symbol));
         }
         assert_eq!(json!(outcomes), case["outcomes"], "{id}: {}", case["about"]);
-        assert_eq!(state_of(&standing), case["state"], "{id}: {}", case["about"]);
+        assert_eq!(state_of(&view), case["state"], "{id}: {}", case["about"]);
     }
 }
 
@@ -103,9 +103,9 @@ fn fact_of<'a>(fact: &Value, record: Option<&'a ConsentRecord>) -> Fact<'a> {
     (now, what)
 }
 
-fn state_of(standing: &Standing<'_>) -> Value {
-    let readable = standing.record.filter(|_| standing.mark == Mark::Readable);
-    let consent = match (standing.mark, standing.record, standing.erased_at) {
+fn state_of(view: &ConsentView<'_>) -> Value {
+    let readable = view.record.filter(|_| view.mark == Mark::Readable);
+    let consent = match (view.mark, view.record, view.erased_at) {
         (Mark::Undecodable | Mark::Contradicted, ..) => "unreadable",
         (_, Some(_), _) => "record",
         (_, None, Some(_)) => "erased",
@@ -114,10 +114,10 @@ fn state_of(standing: &Standing<'_>) -> Value {
     let decision = readable.and_then(|record| record.decisions.get("p"));
     json!({
         "consent": consent,
-        "version": standing.record.map(|record| record.version),
+        "version": view.record.map(|record| record.version),
         "status": decision.map(|decision| decision.status),
-        "signal_at": standing.signal,
-        "erased_at": standing.erased_at,
+        "signal_at": view.signal,
+        "erased_at": view.erased_at,
     })
 }
 

@@ -75,7 +75,7 @@ fn count(history: &History, met: &mut BTreeMap<String, u32>) {
 
 /// Is a subject bound by signals that gave way, their own or others'?
 fn given_way(model: &Model<'_>, subject: &str) -> Option<&'static str> {
-    let (bound, own) = (model.standing(subject), model.standing_on_all_signals(subject));
+    let (bound, own) = (model.consent_view(subject), model.view_with_all_signals(subject));
     assert!(bound.signal >= own.signal, "{subject}: a signal that gave way is forgotten");
     let has_record = bound.record.is_some();
     let is_late = bound.signal > own.signal && has_record;

@@ -73,9 +73,10 @@ fn turn(task: &mut Task, now: Moment) -> Option<BatchOutput> {
     }
     let cut = task.cut(&bounds(), now, usize::MAX);
     let reader = ClickReader::new(ClickFields::default(), Partitioner::Murmur2, 1);
-    let output = task.decide(&cut, &reader, now.wall);
+    let owned = std::mem::replace(task, fresh()); // another one, until it is back
+    let (decided, output) = owned.decide(&cut, &reader, now.wall);
     assert!(!output.is_broken());
-    task.confirm(&cut, now);
+    *task = decided.confirm(&cut, now);
     task.settle().for_each(drop);
     Some(output)
 }
@@ -90,11 +91,16 @@ fn effects(output: &BatchOutput) -> (usize, Vec<TombstoneReason>) {
     (assigned.count(), output.outputs.iter().filter_map(reason).collect())
 }
 
-/// Ann and Ben are live under version 1, and version 2 is in use.
-fn rotated() -> Task {
+/// Nobody is known.
+fn fresh() -> Task {
     let mut engine = Restore::new(0).finish(Arc::new(setup(0))).expect("fresh");
     engine.start_at(0, 0);
-    let mut task = Task::new(0, engine, Offsets { click: 0, consent: 0 }, at(0));
+    Task::new(0, engine, Offsets { click: 0, consent: 0 }, at(0))
+}
+
+/// Ann and Ben are live under version 1, and version 2 is in use.
+fn rotated() -> Task {
+    let mut task = fresh();
     grant(&mut task, 0, "ann", 1);
     grant(&mut task, 1, "ben", 1);
     ask(&mut task, 1, 2);
@@ -105,7 +111,7 @@ fn rotated() -> Task {
 }
 
 /// Found by the simulator (seeds 409 and 22441): whom the changelog does not name stayed under the old
-/// key, was held back at each batch, and asked for the next one at once.
+/// key, was deferred at each batch, and asked for the next one at once.
 #[test]
 fn whom_the_changelog_does_not_name_ends_with_the_old_key() {
     let mut task = rotated();

@@ -100,8 +100,8 @@ impl Gatherer<'_> {
             let is_wanted = |key: &[u8]| subjects.contains(key);
             let all = consent_of(self.config, self.ends, &readers, partition, &bar, is_wanted)?;
             let mut by_key: BTreeMap<&[u8], Vec<&ConsentAt>> = BTreeMap::new();
-            for it in &all {
-                by_key.entry(&it.key).or_default().push(it);
+            for record in &all {
+                by_key.entry(&record.key).or_default().push(record);
             }
             for key in &subjects {
                 let entries = self.index.of_subject(keys.audit_tokens(key), None)?;

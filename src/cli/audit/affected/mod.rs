@@ -16,13 +16,13 @@ use assent_inquiry::affected::Window;
 
 /// After an incident, find who had live segments although a corrected consent would have withheld them
 ///
-/// Holds the audit's assignments against the consent as it should have been: each record is in force
-/// from its recorded_at on, whenever it arrived; records of --corrected stand in the place of those
-/// with the same subject and version. Without --corrected, the records that arrived after their
-/// recorded_at are looked at, as far as compaction left them. Names the readers that the rulebooks
-/// declare for each purpose concerned: they may have read it. The question is recorded in the topic
-/// of audit access before the answer is shown. Needs the keyset and the rulebooks of that time.
-/// Subjects are shown by their audit tokens.
+/// Compares the assignments in the audit with the consent as it should have been: each record is in
+/// force from its recorded_at on, whenever it arrived; records of --corrected replace those with
+/// the same subject and version. Without --corrected, looks at the records that arrived after their
+/// recorded_at, as far as compaction left them. Names the readers that the rulebooks declare for each
+/// purpose concerned: they may have read it. Records the question in the topic of audit access before
+/// it shows the answer. Needs the keyset and the rulebooks of that time. Shows subjects by their
+/// audit tokens.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  assent audit affected --from 2026-10-01T00:00:00Z --to \
     2026-11-10T00:00:00Z --source onetrust\n  assent audit affected --from 2026-10-01T00:00:00Z --to \
@@ -34,13 +34,13 @@ pub struct Args {
     /// End of the time, exclusive
     #[arg(long, value_name = "TIME")]
     to: String,
-    /// ConsentRecords as they should have been, one JSON object a line
+    /// ConsentRecords as they should have been, one JSON object per line
     #[arg(long, value_name = "FILE.jsonl")]
     corrected: Option<PathBuf>,
-    /// Only corrections by records of this source
+    /// Consider only corrections by records of this source
     #[arg(long, value_name = "SOURCE")]
     source: Option<String>,
-    /// A rulebook that decided once, if it is not the configured one and the state can't be read;
+    /// A rulebook that was in use earlier, if it is not the configured one and the state can't be read;
     /// can be repeated
     #[arg(long, value_name = "FILE")]
     rulebook: Vec<PathBuf>,

@@ -74,13 +74,13 @@ fn readers_of<'a>(affected: &'a [Affected], rulebooks: &'a Rulebooks) -> Readers
 }
 
 fn table(outcome: &Outcome, readers: &ReadersOf<'_>, window: Window) -> Result<()> {
-    for it in &outcome.affected {
-        stdout::line(&line(it))?;
+    for affected in &outcome.affected {
+        stdout::line(&line(affected))?;
     }
     let mut bands: BTreeMap<(&str, String), BTreeSet<&str>> = BTreeMap::new();
-    for it in &outcome.affected {
-        let band = it.age_band.map_or_else(|| "no age band".to_owned(), |band| word(&band));
-        bands.entry((&it.purpose, band)).or_default().insert(&it.subject);
+    for affected in &outcome.affected {
+        let band = affected.age_band.map_or_else(|| "no age band".to_owned(), |band| word(&band));
+        bands.entry((&affected.purpose, band)).or_default().insert(&affected.subject);
     }
     for ((purpose, band), subjects) in bands {
         stdout::line(&format!("{}  {band}: {}", shown(purpose), people(subjects.len())))?;
@@ -98,10 +98,14 @@ fn table(outcome: &Outcome, readers: &ReadersOf<'_>, window: Window) -> Result<(
     ))
 }
 
-fn line(it: &Affected) -> String {
-    let (first, last) = (when::text(it.first), when::text(it.last));
-    let purpose = shown(&it.purpose);
-    format!("{}  {purpose}  {}  live from {first} to {last}", it.subject, it.verdict.symbol())
+fn line(affected: &Affected) -> String {
+    let (first, last) = (when::text(affected.first), when::text(affected.last));
+    let purpose = shown(&affected.purpose);
+    format!(
+        "{}  {purpose}  {}  live from {first} to {last}",
+        affected.subject,
+        affected.verdict.symbol()
+    )
 }
 
 fn named(readers: &BTreeMap<&str, &Reader>) -> String {
@@ -116,8 +120,8 @@ fn named(readers: &BTreeMap<&str, &Reader>) -> String {
 /// Subjects by purpose.
 fn counts(affected: &[Affected]) -> BTreeMap<&str, usize> {
     let mut subjects: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for it in affected {
-        subjects.entry(&it.purpose).or_default().insert(&it.subject);
+    for each in affected {
+        subjects.entry(&each.purpose).or_default().insert(&each.subject);
     }
     subjects.into_iter().map(|(purpose, subjects)| (purpose, subjects.len())).collect()
 }

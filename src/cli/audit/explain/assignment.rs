@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::ground::{Case, Desk};
+use super::ground::{Case, Sources};
 use assent_contract::domain::audit::Change;
 use assent_contract::domain::pseudonym::KeyHistory;
 use assent_contract::domain::time::Timestamp;
@@ -47,19 +47,19 @@ pub struct Segment {
     pub is_in: Option<bool>,
 }
 
-pub fn assignment(desk: &Desk<'_>, case: &Case, answer: &PurposeAnswer) -> Assignment {
+pub fn assignment(sources: &Sources<'_>, case: &Case, answer: &PurposeAnswer) -> Assignment {
     let last = last_effect(&case.entries, case.until(), &answer.purpose);
     let applied = last.as_ref().map_or(&case.found, |last| last.found);
-    let rulebook = desk.rulebooks.rulebook(&applied.head.rulebook_sha256);
+    let rulebook = sources.rulebooks.rulebook(&applied.head.rulebook_sha256);
     let purpose = rulebook.and_then(|it| Some(&it.purposes[it.purpose_index(&answer.purpose)?]));
-    let told = last.as_ref().zip(purpose).and_then(|it| value(desk, case, it.0, it.1));
+    let told = last.as_ref().zip(purpose).and_then(|it| value(sources, case, it.0, it.1));
     let written = written(case, last.as_ref(), told.as_ref());
     let segments = purpose.map(|it| segments(it, &written)).unwrap_or_default();
     Assignment { assignment: written, segments }
 }
 
 /// What the value named, as its hash proves.
-fn value(desk: &Desk<'_>, case: &Case, last: &Last<'_>, purpose: &Purpose) -> Option<Named> {
+fn value(sources: &Sources<'_>, case: &Case, last: &Last<'_>, purpose: &Purpose) -> Option<Named> {
     let (Change::Assigned(hash), Some(subject)) = (last.change, &case.subject) else { return None };
     let ids = [purpose.id.clone()];
     let keys = KeyHistory::new(&subject.keyset, &ids);
@@ -70,7 +70,7 @@ fn value(desk: &Desk<'_>, case: &Case, last: &Last<'_>, purpose: &Purpose) -> Op
         _ => None,
     });
     let ends: BTreeSet<Timestamp> =
-        grants.chain([decided_at + desk.config.pipeline.lease]).collect();
+        grants.chain([decided_at + sources.config.pipeline.lease]).collect();
     let known = Known {
         pseudonym: &pseudonym.text(),
         purpose,

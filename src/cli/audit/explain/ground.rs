@@ -25,7 +25,7 @@ use assent_inquiry::story::Story;
 use assent_verify::Readers;
 
 /// Where everything is looked up.
-pub struct Desk<'a> {
+pub struct Sources<'a> {
     pub config: &'a Config,
     ends: &'a Ends<'a>,
     index: &'a Index,
@@ -54,7 +54,7 @@ pub struct Case {
     whole: bool,
 }
 
-impl<'a> Desk<'a> {
+impl<'a> Sources<'a> {
     pub fn open(
         config: &'a Config,
         ends: &'a Ends<'a>,
@@ -91,7 +91,7 @@ impl<'a> Desk<'a> {
         Ok(Some(case))
     }
 
-    /// What stands now.
+    /// What is in force now.
     pub fn case_now(&mut self, subject: &Subject, purpose: &str) -> Result<Case> {
         if !self.rulebooks.all().any(|it| it.purpose_index(purpose).is_some()) {
             return Err(usage(format!("--purpose {purpose}: the rulebook has no such purpose")));
@@ -215,11 +215,11 @@ impl Case {
     }
 
     /// What the entry rested on.
-    pub fn ground<'r>(&self, desk: &'r Desk<'_>) -> Ground<'r> {
-        let of = |sha256: &Sha256Hash| desk.rulebooks.rulebook(sha256);
+    pub fn ground<'r>(&self, sources: &'r Sources<'_>) -> Ground<'r> {
+        let of = |sha256: &Sha256Hash| sources.rulebooks.rulebook(sha256);
         let inputs = inputs(&self.consent, &self.clicks, self.clicks_from);
         let declared: BTreeSet<&str> =
-            desk.rulebooks.all().flat_map(|it| &it.purposes).map(|it| it.id.as_str()).collect();
+            sources.rulebooks.all().flat_map(|it| &it.purposes).map(|it| it.id.as_str()).collect();
         let is_known = self.subject.is_some() || self.is_of_session;
         let mut story: Story = follow(
             declared.into_iter().chain(self.found.head.purposes.iter().map(String::as_str)),
@@ -232,7 +232,7 @@ impl Case {
         story.pass(self.found.head.decided_at);
         Ground {
             story,
-            rulebook: desk.rulebooks.rulebook(&self.found.head.rulebook_sha256),
+            rulebook: sources.rulebooks.rulebook(&self.found.head.rulebook_sha256),
             event_time: self.event_time,
             is_nobodys: !is_known,
             begins_late: !self.whole,

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use self::assignment::{Assignment, assignment};
-use self::ground::{Case, Desk};
+use self::ground::{Case, Sources};
 use super::super::{Globals, stdout};
 use super::question::{Options, Subject, input, report_damage, usage};
 use crate::clock::{Clock, SystemClock};
@@ -26,12 +26,12 @@ use assent_inquiry::story::Gone;
 
 /// Explain one decision: what was known, which line of the gate decided, and which rules matched
 ///
-/// Give a record of an input, or --subject and --purpose for what stands now. Reconstructs what was
-/// known from the consent changelog, the audit and the rulebook, and says what can no longer be
-/// reconstructed: compacted consent, clicks and audit that retention removed, an unknown rulebook.
-/// The question is recorded in the topic of audit access before the answer is shown. Needs the
-/// keyset. Exits with code 1 if the decision is not in the audit, or does not follow from what is
-/// known.
+/// Name an input record, or give --subject and --purpose to explain what is in force now.
+/// Reconstructs what was known from the consent changelog, the audit and the rulebook, and says
+/// what can no longer be reconstructed: compacted consent, clicks and audit that retention removed,
+/// an unknown rulebook. The question is recorded in the topic of audit access before the answer is
+/// shown. Needs the keyset. Exits with code 1 if the decision is not in the audit, or does not
+/// follow from what is known.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example:\n  assent audit explain clickstream/3/70412 --reason REQ-1001\n  \
@@ -41,13 +41,13 @@ pub struct Args {
     /// The record whose decision is explained
     #[arg(value_name = "TOPIC/PARTITION/OFFSET", required_unless_present = "subject")]
     record: Option<String>,
-    /// Explain what stands now of this subject
+    /// Explain what is in force for this subject now
     #[arg(long, value_name = "ID", conflicts_with = "record", requires = "purpose")]
     subject: Option<String>,
     /// Explain this purpose only
     #[arg(long)]
     purpose: Option<String>,
-    /// A rulebook that decided once, if it is not the configured one and the state can't be read;
+    /// A rulebook that was in use earlier, if it is not the configured one and the state can't be read;
     /// can be repeated
     #[arg(long, value_name = "FILE")]
     rulebook: Vec<PathBuf>,
@@ -62,10 +62,10 @@ pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
     let record = args.record.as_deref().map(|text| input(&config, "RECORD", text)).transpose()?;
     let ends = Ends::new(&config)?;
     let index = args.options.open_index(&config, &ends)?;
-    let mut desk = Desk::open(&config, &ends, &index, &args.rulebook)?;
+    let mut sources = Sources::open(&config, &ends, &index, &args.rulebook)?;
     match (record, subject) {
-        (Some(record), _) => args.decision(&mut desk, record, globals.json)?,
-        (None, Some(subject)) => args.standing(&mut desk, &subject, globals.json)?,
+        (Some(record), _) => args.decision(&mut sources, record, globals.json)?,
+        (None, Some(subject)) => args.now(&mut sources, &subject, globals.json)?,
         (None, None) => return Err(usage("give a record, or --subject and --purpose".to_owned())),
     }
     report_damage(&config, &index, record.map(|record| record.partition))
@@ -78,15 +78,15 @@ impl Args {
         given.collect::<Vec<_>>().join(" ")
     }
 
-    fn decision(&self, desk: &mut Desk<'_>, record: Input, is_json: bool) -> Result<()> {
-        let Some(case) = desk.case_of(record)? else {
-            return Err(absent(desk.config, record));
+    fn decision(&self, sources: &mut Sources<'_>, record: Input, is_json: bool) -> Result<()> {
+        let Some(case) = sources.case_of(record)? else {
+            return Err(absent(sources.config, record));
         };
-        let mut explanation = explain::explain(&case.found, &case.ground(desk));
+        let mut explanation = explain::explain(&case.found, &case.ground(sources));
         explanation.purposes.retain(|it| self.purpose.as_ref().is_none_or(|id| it.purpose == *id));
-        let assignments = assignments_of(desk, &case, &explanation.purposes);
+        let assignments = assignments_of(sources, &case, &explanation.purposes);
         self.options.record(
-            desk.config,
+            sources.config,
             AuditCommand::Explain,
             case.subject.as_ref(),
             self.conditions(),
@@ -102,19 +102,19 @@ impl Args {
         if explanation.follows { Ok(()) } else { Err(contradicted()) }
     }
 
-    fn standing(&self, desk: &mut Desk<'_>, subject: &Subject, is_json: bool) -> Result<()> {
+    fn now(&self, sources: &mut Sources<'_>, subject: &Subject, is_json: bool) -> Result<()> {
         let purpose = self.purpose.clone().unwrap_or_default();
-        let case = desk.case_now(subject, &purpose)?;
+        let case = sources.case_now(subject, &purpose)?;
         let now = SystemClock.now();
-        let mut ground = case.ground(desk);
+        let mut ground = case.ground(sources);
         ground.story.pass(now);
         let known = Known::of(&ground.story);
-        let (answer, gone) = explain::standing(&purpose, &ground, now);
-        let assignments = assignments_of(desk, &case, std::slice::from_ref(&answer));
+        let (answer, gone) = explain::explain_now(&purpose, &ground, now);
+        let assignments = assignments_of(sources, &case, std::slice::from_ref(&answer));
         let gone = gone.map(Gone::words);
         let entries = Some(case.entries.len() as u64);
         self.options.record(
-            desk.config,
+            sources.config,
             AuditCommand::Explain,
             Some(subject),
             self.conditions(),
@@ -127,13 +127,17 @@ impl Args {
             answer["now"] = json!(now);
             return stdout::json(&answer);
         }
-        let lines = text::standing(&known, &answer, &assignments, gone, now);
+        let lines = text::now(&known, &answer, &assignments, gone, now);
         lines.iter().try_for_each(|it| stdout::line(it))
     }
 }
 
-fn assignments_of(desk: &Desk<'_>, case: &Case, answers: &[PurposeAnswer]) -> Vec<Assignment> {
-    answers.iter().map(|answer| assignment(desk, case, answer)).collect()
+fn assignments_of(
+    sources: &Sources<'_>,
+    case: &Case,
+    answers: &[PurposeAnswer],
+) -> Vec<Assignment> {
+    answers.iter().map(|answer| assignment(sources, case, answer)).collect()
 }
 
 /// The explanation, with each purpose's assignment in it.
@@ -160,8 +164,8 @@ fn merge(answer: &mut Value, assignment: &Assignment) -> Result<()> {
     Ok(())
 }
 
-fn json(it: &impl serde::Serialize) -> Result<Value> {
-    serde_json::to_value(it)
+fn json(answer: &impl serde::Serialize) -> Result<Value> {
+    serde_json::to_value(answer)
         .map_err(|error| Failure::failed(format!("the result can't be written as JSON: {error}")))
 }
 

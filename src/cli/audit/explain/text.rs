@@ -8,40 +8,41 @@ use assent_contract::domain::time::Timestamp;
 use assent_inquiry::explain::{Explanation, Known, KnownRecord, PurposeAnswer};
 use serde::Serialize;
 
-pub fn decision(it: &Explanation, assignments: &[Assignment]) -> Vec<String> {
-    let input = word(&it.input);
-    let offset = it.offset.map(|offset| format!(", offset {offset}")).unwrap_or_default();
+pub fn decision(explanation: &Explanation, assignments: &[Assignment]) -> Vec<String> {
+    let input = word(&explanation.input);
+    let offset = explanation.offset.map(|offset| format!(", offset {offset}")).unwrap_or_default();
     let mut lines = vec![
         format!(
             "{input} of partition {}{offset}: {} at {}",
-            it.partition,
-            word(&it.outcome),
-            at(it.decided_at)
+            explanation.partition,
+            word(&explanation.outcome),
+            at(explanation.decided_at)
         ),
         format!(
             "  chain {}, sequence {}, rulebook {}",
-            shown(&it.chain),
-            it.sequence,
-            shown(&it.rulebook)
+            shown(&explanation.chain),
+            explanation.sequence,
+            shown(&explanation.rulebook)
         ),
     ];
-    lines.extend(it.event_time.map(|time| format!("  the click occurred at {}", at(time))));
+    lines
+        .extend(explanation.event_time.map(|time| format!("  the click occurred at {}", at(time))));
     lines.push("What was known:".to_owned());
-    lines.extend(known(&it.known));
-    for (answer, assignment) in it.purposes.iter().zip(assignments) {
+    lines.extend(known(&explanation.known));
+    for (answer, assignment) in explanation.purposes.iter().zip(assignments) {
         lines.extend(purpose(answer, assignment));
     }
-    if !it.not_reconstructed.is_empty() {
+    if !explanation.not_reconstructed.is_empty() {
         lines.push("What can't be reconstructed any more:".to_owned());
-        lines.extend(it.not_reconstructed.iter().map(|gone| format!("  {gone}")));
+        lines.extend(explanation.not_reconstructed.iter().map(|gone| format!("  {gone}")));
     }
-    if !it.follows {
+    if !explanation.follows {
         lines.push("The decision does not follow from what is known.".to_owned());
     }
     lines
 }
 
-pub fn standing(
+pub fn now(
     known_now: &Known,
     answer: &PurposeAnswer,
     assignments: &[Assignment],
@@ -122,30 +123,35 @@ fn purpose(answer: &PurposeAnswer, assignment: &Assignment) -> Vec<String> {
     lines
 }
 
-fn written(it: &Written) -> String {
-    let Some(decided_at) = it.decided_at else { return "nothing was ever assigned".to_owned() };
-    let by = if it.by_this_entry { "by this decision" } else { "before it" };
+fn written(written: &Written) -> String {
+    let Some(decided_at) = written.decided_at else {
+        return "nothing was ever assigned".to_owned();
+    };
+    let by = if written.by_this_entry { "by this decision" } else { "before it" };
     let time = when::text(decided_at);
-    match (it.kind, &it.segments, &it.reason) {
+    match (written.kind, &written.segments, &written.reason) {
         ("removed", _, reason) => {
             let reason = shown(reason.as_deref().unwrap_or_default());
             format!("removed {by}, at {time}: {reason}")
         }
         (_, Some(segments), _) => {
-            let end = it.expires_at.map(when::text).unwrap_or_default();
+            let end = written.expires_at.map(when::text).unwrap_or_default();
             format!("assigned {by}, at {time}, until {end}: {}", segments.join(", "))
         }
         _ => format!("assigned {by}, at {time}; its segments can't be told from its hash any more"),
     }
 }
 
-fn segment(it: &Segment) -> String {
-    let is_in = match it.is_in {
+fn segment(segment: &Segment) -> String {
+    let is_in = match segment.is_in {
         Some(true) => "in",
         Some(false) => "not in",
         None => "perhaps in",
     };
-    format!("    {is_in} {} ({}): {}. It serves: {}", it.segment, it.title, it.condition, it.why)
+    format!(
+        "    {is_in} {} ({}): {}. It serves: {}",
+        segment.segment, segment.title, segment.condition, segment.why
+    )
 }
 
 fn at(epoch_ms: i64) -> String {

@@ -35,19 +35,19 @@ use assent_inquiry::filter::Filter;
 /// Exports each batch that has an entry of the subject, or each that was decided in the time. A
 /// batch also holds entries of other subjects, by their tokens. With a published log (--log, else
 /// audit.publish_dir) the export has the checkpoint and a proof for each batch; all of them must be
-/// published. Same inputs give the same bytes. The question is recorded in the topic of audit
+/// published. The same inputs give the same bytes. The question is recorded in the topic of audit
 /// access first. Check the result with `assent audit verify --export DIR`, or as its README.md says.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  assent audit export --from 2026-11-01T00:00:00Z --to \
     2026-12-01T00:00:00Z --out ./export-2026-11\n  assent audit export --subject family-000042 --out ./family")]
 pub struct Args {
-    /// Batches with entries of this subject
+    /// Export batches with entries of this subject
     #[arg(long, value_name = "ID", conflicts_with_all = ["from", "to"], required_unless_present = "from")]
     subject: Option<String>,
-    /// Batches decided at or after this time (RFC 3339 or epoch milliseconds)
+    /// Export batches decided at or after this time (RFC 3339 or epoch milliseconds)
     #[arg(long, value_name = "TIME", requires = "to")]
     from: Option<String>,
-    /// Batches decided before this time
+    /// Export batches decided before this time
     #[arg(long, value_name = "TIME", requires = "from")]
     to: Option<String>,
     /// Directory to write to; it must not exist, or be empty
@@ -56,7 +56,7 @@ pub struct Args {
     /// Directory of the published log [default: audit.publish_dir]
     #[arg(long, value_name = "DIR")]
     log: Option<PathBuf>,
-    /// A rulebook that decided once, if it is not the configured one and the state can't be read;
+    /// A rulebook that was in use earlier, if it is not the configured one and the state can't be read;
     /// can be repeated
     #[arg(long, value_name = "FILE")]
     rulebook: Vec<PathBuf>,

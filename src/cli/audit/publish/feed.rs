@@ -3,16 +3,16 @@
 //! Joins no group and commits nothing: where a chain is, the log says.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
 
 use assent_evidence::hash::Hash;
 use assent_evidence::publisher::Head;
+use rdkafka::error::KafkaError;
 
-use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::failure::{Failure, Result};
+use crate::kafka::bounded_read::{BoundedRead, STALL_MAX, Step};
 use crate::kafka::client::committed_reader_config;
-use crate::kafka::consumer::{Follower, Polled};
+use crate::kafka::consumer::Follower;
 use crate::kafka::events::Received;
 use crate::kafka::probe::{Isolation, Probe};
 use crate::kafka::read::partition_count;
@@ -28,9 +28,6 @@ use assent_contract::wire::framing::Framed;
 /// A batch's record has the time at which it was written, by a clock that may differ from the one that
 /// decided. Where that is not enough, the whole partition is read.
 const BEFORE: Span = Span::HOUR;
-
-/// A broker that brings nothing for this long, although there is something, is out of reach.
-const STALL_MAX: Duration = Duration::from_secs(30);
 
 const QUEUED_KBYTES: &str = "16384";
 
@@ -55,17 +52,11 @@ pub enum Fed {
 }
 
 pub struct Feed {
-    follower: Follower,
+    reading: BoundedRead,
     schemas: Reading,
     group_id: String,
-    lows: BTreeMap<i32, i64>,
-    /// The next offset of each partition.
-    at: BTreeMap<i32, i64>,
-    /// Partitions that are read from a guess on, not from their low watermark.
-    guessed: Vec<i32>,
-    /// `None`: it never ends.
-    ends: Option<BTreeMap<i32, i64>>,
-    moved: Instant,
+    /// Partitions that are read from a guess on, and their low watermark.
+    guessed: BTreeMap<i32, i64>,
 }
 
 /// How many partitions the audit topic has.
@@ -84,7 +75,7 @@ impl Feed {
         head: impl Fn(&str) -> Option<Head>,
     ) -> Result<Self> {
         let topic = &config.topics.audit;
-        let (mut lows, mut at, mut upto) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let (mut ranges, mut guessed) = (Vec::new(), BTreeMap::new());
         for partition in 0..partitions {
             let low = ends.low(topic, partition)?;
             let head = head(&chain::name(&config.kafka.group_id, partition));
@@ -92,9 +83,11 @@ impl Feed {
                 Some(head) => ends.since(topic, partition, Timestamp(head.decided_at) - BEFORE)?,
                 None => None,
             };
-            lows.insert(partition, low);
-            at.insert(partition, guess.unwrap_or(low).max(low));
-            upto.insert(partition, ends.committed(topic, partition)?);
+            let from = guess.unwrap_or(low).max(low);
+            if from > low {
+                guessed.insert(partition, low);
+            }
+            ranges.push((partition, from, ends.committed(topic, partition)?));
         }
         let mut client = committed_reader_config(config);
         client
@@ -103,45 +96,46 @@ impl Feed {
             .set("queued.max.messages.kbytes", QUEUED_KBYTES);
         let failed = |error| Failure::failed(format!("topic {topic}: reading failed: {error}"));
         let follower = Follower::of(&client, "publish", topic).map_err(failed)?;
-        follower.fetch_from(&at).map_err(failed)?;
         Ok(Self {
-            follower,
+            reading: BoundedRead::begin(follower, ranges).map_err(failed)?,
             schemas: Reading::open(config)?,
             group_id: config.kafka.group_id.clone(),
-            guessed: at.iter().filter(|(p, at)| *at > &lows[*p]).map(|(p, _)| *p).collect(),
-            lows,
-            at,
-            ends: Some(upto),
-            moved: SystemClock.instant(),
+            guessed,
         })
     }
 
     /// It waits for what comes.
-    pub fn for_ever(self) -> Self {
-        Self { ends: None, schemas: self.schemas.for_ever(), ..self }
+    pub fn for_ever(self) -> Result<Self> {
+        let reading = self.reading.without_end().map_err(|error| read_failed(&error))?;
+        Ok(Self { reading, schemas: self.schemas.for_ever(), ..self })
     }
 
     pub fn topic(&self) -> &str {
-        self.follower.topic()
+        self.reading.topic()
     }
 
     /// Reads a partition from its low watermark on; `false`: it was.
     pub fn begin_earlier(&mut self, partition: i32) -> Result<bool> {
-        let Some(at) = self.guessed.iter().position(|guessed| *guessed == partition) else {
-            return Ok(false);
-        };
-        self.guessed.swap_remove(at);
-        self.at.insert(partition, self.lows[&partition]);
-        let failed = |error| Failure::failed(format!("reading from Kafka failed: {error}"));
-        self.follower.fetch_from(&self.at).map_err(failed)?;
+        let Some(low) = self.guessed.remove(&partition) else { return Ok(false) };
+        self.reading.restart(partition, low).map_err(|error| read_failed(&error))?;
         Ok(true)
     }
 
     pub fn next(&mut self) -> Result<Fed> {
-        let (partition, offset, read) = match self.follower.poll() {
-            Polled::Message(message) => (message.partition(), message.offset(), Read::of(&message)),
-            Polled::Nothing => return self.rest(),
-            Polled::Unreadable { partition, error } => {
+        let step =
+            self.reading.step(|record| (record.partition(), record.offset(), Read::of(record)));
+        let (partition, offset, read) = match step.map_err(|error| read_failed(&error))? {
+            Step::Record(read) => read,
+            Step::Nothing => return Ok(Fed::Nothing),
+            Step::Over => return Ok(Fed::End),
+            Step::Stalled => {
+                return Err(Failure::unavailable(format!(
+                    "topic {}: no record arrived for {} s; check that the brokers run",
+                    self.topic(),
+                    STALL_MAX.as_secs()
+                )));
+            }
+            Step::Unreadable { partition, error } => {
                 return Err(Failure::failed(format!(
                     "topic {}, partition {partition}, offset {}: a batch can't be read ({}); \
                      nothing was signed. `assent audit verify` says what is damaged",
@@ -150,7 +144,7 @@ impl Feed {
                     shown(&error.reason)
                 )));
             }
-            Polled::OutOfRange { partition } => {
+            Step::OutOfRange { partition } => {
                 let partition = partition.map(|it| format!(", partition {it}")).unwrap_or_default();
                 return Err(Failure::failed(format!(
                     "topic {}{partition}: the batches that come next are gone, by retention or \
@@ -159,12 +153,10 @@ impl Feed {
                     self.topic()
                 )));
             }
-            Polled::Fatal(error) => {
+            Step::Fatal(error) => {
                 return Err(Failure::unavailable(format!("topic {}: {error}", self.topic())));
             }
         };
-        self.at.insert(partition, offset + 1);
-        self.moved = SystemClock.instant();
         self.link(partition, offset, &read)
     }
 
@@ -204,26 +196,10 @@ impl Feed {
         }
         Ok(Fed::Nothing)
     }
+}
 
-    fn rest(&self) -> Result<Fed> {
-        let Some(ends) = &self.ends else { return Ok(Fed::Nothing) };
-        let failed = |error| Failure::failed(format!("reading from Kafka failed: {error}"));
-        let positions = self.follower.positions().map_err(failed)?;
-        let reached = |partition: &i32| {
-            positions.get(partition).copied().unwrap_or_default().max(self.at[partition])
-        };
-        if ends.iter().all(|(partition, end)| reached(partition) >= *end) {
-            return Ok(Fed::End);
-        }
-        if self.moved.elapsed() > STALL_MAX {
-            return Err(Failure::unavailable(format!(
-                "topic {}: no record arrived for {} s; check that the brokers run",
-                self.topic(),
-                STALL_MAX.as_secs()
-            )));
-        }
-        Ok(Fed::Nothing)
-    }
+fn read_failed(error: &KafkaError) -> Failure {
+    Failure::failed(format!("reading from Kafka failed: {error}"))
 }
 
 /// A record, out of librdkafka's hands.

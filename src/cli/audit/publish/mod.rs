@@ -33,9 +33,9 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// Writes a C2SP tlog-tiles log: one entry for each audit batch, and a signed checkpoint every
 /// audit.publish_interval. Before it signs, it checks that the new tree extends the last one it
 /// signed, and that each chain goes on from its last published batch. If not, it signs nothing and
-/// exits with code 1. Runs until SIGTERM or SIGINT; killed at any moment, it continues where it was.
-/// Only one publisher may write to the directory. Needs audit.log_key (`assent keys new --for
-/// audit-log`).
+/// exits with code 1. Runs until SIGTERM or SIGINT. If it was killed, the next run continues where
+/// it stopped. Only one publisher may write to the directory. Needs audit.log_key (`assent keys new
+/// --for audit-log`).
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  assent audit publish\n  assent audit publish --once")]
 pub struct Args {
@@ -62,7 +62,7 @@ pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
         let step = Step { log, publisher, waiting: Vec::new(), is_json };
         match is_told {
             None => step.until(feed, &config, || false),
-            Some(is_told) => step.until(feed.for_ever(), &config, is_told),
+            Some(is_told) => step.until(feed.for_ever()?, &config, is_told),
         }
     };
     if args.once { publish(None) } else { until_told(move |is_told| publish(Some(is_told))) }

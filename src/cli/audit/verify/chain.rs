@@ -1,4 +1,4 @@
-//! One chain while it is read: its own links, and the published log beside them.
+//! One chain while it is read: its own links, and the published log's.
 
 use super::against::Against;
 use super::result::{Outcome, Place};

@@ -1,4 +1,4 @@
-//! A test for each runbook with commands: its fault is made, its page is followed, the fault is mended.
+//! A test for each runbook with commands: its fault is made, its page is followed, the fault is fixed.
 
 use std::time::Duration;
 

@@ -145,12 +145,12 @@ fn every_page_with_commands_is_followed() {
     let followed = read("tests/it/operating/followed/faults.rs");
     let mut missing = String::new();
     for page in super::alert_names() {
-        let all = ["## How to look", "## How to mend", "## How to know that it is over"];
+        let all = ["## How to look", "## How to fix it", "## How to know that it is over"];
         let count: usize = all.iter().map(|part| commands(&page, part).len()).sum();
         if count > 0 && !followed.contains(&format!("\"{page}\"")) {
             writeln!(missing, "{page}: {count} commands").expect("a text");
         }
-        assert!(commands(&page, "## How to mend").is_empty(), "{page}: who runs these?");
+        assert!(commands(&page, "## How to fix it").is_empty(), "{page}: who runs these?");
     }
     assert!(missing.is_empty(), "not followed by any test:\n{missing}");
 }

@@ -131,7 +131,9 @@ fn after<'a>(facts: impl IntoIterator<Item = &'a Fact>) -> SubjectConsent {
 }
 
 /// What the gate may rest on: nothing of a record while it is unreadable.
-fn standing(consent: &SubjectConsent) -> (bool, Option<i64>, Option<Standings>, Option<Timestamp>) {
+fn in_force(
+    consent: &SubjectConsent,
+) -> (bool, Option<i64>, Option<DecisionsInForce>, Option<Timestamp>) {
     let record = consent.record.as_ref().filter(|_| !consent.is_unreadable());
     let said = record.map(|record| {
         // `since` and `expires_at` count of a grant alone, and "not asked" is no decision.
@@ -145,7 +147,7 @@ fn standing(consent: &SubjectConsent) -> (bool, Option<i64>, Option<Standings>, 
 }
 
 type Grant = Option<(Timestamp, Option<Timestamp>)>;
-type Standings = (AgeBand, Option<GuardianTerms>, Vec<(NameId, ConsentStatus, Grant)>);
+type DecisionsInForce = (AgeBand, Option<GuardianTerms>, Vec<(NameId, ConsentStatus, Grant)>);
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(600))]
@@ -170,7 +172,7 @@ proptest! {
     fn the_order_of_records_does_not_matter(
         (facts, shuffled) in records().prop_flat_map(|f| (Just(f.clone()), Just(f).prop_shuffle()))
     ) {
-        prop_assert_eq!(standing(&after(&facts)), standing(&after(&shuffled)));
+        prop_assert_eq!(in_force(&after(&facts)), in_force(&after(&shuffled)));
     }
 
     /// Two changelogs read one after the other, either way: associative, for a fold over a log.
@@ -178,7 +180,7 @@ proptest! {
     fn it_does_not_matter_where_a_log_is_cut(one in records(), other in records()) {
         let there = after(one.iter().chain(&other));
         let back = after(other.iter().chain(&one));
-        prop_assert_eq!(standing(&there), standing(&back));
+        prop_assert_eq!(in_force(&there), in_force(&back));
     }
 
     #[test]
@@ -201,11 +203,11 @@ proptest! {
     fn a_contradiction_stays_until_a_higher_version(facts in facts(), record in record()) {
         let mut consent = after(&facts);
         if consent.contradicted {
-            let standing = consent.version().expect("contradicted, so there is one");
-            let same = ConsentRecord { version: standing, ..record.0.clone() };
+            let current = consent.version().expect("contradicted, so there is one");
+            let same = ConsentRecord { version: current, ..record.0.clone() };
             take(&mut consent, &Fact::Record(Box::new(Shown(same))));
             prop_assert!(consent.is_unreadable());
-            let higher = ConsentRecord { version: standing + 1, ..record.0 };
+            let higher = ConsentRecord { version: current + 1, ..record.0 };
             take(&mut consent, &Fact::Record(Box::new(Shown(higher))));
             prop_assert!(!consent.is_unreadable());
         }

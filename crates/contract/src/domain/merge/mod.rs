@@ -133,9 +133,9 @@ pub struct RecordInForce {
 pub struct SubjectConsent {
     /// The last readable record, also while the subject is unreadable.
     pub record: Option<RecordInForce>,
-    /// Another record said otherwise under the standing version: only a higher one ends it.
+    /// Another record said otherwise under the version in force: only a higher one ends it.
     pub contradicted: bool,
-    /// A value could not be read: a readable record of the standing version or a higher one ends it.
+    /// A value could not be read: a readable record of the version in force or a higher one ends it.
     pub undecodable: bool,
     /// The binding time of the opt-out signal, to the minute, rounded up.
     pub signal_at: Option<Timestamp>,
@@ -157,9 +157,8 @@ impl RecordInForce {
             if let Some(purpose) = names.find(purpose) {
                 decisions.push(DecisionInForce { purpose, status, since, expires_at });
             } else if super::ids::is_slug(purpose) {
-                let standing = DecisionInForce { purpose: 0, status, since, expires_at };
-                undeclared
-                    .extend(Undeclared::of(short_token(undeclared_token(purpose)), &standing));
+                let current = DecisionInForce { purpose: 0, status, since, expires_at };
+                undeclared.extend(Undeclared::of(short_token(undeclared_token(purpose)), &current));
             }
         }
         decisions.sort_unstable_by_key(|decision| decision.purpose);
@@ -256,7 +255,7 @@ impl SubjectConsent {
         if let Some(signal_at) = record.opt_out_signal_at {
             self.bind(signal_at.min(append_time));
         }
-        if self.version().is_some_and(|standing| record.version < standing) {
+        if self.version().is_some_and(|current| record.version < current) {
             return Outcome::Superseded;
         }
         self.merge(RecordInForce::read(record, names, undeclared_token), declared)
@@ -268,13 +267,13 @@ impl SubjectConsent {
     }
 
     fn merge(&mut self, read: RecordInForce, declared: &[NameId]) -> Outcome {
-        let Some(standing) = &self.record else {
+        let Some(current) = &self.record else {
             return self.stand(read);
         };
-        if read.version > standing.version {
+        if read.version > current.version {
             return self.stand(read);
         }
-        if self.contradicted || !standing.says_the_same(&read, declared) {
+        if self.contradicted || !current.says_the_same(&read, declared) {
             self.contradicted = true;
             return Outcome::Unreadable;
         }

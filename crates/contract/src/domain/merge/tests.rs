@@ -129,8 +129,8 @@ fn an_undeclared_purpose_is_veiled_until_a_rulebook_declares_it() {
 
     let id = names.declare("abcd", &undeclared_token).unwrap();
     assert!(record.recognize(&names, &[(short_token(undeclared_token("abcd")), id)]));
-    let standing = *record.decision(id).unwrap();
-    assert_eq!((standing.since, standing.expires_at), (Timestamp(1), Some(Timestamp(9))));
+    let current = *record.decision(id).unwrap();
+    assert_eq!((current.since, current.expires_at), (Timestamp(1), Some(Timestamp(9))));
     let denied = names.declare("abc", &undeclared_token).unwrap();
     assert!(record.recognize(&names, &[(short_token(undeclared_token("abc")), denied)]));
     assert_eq!(record.decision(denied).unwrap().status, ConsentStatus::Denied);

@@ -92,7 +92,7 @@ fn core_opts_out(layout: &Layout, core: &str) -> Option<bool> {
     is_base64url(core).then_some(opted_out)
 }
 
-/// A segment beside the core: Global Privacy Control, where the section has one.
+/// A segment after the core: Global Privacy Control, where the section has one.
 fn segment_opts_out(layout: &Layout, segment: &str) -> Option<bool> {
     const GPC: u16 = 1;
     if !is_base64url(segment) {

@@ -11,7 +11,7 @@ use super::absence::{AbsenceBound, in_words};
 use assent_contract::domain::audit::Sha256Hash;
 use assent_contract::domain::time::{Span, Timestamp};
 
-/// What the cluster calls a topic beside its name; 0: not known.
+/// The cluster's id of a topic; 0: not known.
 pub type TopicId = u128;
 
 /// The ids of the two inputs.
@@ -45,7 +45,7 @@ pub struct StateHead {
     pub consent_synced_at: Timestamp,
 }
 
-/// What the group has: the next click, and the sequence that was written beside it, as text.
+/// What the group has: the next click, and the sequence that was written with it, as text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupMark {
     pub offset: i64,

@@ -125,7 +125,7 @@ fn of_whom_more_is_known_nothing_gives_way_and_nothing_is_added() {
         partition.state.subjects.find(token).map(|kept| kept.unpack().consent.signal_at)
     };
     assert_eq!(signal_of(&partition, b"anna"), Some(None));
-    assert_eq!(signal_of(&partition, b"ben"), Some(Some(at(1))), "kept beside the erasure");
+    assert_eq!(signal_of(&partition, b"ben"), Some(Some(at(1))), "kept with the erasure");
     assert_eq!(signal_of(&partition, b"forged-0"), None);
     let unreadable = crate::engine::batch_log::event_time_ahead();
     appears_with(&mut partition, "cas", at(120), ConsentBody::Unreadable(unreadable));

@@ -5,7 +5,7 @@ use super::former::{former_log, replayed};
 use super::*;
 use crate::engine::ledger::FORMAT;
 
-/// The rulebook, with these purposes beside `offers`.
+/// The rulebook, with these purposes besides `offers`.
 fn rules_with(version: &str, purposes: &[&str]) -> String {
     let mut rules = RULES.replace("rulebook: \"1\"", &format!("rulebook: \"{version}\""));
     for id in purposes {
@@ -129,8 +129,8 @@ fn a_full_table_of_the_format_before_blocks_no_declared_purpose() {
     assert!(!writes_names(&second));
 
     for output in [&first, &second] {
-        for it in &output.outputs {
-            if let Output::State { key, value } = it {
+        for written in &output.outputs {
+            if let Output::State { key, value } = written {
                 log.push((key.clone(), value.clone()));
             }
         }

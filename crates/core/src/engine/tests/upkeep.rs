@@ -212,7 +212,7 @@ fn a_purpose_that_only_time_will_allow_moves_to_the_active_key_too() {
     assert_eq!(assignments(&end(&mut partition, 0, 1)), 1);
 }
 
-/// Found by the simulator (seed 22441): held back at each batch, since no timer has a raw id.
+/// Found by the simulator (seed 22441): deferred at each batch, since no timer has a raw id.
 #[test]
 fn a_live_key_whose_owner_nobody_names_ends_and_begins_anew_with_a_click() {
     let long = RULES.replace("within: 1h", "within: 30d");

@@ -29,7 +29,7 @@ segments:
 
 const LIMITS: Limits = Limits {
     clicks_per_transaction: 4,
-    clicks_beside_urgent: 2,
+    clicks_with_urgent: 2,
     click_bytes: 2_000,
     consent_bytes: 2_000,
     consents: 4,
@@ -243,7 +243,7 @@ fn while_memory_is_full_clicks_trickle_in() {
     while worker.tasks()[&0].clicks.size() < LIMITS.click_bytes {
         clicks(&mut worker, 0, 1);
     }
-    let mut room_at = |now| worker.beside().1.room_for_clicks(at(now));
+    let mut room_at = |now| worker.during_commit().1.room_for_clicks(at(now));
     assert!(!room_at(10).is_over(), "what the group decides queues behind a click");
     assert!(room_at(10).is_over() && room_at(109).is_over());
     let mut one = room_at(110);
@@ -255,7 +255,7 @@ fn while_memory_is_full_clicks_trickle_in() {
 fn a_click_that_finds_no_room_does_not_hold_up_what_the_group_decides() {
     let mut worker = worker(1);
     clicks(&mut worker, 0, 1);
-    let (_, intake) = worker.beside();
+    let (_, intake) = worker.during_commit();
     let mut room = intake.room_for_clicks(at(10));
     assert_eq!(room.fit(LIMITS.click_bytes), Fit::Waits);
     intake.clicks_ended(Ended::NoRoom);
@@ -265,7 +265,7 @@ fn a_click_that_finds_no_room_does_not_hold_up_what_the_group_decides() {
     cover(&mut worker, 100);
     decide(&mut worker, 100);
     commit(&mut worker, 100);
-    let mut room = worker.beside().1.room_for_clicks(at(100));
+    let mut room = worker.during_commit().1.room_for_clicks(at(100));
     assert_eq!(room.fit(LIMITS.click_bytes), Fit::Taken, "there is room again");
 }
 
@@ -314,7 +314,7 @@ fn a_batch_is_due_at_once_where_somebody_may_opt_out() {
     cover(&mut worker, 150);
     assert!(!turn(&mut worker, 199).contains(&Request::Decide), "with the next regular commit");
     consent(&mut worker, 0, b"ann", ConsentReading::Erasure);
-    assert_eq!(decide(&mut worker, 160), [(0, LIMITS.clicks_beside_urgent)].into());
+    assert_eq!(decide(&mut worker, 160), [(0, LIMITS.clicks_with_urgent)].into());
 }
 
 #[test]
@@ -413,10 +413,10 @@ fn an_input_that_is_gone_is_followed_up_before_anything_is_decided() {
         until(&mut worker, 10, |it| matches!(it, Request::ReceiveConsent(_)));
         worker.received_consent(0, ended);
         assert_eq!(worker.next(at(10)), wanted, "clicks are not polled before");
-        let (_, intake) = worker.beside();
+        let (_, intake) = worker.during_commit();
         intake.clicks_ended(ended);
-        assert!(intake.room_beside(at(10)).is_none());
+        assert!(intake.room_during_commit(at(10)).is_none());
         turn(&mut worker, 10);
-        assert_eq!(until(&mut worker, 11, |it| *it != Request::Learn), wanted, "beside a commit");
+        assert_eq!(until(&mut worker, 11, |it| *it != Request::Learn), wanted, "during a commit");
     }
 }

@@ -218,10 +218,10 @@ fn check_live(
     for ((place, pseudonym), Live { subject, assignment }) in &eye.live {
         let purpose = model.rulebook.purposes.iter().find(|it| it.id == PURPOSES[*place]);
         let Some(purpose) = purpose else { continue };
-        let mut standing = model.standing(subject);
-        standing.apply(&model.rulebook.purposes, &(now, What::Looked));
-        let verdict = standing.verdict(purpose, None, now);
-        let mut on_all = model.standing_on_all_signals(subject);
+        let mut view = model.consent_view(subject);
+        view.apply(&model.rulebook.purposes, &(now, What::Looked));
+        let verdict = view.verdict(purpose, None, now);
+        let mut on_all = model.view_with_all_signals(subject);
         on_all.apply(&model.rulebook.purposes, &(now, What::Looked));
         let on_all = on_all.verdict(purpose, None, now);
         if on_all == Verdict::OptOutSignal && verdict != on_all {
@@ -229,13 +229,13 @@ fn check_live(
             findings.add(Invariant::OptOut, partition, detail);
         }
         let was = rulebook_of(stage, assignment).purposes.iter().find(|it| it.id == purpose.id);
-        let was_allowed = was.is_some_and(|was| standing.verdict(was, None, now).allows());
+        let was_allowed = was.is_some_and(|was| view.verdict(was, None, now).allows());
         let is_new = assignment.rulebook != model.rulebook.version && was_allowed;
         let (decided_at, expires_at) = (assignment.decided_at, assignment.expires_at);
         let violations = [
             invariants::kept_only_while_allowed(verdict, true, false).filter(|_| !is_new),
             invariants::leased(decided_at, expires_at, world.terms.lease),
-            invariants::within_grant(expires_at, standing.grant_ends_at(purpose)).filter(|_| {
+            invariants::within_grant(expires_at, view.grant_ends_at(purpose)).filter(|_| {
                 batch.gate_open && eye.version_of(pseudonym) == Some(batch.key_version)
             }),
         ];

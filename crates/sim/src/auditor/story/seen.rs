@@ -83,17 +83,17 @@ impl Eye {
         if written.next().is_some() {
             return broken(Invariant::Atomic, "a record that no entry of the audit names");
         }
-        for it in &part.records {
-            let value = it.stored.record.value.as_deref().unwrap_or_default();
-            match it.topic {
+        for written in &part.records {
+            let value = written.stored.record.value.as_deref().unwrap_or_default();
+            match written.topic {
                 Topic::Contextual => match decode_contextual(value, &KnownSchemas::none()) {
-                    Ok(it) => seen.contextual.push((it.session_token, it.segments, it.occurred_at)),
+                    Ok(of) => seen.contextual.push((of.session_token, of.segments, of.occurred_at)),
                     Err(_) => {
                         return broken(Invariant::Accounted, "an unreadable contextual record");
                     }
                 },
                 Topic::DeadLetters => match decode_dead_letter(value, &KnownSchemas::none()) {
-                    Ok(it) => seen.dead_letters.push((it.reason, it.offset)),
+                    Ok(of) => seen.dead_letters.push((of.reason, of.offset)),
                     Err(_) => return broken(Invariant::Accounted, "an unreadable dead letter"),
                 },
                 _ => {}

@@ -11,8 +11,8 @@ use crate::failure::{Failure, Result};
 use crate::kafka::consumer::{Answers, ClickConsumer, Rebalance};
 use crate::kafka::probe::Probe;
 use crate::pipeline::shared::Shared;
-use crate::pipeline::transaction::{Surroundings, Transactor};
-use crate::pipeline::trouble::Trouble;
+use crate::pipeline::take_up_error::TakeUpError;
+use crate::pipeline::transaction::{TransactionContext, Transactor};
 use assent_core::commit::{Action, Commit, Ending, Event, Fault};
 use assent_core::engine::output::BatchOutput;
 
@@ -25,14 +25,14 @@ const ASKED_FOR: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(20);
 const RETRY: Duration = Duration::from_millis(500);
 
-pub struct Alone {
+pub struct SoleMember {
     clicks: ClickConsumer,
     group: Arc<ConsumerGroupMetadata>,
     transactor: Transactor,
     protocol: Commit,
 }
 
-impl Alone {
+impl SoleMember {
     /// Joins a group in which nobody is. Its name is a static one, so a second of these is fenced too.
     pub fn join(shared: &Shared, probe: &Probe, partitions: usize) -> Result<Self> {
         await_empty(shared, probe)?;
@@ -46,7 +46,7 @@ impl Alone {
             clicks.poll();
             match clicks.rebalance() {
                 Some(Rebalance::Assigned(given)) if given.len() == partitions => break,
-                Some(_) => return Err(not_alone()),
+                Some(_) => return Err(another_joined()),
                 None if shared.clock.instant() >= deadline => {
                     return Err(Failure::unavailable(format!(
                         "the group {} gave no partitions within {} s",
@@ -57,13 +57,13 @@ impl Alone {
                 None => std::thread::sleep(PAUSE),
             }
         }
-        let group = clicks.group_metadata().map(Arc::new).ok_or_else(not_alone)?;
-        clicks.accept().map_err(|_| not_alone())?;
+        let group = clicks.group_metadata().map(Arc::new).ok_or_else(another_joined)?;
+        clicks.accept().map_err(|_| another_joined())?;
         Ok(Self { clicks, group, transactor: Transactor::new(name), protocol: Commit::new() })
     }
 
     /// Is nobody else here? Keeps the membership alive meanwhile.
-    pub fn is_so(&self) -> bool {
+    pub fn is_alone(&self) -> bool {
         self.clicks.poll();
         !self.clicks.is_disturbed()
     }
@@ -81,8 +81,8 @@ impl Alone {
 
     /// One transaction, with the group's offset of the partition.
     pub fn write(&mut self, shared: &Shared, partition: i32, output: &BatchOutput) -> Result<()> {
-        if !self.is_so() {
-            return Err(not_alone());
+        if !self.is_alone() {
+            return Err(another_joined());
         }
         self.run(Event::Start, Some((partition, output)), shared)
     }
@@ -100,7 +100,7 @@ impl Alone {
         loop {
             match action {
                 Action::Conclude(Ending::Committed) => return Ok(()),
-                Action::Conclude(Ending::Surrendered) => return Err(not_alone()),
+                Action::Conclude(Ending::Surrendered) => return Err(another_joined()),
                 // A producer is made, and there was nothing to write.
                 Action::Rest if written.is_none() && failed.is_none() => return Ok(()),
                 Action::Rest | Action::Conclude(Ending::RolledBack) => {
@@ -108,7 +108,7 @@ impl Alone {
                 }
                 _ => {}
             }
-            let cx = Surroundings {
+            let cx = TransactionContext {
                 shared,
                 group: Some(&self.group),
                 // An unclear batch is where the protocol rests, and the command ends.
@@ -152,27 +152,27 @@ fn await_empty(shared: &Shared, probe: &Probe) -> Result<()> {
 /// Tries again while brokers don't answer, for [`ANSWERED_WITHIN`].
 pub fn again<T>(
     shared: &Shared,
-    mut step: impl FnMut() -> std::result::Result<T, Trouble>,
+    mut step: impl FnMut() -> std::result::Result<T, TakeUpError>,
 ) -> Result<T> {
     let deadline = shared.clock.instant() + ANSWERED_WITHIN;
     loop {
         match step() {
             Ok(done) => return Ok(done),
-            Err(Trouble::Again(_)) if shared.clock.instant() < deadline => {
+            Err(TakeUpError::Again(_)) if shared.clock.instant() < deadline => {
                 std::thread::sleep(RETRY);
             }
-            Err(trouble) => return Err(failure_of(trouble)),
+            Err(error) => return Err(failure_of(error)),
         }
     }
 }
 
 /// What ends a command that waits for nobody.
-pub fn failure_of(trouble: Trouble) -> Failure {
-    match trouble {
-        Trouble::Stop(failure) | Trouble::Unsure(_, failure) => failure,
-        Trouble::Wait(reason) => Failure::config(reason),
-        Trouble::Unwanted => not_alone(),
-        Trouble::Again(error) => unanswered(&error),
+pub fn failure_of(error: TakeUpError) -> Failure {
+    match error {
+        TakeUpError::Stop(failure) | TakeUpError::Unsure(_, failure) => failure,
+        TakeUpError::Wait(reason) => Failure::config(reason),
+        TakeUpError::Unwanted => another_joined(),
+        TakeUpError::Again(error) => unanswered(&error),
     }
 }
 
@@ -180,7 +180,7 @@ fn unanswered(error: &KafkaError) -> Failure {
     Failure::unavailable(format!("kafka.bootstrap_servers: the brokers don't answer ({error})"))
 }
 
-pub fn not_alone() -> Failure {
+pub fn another_joined() -> Failure {
     Failure::failed(
         "another instance joined the group, so nothing more was written; stop every instance, then \
          run the command again",
@@ -190,7 +190,7 @@ pub fn not_alone() -> Failure {
 /// What was committed before stays, and what was not is aborted: the command begins where it is.
 fn interrupted(fault: Fault) -> Failure {
     match fault {
-        Fault::Evicted => not_alone(),
+        Fault::Evicted => another_joined(),
         Fault::Abortable | Fault::Replace => Failure::unavailable(
             "the brokers did not accept a transaction, so the loss is not accepted yet; run the \
              command again",

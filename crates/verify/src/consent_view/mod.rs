@@ -43,8 +43,9 @@ impl Kept {
     /// `purposes`: all that there are.
     pub fn of(record: &ConsentRecord, purposes: &[String]) -> Self {
         let decisions = purposes.iter().enumerate().filter_map(|(at, id)| {
-            let it = record.decisions.get(id)?;
-            let (status, since, expires_at) = (it.status, it.since, it.expires_at);
+            let decision = record.decisions.get(id)?;
+            let (status, since, expires_at) =
+                (decision.status, decision.since, decision.expires_at);
             Some(Decision { purpose: at as u16, status, since, expires_at })
         });
         Self {
@@ -154,7 +155,7 @@ impl ConsentView {
     /// A subject whose earlier facts the topics no longer tell.
     pub const LOST: Self = Self { held: Held::Lost, ..Self::NOTHING };
 
-    /// The standing record's version; `None`: there is none, or it is lost.
+    /// The version of the record in force; `None`: there is none, or it is lost.
     pub fn version(&self) -> Option<i64> {
         match &self.held {
             Held::Record { record, .. } => Some(record.version),
@@ -162,7 +163,7 @@ impl ConsentView {
         }
     }
 
-    /// When the standing record's grant of the purpose ends, where it does.
+    /// When the grant of the purpose in the record in force ends, where it does.
     pub fn grant_ends_at(&self, purpose: usize) -> Option<Timestamp> {
         let Held::Record { record, .. } = &self.held else { return None };
         let decision = record.decision(purpose)?;

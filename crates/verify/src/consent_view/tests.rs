@@ -35,7 +35,7 @@ fn the_gate_says_what_the_vectors_say() {
     let mut judged = 0;
     for case in cases("gate") {
         if case["line_1_holds"] == true {
-            continue; // asked of a batch, before the standing of anybody
+            continue; // asked of a batch, before anybody's consent
         }
         let flag = |name: &str| case["purpose"][name].as_bool().unwrap();
         let terms = Terms {
@@ -44,15 +44,14 @@ fn the_gate_says_what_the_vectors_say() {
             requires_opt_in: flag("requires_opt_in"),
             suspended: flag("suspended"),
         };
-        let standing = ConsentView {
+        let view = ConsentView {
             held: record(&case["record"]).map_or(Held::Nothing, |record| sure(&record)),
             mark: if case["unreadable"] == true { Mark::Undecodable } else { Mark::Readable },
             signal: time(&case["signal_at"]),
             erased_at: time(&case["erased_at"]),
             ..ConsentView::NOTHING
         };
-        let verdict =
-            standing.verdict(terms, time(&case["event_time"]), time(&case["now"]).unwrap());
+        let verdict = view.verdict(terms, time(&case["event_time"]), time(&case["now"]).unwrap());
         assert_eq!(verdict.unwrap().symbol(), case["verdict"], "{}: {}", case["id"], case["about"]);
         judged += 1;
     }
@@ -64,42 +63,42 @@ fn facts_add_up_to_what_the_vectors_say() {
     let cases = cases("merge");
     assert!(cases.len() > 10, "the vectors are there");
     for case in cases {
-        let mut standing = ConsentView::NOTHING;
+        let mut view = ConsentView::NOTHING;
         let facts = case["facts"].as_array().unwrap();
-        let outcomes: Vec<_> = facts.iter().map(|fact| take(&mut standing, fact)).collect();
+        let outcomes: Vec<_> = facts.iter().map(|fact| take(&mut view, fact)).collect();
         let outcomes: Vec<_> = outcomes.into_iter().map(|it| it.map(Outcome::symbol)).collect();
         assert_eq!(json!(outcomes), case["outcomes"], "{}: {}", case["id"], case["about"]);
         let state = &case["state"];
-        assert_eq!(json!(standing.version()), state["version"], "{}", case["id"]);
-        assert_eq!(json!(standing.signal), state["signal_at"], "{}", case["id"]);
-        assert_eq!(json!(standing.erased_at), state["erased_at"], "{}", case["id"]);
-        let unreadable = standing.mark != Mark::Readable;
+        assert_eq!(json!(view.version()), state["version"], "{}", case["id"]);
+        assert_eq!(json!(view.signal), state["signal_at"], "{}", case["id"]);
+        assert_eq!(json!(view.erased_at), state["erased_at"], "{}", case["id"]);
+        let unreadable = view.mark != Mark::Readable;
         assert_eq!(unreadable, state["consent"] == "unreadable", "{}", case["id"]);
     }
 }
 
 /// Takes a fact of the vectors; the outcome of one of consent.
-fn take(standing: &mut ConsentView, fact: &Value) -> Option<Outcome> {
+fn take(view: &mut ConsentView, fact: &Value) -> Option<Outcome> {
     let append = time(&fact["append_time"]);
-    standing.forget(time(&fact["now"]).or(append).unwrap());
+    view.forget(time(&fact["now"]).or(append).unwrap());
     match fact["kind"].as_str().unwrap() {
         "record" => {
             let kept = kept(&record(&fact["record"]).unwrap());
-            let outcome = standing.outcome(&[0], &kept).unwrap();
-            standing.take(kept, append.unwrap(), outcome);
+            let outcome = view.outcome(&[0], &kept).unwrap();
+            view.take(kept, append.unwrap(), outcome);
             Some(outcome)
         }
         "erasure" => {
-            standing.erase(append.unwrap());
+            view.erase(append.unwrap());
             Some(Outcome::Erased)
         }
         "value that can't be decoded" => {
-            standing.withhold(Mark::Undecodable);
+            view.withhold(Mark::Undecodable);
             Some(Outcome::Unreadable)
         }
         _ => {
             let now = time(&fact["now"]).or(append).unwrap();
-            standing.bind(time(&fact["occurred_at"]).unwrap().min(now));
+            view.bind(time(&fact["occurred_at"]).unwrap().min(now));
             None
         }
     }
@@ -127,30 +126,30 @@ const OFFERS: Terms =
 #[test]
 fn what_compaction_may_have_taken_is_not_guessed() {
     // Denied under version 3; a grant of version 5 may have stood before it, or not.
-    let mut standing = ConsentView::LOST;
-    assert_eq!(standing.verdict(OFFERS, None, Timestamp(9)), None);
-    assert_eq!(standing.outcome(&[0], &adult(3, ConsentStatus::Denied)), None);
-    standing.take_unsure(&[0], adult(3, ConsentStatus::Denied), Timestamp(3));
-    assert!(!standing.is_sure());
-    assert_eq!(standing.version(), Some(3));
-    assert_eq!(standing.outcome(&[0], &adult(4, ConsentStatus::Granted)), None);
+    let mut view = ConsentView::LOST;
+    assert_eq!(view.verdict(OFFERS, None, Timestamp(9)), None);
+    assert_eq!(view.outcome(&[0], &adult(3, ConsentStatus::Denied)), None);
+    view.take_unsure(&[0], adult(3, ConsentStatus::Denied), Timestamp(3));
+    assert!(!view.is_sure());
+    assert_eq!(view.version(), Some(3));
+    assert_eq!(view.outcome(&[0], &adult(4, ConsentStatus::Granted)), None);
 
     // The audit says what became of the next one: from here on it is known.
-    standing.take(adult(6, ConsentStatus::Granted), Timestamp(6), Outcome::Applied);
-    assert!(standing.is_sure());
-    assert_eq!(standing.verdict(OFFERS, None, Timestamp(9)), Some(Verdict::OptIn));
-    assert_eq!(standing.outcome(&[0], &adult(5, ConsentStatus::Denied)), Some(Outcome::Superseded));
+    view.take(adult(6, ConsentStatus::Granted), Timestamp(6), Outcome::Applied);
+    assert!(view.is_sure());
+    assert_eq!(view.verdict(OFFERS, None, Timestamp(9)), Some(Verdict::OptIn));
+    assert_eq!(view.outcome(&[0], &adult(5, ConsentStatus::Denied)), Some(Outcome::Superseded));
 }
 
 #[test]
 fn what_comes_after_an_erasure_is_sure() {
-    let mut standing = ConsentView::LOST;
-    standing.erase(Timestamp(1));
-    assert!(standing.is_sure());
-    standing.take_unsure(&[0], adult(1, ConsentStatus::Granted), Timestamp(3));
-    assert!(standing.is_sure());
-    let mut standing = ConsentView::LOST;
-    standing.erase(Timestamp(2));
-    standing.take_unsure(&[0], adult(1, ConsentStatus::Granted), Timestamp(3));
-    assert_eq!(standing.verdict(OFFERS, None, Timestamp(9)), Some(Verdict::NoConsentRecord));
+    let mut view = ConsentView::LOST;
+    view.erase(Timestamp(1));
+    assert!(view.is_sure());
+    view.take_unsure(&[0], adult(1, ConsentStatus::Granted), Timestamp(3));
+    assert!(view.is_sure());
+    let mut view = ConsentView::LOST;
+    view.erase(Timestamp(2));
+    view.take_unsure(&[0], adult(1, ConsentStatus::Granted), Timestamp(3));
+    assert_eq!(view.verdict(OFFERS, None, Timestamp(9)), Some(Verdict::NoConsentRecord));
 }

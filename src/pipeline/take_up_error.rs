@@ -3,11 +3,11 @@
 use rdkafka::error::KafkaError;
 
 use crate::failure::Failure;
-use crate::kafka::restore::Interrupted;
+use crate::kafka::damage::Interrupted;
 use assent_core::engine::loss::Unreadable;
 
 /// Why partitions could not be taken up.
-pub enum Trouble {
+pub enum TakeUpError {
     /// Going on would lose or double something: a person decides.
     Stop(Failure),
     /// A broker did not answer.
@@ -28,13 +28,13 @@ pub struct Doubtful {
     pub unreadable: Unreadable,
 }
 
-impl From<KafkaError> for Trouble {
+impl From<KafkaError> for TakeUpError {
     fn from(error: KafkaError) -> Self {
         Self::Again(error)
     }
 }
 
-impl From<Interrupted> for Trouble {
+impl From<Interrupted> for TakeUpError {
     fn from(interrupted: Interrupted) -> Self {
         match interrupted {
             Interrupted::Unwanted => Self::Unwanted,
