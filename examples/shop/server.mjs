@@ -16,6 +16,7 @@ const { values: options } = parseArgs({
     listen: { type: "string", default: "8480" },
     secrets: { type: "string", default: "secrets" },
     issuer: { type: "string", default: "shop.example" },
+    "lookup-ms": { type: "string", default: "150" }, // then a shelf is the default
   },
 });
 const secret = (name) => readFileSync(join(options.secrets, name), "utf8").trim();
@@ -77,7 +78,7 @@ async function visit(request, as) {
   if (!found.ok && found.status !== 404) return { status: 503 };
   const decisions = found.ok ? Object.values((await found.json()).decisions) : [];
   const body = {
-    assent: { url: options.assent, token: WEB_TOKEN },
+    assent: { url: options.assent, token: WEB_TOKEN, timeout: Number(options["lookup-ms"]) },
     subjectToken: subjectToken(subject),
     sessionId: `visit-${randomBytes(8).toString("hex")}`,
     asked: decisions.some(({ status }) => status !== "NOT_ASKED"),

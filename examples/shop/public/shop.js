@@ -40,6 +40,7 @@ const SHELVES = {
 /** Asked again so long after something happened, in ms; then now and then. */
 const AGAIN = [120, 300, 600, 1000, 1600, 2500, 4000, 6000, 9000];
 const NOW_AND_THEN = 4000;
+const TRY_AGAIN = 1500;
 const FRESH_TOKEN = 10 * 60 * 1000;
 
 const find = (name) => document.querySelector(`[data-testid="${name}"]`);
@@ -51,7 +52,11 @@ let visit = {};
 let assent = connect();
 /** Answers of before something that changes them are not shown any more. */
 let moment = 0;
+/** Likewise of visits that somebody else has followed. */
+let entries = 0;
 let cart = 0;
+/** The latest choice, on its way: what is clicked after a yes counts as after it. */
+let saving = Promise.resolve();
 const looked = new Set();
 
 /* ── shelves ── */
@@ -170,8 +175,8 @@ function choose(choice) {
 async function decide(choice) {
   find("consent-dialog").hidden = true;
   find("child-notice").hidden = true;
-  const saved = await call("/api/consent", { as: who, ...choice });
-  if (!saved) {
+  saving = call("/api/consent", { as: who, ...choice });
+  if (!(await saving)) {
     toast("That could not be saved. Please try again.");
     return showDialogs();
   }
@@ -215,13 +220,15 @@ async function call(path, body) {
 
 async function enter() {
   moment += 1;
-  const [entered, as] = [moment, who];
+  entries += 1;
+  const [entry, as] = [entries, who];
   paintDefaults();
   find("consent-dialog").hidden = true;
   find("child-notice").hidden = true;
-  const found = (await call(`/api/visit?as=${as}`)) || {};
-  if (entered !== moment) return;
-  visit = found;
+  const found = await call(`/api/visit?as=${as}`);
+  if (entry !== entries) return;
+  if (!found) setTimeout(() => entry === entries && enter(), TRY_AGAIN);
+  visit = found || {};
   assent = connect({ ...visit.assent, subjectToken: visit.subjectToken, sessionId: visit.sessionId });
   optedOut = "";
   document.querySelector("footer .live").hidden = !visit.live;
@@ -233,10 +240,11 @@ async function enter() {
 
 /** Of a child nothing is sent before a parent allowed it: that would be collecting already. */
 const click = (kind, id) => {
-  if (who === "child" && !visit.allowed) return;
   const [, , category, product_age_range, value_cents] = TOYS[id];
   const paid = kind === "ADD_TO_CART" ? { value_cents } : {};
-  assent.track({ kind, category, product_id: id, product_age_range, region: "US-CA", ...paid }).then(refreshSoon);
+  const event = { kind, category, product_id: id, product_age_range, region: "US-CA", ...paid };
+  const send = () => (who !== "child" || visit.allowed) && assent.track(event);
+  saving.then(send).then(refreshSoon);
 };
 
 document.addEventListener("click", (event) => {
