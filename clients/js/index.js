@@ -46,19 +46,35 @@ export function connect(options) {
     return Promise.race([asked(), late]).finally(() => clearTimeout(timer));
   };
 
-  const load = () => {
+  const stored = () => {
+    const text = localStorage.getItem(KEPT);
     try {
-      const kept = JSON.parse(localStorage.getItem(KEPT)) || {};
-      for (const scope in kept) outs[scope] = outs[scope] || { ...kept[scope] };
+      return JSON.parse(text) || {};
     } catch {
-      // without a storage, or with a broken one: what this page knows
+      return {};
     }
   };
 
-  const keep = () => {
+  const load = () => {
     try {
-      if (Object.keys(outs).length) localStorage.setItem(KEPT, JSON.stringify(outs));
+      const kept = stored();
+      // Those that another client of this browser saw honored go.
+      for (const scope in outs) if (outs[scope].kept && !kept[scope]) delete outs[scope];
+      for (const scope in kept) outs[scope] = outs[scope] || { ...kept[scope], kept: true };
+    } catch {
+      // without a storage: what this page knows
+    }
+  };
+
+  /** Without `out` it goes. The others stay as another client of this browser may have left them. */
+  const store = (scope, out) => {
+    try {
+      const kept = stored();
+      if (out) kept[scope] = out;
+      else delete kept[scope];
+      if (Object.keys(kept).length) localStorage.setItem(KEPT, JSON.stringify(kept));
       else localStorage.removeItem(KEPT);
+      if (out) out.kept = true;
     } catch {
       // this page still knows
     }
@@ -79,7 +95,10 @@ export function connect(options) {
       if (out.id) {
         const { status } = await ask("/v1/requests/" + encodeURIComponent(out.id), null, WRITTEN_WITHIN);
         if (status == "failed") out.id = "";
-        if (status == "honored" && outs[scope] == out) delete outs[scope];
+        if (status == "honored" && outs[scope] == out) {
+          delete outs[scope];
+          store(scope);
+        }
       } else {
         const of = (subject) => {
           if (subject) out.who = me;
@@ -90,13 +109,15 @@ export function connect(options) {
     } catch (status) {
       if (status == 404) out.id = "";
     }
-    keep();
+    load();
+    if (outs[scope] == out) store(scope, out);
     return out;
   };
 
   const settleAll = async () => {
+    load();
     for (const scope of Object.keys(outs)) {
-      if (!isOthers(outs[scope])) await settle(scope, outs[scope]);
+      if (outs[scope] && !isOthers(outs[scope])) await settle(scope, outs[scope]);
     }
     again();
   };
@@ -140,7 +161,7 @@ export function connect(options) {
 
   const optOut = async (scope = "all") => {
     const out = (outs[scope] = { id: "", who: me, session });
-    keep(); // before anything is waited for
+    store(scope, out); // before anything is waited for
     clearTimeout(look);
     pause = LOOK_FIRST;
     const { id } = await settle(scope, out);

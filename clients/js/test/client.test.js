@@ -24,7 +24,7 @@ const answer = (status, body) => (_, response) => {
 const silence = () => {};
 
 const token = (sub) => `e30.${Buffer.from(JSON.stringify({ sub })).toString("base64url")}.c2ln`;
-const page = (options) => connect({ url, token: "web", subjectToken: token("family-1"), sessionId: "visit-1", ...options });
+const page = (options) => connect({ url, token: "web", subjectToken: token("family-1"), sessionId: "visit-1", timeout: 5000, ...options });
 const look = (client) => client.segment(OFFERS, { default: "all-visitors" });
 const of = (path) => got.filter((request) => request.path == path);
 
@@ -33,13 +33,13 @@ const timers = [];
 const later = globalThis.setTimeout;
 globalThis.setTimeout = (work, ms) => {
   const timer = later(work, ms);
-  timers.push(timer);
+  if (new Error().stack.includes("clients/js/index.js")) timers.push(timer); // Node's own fetch has timers, too
   return timer;
 };
 
 const until = async (what, holds) => {
-  for (let left = 300; !holds(); left -= 1) {
-    assert.ok(left > 0, `not within 3 s: ${what}`);
+  for (let left = 1000; !holds(); left -= 1) {
+    assert.ok(left > 0, `not within 10 s: ${what}`);
     await new Promise((done) => setTimeout(done, 10));
   }
 };
@@ -136,9 +136,9 @@ test("the default of the page is shown in every doubt, and nothing is thrown", a
 test("an answer that takes longer than 150 ms is the default", async () => {
   answers["/v1/lookup"] = silence;
   const started = performance.now();
-  assert.equal((await look(page())).isDefault, true);
+  assert.equal((await look(page({ timeout: undefined }))).isDefault, true);
   const took = performance.now() - started;
-  assert.ok(took > 140 && took < 400, `${took} ms`);
+  assert.ok(took > 140 && took < 1000, `${took} ms`);
   const never = () => new Promise(() => {});
   assert.equal((await look(page({ subjectToken: never, timeout: 20 }))).isDefault, true);
 });
@@ -208,6 +208,22 @@ test("an opt-out whose answer is lost outlives the page, and is sent again", asy
   });
   answers["/v1/requests/2"] = answer(200, { status: "honored" });
   await until("nothing is kept", () => localStorage.getItem("assent.opt-outs") === null);
+});
+
+test("a client that can't reach the service does not bring back what another one saw honored", async () => {
+  answers["/v1/opt-out"] = answer(503, {});
+  const lost = page({ url: "http://127.0.0.1:1" });
+  await lost.optOut("all");
+  const nowhere = connect();
+  assert.equal((await look(nowhere)).isDefault, true);
+  answers["/v1/opt-out"] = answer(202, { request_id: "4" });
+  answers["/v1/requests/4"] = answer(200, { status: "honored" });
+  const reloaded = page();
+  assert.equal((await look(reloaded)).isDefault, true);
+  await until("it is honored", () => localStorage.getItem("assent.opt-outs") === null);
+  await new Promise((done) => later(done, 1000)); // the others try again at least once
+  assert.equal(localStorage.getItem("assent.opt-outs"), null);
+  assert.equal((await look(reloaded)).isDefault, false);
 });
 
 test("a purpose's opt-out leaves the others, and another person is not opted out", async () => {
