@@ -124,7 +124,7 @@ export function connect(options) {
 
   const again = () => {
     clearTimeout(look);
-    if (!Object.keys(outs).length) return;
+    if (!url || !Object.keys(outs).length) return;
     look = setTimeout(settleAll, pause);
     pause = Math.min(pause * 2, LOOK_MAX);
   };
