@@ -32,6 +32,9 @@ ARG ASSENT_REVISION=unknown
 ENV ASSENT_REVISION=$ASSENT_REVISION
 COPY schemas schemas
 COPY rules rules
+# The page of `assent demo`.
+COPY clients/js clients/js
+COPY examples/shop examples/shop
 COPY crates crates
 COPY src src
 # COPY keeps file times: without touch, the files could be older than the placeholders above.

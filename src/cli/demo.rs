@@ -12,8 +12,10 @@ use crate::failure::{Exit, Failure, Result};
 /// Watch clicks become segments and opt-outs become tombstones; needs no Kafka
 ///
 /// Starts librdkafka's mock cluster in this process, generates the clicks and consent of a
-/// fictional family shop, and runs the same pipeline as `run` on them. Prints a summary when the
-/// time of --for is over, or on Ctrl-C. Set NO_COLOR to turn off color.
+/// fictional family shop, and runs the same pipeline as `run` on them. The first lines are the
+/// addresses of two pages at 127.0.0.1: a toy shop, which asks the same service as `serve`, and a
+/// live view of what Assent decides. Prints a summary when the time of --for is over, or on
+/// Ctrl-C; while a page is open, the demo goes on. Set NO_COLOR to turn off color.
 ///
 /// The mock cluster is not Kafka. It does not compact, and it drops the oldest records of a
 /// partition beyond 5 MB. It does not fence a member that left, does not store the offsets that a
@@ -29,7 +31,7 @@ pub struct Args {
     /// Clicks per second, 1 to 1000
     #[arg(long, value_name = "R", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=1000))]
     rate: u64,
-    /// Keep serving /metrics after the summary, until Ctrl-C
+    /// Keep serving the pages and /metrics after the summary, until Ctrl-C
     #[arg(long)]
     keep_running: bool,
 }

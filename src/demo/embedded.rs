@@ -4,6 +4,9 @@
 //! exactly-once. All that is kept lies in a folder of its own, gone with this value.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,6 +14,7 @@ use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 use zeroize::Zeroizing;
 
+use super::page::Secrets;
 use crate::config::{self, Config};
 use crate::failure::{Failure, Result};
 use assent_contract::domain::pseudonym::{KeyRing, Keyset};
@@ -21,6 +25,9 @@ const RULEBOOK: &str = include_str!("../../rules/children-retail.yaml");
 
 /// Of every topic: enough to show that partitions are independent.
 pub const PARTITIONS: i32 = 4;
+
+/// Whose subject tokens `serve` accepts.
+const ISSUER: &str = "shop.example";
 
 /// An embedded broker, a fresh keyset and the shipped rulebook.
 pub struct Embedded {
@@ -34,11 +41,12 @@ pub struct Embedded {
 }
 
 impl Embedded {
-    pub fn start() -> Result<Self> {
+    /// `origins`: whose pages may ask `serve`.
+    pub fn start(origins: &[String], secrets: &Secrets) -> Result<Self> {
         let cluster = MockCluster::new(1)
             .map_err(|error| Failure::failed(format!("the embedded broker failed: {error}")))?;
         let folder = Folder::new()?;
-        let config = configure(&cluster.bootstrap_servers(), &folder.0)?;
+        let config = configure(&cluster.bootstrap_servers(), &folder.0, origins, secrets)?;
         let rulebook = rulebook::compile(RULEBOOK.as_bytes())
             .map_err(|_| Failure::failed("the built-in rulebook has errors"))?;
         let keyset = fresh_keyset()?;
@@ -65,15 +73,55 @@ impl Embedded {
     }
 }
 
-/// A configuration file as a person would write it, read as any other.
-fn configure(bootstrap_servers: &str, folder: &Path) -> Result<Config> {
-    let file = folder.join("assent.yaml");
+/// A configuration and its files as a person would write them, read as any other.
+fn configure(
+    bootstrap_servers: &str,
+    folder: &Path,
+    origins: &[String],
+    secrets: &Secrets,
+) -> Result<Config> {
     let yaml = format!(
         "kafka: {{bootstrap_servers: \"{bootstrap_servers}\", group_id: demo}}\n\
-         http: {{listen: \"127.0.0.1:0\"}}\n"
+         http: {{listen: \"127.0.0.1:0\"}}\n\
+         rulebook: rulebook.yaml\n\
+         serve:\n\
+         \x20 listen: \"127.0.0.1:0\"\n\
+         \x20 clients:\n\
+         \x20 - {{id: shop-server, token_file: shop-server.token, allow: [lookup, events, consent, opt_out]}}\n\
+         \x20 - {{id: web, token_file: web.token, allow: [lookup, events, opt_out], publishable: true}}\n\
+         \x20 subject_tokens: {{key_file: subject-token.secret, issuer: {ISSUER}}}\n\
+         \x20 cors_origins: {origins:?}\n"
     );
-    std::fs::write(&file, yaml).map_err(|error| unusable(&file, &error))?;
-    config::load(Some(&file), &BTreeMap::new())
+    let files: [(&str, &str); 5] = [
+        ("assent.yaml", &yaml),
+        ("rulebook.yaml", RULEBOOK),
+        ("shop-server.token", &secrets.server_token),
+        ("web.token", &secrets.web_token),
+        ("subject-token.secret", &secrets.subject_secret),
+    ];
+    for (name, text) in files {
+        let file = folder.join(name);
+        let mut options = fs::OpenOptions::new();
+        let opened = options.write(true).create_new(true).mode(0o600).open(&file);
+        let written = opened.and_then(|mut opened| opened.write_all(text.as_bytes()));
+        written.map_err(|error| unusable(&file, &error))?;
+    }
+    config::load(Some(&folder.join("assent.yaml")), &BTreeMap::new())
+}
+
+/// What the shop's own server and `serve` share.
+pub fn fresh_secrets() -> Result<Secrets> {
+    let secret = || -> Result<Zeroizing<String>> {
+        let mut bytes = Zeroizing::new([0; 16]);
+        getrandom::fill(bytes.as_mut_slice()).map_err(|error| no_randomness(&error))?;
+        Ok(Zeroizing::new(format!("{:032x}", u128::from_be_bytes(*bytes))))
+    };
+    Ok(Secrets {
+        server_token: secret()?,
+        web_token: secret()?,
+        subject_secret: secret()?,
+        issuer: ISSUER,
+    })
 }
 
 fn topics(config: &Config, purposes: &[String]) -> Vec<String> {
@@ -85,6 +133,9 @@ fn topics(config: &Config, purposes: &[String]) -> Vec<String> {
         &named.audit,
         &named.state,
         &named.dead_letters,
+        &named.privacy_requests,
+        &named.identity_map,
+        &named.intake_state,
     ];
     let segments = purposes.iter().map(|purpose| named.segments_of(purpose));
     fixed.into_iter().cloned().chain(segments).collect()
@@ -92,10 +143,12 @@ fn topics(config: &Config, purposes: &[String]) -> Vec<String> {
 
 fn fresh_keyset() -> Result<Keyset> {
     let mut secret = Zeroizing::new([0; 32]);
-    getrandom::fill(secret.as_mut_slice()).map_err(|error| {
-        Failure::failed(format!("the random number generator of the system failed: {error}"))
-    })?;
+    getrandom::fill(secret.as_mut_slice()).map_err(|error| no_randomness(&error))?;
     Ok(Keyset::first(*secret))
+}
+
+fn no_randomness(error: &getrandom::Error) -> Failure {
+    Failure::failed(format!("the random number generator of the system failed: {error}"))
 }
 
 /// A temporary folder that nobody else has, removed with what is in it.
@@ -104,19 +157,18 @@ struct Folder(PathBuf);
 impl Folder {
     fn new() -> Result<Self> {
         let mut name = [0; 8];
-        getrandom::fill(&mut name).map_err(|error| {
-            Failure::failed(format!("the random number generator of the system failed: {error}"))
-        })?;
+        getrandom::fill(&mut name).map_err(|error| no_randomness(&error))?;
         let path =
             std::env::temp_dir().join(format!("assent-demo-{:016x}", u64::from_be_bytes(name)));
-        std::fs::create_dir(&path).map_err(|error| unusable(&path, &error))?;
+        let mut builder = fs::DirBuilder::new();
+        builder.mode(0o700).create(&path).map_err(|error| unusable(&path, &error))?;
         Ok(Self(path))
     }
 }
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
+        let _ = fs::remove_dir_all(&self.0);
     }
 }
 

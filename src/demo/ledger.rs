@@ -89,6 +89,22 @@ impl Ledger {
         self.leaving.len()
     }
 
+    /// Live assignments by purpose and segment.
+    pub fn members(&self) -> BTreeMap<(&str, &str), u64> {
+        let mut members = BTreeMap::new();
+        for ((purpose, _), assignment) in &self.live {
+            for segment in &assignment.segments {
+                *members.entry((purpose.as_str(), segment.as_str())).or_default() += 1;
+            }
+        }
+        members
+    }
+
+    /// The latest opt-outs, the last of them last.
+    pub fn recent_opt_outs(&self, count: usize) -> &[Duration] {
+        &self.opt_outs[self.opt_outs.len().saturating_sub(count)..]
+    }
+
     /// How long the opt-outs took: how many, the median and the longest.
     pub fn opt_outs(&self) -> (usize, Duration, Duration) {
         let mut sorted = self.opt_outs.clone();
@@ -143,5 +159,9 @@ mod tests {
         let (count, median, longest) = ledger.opt_outs();
         assert_eq!((count, median.as_millis(), longest.as_millis()), (2, 9, 9));
         assert_eq!(ledger.reasons()["opted_out"], 2);
+        assert_eq!(ledger.recent_opt_outs(1), [Duration::from_millis(9)]);
+        assert_eq!(ledger.recent_opt_outs(9).len(), 2);
+        ledger.apply(assigned("c"), after(10));
+        assert_eq!(ledger.members(), BTreeMap::from([(("p", "s"), 1)]));
     }
 }

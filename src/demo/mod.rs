@@ -1,9 +1,13 @@
 //! `assent demo`: an embedded broker, a family shop, and the real pipeline between them.
 //!
-//! Only the broker is embedded: the pipeline is that of `run`. Every figure shown is measured.
+//! Only the broker is embedded: the pipeline is that of `run`, and the page asks the service of `serve`. Every
+//! figure shown is measured.
 
 mod embedded;
 mod ledger;
+mod live;
+mod numbers;
+mod page;
 mod screen;
 mod show;
 mod story;
@@ -18,8 +22,11 @@ use crate::failure::{Failure, Result};
 use crate::http::{self, Status};
 use crate::pipeline::shared::Start;
 use crate::pipeline::{self, Running};
+use crate::serve::{self, Serving};
 use crate::telemetry::metrics::Metrics;
 use embedded::Embedded;
+use live::Live;
+use page::{Pages, Shop};
 use screen::{Screen, print};
 use show::Show;
 
@@ -39,15 +46,24 @@ pub struct Options {
 /// Runs until its time is over or `interrupted` is set, and ends with the summary.
 pub fn run(options: &Options, interrupted: &AtomicBool) -> Result<()> {
     let started = SystemClock.instant();
-    let embedded = Embedded::start()?;
+    let (bound, secrets) = (page::bind()?, embedded::fresh_secrets()?);
+    let embedded = Embedded::start(&bound.origins(), &secrets)?;
     let (metrics, status) = (Arc::new(Metrics::new()), status(&embedded));
     let listen = embedded.config.http.listen;
     let server = http::serve(listen, Arc::clone(&metrics), status.clone())?;
     let running = start(&embedded, &metrics, Arc::clone(&status))?;
+    let ready = serve::prepare(&embedded.config, &metrics)?;
+    let mut serving = serve::start(ready)?;
+    let live = Arc::new(Live::new(started));
+    let pages = bound.open(shop(secrets, &serving, &live))?;
+    if !options.is_json {
+        print(&welcome(&pages), interrupted)?;
+    }
 
-    let screen = Screen::new(started, options.is_json, options.is_plain, interrupted);
-    let mut show =
-        Show::new(&embedded, Arc::clone(&metrics), status, interrupted, screen, options.rate)?;
+    let told = Arc::clone(&live);
+    let screen = Screen::new(started, told, options.is_json, options.is_plain, interrupted);
+    let counted = Arc::clone(&metrics);
+    let mut show = Show::new(&embedded, counted, status, live, interrupted, screen, options.rate)?;
     show.run(started + options.length, || running.is_finished())?;
     let seen = show.finish();
 
@@ -63,6 +79,9 @@ pub fn run(options: &Options, interrupted: &AtomicBool) -> Result<()> {
         }
         wait(interrupted, &running);
     }
+    drop(pages);
+    serving.close();
+    drop(serving);
     running.stop();
     running.wait()?;
     match seen.stories.came_back {
@@ -72,6 +91,15 @@ pub fn run(options: &Options, interrupted: &AtomicBool) -> Result<()> {
              please report it with the output above"
         ))),
     }
+}
+
+fn shop(secrets: page::Secrets, serving: &Serving, live: &Arc<Live>) -> Shop {
+    Shop::new(secrets, format!("http://{}", serving.address()), Arc::clone(live))
+}
+
+fn welcome(pages: &Pages) -> String {
+    let address = pages.address();
+    format!("the shop       http://{address}/\nthe live view  http://{address}/live\n")
 }
 
 fn status(embedded: &Embedded) -> Arc<Status> {

@@ -1,11 +1,13 @@
 //! What a person sees: one line an event, and on a terminal a last line that keeps up to date.
 
 use std::io::{ErrorKind, IsTerminal, Write};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::live::Live;
 use crate::failure::{Failure, Result};
 
 /// Ordinary assignments and tombstones shown a second; the rest is counted. The stories are always
@@ -34,8 +36,22 @@ pub enum Mark {
     Status,
 }
 
+impl Mark {
+    /// For the live view.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Story => "story",
+            Self::Assigned => "assigned",
+            Self::Removed => "removed",
+            Self::Status => "status",
+        }
+    }
+}
+
 pub struct Screen<'a> {
     started: Instant,
+    /// Is told every line.
+    live: Arc<Live>,
     /// `None`: stdout is no terminal, so the state is told in lines now and then.
     status: Option<ProgressBar>,
     is_colored: bool,
@@ -51,6 +67,7 @@ impl<'a> Screen<'a> {
     /// `is_plain`: no color, whatever stdout is.
     pub fn new(
         started: Instant,
+        live: Arc<Live>,
         is_quiet: bool,
         is_plain: bool,
         interrupted: &'a AtomicBool,
@@ -58,6 +75,7 @@ impl<'a> Screen<'a> {
         let is_terminal = std::io::stdout().is_terminal() && !is_quiet;
         Self {
             started,
+            live,
             status: is_terminal.then(status_line),
             is_colored: is_terminal && !is_plain,
             interrupted,
@@ -74,6 +92,13 @@ impl<'a> Screen<'a> {
 
     /// A line that is always shown.
     pub fn line(&self, mark: Mark, text: &str) -> Result<()> {
+        if mark != Mark::Status {
+            self.live.tell(mark.word(), text);
+        }
+        self.print_line(mark, text)
+    }
+
+    fn print_line(&self, mark: Mark, text: &str) -> Result<()> {
         if self.is_quiet {
             return Ok(());
         }
@@ -85,14 +110,15 @@ impl<'a> Screen<'a> {
         }
     }
 
-    /// A line that gives way where there are many.
+    /// A line that gives way in the terminal where there are many.
     pub fn sample(&mut self, mark: Mark, text: &str) -> Result<()> {
         let second = self.started.elapsed().as_secs();
         if second != self.second {
             (self.second, self.shown) = (second, 0);
         }
         self.shown += 1;
-        if self.shown > SHOWN_A_SECOND { Ok(()) } else { self.line(mark, text) }
+        self.live.tell(mark.word(), text);
+        if self.shown > SHOWN_A_SECOND { Ok(()) } else { self.print_line(mark, text) }
     }
 
     /// Where everything stands. On a terminal it replaces the one before it.

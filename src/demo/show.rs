@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use super::embedded::{Embedded, PARTITIONS};
 use super::ledger::{Key, Ledger, News};
+use super::live::Live;
+use super::numbers;
 use super::screen::{Mark, Screen, milliseconds, short};
 use super::story::{Act, PATIENCE, Story};
 use super::tally;
@@ -32,6 +34,12 @@ const CHANGE_EVERY: Duration = Duration::from_millis(700);
 /// Between stories.
 const INTERLUDE: Duration = Duration::from_millis(500);
 
+/// A page that was not heard of for so long is closed.
+const LOOKED_AT_WITHIN: Duration = Duration::from_secs(15);
+
+/// Between two sets of numbers for the live view.
+const SHOWN_EVERY: Duration = Duration::from_millis(250);
+
 /// How long a turn of the loop waits for something to read.
 const TURN: Duration = Duration::from_millis(2);
 
@@ -42,6 +50,7 @@ pub struct Show<'a> {
     embedded: &'a Embedded,
     metrics: Arc<Metrics>,
     status: Arc<Status>,
+    live: Arc<Live>,
     interrupted: &'a AtomicBool,
     purposes: Vec<String>,
     keys: Arc<KeyRing>,
@@ -59,6 +68,9 @@ pub struct Show<'a> {
     stories: u64,
     next_story: Instant,
     told: Instant,
+    shown: Instant,
+    /// Requests that `serve` had when the page was last looked at.
+    asked: u64,
     lag_max: f64,
     told_stories: Stories,
 }
@@ -96,6 +108,7 @@ impl<'a> Show<'a> {
         embedded: &'a Embedded,
         metrics: Arc<Metrics>,
         status: Arc<Status>,
+        live: Arc<Live>,
         interrupted: &'a AtomicBool,
         screen: Screen<'a>,
         rate: u64,
@@ -112,6 +125,7 @@ impl<'a> Show<'a> {
             embedded,
             metrics,
             status,
+            live,
             interrupted,
             purposes,
             segments,
@@ -123,17 +137,20 @@ impl<'a> Show<'a> {
             stories: 0,
             next_story: now,
             told: now,
+            shown: now,
+            asked: 0,
             lag_max: 0.0,
             told_stories: Stories::default(),
         })
     }
 
-    /// Consent first, then clicks, changes of mind and stories, until then or Ctrl-C.
+    /// Consent first, then clicks, changes of mind and stories, until then or Ctrl-C; and after then for as
+    /// long as somebody looks at the page.
     pub fn run(&mut self, until: Instant, pipeline_ended: impl Fn() -> bool) -> Result<()> {
         self.introduce()?;
-        let is_over = |show: &Self| {
+        let is_over = |show: &mut Self| {
             show.interrupted.load(Ordering::Relaxed)
-                || SystemClock.instant() >= until
+                || (SystemClock.instant() >= until && !show.is_looked_at())
                 || pipeline_ended()
         };
         while !is_over(self) && self.status.readiness().partitions.len() < PARTITIONS as usize {
@@ -141,13 +158,31 @@ impl<'a> Show<'a> {
         }
         self.screen.line(Mark::Story, "the pipeline has its partitions; the shop opens")?;
         let opened = SystemClock.instant();
+        let mut is_longer = false;
         while !is_over(self) {
+            if !is_longer && SystemClock.instant() >= until {
+                is_longer = true;
+                let text = "its time is over, but somebody looks at the page: the demo goes on until \
+                            the page is closed, or until Ctrl-C";
+                self.screen.line(Mark::Story, text)?;
+            }
             self.feed(opened.elapsed())?;
             self.read()?;
             self.tell_story()?;
             self.tell_status()?;
+            self.show_numbers();
         }
         self.drain(pipeline_ended)
+    }
+
+    /// The shop asks `serve` now and then, and the live view more often than that.
+    fn is_looked_at(&mut self) -> bool {
+        let asked = tally::total(&self.metrics.http_requests_total);
+        if asked != self.asked {
+            self.asked = asked;
+            self.live.seen();
+        }
+        self.live.last_seen().is_some_and(|at| at.elapsed() < LOOKED_AT_WITHIN)
     }
 
     pub fn finish(self) -> Seen {
@@ -242,8 +277,15 @@ impl<'a> Show<'a> {
             Some(story) if self.keys_of(&story.subject).contains(key) => {
                 self.screen.line(mark, &format!("{text}  <- {}", story.name))
             }
+            _ if self.is_visitors(key) => {
+                self.screen.line(mark, &format!("{text}  <- your browser"))
+            }
             _ => self.screen.sample(mark, text),
         }
+    }
+
+    fn is_visitors(&self, key: &Key) -> bool {
+        self.live.visitors().iter().any(|subject| self.keys_of(subject).contains(key))
     }
 
     fn keys_of(&self, subject: &str) -> Vec<Key> {
@@ -382,6 +424,15 @@ impl<'a> Show<'a> {
             "{} live, consent-sync lag {lag:.1} s; outcomes: {outcomes}",
             self.ledger.live()
         ))
+    }
+
+    /// For the live view.
+    fn show_numbers(&mut self) {
+        if self.shown.elapsed() < SHOWN_EVERY {
+            return;
+        }
+        self.shown = SystemClock.instant();
+        self.live.show(numbers::of(&self.ledger, &self.status, &self.metrics));
     }
 
     /// Until every record sent is decided and every opt-out has its tombstone, or patience ends.

@@ -15,6 +15,25 @@ pub fn by_label(counter: &IntCounterVec, label: &str) -> BTreeMap<String, u64> {
     by(counter, |labels| labels.get(label).cloned().unwrap_or_default())
 }
 
+/// The sums by two labels, without those that are 0.
+pub fn by_labels(
+    counter: &IntCounterVec,
+    first: &str,
+    second: &str,
+) -> BTreeMap<String, BTreeMap<String, u64>> {
+    let label = |labels: &BTreeMap<String, String>, name: &str| {
+        labels.get(name).cloned().unwrap_or_default()
+    };
+    let firsts = by(counter, |labels| label(labels, first)).into_keys();
+    let seconds = firsts.map(|one| {
+        let sums = by(counter, |labels| {
+            if label(labels, first) == one { label(labels, second) } else { String::new() }
+        });
+        (one, sums.into_iter().filter(|(name, _)| !name.is_empty()).collect())
+    });
+    seconds.collect()
+}
+
 fn by(
     counter: &IntCounterVec,
     group: impl Fn(&BTreeMap<String, String>) -> String,
@@ -61,6 +80,9 @@ mod tests {
         let sums = by_label(&metrics.outcomes_total, "outcome");
         assert_eq!(render(&sums), "applied 5, decided 7");
         assert_eq!(total(&metrics.outcomes_total), 12);
+        let by_topic = by_labels(&metrics.outcomes_total, "topic", "outcome");
+        assert_eq!(render(&by_topic["a"]), "decided 3");
+        assert_eq!(render(&by_topic["b"]), "applied 5, decided 4");
         assert_eq!(render(&BTreeMap::new()), "none");
     }
 }

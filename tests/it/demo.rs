@@ -37,7 +37,8 @@ fn an_interrupted_demo_ends_with_its_summary() {
     {
         assert!(text.contains(word), "{word} is missing:\n{text}");
     }
-    assert!(text.starts_with("»  what somebody does"), "the legend comes first:\n{text}");
+    assert!(text.starts_with("the shop       http://127.0.0.1:"), "the page comes first:\n{text}");
+    assert!(text.contains("\n\n»  what somebody does"), "then the legend:\n{text}");
     assert!(!text.contains('\u{1b}'), "no color in a pipe:\n{text}");
     for line in text.lines() {
         assert!(line.chars().count() <= 80, "over 80 columns: {line}");

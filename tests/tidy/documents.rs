@@ -15,6 +15,7 @@ const FOLDERS: &[&str] = &[
     "tests/",
     "benches/",
     "examples/",
+    "clients/",
     "schemas/",
     "rules/",
     "scripts/",
@@ -28,7 +29,7 @@ const GENERATED: &[&str] = &["examples/ecom/data"];
 
 #[test]
 fn documents_name_only_what_is_there() {
-    let mut documents = files(&["docs", "examples", "rules", "tests", "benches"], "md");
+    let mut documents = files(&["docs", "examples", "clients", "rules", "tests", "benches"], "md");
     documents.extend(["README.md", "CHANGELOG.md", "CONTRIBUTING.md"].map(str::to_owned));
     let mut offenders = Vec::new();
     for document in documents.iter().filter(|document| root().join(document).exists()) {
@@ -46,7 +47,7 @@ fn documents_name_only_what_is_there() {
 /// What a merge left undecided says two things at once.
 #[test]
 fn no_document_is_half_merged() {
-    let mut documents = files(&["docs", "examples", "rules", "deploy"], "md");
+    let mut documents = files(&["docs", "examples", "clients", "rules", "deploy"], "md");
     documents.extend(["README.md", "CHANGELOG.md", "CONTRIBUTING.md"].map(str::to_owned));
     let mut offenders = Vec::new();
     for document in &documents {
