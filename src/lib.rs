@@ -26,12 +26,13 @@
 //! the topics) and [`assent_core`] (a partition's state, what a batch may hold, the commit protocol, a worker's
 //! loop) ← [`assent_sim`] (all of it on a simulated cluster, with faults) ← this one, the service. The others
 //! are pure: they know no clock, randomness, I/O, threads, Kafka or metrics. Here, in this order:
-//! [`failure`], [`clock`], [`pace`], [`config`] ← [`registry`] ← [`kafka`], [`telemetry`], [`http`] ← [`pipeline`] ←
+//! [`failure`], [`clock`], [`pace`], [`config`] ← [`registry`] ← [`kafka`], [`telemetry`], [`http`] ← [`pipeline`], [`canary`] ←
 //! [`serve`], [`recovery`], [`workload`], [`demo`], [`published`] (the folder of the published audit log; what it holds is
 //! [`assent_evidence`]), [`audit`] (the index of the audit and the record of who asked; answers are
 //! [`assent_inquiry`]'s) ← [`cli`]. docs/ARCHITECTURE.md has the map.
 
 pub mod audit;
+pub mod canary;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -14,6 +14,7 @@ mod absence;
 mod audit;
 mod audit_questions;
 mod bad_input;
+mod canary;
 #[cfg(feature = "crash-points")]
 mod clocks;
 mod commands;
