@@ -29,11 +29,12 @@
 //! [`assent_intake`] (changes of consent); on nothing: [`assent_evidence`] (the signed log). All of them
 //! are pure: they know no clock, randomness, I/O, threads, Kafka or metrics. Here, in this order:
 //! [`failure`], [`clock`], [`pace`], [`config`] ← [`registry`] ← [`kafka`], [`telemetry`], [`http`] ←
-//! [`pipeline`] ← [`serve`], [`recovery`], [`workload`], [`demo`], [`published`] (the folder of the
+//! [`pipeline`], [`canary`] ← [`serve`], [`recovery`], [`workload`], [`demo`], [`published`] (the folder of the
 //! published audit log; what it holds is [`assent_evidence`]), [`audit`] (the index of the audit and the
 //! record of who asked; answers are [`assent_inquiry`]'s) ← [`cli`]. docs/ARCHITECTURE.md has the map.
 
 pub mod audit;
+pub mod canary;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -8,9 +8,10 @@ use rdkafka::Message;
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::{Globals, declared_purposes, stderr, stdout};
+use super::{Globals, stderr, stdout};
 use crate::config::{
-    Config, KeysetChange, create_keyset, create_signing_key, read_keyset, read_signing_key,
+    Config, KeysetChange, create_keyset, create_signing_key, load_rulebook, read_keyset,
+    read_signing_key,
 };
 use crate::failure::{Exit, Failure, Result};
 use crate::kafka::admin::Admin;
@@ -238,8 +239,9 @@ fn live_keys_of(version: u8, config: &Config) -> Result<usize> {
 fn demand_sight(config: &Config) -> Result<()> {
     let probe = Probe::new(config)
         .map_err(|error| Failure::config(format!("kafka.properties: {error}")))?;
-    let declared = declared_purposes(config)?;
-    let topics: Vec<String> = declared.iter().map(|id| config.topics.segments_of(id)).collect();
+    let rulebook = load_rulebook(&config.rulebook)?.rulebook;
+    let all = rulebook.purposes.iter();
+    let topics: Vec<String> = all.map(|it| config.topics.segments_of(&it.id)).collect();
     let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
     demand(&probe, config, &topics, Right::Read)
 }

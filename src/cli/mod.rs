@@ -3,6 +3,7 @@
 //! A command is a `clap::Args` and a function `execute(args, globals)`.
 
 mod audit;
+mod canary;
 mod check;
 mod completions;
 mod consent;
@@ -91,6 +92,7 @@ enum Command {
     Demo(demo::Args),
     Run(run::Args),
     Serve(serve::Args),
+    Canary(canary::Args),
     WaitReady(wait_ready::Args),
     Check(check::Args),
     Topics(topics::Args),
@@ -117,6 +119,7 @@ impl Command {
             Self::Demo(args) => demo::execute(args, globals),
             Self::Run(args) => run::execute(args, globals),
             Self::Serve(args) => serve::execute(args, globals),
+            Self::Canary(args) => canary::execute(args, globals),
             Self::WaitReady(args) => wait_ready::execute(args, globals),
             Self::Check(args) => check::execute(args, globals),
             Self::Topics(args) => topics::execute(args, globals),
@@ -168,10 +171,10 @@ impl Globals {
     }
 }
 
-/// The purposes that the configured rulebook declares, sorted.
+/// The purposes that the configured rulebook declares, all that concern people; sorted.
 fn declared_purposes(config: &Config) -> Result<Vec<String>> {
     let rulebook = config::load_rulebook(&config.rulebook)?.rulebook;
-    Ok(rulebook.purposes.into_iter().map(|purpose| purpose.id).collect())
+    Ok(rulebook.declared().map(|purpose| purpose.id.clone()).collect())
 }
 
 /// Clients that are let go of close by themselves, and are waited for no longer than this.

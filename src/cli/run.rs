@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use tokio::time::{sleep, timeout};
 use super::Globals;
 use super::ready_file::ReadyFile;
 use super::supervisor::{Supervisor, tell_stopping};
+use crate::canary::{Canary, demand_purpose};
 use crate::clock::SystemClock;
 use crate::config::{Config, load_rulebook, read_keyset};
 use crate::failure::{Failure, Result};
@@ -45,16 +47,23 @@ pub struct Args {
     /// /metrics
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
+    /// Also run the canary of each partition that this instance owns, instead of `assent canary`
+    #[arg(long)]
+    canary: bool,
 }
 
 pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
     let config = Arc::new(globals.load_config()?);
     let start = prepare(&config)?;
+    if args.canary {
+        demand_purpose(&config)?;
+    }
     tell_start(&start);
     let metrics = Arc::clone(&start.metrics);
     let server = http::serve(config.http.listen, metrics, start.status.clone())?;
     let file = args.ready_file.as_ref().map(|path| ReadyFile::new(path, server.address()));
-    runtime()?.block_on(serve(start, file.transpose()?))?;
+    let canary = args.canary.then(|| canary_of(&start));
+    runtime()?.block_on(serve(start, file.transpose()?, canary))?;
     tracing::info!("ended");
     Ok(())
 }
@@ -109,7 +118,38 @@ pub(super) fn runtime() -> Result<Runtime> {
         .map_err(|error| Failure::failed(format!("can't start: {error}")))
 }
 
-async fn serve(start: Start, mut file: Option<ReadyFile>) -> Result<()> {
+/// The canary of what this instance owns, on a thread that nobody waits for.
+struct CanaryThread {
+    stop: Arc<AtomicBool>,
+    canary: Canary,
+}
+
+fn canary_of(start: &Start) -> CanaryThread {
+    let (stop, status) = (Arc::<AtomicBool>::default(), Arc::clone(&start.status));
+    let is_owned = Box::new(move |partition| status.owns(partition));
+    let asked = Arc::clone(&stop);
+    let is_stopping = Box::new(move || asked.load(Ordering::Acquire));
+    let (config, metrics) = (Arc::clone(&start.config), Arc::clone(&start.metrics));
+    CanaryThread { stop, canary: Canary::new(config, metrics, is_owned, is_stopping) }
+}
+
+impl CanaryThread {
+    /// Returns what stops it.
+    fn start(self) -> Result<Arc<AtomicBool>> {
+        let Self { stop, mut canary } = self;
+        std::thread::Builder::new()
+            .name("canary".to_owned())
+            .spawn(move || canary.run())
+            .map_err(|error| Failure::failed(format!("can't start a thread: {error}")))?;
+        Ok(stop)
+    }
+}
+
+async fn serve(
+    start: Start,
+    mut file: Option<ReadyFile>,
+    canary: Option<CanaryThread>,
+) -> Result<()> {
     let mut signals = Signals::listen()?;
     let status = Arc::clone(&start.status);
     let starting = tokio::task::spawn_blocking(move || pipeline::start(start));
@@ -118,6 +158,7 @@ async fn serve(start: Start, mut file: Option<ReadyFile>) -> Result<()> {
     }
     let running =
         starting.await.map_err(|error| Failure::failed(format!("can't start: {error}")))??;
+    let canary = canary.map(CanaryThread::start).transpose()?;
     let mut supervisor = Supervisor::tell_started();
     let is_over = || {
         if let Some(file) = &mut file {
@@ -129,6 +170,9 @@ async fn serve(start: Start, mut file: Option<ReadyFile>) -> Result<()> {
     let is_told = signals.come_before(is_over).await;
     tell_stopping();
     drop(file);
+    if let Some(stop) = canary {
+        stop.store(true, Ordering::Release);
+    }
     if is_told {
         tracing::info!("stopping: committing the open batches, then leaving the group");
         running.stop();

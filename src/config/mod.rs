@@ -75,6 +75,7 @@ pub struct Config {
     pub http: Http,
     pub audit: Audit,
     pub serve: Serve,
+    pub canary: Canary,
 }
 
 impl Config {
@@ -227,6 +228,12 @@ pub struct Pipeline {
     pub commit_interval: Duration,
     pub lease: Span,
     pub state_dir: PathBuf,
+}
+
+#[derive(Clone, Debug)]
+pub struct Canary {
+    /// From the begin of a round to that of the next one.
+    pub every: Duration,
 }
 
 #[derive(Clone, Debug)]

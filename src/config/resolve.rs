@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::entries::{Entries, PROPERTIES, SOURCES};
 use super::read::{path, refuse_alike, value};
 use super::{
-    Audit, Config, Consent, Http, Kafka, OnSilence, Pipeline, Source, Topics, audit, oauth,
+    Audit, Canary, Config, Consent, Http, Kafka, OnSilence, Pipeline, Source, Topics, audit, oauth,
     properties, registry, serve, values,
 };
 use crate::failure::{Failure, Result};
@@ -34,6 +34,9 @@ const LEASE: RangeInclusive<Span> = Span::SECOND..=Span(30 * Span::DAY.0);
 
 /// A checkpoint takes a signature and some twenty files; an hour late, it proves little to anybody.
 const PUBLISH_INTERVAL: RangeInclusive<Span> = Span::SECOND..=Span::HOUR;
+
+/// A round takes up to a minute where something fails; rarer ones would find it late.
+const CANARY_EVERY: RangeInclusive<Span> = Span::SECOND..=Span(10 * Span::MINUTE.0);
 
 const MAX_SILENCE: RangeInclusive<Span> = Span::SECOND..=Span(365 * Span::DAY.0);
 
@@ -68,6 +71,7 @@ pub(super) fn resolve(entries: &Entries) -> Result<Config> {
         http: Http { listen: listen(entries)? },
         audit: audit(entries)?,
         serve: serve::serve(entries)?,
+        canary: Canary { every: duration(entries, "canary.every", "1m", CANARY_EVERY)? },
     })
 }
 

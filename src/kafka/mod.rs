@@ -13,6 +13,7 @@ pub mod client;
 pub mod consumer;
 pub mod context;
 pub mod damage;
+pub mod each_partition;
 pub mod events;
 pub mod examine;
 pub mod forwarder;

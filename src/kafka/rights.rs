@@ -9,6 +9,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use super::topic_plan::{Role, TopicPlan};
 use crate::config::{Config, shell_word};
 use crate::failure::Failure;
+use assent_contract::domain::ids::CANARY_PURPOSE;
 use assent_contract::rulebook::Rulebook;
 
 /// In the order in which they are named.
@@ -210,6 +211,27 @@ pub fn of_serve(config: &Config, purposes: &[String]) -> Vec<Need> {
         rights: vec![Write, Describe],
     });
     needs
+}
+
+/// Of the canary: it writes what people write, and reads what becomes of it alone.
+pub fn of_canary(config: &Config) -> Vec<Need> {
+    let topics = &config.topics;
+    let of_topic = |key, name: String, right| Need {
+        key,
+        resource: Resource::Topic(name),
+        rights: vec![right, Right::Describe],
+    };
+    vec![
+        of_clicks_writer(config),
+        of_topic("topics.consent", topics.consent.clone(), Right::Write),
+        of_topic("topics.segments", topics.segments_of(CANARY_PURPOSE), Right::Read),
+        // Whoever fetches looks for its group's coordinator, although nothing joins the group of `run`.
+        Need {
+            key: "kafka.group_id",
+            resource: Resource::Group(config.kafka.group_id.clone()),
+            rights: vec![Right::Describe],
+        },
+    ]
 }
 
 /// Of `topics create`.

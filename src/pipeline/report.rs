@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::edges::Edges;
 use super::shared::Shared;
 use crate::http::{PartitionStatus, Reason, WAIT_MAX};
+use assent_contract::domain::ids::{CANARY_PURPOSE, is_valid_id};
 use assent_contract::domain::time::{Moment, Span, Timestamp};
 use assent_contract::wire::ConsentReading;
 use assent_core::commit::{Batch, Part};
@@ -196,6 +197,9 @@ fn add_task(sums: &mut BTreeMap<Sum, i64>, shared: &Shared, task: &Task) {
     }
     for (&(name, key_version), &number) in &stats.live_keys {
         let purpose = task.engine.purpose_name(name).to_owned();
+        if purpose == CANARY_PURPOSE {
+            continue;
+        }
         count(Sum::LiveKeys { purpose, key_version }, number);
     }
     let setup = shared.setup();
@@ -251,7 +255,9 @@ fn count_inputs(shared: &Shared, part: &Part, task: &Task, now: Timestamp) {
     }
     latencies.flush();
     for consent in task.consents().iter().take(part.cut.consents) {
-        if let ConsentReading::Record(record) = &consent.reading {
+        if let ConsentReading::Record(record) = &consent.reading
+            && is_valid_id(&record.subject_id)
+        {
             metrics
                 .consent_source_delay_seconds
                 .with_label_values(&[source_label(shared, &record.source)])
@@ -306,7 +312,9 @@ fn count_tally(shared: &Shared, output: &BatchOutput) {
         let labels = [topic(&InputTopic::Consent), "heartbeat"];
         metrics.outcomes_total.with_label_values(&labels).inc_by(tally.heartbeats);
     }
-    for ((index, verdict), &count) in &tally.verdicts {
+    let of_people =
+        tally.verdicts.iter().filter(|((index, _), _)| purpose(index) != CANARY_PURPOSE);
+    for ((index, verdict), &count) in of_people {
         metrics.verdicts_total.with_label_values(&[purpose(index), verdict.label()]).inc_by(count);
     }
     for (index, &count) in &tally.assignments {

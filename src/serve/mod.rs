@@ -85,7 +85,7 @@ pub fn prepare(config: &Arc<Config>, metrics: &Arc<Metrics>) -> Result<Ready> {
         ));
     }
     listener::check(&config.serve)?;
-    let rulebook = load_rulebook(&config.rulebook)?.rulebook;
+    let rulebook = load_rulebook(&config.rulebook)?.rulebook.without_canary();
     let purposes = rulebook.purposes.iter().map(|purpose| purpose.id.clone()).collect();
     let clients = Arc::new(Clients::read(&config.serve)?);
     at_zero(metrics, &clients);

@@ -15,6 +15,7 @@ mod audit;
 mod audit_questions;
 mod bad_input;
 mod browser;
+mod canary;
 #[cfg(feature = "crash-points")]
 mod clocks;
 mod commands;

@@ -22,6 +22,7 @@ const ORDER: &[(&str, &[&str])] = &[
             "telemetry",
             "http",
             "pipeline",
+            "canary",
             "serve",
             "recovery",
             "workload",

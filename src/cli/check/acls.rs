@@ -72,8 +72,15 @@ pub fn of_verifier(config: &Config, rulebook: &Rulebook, principal: &str) -> Vec
 /// What `assent serve` needs: to read what it answers from, and to write what it takes in. It reads every
 /// segment topic and the audit, and has the keyset: its principal is as trusted as that of Assent itself.
 pub fn of_serve(config: &Config, rulebook: &Rulebook, principal: &str) -> Vec<String> {
-    let purposes: Vec<String> = rulebook.purposes.iter().map(|it| it.id.clone()).collect();
+    let purposes: Vec<String> = rulebook.declared().map(|it| it.id.clone()).collect();
     granted(&rights::of_serve(config, &purposes), config, principal)
+}
+
+/// What `assent canary` needs, and `assent run --canary` besides its own; nothing where the rulebook has no
+/// canary.
+pub fn of_canary(config: &Config, rulebook: &Rulebook, principal: &str) -> Vec<String> {
+    let needs = if rulebook.has_canary() { rights::of_canary(config) } else { Vec::new() };
+    granted(&needs, config, principal)
 }
 
 /// What `assent run` needs.

@@ -63,6 +63,10 @@ pub struct Args {
     /// With --print-acls: print the grants that `assent serve` needs
     #[arg(long, requires = "print_acls", conflicts_with_all = ["verifier", "reader", "writer", "creator", "auditor", "publisher"])]
     serve: bool,
+    /// With --print-acls: print the grants that `assent canary` needs, and `assent run --canary` besides
+    /// its own; the rulebook needs `canary: true`
+    #[arg(long, requires = "print_acls", conflicts_with_all = ["verifier", "reader", "writer", "creator", "auditor", "publisher", "serve"])]
+    canary: bool,
 }
 
 /// Who is not told otherwise runs Assent.
@@ -82,6 +86,7 @@ pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
                 acls::of_publisher(&config, own_principal(principal, "publisher")?)
             }
             _ if args.creator => acls::of_creator(&config, rulebook, principal),
+            _ if args.canary => acls::of_canary(&config, rulebook, principal),
             _ if args.serve => acls::of_serve(&config, rulebook, principal),
             _ => {
                 stderr::line(acls::APART);

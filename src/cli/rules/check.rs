@@ -31,8 +31,8 @@ pub fn run(args: &Args, globals: &Globals) -> Result<()> {
 }
 
 fn accepted(path: &Path, rulebook: &Rulebook, is_json: bool) -> Result<()> {
-    let purposes = rulebook.purposes.len();
-    let assigned: usize = rulebook.purposes.iter().map(|purpose| purpose.segments.len()).sum();
+    let purposes = rulebook.declared().count();
+    let assigned: usize = rulebook.declared().map(|purpose| purpose.segments.len()).sum();
     let contextual = rulebook.contextual.len();
     if is_json {
         return stdout::json(&json!({

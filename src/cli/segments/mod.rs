@@ -38,13 +38,13 @@ pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
     }
 }
 
-/// The purposes to read: the named one, or all.
+/// The purposes to read: the named one, or all that concern people.
 fn chosen(named: Option<&String>, rulebook: &Rulebook) -> Result<Vec<String>> {
-    let declared = || rulebook.purposes.iter().map(|purpose| purpose.id.clone());
+    let declared = || rulebook.declared().map(|purpose| purpose.id.clone());
     match named {
         None => Ok(declared().collect()),
-        Some(named) => match declared().find(|purpose| purpose == named) {
-            Some(purpose) => Ok(vec![purpose]),
+        Some(named) => match rulebook.purpose_index(named) {
+            Some(at) => Ok(vec![rulebook.purposes[at].id.clone()]),
             None => Err(unknown("--purpose", named, "purpose", declared())),
         },
     }

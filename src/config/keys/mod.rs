@@ -293,6 +293,14 @@ pub(super) const KEYS: &[Declaration] = &[
             user of the operating system.",
     },
     Declaration {
+        key: "canary.every",
+        kind: Kind::Duration("1s", "10m"),
+        default: "1m",
+        meaning: "How often the canary of each partition opts in and out (`assent canary`, `assent \
+            run --canary`). The alert AssentCanaryFailing counts in minutes: if this is over a \
+            minute, raise its bound.",
+    },
+    Declaration {
         key: "serve.listen",
         kind: Kind::Address,
         default: "127.0.0.1:8470",

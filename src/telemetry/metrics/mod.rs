@@ -111,6 +111,8 @@ macro_rules! catalog {
         #[derive(Clone)]
         pub struct Metrics {
             registry: Registry,
+            /// Of which metrics this process tells.
+            shows: fn(&str) -> bool,
             $(pub $field: $type,)+
         }
 
@@ -132,7 +134,7 @@ macro_rules! catalog {
                     let $field = <$type as Declared>::declare(declaration, buckets)?;
                     registry.register(Box::new($field.clone()))?;
                 )+
-                Ok(Self { registry, $($field),+ })
+                Ok(Self { registry, shows: |_| true, $($field),+ })
             }
         }
     };
@@ -245,6 +247,10 @@ catalog! {
     cluster_findings: IntGaugeVec["check"] =
         "Problems with the cluster that `assent check` reports and `run` tolerates, by check. \
          Above 0: the log has a WARN line for each, and `assent check` says what to do.";
+    canary_last_success_timestamp_seconds: GaugeVec["partition"] =
+        "When the canary of a partition last got through: its opt-out was seen at a reader of its \
+         topic (epoch seconds); 0: never. Alert on three missed rounds. Told by `assent canary`, and by \
+         `assent run --canary` for the partitions that it owns.";
 
     records_consumed_total: IntCounterVec["topic"] =
         "Input records consumed and committed. If it stays flat while the topic grows, look at \
@@ -307,6 +313,11 @@ catalog! {
          inv-4, inv-7 and inv-13 the subject's live keys were removed in the same transaction. For \
          inv-2, inv-8 and inv-9 the batch was not committed; the partition decides nothing and \
          tries again every 10 s. The log names the partition; keep it and report the defect.";
+    canary_failures_total: IntCounterVec["step"] =
+        "Rounds of the canary that failed, by the step at which: reach (no broker answered), opt_in, \
+         click, opt_out (not acknowledged), assignment, tombstone (not seen at a reader within 10 s). \
+         If assignment rises, a gate is closed or nothing is decided; if tombstone rises, opt-outs of \
+         people wait, too.";
 
     http_requests_total: IntCounterVec["route", "status"] =
         "Requests that `assent serve` answered, by route and status; `other` is what no route has. \
@@ -345,6 +356,10 @@ catalog! {
     opt_out_propagation_seconds: Histogram[] in FAST =
         "Time from the append of a consent record to the commit of the tombstones it caused. p99 \
          above a second: act before people notice.";
+    canary_opt_out_seconds: Histogram[] in FAST =
+        "Time from handing the canary's opt-out to the producer until a reader of its segment topic \
+         saw the tombstone. It is what a person's opt-out takes from Kafka on, reader included; the \
+         canary is in no other figure of opt-outs.";
     opt_out_handling_seconds: Histogram[] in LEGAL =
         "Time from recorded_at, when the person decided, to the same commit. The buckets reach \
          past 15 business days (21 calendar days). High while propagation is low: the delay is \
@@ -374,12 +389,18 @@ impl Metrics {
         metrics
     }
 
+    /// The same of `assent canary`: what belongs to a pipeline would look like one that stands still.
+    pub fn of_canary() -> Self {
+        let own = |name: &str| name.starts_with("assent_canary_") || name == "assent_build_info";
+        Self { shows: own, ..Self::new() }
+    }
+
     /// Prometheus' text exposition format.
     pub fn render(&self) -> String {
         let mut text = Vec::new();
-        TextEncoder::new()
-            .encode(&self.registry.gather(), &mut text)
-            .expect("writing into memory doesn't fail");
+        let mut shown = self.registry.gather();
+        shown.retain(|family| (self.shows)(family.name()));
+        TextEncoder::new().encode(&shown, &mut text).expect("writing into memory doesn't fail");
         String::from_utf8(text).expect("names, labels and help are text")
     }
 }

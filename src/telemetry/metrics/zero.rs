@@ -7,7 +7,7 @@ use assent_contract::domain::event::SignalSource;
 use assent_contract::domain::invariants::Invariant;
 use assent_contract::domain::outcome::{DeadLetterReason, Outcome, TombstoneReason, Verdict};
 use assent_contract::domain::pseudonym::KeyRing;
-use assent_contract::rulebook::Rulebook;
+use assent_contract::rulebook::{Purpose, Rulebook};
 use assent_core::engine::stats::SubjectKind;
 
 /// What an instance knows of its labels when it starts.
@@ -148,14 +148,11 @@ impl Metrics {
         self.keys_at_zero(known.rulebook, known.keys);
         for purpose in &known.rulebook.purposes {
             let id = purpose.id.as_str();
-            for verdict in Verdict::ALL {
-                self.verdicts_total.with_label_values(&[id, verdict.label()]);
+            if !purpose.is_canary() {
+                self.people_at_zero(purpose);
             }
             for reason in &reasons {
                 self.tombstones_total.with_label_values(&[id, reason.label()]);
-            }
-            for segment in &purpose.segments {
-                self.segment_members.with_label_values(&[id, &segment.id]);
             }
             for reader in &purpose.readers {
                 let labels = [id, reader.id.as_str()];
@@ -168,10 +165,21 @@ impl Metrics {
         }
     }
 
+    /// Whom a purpose counts.
+    fn people_at_zero(&self, purpose: &Purpose) {
+        let id = purpose.id.as_str();
+        for verdict in Verdict::ALL {
+            self.verdicts_total.with_label_values(&[id, verdict.label()]);
+        }
+        for segment in &purpose.segments {
+            self.segment_members.with_label_values(&[id, &segment.id]);
+        }
+    }
+
     /// Also for keys that came while the service ran.
     pub fn keys_at_zero(&self, rulebook: &Rulebook, keys: &KeyRing) {
         for version in keys.live_versions().map(|version| version.to_string()) {
-            for purpose in &rulebook.purposes {
+            for purpose in rulebook.declared() {
                 self.live_keys.with_label_values(&[purpose.id.as_str(), version.as_str()]);
             }
         }

@@ -16,6 +16,7 @@ mod race;
 pub mod secured;
 mod sizes;
 mod storms;
+mod upgrade;
 mod wire;
 mod workers;
 #[cfg(feature = "crash-points")]

@@ -136,6 +136,13 @@ fn what_is_missing_or_wrong_is_said() {
         (
             &[
                 "--set",
+                "strimzi.enabled=true,strimzi.cluster=k,strimzi.users[0].name=a,strimzi.users[0].canary=true",
+            ],
+            "the rulebook does not say `canary: true`",
+        ),
+        (
+            &[
+                "--set",
                 "strimzi.enabled=true,strimzi.cluster=k,strimzi.users[0].name=assent,strimzi.users[0].reader=audit",
             ],
             "is Assent itself",

@@ -53,6 +53,7 @@ pub const ROWS: &[Row] = &[
     Row { title: "Instances and state", panels: STATE },
     Row { title: "Audit", panels: AUDIT },
     Row { title: "Readers", panels: READERS },
+    Row { title: "Canary", panels: CANARY },
     Row { title: "Front ends", panels: SERVING },
 ];
 
@@ -408,6 +409,23 @@ const AUDIT: &[Panel] = &[
         "Audit batches, a second",
         "ops",
         &[Of("sum by (job) (deriv(assent_audit_sequence[5m]))", "{{job}}")],
+    ),
+];
+
+const CANARY: &[Panel] = &[
+    lines("The canary's opt-out takes", "s", &[Delays("assent_canary_opt_out_seconds", "")]),
+    lines(
+        "Since the canary last got through",
+        "s",
+        &[Of(
+            "time() - max by (partition) (assent_canary_last_success_timestamp_seconds > 0)",
+            "{{partition}}",
+        )],
+    ),
+    lines(
+        "Rounds of the canary that failed, in an hour",
+        "short",
+        &[Of("sum by (step) (increase(assent_canary_failures_total[1h]))", "{{step}}")],
     ),
 ];
 

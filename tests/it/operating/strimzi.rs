@@ -99,12 +99,17 @@ fn render() -> String {
         ("serve", &["--serve"]),
         ("reader", &["--reader", &purpose]),
     ];
-    let grants: serde_json::Map<String, Value> = roles
+    keys.insert(config.topics.segments_of("canary"), "segments");
+    let folder = tempfile::tempdir().expect("temp dir");
+    let with_canary = Config { rulebook: with_canary(folder.path()), ..config.clone() };
+    let of_canary = left_open(&printed(&with_canary, &["--canary"]), &keys, &config);
+    let mut grants: serde_json::Map<String, Value> = roles
         .iter()
         .map(|(role, more)| {
             ((*role).to_owned(), left_open(&printed(&config, more), &keys, &config))
         })
         .collect();
+    grants.insert("canary".to_owned(), of_canary);
     let readers = reader_lag_rights(&config);
     format!("{:#}\n", json!({"topics": topics, "grants": grants, "readers": readers}))
 }
@@ -116,6 +121,14 @@ fn with_reader(folder: &Path) -> PathBuf {
     let rulebook = shipped.replacen("retention: 90d\n", declared, 1);
     assert_ne!(rulebook, shipped);
     let file = folder.join("readers.yaml");
+    std::fs::write(&file, rulebook).expect("written");
+    file
+}
+
+/// The shipped rulebook with the canary switched on.
+fn with_canary(folder: &Path) -> PathBuf {
+    let file = folder.join("canary.yaml");
+    let rulebook = format!("canary: true\n{}", read("rules/children-retail.yaml"));
     std::fs::write(&file, rulebook).expect("written");
     file
 }
@@ -199,6 +212,34 @@ fn reader_lag_rights_are_those_that_print_acls_prints() {
     assert_eq!(of("assent")[&group], ["Describe".to_owned()].into());
     assert_eq!(of("assent"), printed(&config, &[]));
     assert_eq!(of("verify"), printed(&config, &["--verifier"]));
+}
+
+/// Of a principal of its own, and of Assent's where `run` has the canary.
+#[test]
+fn rights_of_the_canary_are_those_that_print_acls_prints() {
+    let helm = tool_or_skip!("helm");
+    let folder = tempfile::tempdir().expect("temp dir");
+    let rulebook = format!("rulebook={}", with_canary(folder.path()).display());
+    let user = "strimzi.users[5].name=canary,strimzi.users[5].canary=true,canary.enabled=true";
+    let manifests = manifests(&helm, "all", &["--set-file", &rulebook, "--set", user]);
+    let config = config_of(&manifests);
+    let of = |name: &str| {
+        let mut users = manifests.iter().filter(|it| it["kind"] == "KafkaUser");
+        rights(users.find(|it| it["metadata"]["name"] == name).expect("a user"))
+    };
+    let canary = printed(&config, &["--canary"]);
+    assert_eq!(of("canary"), canary);
+    let mut both = printed(&config, &[]);
+    for (resource, operations) in canary {
+        both.entry(resource).or_default().extend(operations);
+    }
+    assert_eq!(of("assent"), both);
+    let topics = manifests.iter().filter(|it| it["kind"] == "KafkaTopic");
+    let names: BTreeSet<&str> = topics.map(|it| text(&it["spec"], "topicName")).collect();
+    assert!(names.contains("shop.canary.segments"), "{names:?}");
+    let set = manifests.iter().find(|it| it["kind"] == "StatefulSet").expect("pods");
+    let arguments = &set["spec"]["template"]["spec"]["containers"][0]["args"];
+    assert_eq!(arguments[3], "--canary");
 }
 
 #[test]

@@ -33,7 +33,7 @@ fn every_command_works_with_the_grants_that_are_printed_for_it() {
 }
 
 fn every_command_works(secured: &Secured, login: Login) {
-    let shop = secured.shop("commands-1");
+    let shop = secured.shop_with_canary("commands-1");
     let people = People { secured, shop: &shop, login };
     let assent = people.be("assent", &[&[]]);
     let service = Service::start_with(&shop, "a", &borrowed(&assent));
@@ -48,6 +48,7 @@ fn every_command_works(secured: &Secured, login: Login) {
     let shop_itself = people.be("shop", &[&["--writer", "consent"], &["--writer", "clickstream"]]);
     let ops = people.be("ops", &[&["--reader", "dead-letters"]]);
     let creator = people.be("creator", &[&["--creator"]]);
+    let canary = people.be("canary", &[&["--canary"]]);
     let clicks = shop.folder().join("clicks.jsonl");
     std::fs::write(
         &clicks,
@@ -68,6 +69,7 @@ fn every_command_works(secured: &Secured, login: Login) {
         (&mail, &["segments", "list", "--purpose", OFFERS, "--json"]),
         (&mail, &["segments", "get", "--subject", "kim", "--purpose", OFFERS]),
         (&ops, &["dead-letters", "list", "--json"]),
+        (&canary, &["canary", "--once"]),
         (&creator, &["topics", "create", "--partitions", "2"]),
         (&assent, &["check"]),
         (&verifier, &["verify", "--json"]),

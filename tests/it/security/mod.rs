@@ -130,6 +130,14 @@ impl Secured {
         Shop::open_with(&self.kafka, &Plan { partitions: 2, ..Plan::of_lookers(version, 2) })
     }
 
+    /// The same with the canary switched on.
+    fn shop_with_canary(&self, version: &str) -> Shop<'_> {
+        let lookers = Plan::of_lookers(version, 2);
+        let rulebook = lookers.rulebook.map(|it| format!("canary: true\n{it}"));
+        let purposes = vec![OFFERS, ADS, "canary"];
+        Shop::open_with(&self.kafka, &Plan { partitions: 2, rulebook, purposes, ..lookers })
+    }
+
     /// Does what lines of kafka-acls.sh say, after making this SCRAM user, if one is named.
     fn obey(&self, user: Option<&str>, lines: &str) {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/faults/kafka-acls.py");

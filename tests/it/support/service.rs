@@ -22,6 +22,7 @@ pub struct Service {
     child: Child,
     log: PathBuf,
     address: String,
+    instance: String,
 }
 
 impl Service {
@@ -40,6 +41,25 @@ impl Service {
     pub fn start_serving(shop: &Shop<'_>, instance: &str, environment: &[(&str, &str)]) -> Self {
         let command = shop.command(&["--log-format", "json", "serve"]);
         Self::start_as(shop, instance, command, environment)
+    }
+
+    /// `assent run` with these options.
+    pub fn start_run(shop: &Shop<'_>, instance: &str, options: &[&str]) -> Self {
+        let arguments = [&["--log-format", "json", "run"], options].concat();
+        Self::start_as(shop, instance, shop.command(&arguments), &[])
+    }
+
+    /// Another build of `assent run`.
+    pub fn start_program(shop: &Shop<'_>, instance: &str, program: &Path) -> Self {
+        let mut command = Command::new(program);
+        command.arg("--config").arg(shop.config()).args(["--log-format", "json", "run"]);
+        Self::start_as(shop, instance, command, &[])
+    }
+
+    /// `assent canary` of a shop whose rulebook has one.
+    pub fn start_canary(shop: &Shop<'_>) -> Self {
+        let command = shop.command(&["--log-format", "json", "canary"]);
+        Self::start_as(shop, "canary", command, &[])
     }
 
     /// `host:port` of the front door of `assent serve`.
@@ -74,7 +94,8 @@ impl Service {
             .spawn()
             .expect("assent starts");
         let leash = Some(Leash::on(child.id()));
-        let mut service = Self { leash, child, log, address: String::new() };
+        let mut service =
+            Self { leash, child, log, address: String::new(), instance: instance.to_owned() };
         service.address = wait_until(UP_WITHIN, "a log line with http.listen", || {
             let ended = service.child.try_wait().expect("a child");
             assert!(ended.is_none(), "assent run ended: {ended:?}");
@@ -89,6 +110,11 @@ impl Service {
             let (status, body) = self.readyz();
             (status == 200 && !body["partitions"].as_array()?.is_empty()).then_some(())
         });
+    }
+
+    /// As it was named at its start.
+    pub fn instance(&self) -> &str {
+        &self.instance
     }
 
     pub fn pid(&self) -> u32 {

@@ -4,6 +4,7 @@
 
 pub mod audit;
 pub mod binary;
+pub mod canary;
 pub mod clock_guard;
 pub mod consent;
 pub mod dead_letter;

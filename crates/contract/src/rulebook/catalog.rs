@@ -29,8 +29,7 @@ pub enum Rule<'r> {
 impl Rulebook {
     /// By purpose and id; the contextual ones last.
     pub fn listed(&self) -> impl Iterator<Item = Listed<'_>> {
-        self.purposes
-            .iter()
+        self.declared()
             .flat_map(Purpose::listed)
             .chain(self.contextual.iter().map(ContextualRule::listed))
     }

@@ -7,6 +7,7 @@ use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
 
+use super::canary;
 use super::checks;
 use super::conditions::{ConditionKind, ConditionSpec, kind_symbol};
 use super::spec::{self, PurposeSpec, ReaderSpec, RulebookSpec, SegmentSpec};
@@ -33,9 +34,12 @@ fn rulebook(spec: RulebookSpec, yaml: &[u8]) -> Rulebook {
     segments.sort_by(|a, b| a.id.value.cmp(&b.id.value));
     let mut purposes: Vec<Purpose> =
         spec.purposes.into_iter().map(|declared| purpose(declared, &segments)).collect();
-    purposes.sort_by(|a, b| a.id.cmp(&b.id));
     let contextual: Vec<ContextualRule> = segments.iter().filter_map(contextual_rule).collect();
     let longest = purposes.iter().map(|purpose| purpose.retention).max();
+    if spec.canary {
+        purposes.push(canary::purpose(canonical));
+    }
+    purposes.sort_by(|a, b| a.id.cmp(&b.id));
     Rulebook {
         version: spec.version.value,
         sha256: Sha256::digest(yaml).into(),

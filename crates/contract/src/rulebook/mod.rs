@@ -4,6 +4,7 @@
 //! compile (shared, sorted, indexed) → the [`Rulebook`] that runs → render (the documents) and diff (what
 //! a change means). Evaluation over a subject's counters is `engine::window`'s.
 
+mod canary;
 mod catalog;
 mod checks;
 mod compare;

@@ -15,6 +15,7 @@ pub(super) struct RulebookSpec {
     pub default_segment: Text,
     pub purposes: Vec<PurposeSpec>,
     pub segments: Vec<SegmentSpec>,
+    pub canary: bool,
 }
 
 #[allow(clippy::struct_excessive_bools)] // switches of the rulebook
@@ -48,7 +49,7 @@ pub(super) struct SegmentSpec {
     pub when: ConditionSpec,
 }
 
-const RULEBOOK: [&str; 4] = ["rulebook", "default_segment", "purposes", "segments"];
+const RULEBOOK: [&str; 5] = ["rulebook", "default_segment", "purposes", "segments", "canary"];
 const PURPOSE: [&str; 7] =
     ["id", "title", "sale_or_share", "requires_opt_in", "retention", "suspended", "readers"];
 const READER: [&str; 3] = ["id", "kind", "group_id"];
@@ -78,6 +79,7 @@ fn rulebook(root: &Node, faults: &mut Faults) -> Option<RulebookSpec> {
         default_segment: fields.text("default_segment", default, faults),
         purposes: purposes(&fields, faults),
         segments: segments(&fields, faults),
+        canary: fields.switch_or_off("canary", faults),
     })
 }
 

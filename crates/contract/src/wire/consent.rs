@@ -14,8 +14,9 @@ use super::framing::{WriterSchemas, frame};
 use super::known::{KnownSchemas, UnknownId, Unread, out_of_reach};
 use super::schema::SchemaName;
 use crate::domain::binary::Write as _;
+use crate::domain::canary;
 use crate::domain::consent::{AgeBand, ConsentRecord, ConsentStatus, Decision, Guardian};
-use crate::domain::ids::{HEARTBEAT_PREFIX, ID_BYTES_MAX, RESERVED_PREFIX};
+use crate::domain::ids::{HEARTBEAT_PREFIX, ID_BYTES_MAX, RESERVED_PREFIX, is_canary_of};
 use crate::domain::intake::{ConsentBody, Rejection};
 use crate::domain::outcome::DeadLetterReason;
 use crate::domain::partitioner::Partitioner;
@@ -91,7 +92,7 @@ impl ConsentReader {
             return dead(DeadLetterReason::InvalidField, detail);
         }
         if key.starts_with(RESERVED_PREFIX.as_bytes()) {
-            return read_reserved(inbound, key, source_header);
+            return self.read_reserved(inbound, key, source_header, known);
         }
         if let Some(misplaced) = self.misplaced(inbound.partition, key, forwarded) {
             return misplaced;
@@ -104,13 +105,41 @@ impl ConsentReader {
 
     /// What the value of a record is that waited, now that more is known of the registry.
     pub fn read_again(&self, key: &[u8], payload: &[u8], known: &KnownSchemas) -> ConsentReading {
+        // The canary is nobody: what can't be read of it withholds no one.
+        let unread = if key.starts_with(RESERVED_PREFIX.as_bytes()) {
+            ConsentReading::DeadLettered
+        } else {
+            ConsentReading::Unreadable
+        };
         match self.read_record(key, payload, known) {
             Ok(record) => ConsentReading::Record(Box::new(record)),
-            Err(Unread::Rejected(rejection)) => ConsentReading::Unreadable(rejection),
-            Err(Unread::Waits(_)) if known.is_given_up() => {
-                ConsentReading::Unreadable(out_of_reach())
-            }
+            Err(Unread::Rejected(rejection)) => unread(rejection),
+            Err(Unread::Waits(_)) if known.is_given_up() => unread(out_of_reach()),
             Err(Unread::Waits(id)) => ConsentReading::Waits(id),
+        }
+    }
+
+    /// A key of Assent's own: a heartbeat or the canary of this partition, or nobody's.
+    fn read_reserved(
+        &self,
+        inbound: &Inbound<'_>,
+        key: &[u8],
+        source: Option<&str>,
+        known: &KnownSchemas,
+    ) -> ConsentReading {
+        let heartbeat = format!("{HEARTBEAT_PREFIX}{}", inbound.partition);
+        match inbound.payload {
+            None if key == heartbeat.as_bytes() => {
+                ConsentReading::Heartbeat { source: source.map(str::to_owned) }
+            }
+            Some(payload) if is_canary_of(key, inbound.partition) => {
+                self.read_again(key, payload, known)
+            }
+            _ => dead(
+                DeadLetterReason::WrongKey,
+                "keys that begin with __assent_ are reserved for heartbeats without a value and for \
+                 the records of the canary, each on its own partition",
+            ),
         }
     }
 
@@ -136,33 +165,24 @@ impl ConsentReader {
         known: &KnownSchemas,
     ) -> Result<ConsentRecord, Unread> {
         let (plan, body) = self.schemas.resolve(payload, known)?;
-        let record = decode(plan, body).map_err(|_| {
+        let mut record = decode(plan, body).map_err(|_| {
             Rejection::new(
                 DeadLetterReason::Undecodable,
                 "the value is not exactly one complete ConsentRecord with at most 256 decisions, \
                  one for each purpose",
             )
         })?;
-        if record.subject_id.as_bytes() == key {
-            Ok(record)
-        } else {
+        if record.subject_id.as_bytes() != key {
             let detail = "the key is not the subject_id";
             Err(Rejection::new(DeadLetterReason::WrongKey, detail).into())
+        } else if !key.starts_with(RESERVED_PREFIX.as_bytes()) {
+            canary::take_purpose_from(&mut record);
+            Ok(record)
+        } else if canary::is_record(&record) {
+            Ok(record)
+        } else {
+            Err(Rejection::new(DeadLetterReason::InvalidField, canary::RECORD).into())
         }
-    }
-}
-
-/// A key of Assent's own: a heartbeat of this partition, or nobody's.
-fn read_reserved(inbound: &Inbound<'_>, key: &[u8], source: Option<&str>) -> ConsentReading {
-    let heartbeat = format!("{HEARTBEAT_PREFIX}{}", inbound.partition);
-    if key == heartbeat.as_bytes() && inbound.payload.is_none() {
-        ConsentReading::Heartbeat { source: source.map(str::to_owned) }
-    } else {
-        dead(
-            DeadLetterReason::WrongKey,
-            "keys that begin with __assent_ are reserved for heartbeats without a value, on their \
-             own partition",
-        )
     }
 }
 

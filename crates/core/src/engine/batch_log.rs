@@ -25,6 +25,8 @@ pub struct BatchLog {
     /// A source gave a sign: the ledger changed although no entry says so.
     pub signs_changed: bool,
     pub violations: Violations,
+    /// Not of the canary's clicks.
+    pub counts_verdicts: bool,
     counts: Counts,
     tally: Tally,
 }
@@ -66,6 +68,7 @@ impl BatchLog {
             opt_outs: Vec::new(),
             signs_changed: false,
             violations: Violations::default(),
+            counts_verdicts: true,
             counts: Counts {
                 outcomes: [[0; Outcome::ALL.len()]; 2],
                 verdicts: vec![[0; Verdict::ALL.len()]; purposes],
@@ -91,7 +94,7 @@ impl BatchLog {
         subject: Option<AuditToken>,
         consent_version: Option<i64>,
     ) {
-        if input == InputKind::Click {
+        if input == InputKind::Click && self.counts_verdicts {
             for (counts, verdict) in self.counts.verdicts.iter_mut().zip(&self.verdicts) {
                 counts[*verdict as usize] += 1;
             }

@@ -112,6 +112,6 @@ fn put_back(partition: &mut Partition, handled: Handled) {
         }
     };
     stats.add_bytes(-replaced.map_or(0, |replaced| replaced.footprint() as i64));
-    let after = is_there.then(|| Counted::of(&subject));
+    let after = is_there.then(|| Counted::of(&subject, policy.is_canary(token)));
     stats.replace(before.as_ref(), after.as_ref(), policy.edition);
 }

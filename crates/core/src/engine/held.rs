@@ -7,6 +7,7 @@ use super::subjects::Kept;
 use super::window::HeldItem;
 use assent_contract::domain::audit::AuditToken;
 use assent_contract::domain::gate::decide_standing;
+use assent_contract::domain::ids::CANARY_PURPOSE;
 use assent_contract::domain::merge::SubjectConsent;
 use assent_contract::domain::outcome::{Basis, Verdict};
 use assent_contract::domain::pseudonym::Pseudonym;
@@ -53,7 +54,9 @@ impl Partition {
         let kept = self.state.subjects.find(token);
         let mut subject = kept.map_or_else(Subject::default, Kept::unpack);
         subject.consent.expire(now);
-        let purposes = self.policy.purposes().iter().enumerate().map(|(at, judged)| {
+        let of_people = self.policy.purposes().iter().enumerate();
+        let of_people = of_people.filter(|(_, judged)| judged.id != CANARY_PURPOSE);
+        let purposes = of_people.map(|(at, judged)| {
             let state = subject.purpose(judged.terms.name);
             HeldPurpose {
                 purpose: judged.id.clone(),

@@ -8,12 +8,15 @@ use super::judged_purposes::{JudgedPurpose, JudgedPurposes};
 use super::setup::Setup;
 use super::stats::Stats;
 use super::subject::{Assigned, Subject};
+use super::token::StateToken;
 use assent_contract::domain::gate::PurposeTerms;
 use assent_contract::domain::merge::{NameId, PurposeNames};
 use assent_contract::rulebook::{Purpose, Rulebook};
 
 pub struct Policy {
     pub setup: Arc<Setup>,
+    /// The canary of this partition: the state's key of it stays, whatever becomes of the keys.
+    pub canary: StateToken,
     /// The names of the rulebook's purposes, in its order.
     pub declared: Vec<NameId>,
     pub judged: JudgedPurposes,
@@ -27,6 +30,11 @@ impl Policy {
     /// The purposes that are to be judged from now on.
     pub fn judged_purposes(&self, names: &PurposeNames, stats: &Stats) -> JudgedPurposes {
         JudgedPurposes::new(&self.setup.rulebook, &self.declared, names, stats)
+    }
+
+    /// Is it the canary, who is decided like everybody, and counted as nobody?
+    pub fn is_canary(&self, token: StateToken) -> bool {
+        token == self.canary
     }
 
     pub fn purposes(&self) -> &[JudgedPurpose] {

@@ -26,7 +26,8 @@ pub struct Stats {
 /// What is counted of one subject.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Counted {
-    kind: SubjectKind,
+    /// `None`: the canary, who is nobody and no member of anything.
+    kind: Option<SubjectKind>,
     live: Vec<LiveKey>,
     /// The key version of the first pseudonym; of the others, where it is another, too.
     key_version: u8,
@@ -78,7 +79,7 @@ impl SubjectKind {
 }
 
 impl Counted {
-    pub fn of(subject: &Subject) -> Self {
+    pub fn of(subject: &Subject, is_canary: bool) -> Self {
         let live = subject.purposes.iter().filter_map(|state| {
             state.live.as_ref().map(|live| LiveKey {
                 purpose: state.name,
@@ -90,7 +91,7 @@ impl Counted {
         let versions = subject.purposes.iter().map(|state| state.pseudonym.version());
         let key_version = versions.clone().next().unwrap_or_default();
         Self {
-            kind: SubjectKind::of(subject),
+            kind: (!is_canary).then(|| SubjectKind::of(subject)),
             live: live.collect(),
             key_version,
             of_that_version: versions.clone().filter(|it| *it == key_version).count() as i64,
@@ -146,14 +147,17 @@ impl Stats {
     }
 
     fn shift(&mut self, counted: &Counted, edition: Edition, by: i64) {
-        *self.subjects.entry(counted.kind).or_default() += by;
+        if let Some(kind) = counted.kind {
+            *self.subjects.entry(kind).or_default() += by;
+        }
         *self.pseudonyms.entry(counted.key_version).or_default() += by * counted.of_that_version;
         for &version in &counted.of_others {
             *self.pseudonyms.entry(version).or_default() += by;
         }
         for key in &counted.live {
             *self.live_keys.entry((key.purpose, key.key_version)).or_default() += by;
-            let mut rest = if key.edition == edition { key.segments } else { 0 };
+            let is_member = counted.kind.is_some() && key.edition == edition;
+            let mut rest = if is_member { key.segments } else { 0 };
             while rest != 0 {
                 let bit = rest.trailing_zeros() as u8;
                 *self.members.entry((key.purpose, bit)).or_default() += by;

@@ -17,7 +17,7 @@ use assent_contract::domain::outcome::{
     Basis, DeadLetterReason, InputKind, Outcome, TombstoneReason, Verdict,
 };
 use assent_contract::domain::time::{Span, Timestamp};
-use assent_contract::rulebook::Rulebook;
+use assent_contract::rulebook::{ContextualRule, Rulebook};
 use assent_core::engine::input::{ClickInput, ConsentBody, ConsentInput};
 
 use consent::{ConsentView, Mark};
@@ -178,7 +178,8 @@ impl<'a> Model<'a> {
     /// Of how many subjects there is a record, no readable consent, a signal alone, an erasure alone.
     pub fn kept(&self) -> [i64; 4] {
         let mut kept = [0; 4];
-        for subject in self.facts.keys() {
+        let people = self.facts.keys().filter(|subject| !subject.starts_with("__assent_canary_"));
+        for subject in people {
             let view = self.consent_view(subject);
             let held = [
                 view.record.is_some() && view.mark == Mark::Readable,
@@ -254,7 +255,9 @@ impl<'a> Model<'a> {
             entry.outcome = Outcome::TooLate;
         } else {
             entry.outcome = Outcome::Decided;
-            let matching = self.rulebook.contextual.iter().filter(|it| it.condition.holds(click));
+            let is_canary = subject.is_some_and(|it| it.starts_with("__assent_canary_"));
+            let holds = |it: &&ContextualRule| !is_canary && it.condition.holds(click);
+            let matching = self.rulebook.contextual.iter().filter(holds);
             entry.contextual = matching.map(|rule| rule.id.clone()).collect();
         }
         let decided = entry.outcome == Outcome::Decided;

@@ -3,6 +3,7 @@
 use assent_sim::model;
 
 mod bisection;
+mod canary;
 mod documents;
 mod engine_against_model;
 mod explained;

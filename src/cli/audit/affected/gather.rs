@@ -17,6 +17,7 @@ use crate::kafka::scan::Ends;
 use assent_contract::domain::audit::Sha256Hash;
 use assent_contract::domain::consent::ConsentRecord;
 use assent_contract::domain::hex::hex;
+use assent_contract::domain::ids::is_valid_id;
 use assent_contract::domain::pseudonym::{KeyHistory, KeyRing};
 use assent_contract::wire::ConsentReading;
 use assent_inquiry::affected::{Affected, Should, Window, affected, should_have};
@@ -153,7 +154,7 @@ impl Gatherer<'_> {
                 let came_late = record.recorded_at < it.append_time;
                 let touches =
                     record.recorded_at < self.window.to && it.append_time > self.window.from;
-                is_of && came_late && touches
+                is_of && came_late && touches && is_valid_id(&record.subject_id)
             }
             _ => false,
         };

@@ -284,6 +284,30 @@ fn partition_unowned() {
     again.stop();
 }
 
+/// The gate is closed by a silent source, until that speaks.
+#[test]
+fn canary_failing() {
+    let kafka = kafka_or_skip!();
+    let silent =
+        json!({"consent": {"sources": {"cmp": {"max_silence": "3s", "on_silence": "close"}}}});
+    let shop = crate::canary::open_every(kafka, "10m", &silent);
+    let service = Service::start_run(&shop, "a", &["--canary"]);
+    service.await_ready();
+    await_reason(&service, "source:cmp");
+    await_sum(&service, "assent_canary_failures_total", &[("step", "assignment")], 1.0);
+    let page = Runbook::of("AssentCanaryFailing", &shop, Some(&service));
+    page.look(&[
+        ("/metrics", "assent_canary_failures_total{step=\"assignment\"}"),
+        ("canary --once", "no assignment came"),
+        ("/readyz", "\"source:cmp\""),
+        ("--reason wrong_key", "no dead letters"),
+        ("assent check", "segments.canary"),
+    ]);
+    heartbeat(&shop);
+    page.over(&[("canary --once", "the opt-out was seen after")]);
+    service.stop();
+}
+
 /// A reader that is declared, and has stood still since before somebody left.
 #[test]
 fn reader_behind() {

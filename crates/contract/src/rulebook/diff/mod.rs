@@ -73,12 +73,37 @@ pub fn admission(old: &Rulebook, new: &Rulebook) -> Admission {
 /// Every change: of the rulebook, then of purposes, then of segments, each by id.
 pub fn changes(old: &Rulebook, new: &Rulebook) -> Vec<Change> {
     let mut changes = Vec::new();
+    if old.has_canary() != new.has_canary() {
+        changes.push(canary(new));
+    }
+    let (old, new) = (&old.clone().without_canary(), &new.clone().without_canary());
     if old.default_segment != new.default_segment {
         changes.push(default_segment(old, new));
     }
     purposes::compare(old, new, &mut changes);
     segments::compare(old, new, &mut changes);
     changes
+}
+
+fn canary(new: &Rulebook) -> Change {
+    let is_on = new.has_canary();
+    let word = |is: bool| Some(if is { "true" } else { "false" }.to_owned());
+    let says = if is_on {
+        "Assent may opt an invented subject of each partition in and out, to measure how long an \
+         opt-out takes: create the topic of the purpose canary with assent topics create"
+    } else {
+        "no canary measures opt-outs any more: stop assent canary"
+    };
+    Change {
+        about: About::Rulebook,
+        id: new.version.clone(),
+        change: Kind::Changed,
+        field: Some("canary"),
+        before: word(!is_on),
+        after: word(is_on),
+        says: says.to_owned(),
+        live_keys: "none of a person change".to_owned(),
+    }
 }
 
 fn default_segment(old: &Rulebook, new: &Rulebook) -> Change {

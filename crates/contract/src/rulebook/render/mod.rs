@@ -38,10 +38,13 @@ pub fn render(rulebook: &Rulebook, format: Format) -> String {
     }
 }
 
+/// Of what is done with people's data: the canary is nobody, and is named once.
 fn document(rulebook: &Rulebook) -> Document {
+    let has_canary = rulebook.has_canary();
+    let rulebook = &rulebook.clone().without_canary();
     let title = format!("Rulebook {}", rulebook.version);
     let mut document = Document { title, blocks: Vec::new() };
-    opening::put(&mut document, rulebook);
+    opening::put(&mut document, rulebook, has_canary);
     purposes::put(&mut document, rulebook);
     segments::put(&mut document, rulebook);
     fields::put(&mut document, rulebook);

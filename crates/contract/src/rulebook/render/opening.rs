@@ -44,7 +44,7 @@ const WORDS: &[(&str, &str)] = &[
     ),
 ];
 
-pub(super) fn put(document: &mut Document, rulebook: &Rulebook) {
+pub(super) fn put(document: &mut Document, rulebook: &Rulebook, has_canary: bool) {
     document.paragraph(
         "This document says who is shown what, why, based on which data, and when not. Assent, the \
          program that applies this rulebook, generated it from the rules that it applies (assent \
@@ -73,6 +73,15 @@ pub(super) fn put(document: &mut Document, rulebook: &Rulebook) {
          docs/verify.md says, which also says what it can't find. Different content under the same \
          version is refused.",
     );
+    if has_canary {
+        document.paragraph(
+            Text::from("The canary is switched on: once a minute and partition, Assent opts an invented \
+                subject in and out of a purpose of its own, ")
+                .and_code("canary")
+                .and(", to measure how long an opt-out takes. It is nobody, no person can be in it, and it \
+                is in no number of this document."),
+        );
+    }
     document.section(Section::Words);
     document.list(WORDS.iter().map(|&(word, meaning)| {
         let meaning = Text::from(meaning);

@@ -14,8 +14,9 @@ use super::gpp;
 use super::known::{KnownSchemas, Unread};
 use super::schema::SchemaName;
 use crate::domain::binary::Write as _;
+use crate::domain::canary;
 use crate::domain::event::{Click, ClickEvent, ClickFields, EventKind, SignalSource};
-use crate::domain::ids::is_valid_id;
+use crate::domain::ids::{is_canary_of, is_valid_id};
 use crate::domain::intake::Rejection;
 use crate::domain::outcome::DeadLetterReason;
 use crate::domain::partitioner::Partitioner;
@@ -53,7 +54,7 @@ impl ClickReader {
             .ok_or_else(|| Rejection::new(DeadLetterReason::NullValue, "a click needs a value"))?;
         let (plan, body) = self.schemas.resolve(payload, known)?;
         let click = self.decode(plan, body)?;
-        check_ids(&click)?;
+        check_ids(&click, inbound.partition)?;
         self.check_place(inbound, &click)?;
         Ok(click)
     }
@@ -76,7 +77,7 @@ impl ClickReader {
             ));
         }
         let expected = self.partitioner.partition(key, self.partition_count);
-        if inbound.partition != expected {
+        if inbound.partition != expected && !is_canary_of(key, inbound.partition) {
             return Err(Rejection::new(
                 DeadLetterReason::WrongPartition,
                 format!(
@@ -104,15 +105,17 @@ fn decode_by_plan<'a>(
     })
 }
 
-fn check_ids(click: &Click<'_>) -> Result<(), Rejection> {
-    let invalid = |field| {
-        let detail = format!("{field} is empty, over 512 bytes or begins with __assent_");
-        Err(Rejection::new(DeadLetterReason::InvalidField, detail))
-    };
-    if !click.subject_id.is_none_or(is_valid_id) {
-        invalid("subject_id")
+fn check_ids(click: &Click<'_>, partition: i32) -> Result<(), Rejection> {
+    let invalid = |detail: String| Err(Rejection::new(DeadLetterReason::InvalidField, detail));
+    let malformed =
+        |field| invalid(format!("{field} is empty, over 512 bytes or begins with __assent_"));
+    let is_canary = click.subject_id.is_some_and(|id| is_canary_of(id.as_bytes(), partition));
+    if !is_canary && !click.subject_id.is_none_or(is_valid_id) {
+        malformed("subject_id")
     } else if !is_valid_id(click.session_id) {
-        invalid("session_id")
+        malformed("session_id")
+    } else if is_canary && !canary::is_click(click) {
+        invalid(canary::CLICK.to_owned())
     } else {
         Ok(())
     }

@@ -140,6 +140,23 @@ fn ids_are_bounded_and_never_assent_s_own() {
 }
 
 #[test]
+fn the_canary_of_its_own_partition_is_read_without_a_signal() {
+    let own = "__assent_canary_3";
+    let read = |partition, key: &str, click: &ClickEvent| {
+        let value = encode_click(click);
+        let inbound = Inbound { partition, key: Some(key.as_bytes()), payload: Some(&value) };
+        click_reader().read(&inbound).map(|_| ()).map_err(|rejection| rejection.reason)
+    };
+    let canary = crate::domain::canary::click(3, Timestamp(1));
+    assert_eq!(read(3, own, &canary), Ok(()), "wherever its key would belong");
+    assert_eq!(read(2, own, &canary), Err(InvalidField));
+    assert_eq!(read(3, "session-1", &canary), Err(WrongKey));
+    assert_eq!(read(3, own, &ClickEvent { gpc: Some(true), ..canary.clone() }), Err(InvalidField));
+    let other = ClickEvent { subject_id: Some("__assent_canary_03".to_owned()), ..canary };
+    assert_eq!(read(3, "__assent_canary_03", &other), Err(InvalidField));
+}
+
+#[test]
 fn the_first_reason_that_applies_is_the_one_given() {
     let good = encode_click(&click(|_| {}));
     let wrong_key = inbound("subject-2", Some(&good));

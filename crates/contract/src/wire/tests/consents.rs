@@ -2,12 +2,13 @@
 
 use super::*;
 use crate::domain::binary::Write;
+use crate::domain::canary;
 use crate::domain::consent::{AgeBand, ConsentRecord, ConsentStatus, Decision, Guardian};
 use crate::domain::intake::ConsentBody;
 use crate::domain::outcome::DeadLetterReason::{
     self, InvalidField, Undecodable, UnknownSchema, WrongKey, WrongPartition,
 };
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Span, Timestamp};
 
 /// What a reading is, without the subject.
 #[derive(Debug, PartialEq)]
@@ -150,6 +151,42 @@ fn a_null_value_erases_and_a_heartbeat_does_not() {
     ] {
         assert_eq!(read(&heartbeat(partition, key, payload)), Kind::DeadLettered(WrongKey));
     }
+}
+
+#[test]
+fn the_canary_of_its_own_partition_is_read_and_nothing_else_of_that_name() {
+    let now = Timestamp(1_795_302_000_000);
+    let of = |partition, key: &str, record: &ConsentRecord| {
+        let value = encode_consent(record);
+        read(&Inbound { partition, key: Some(key.as_bytes()), payload: Some(&value) })
+    };
+    let opt_in = canary::opt_in(3, now, Span::HOUR);
+    let own = "__assent_canary_3";
+    assert_eq!(of(3, own, &opt_in), Kind::Record);
+    assert_eq!(of(3, own, &canary::opt_out(3, now)), Kind::Record);
+    assert_eq!(of(2, own, &opt_in), Kind::DeadLettered(WrongKey));
+    assert_eq!(of(3, own, &canary::opt_in(4, now, Span::HOUR)), Kind::DeadLettered(WrongKey));
+    assert_eq!(of(3, "__assent_canary_03", &opt_in), Kind::DeadLettered(WrongKey));
+    let adult = ConsentRecord { age_band: AgeBand::From18, ..opt_in.clone() };
+    assert_eq!(of(3, own, &adult), Kind::DeadLettered(InvalidField));
+    let mut with_more = opt_in;
+    with_more.decisions.insert("offers".to_owned(), decision(1));
+    assert_eq!(of(3, own, &with_more), Kind::DeadLettered(InvalidField));
+    for payload in [None, Some(&b"no Avro"[..])] {
+        let inbound = Inbound { partition: 3, key: Some(own.as_bytes()), payload };
+        assert!(matches!(read(&inbound), Kind::DeadLettered(_)), "it withholds nobody");
+    }
+}
+
+#[test]
+fn nobody_else_can_agree_to_be_the_canary() {
+    let mut record = record();
+    record.decisions.insert("canary".to_owned(), decision(1));
+    let value = encode_consent(&record);
+    let inbound = inbound("subject-1", Some(&value));
+    let reading = consent_reader().read(&inbound, false, None);
+    let ConsentReading::Record(read) = reading else { panic!("{:?}", kind(&reading)) };
+    assert_eq!(read.decisions.keys().collect::<Vec<_>>(), ["a", "b"]);
 }
 
 #[test]

@@ -22,6 +22,7 @@ use super::subjects::Subjects;
 use super::token::{BUCKETS, StateToken, bucket_of};
 use assent_contract::domain::audit::{Sha256Hash, chain};
 use assent_contract::domain::binary::{Malformed, Reader};
+use assent_contract::domain::ids::canary_of;
 use assent_contract::domain::merge::{NameId, PurposeNames};
 use assent_contract::domain::pseudonym::SessionKeys;
 use assent_contract::rulebook::Rulebook;
@@ -201,7 +202,14 @@ impl Restore {
         let judged = JudgedPurposes::new(&setup.rulebook, &declared, &names, &stats);
         let mut partition = Partition {
             chain: chain::name(&setup.group_id, self.partition),
-            policy: Policy { setup, declared, judged, edition: past.edition, past: past.editions },
+            policy: Policy {
+                canary: setup.keys.state_token(canary_of(self.partition).as_bytes()),
+                setup,
+                declared,
+                judged,
+                edition: past.edition,
+                past: past.editions,
+            },
             state: State {
                 fresh,
                 written_at: ledger.now,

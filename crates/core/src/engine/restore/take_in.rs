@@ -12,6 +12,7 @@ use crate::engine::subject::Subject;
 use crate::engine::subjects::Resting;
 use crate::engine::token::StateToken;
 use assent_contract::domain::binary::Malformed;
+use assent_contract::domain::ids::CANARY_PURPOSE;
 use assent_contract::domain::merge::{NameId, ShortToken, short_token};
 
 impl Partition {
@@ -27,6 +28,8 @@ impl Partition {
         let declared: Vec<(ShortToken, NameId)> = purposes
             .map(|purpose| short_token(self.policy.setup.undeclared_token(&purpose.id)))
             .zip(self.policy.declared.iter().copied())
+            // What somebody once decided of a purpose of this name was not the canary's.
+            .filter(|(_, name)| self.state.names.name(*name) != CANARY_PURPOSE)
             .collect();
         let mut signals = 0;
         self.state.let_signals_go();
@@ -74,7 +77,8 @@ impl Partition {
     /// gate, a shorter lease) is looked at with the first batch.
     fn look_ahead(&mut self, token: StateToken, subject: &mut Subject) {
         let now = self.state.ledger.now;
-        self.stats.replace(None, Some(&Counted::of(subject)), self.policy.edition);
+        let counted = Counted::of(subject, self.policy.is_canary(token));
+        self.stats.replace(None, Some(&counted), self.policy.edition);
         // The sweep after a new rulebook comes to those by itself, so many a batch.
         let outdated = self.policy.is_outdated(subject);
         if outdated {

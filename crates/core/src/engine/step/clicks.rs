@@ -13,6 +13,7 @@ use crate::engine::subject::Subject;
 use assent_contract::domain::audit::AuditToken;
 use assent_contract::domain::event::Click;
 use assent_contract::domain::gate;
+use assent_contract::domain::ids::RESERVED_PREFIX;
 use assent_contract::domain::outcome::{InputKind, Outcome};
 use assent_contract::domain::time::{Span, Timestamp};
 
@@ -37,7 +38,10 @@ impl OpenBatch {
 fn take_click(scope: &mut Scope<'_>, input: &ClickInput<'_>, click: &Click<'_>) {
     let outcome = click_outcome(scope.policy, scope.log, input, click);
     let decided = outcome == Outcome::Decided;
-    if decided {
+    // Of ids that begin so, the canary's alone is read.
+    let is_canary = click.subject_id.is_some_and(|id| id.starts_with(RESERVED_PREFIX));
+    scope.log.counts_verdicts = !is_canary;
+    if decided && !is_canary {
         show_page(scope.policy, scope.sessions, scope.log, click);
     }
     let effect = match click.subject_id {

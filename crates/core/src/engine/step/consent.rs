@@ -109,7 +109,8 @@ fn decide_consent(
 ) {
     let keys = &scope.policy.setup.keys;
     let audit_token = keys.audit_token(input.key);
-    let place = scope.touch(keys.state_token(input.key), Some(input.key));
+    let token = keys.state_token(input.key);
+    let place = scope.touch(token, Some(input.key));
     let Scope { policy, at_hand, log, .. } = scope;
     let subject = &mut at_hand[place].subject;
     // An earlier input of this batch may have been an erasure that is over by now.
@@ -125,7 +126,8 @@ fn decide_consent(
     if matches!(outcome, Outcome::Applied | Outcome::Erased | Outcome::Unreadable) {
         standing_verdicts(policy, subject, log);
     }
-    if log.effects.iter().any(|effect| matches!(effect.change, Change::Removed(_))) {
+    let has_removed = log.effects.iter().any(|it| matches!(it.change, Change::Removed(_)));
+    if has_removed && !policy.is_canary(token) {
         log.opt_outs.push(OptOut { append_time: input.append_time, recorded_at });
     }
     let version = subject.consent.version();

@@ -35,9 +35,10 @@ impl Reviser<'_> {
             return;
         }
         handled.is_open = true;
+        let is_canary = self.policy.is_canary(handled.token);
         let subject = &mut handled.subject;
         let is_counted = !subject.is_blank() && subject.signal_only().is_none();
-        handled.before = is_counted.then(|| Counted::of(subject));
+        handled.before = is_counted.then(|| Counted::of(subject, is_canary));
         if self.has_to_settle(subject, subject_id.is_some()) {
             let upkeep = self.wants_upkeep(subject, subject_id.is_some());
             let kind = if upkeep { InputKind::Upkeep } else { InputKind::Timer };

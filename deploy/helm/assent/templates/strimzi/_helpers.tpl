@@ -11,6 +11,9 @@
     {{- range (include "assent.rulebook" $ | fromYaml).purposes -}}
       {{- $topics = append $topics (dict "name" ($name | replace "{purpose}" .id) "key" $topic.key "purpose" .id "readers" (.readers | default list) "settings" $topic.settings) -}}
     {{- end -}}
+    {{- if (include "assent.rulebook" $ | fromYaml).canary -}}
+      {{- $topics = append $topics (dict "name" ($name | replace "{purpose}" "canary") "key" $topic.key "purpose" "canary" "readers" list "settings" $topic.settings) -}}
+    {{- end -}}
   {{- else -}}
     {{- $topics = append $topics (dict "name" $name "key" .key "settings" .settings) -}}
   {{- end -}}
@@ -18,7 +21,8 @@
 {{- dict "topics" $topics | toJson -}}
 {{- end }}
 
-{{/* ACLs of Strimzi for (dict "grants" LIST "topics" LIST "group" ID "readers" DICT): with `readers`, also what their lag is read by. */}}
+{{/* ACLs of Strimzi for (dict "grants" LIST "topics" LIST "group" ID "readers" DICT "canary" BOOL): with `readers`, also what
+     their lag is read by; with `canary`, also what `run --canary` writes and reads. */}}
 {{- define "assent.acls" -}}
 {{- $in := . -}}
 {{- range .grants }}
@@ -28,6 +32,8 @@
 {{- if eq .key $grant.key }}
 {{- $operations := $grant.operations }}
 {{- if and $in.readers .readers }}{{ $operations = concat $operations $in.readers.topic }}{{ end }}
+{{- if and $in.canary (eq (.purpose | default "") "canary") }}{{ $operations = append $operations "Read" }}{{ end }}
+{{- if and $in.canary (eq .key "clickstream") }}{{ $operations = append $operations "Write" }}{{ end }}
 - resource: {type: topic, name: {{ .name | quote }}, patternType: literal}
   operations: {{ $operations | toJson }}
   host: "*"
