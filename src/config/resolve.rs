@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::entries::{Entries, PROPERTIES, SOURCES};
 use super::read::{path, refuse_alike, value};
 use super::{
-    Audit, Config, Consent, Http, Kafka, OnSilence, Pipeline, Source, Topics, audit, oauth,
+    Audit, Config, Consent, Http, Kafka, OnSilence, Pipeline, Source, Topics, audit, intake, oauth,
     properties, registry, serve, values,
 };
 use crate::failure::{Failure, Result};
@@ -68,6 +68,7 @@ pub(super) fn resolve(entries: &Entries) -> Result<Config> {
         http: Http { listen: listen(entries)? },
         audit: audit(entries)?,
         serve: serve::serve(entries)?,
+        intake: intake::sources(entries)?,
     })
 }
 
