@@ -133,10 +133,9 @@ impl Backlog {
         let share = self.random.next_u64() as f64 / u64::MAX as f64;
         let subject = self.up_to.partition_point(|it| *it < share).min(self.up_to.len() - 1);
         let kind = *self.random.weighted(&KINDS);
-        let category = match self.random.chance(500) {
-            true => *self.random.pick(&COUNTED),
-            false => *self.random.pick(&OTHERS),
-        };
+        let is_counted = self.random.chance(500);
+        let category =
+            if is_counted { self.random.pick(&COUNTED) } else { self.random.pick(&OTHERS) };
         let has_category = kind != EventKind::Search;
         let is_product = has_category && kind != EventKind::PageView;
         let back = DAYS.0 - (DAYS.0 as f64 * at as f64 / self.clicks as f64) as i64;

@@ -20,6 +20,17 @@ const GPP: [&str; 5] = [
     "~~~",
 ];
 
+/// What platforms send, as crates/intake has it for its tests.
+const SAMPLES: &[(&str, usize, &[u8])] = &[
+    ("onetrust", 0, include_bytes!("../../crates/intake/samples/onetrust-receipt.json")),
+    ("onetrust", 1, include_bytes!("../../crates/intake/samples/onetrust-3010.json")),
+    ("onetrust", 2, include_bytes!("../../crates/intake/samples/onetrust-page.json")),
+    ("trustarc", 0, include_bytes!("../../crates/intake/samples/trustarc-consents.json")),
+    ("trustarc", 1, include_bytes!("../../crates/intake/samples/trustarc-callback.json")),
+    ("zigpoll", 0, include_bytes!("../../crates/intake/samples/zigpoll-survey.json")),
+    ("ketch", 0, include_bytes!("../../crates/intake/samples/ketch-consent.json")),
+];
+
 fn main() {
     let folder = std::env::args().nth(1).expect("a folder");
     let folder = Path::new(&folder);
@@ -56,6 +67,9 @@ fn main() {
     put(folder, "rulebook", 1, include_bytes!("../../examples/ecom/rulebook.yaml"));
     put(folder, "rulebook", 2, include_bytes!("../../crates/core/benches/rules.yaml"));
     put(folder, "state", 0, &state(&vectors));
+    for (target, number, bytes) in SAMPLES {
+        put(folder, target, *number, bytes);
+    }
 }
 
 /// A schema of the contract on one line, and a datum of it.

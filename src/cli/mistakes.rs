@@ -34,7 +34,7 @@ fn of_the_configuration() {
     .concat();
     expect![[r#"
         assent.yaml:1:27: kafka.bootstrap_server: unknown key; kafka has bootstrap_servers, group_id, partitioner, properties
-        assent.yaml:1:20: pipline.workers: unknown key; the top-level keys are kafka, schema_registry, topics, consent, pipeline, http, audit, serve, rulebook and keyset
+        assent.yaml:1:20: pipline.workers: unknown key; the top-level keys are kafka, schema_registry, topics, consent, pipeline, http, audit, serve, intake, rulebook and keyset
         assent.yaml:1:21: pipeline.workers: `two` is not a whole number from 1 to 64
         assent.yaml:1:19: pipeline.lease: `48` is not a duration; write for example 100ms, 60s or 48h
         assent.yaml:1:22: kafka.partitioner: `java` is not murmur2 (default of Kafka's Java client) or crc32 (default of librdkafka); set the one that the producers of both inputs use

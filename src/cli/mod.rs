@@ -13,6 +13,8 @@ mod generate;
 mod heartbeat;
 #[cfg(test)]
 mod help;
+mod identities;
+mod intake;
 mod keys;
 mod man;
 #[cfg(test)]
@@ -101,6 +103,8 @@ enum Command {
     Generate(generate::Args),
     Replay(replay::Args),
     Consent(consent::Args),
+    Identities(identities::Args),
+    Intake(intake::Args),
     Heartbeat(heartbeat::Args),
     Segments(segments::Args),
     DeadLetters(dead_letters::Args),
@@ -128,6 +132,8 @@ impl Command {
             Self::Generate(args) => generate::execute(args, globals),
             Self::Replay(args) => replay::execute(args, globals),
             Self::Consent(args) => consent::execute(args, globals),
+            Self::Identities(args) => identities::execute(args, globals),
+            Self::Intake(args) => intake::execute(args, globals),
             Self::Heartbeat(args) => heartbeat::execute(args, globals),
             Self::Segments(args) => segments::execute(args, globals),
             Self::DeadLetters(args) => dead_letters::execute(args, globals),

@@ -23,17 +23,37 @@ pub(super) const SECTIONS: &[&str] = &[
     "serve.tls",
     "serve.clients",
     "serve.subject_tokens",
+    "intake",
+    "intake.sources",
 ];
 
 pub(super) const PROPERTIES: &str = "kafka.properties.";
 pub(super) const SOURCES: &str = "consent.sources.";
 pub(super) const CLIENTS: &str = "serve.clients.";
+pub(super) const INTAKE_SOURCES: &str = "intake.sources.";
 
 /// Sections in which a person chooses ids, what each of them has, and how a message says so. In the name of a
 /// variable, `___` stands for the `-` of an id.
 const IDENTIFIED: &[(&str, &[&str], &str)] = &[
     (SOURCES, &["max_silence", "on_silence"], "a source has max_silence and on_silence"),
     (CLIENTS, &["token_file", "allow", "publishable"], CLIENT_HAS),
+    (
+        INTAKE_SOURCES,
+        &[
+            "secret_file",
+            "identifier_kind",
+            "purposes",
+            "statuses",
+            "age_questions",
+            "guardian.method",
+            "guardian.permits",
+            "api.url",
+            "api.token_file",
+            "api.ca_file",
+        ],
+        "a source of the intake has secret_file, identifier_kind, purposes, statuses, age_questions, \
+         guardian {method, permits} and api {url, token_file, ca_file}",
+    ),
 ];
 
 pub(super) const CLIENT_HAS: &str = "a client has id, token_file, allow and publishable";
@@ -204,7 +224,7 @@ fn neighbors_of(key: &str) -> String {
         |section: &&&str| key.strip_prefix(**section).is_some_and(|rest| rest.starts_with('.'));
     let Some(section) = SECTIONS.iter().filter(is_above).max_by_key(|section| section.len()) else {
         return "the top-level keys are kafka, schema_registry, topics, consent, pipeline, http, \
-                audit, serve, rulebook and keyset"
+                audit, serve, intake, rulebook and keyset"
             .to_owned();
     };
     let prefix = format!("{section}.");

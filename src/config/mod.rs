@@ -5,6 +5,7 @@
 
 mod audit;
 mod entries;
+mod intake;
 mod keys;
 mod keyset;
 mod near_misses;
@@ -25,6 +26,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use audit::{Audit, create_signing_key, read_signing_key};
+pub use intake::{Api, IntakeSource, kind as identifier_kind};
 pub use keys::documentation;
 pub use keyset::{KeysetChange, create_keyset, read_keyset};
 pub use oauth::OAuth;
@@ -76,9 +78,16 @@ pub struct Config {
     pub audit: Audit,
     pub serve: Serve,
     pub canary: Canary,
+    /// By source.
+    pub intake: Vec<IntakeSource>,
 }
 
 impl Config {
+    /// Is there anybody who may ask `assent serve` something?
+    pub fn is_served(&self) -> bool {
+        self.serve.is_configured() || !self.intake.is_empty()
+    }
+
     /// What must stay as it is while a state lives, by key. The state's own topic is where this is kept.
     pub fn fixed(&self) -> BTreeMap<String, String> {
         let topics = &self.topics;

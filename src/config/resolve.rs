@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::entries::{Entries, PROPERTIES, SOURCES};
 use super::read::{path, refuse_alike, value};
 use super::{
-    Audit, Canary, Config, Consent, Http, Kafka, OnSilence, Pipeline, Source, Topics, audit, oauth,
-    properties, registry, serve, values,
+    Audit, Canary, Config, Consent, Http, Kafka, OnSilence, Pipeline, Source, Topics, audit,
+    intake, oauth, properties, registry, serve, values,
 };
 use crate::failure::{Failure, Result};
 use assent_contract::domain::partitioner::Partitioner;
@@ -72,6 +72,7 @@ pub(super) fn resolve(entries: &Entries) -> Result<Config> {
         audit: audit(entries)?,
         serve: serve::serve(entries)?,
         canary: Canary { every: duration(entries, "canary.every", "1m", CANARY_EVERY)? },
+        intake: intake::sources(entries)?,
     })
 }
 

@@ -137,6 +137,18 @@ pub(super) fn token_url(text: &str) -> Checked<String> {
     Ok(text.to_owned())
 }
 
+/// The same of a consent platform, without its last slash.
+pub(super) fn platform_url(text: &str) -> Checked<String> {
+    let (what, example) = ("an API", "https://cpm.trustarc.com");
+    let host = http_url(text, what, example, "api.token_file")?;
+    if text.starts_with("http:") && !matches!(host, "localhost" | "127.0.0.1" | "[::1]") {
+        return Err(
+            "begins with http:, so the token would be sent unencrypted; use https".to_owned()
+        );
+    }
+    Ok(text.trim_end_matches('/').to_owned())
+}
+
 /// The host of an address of `what`.
 fn http_url<'t>(text: &'t str, what: &str, example: &str, user: &str) -> Checked<&'t str> {
     let example = format!("write for example {example}");

@@ -5,7 +5,7 @@
 
 use super::entries::{CLIENT_HAS, Entry, Origin};
 use super::{keys, values};
-use assent_contract::yaml::{Content, Fault, Faults, Node, Place, parse};
+use assent_contract::yaml::{Content, Fault, Faults, Node, Place, Placed, parse};
 
 /// The one list whose members are sections.
 const LIST_OF_CLIENTS: &str = "serve.clients";
@@ -45,6 +45,10 @@ impl Flat {
     fn node(&mut self, key: String, node: Node) {
         let is_null = node.is_null();
         match node.content {
+            Content::Map(entries) if keys::is_table(&key) => {
+                let text = self.table(entries).to_string();
+                self.add(key, Some(text), node.place);
+            }
             Content::Map(entries) if !entries.is_empty() => {
                 if key == LIST_OF_CLIENTS {
                     self.faults
@@ -79,6 +83,26 @@ impl Flat {
             }
         }
         words.join(",")
+    }
+
+    /// Names and words as one JSON text, as a variable has it: a name may be anything.
+    fn table(&mut self, entries: Vec<(Placed<String>, Node)>) -> serde_json::Value {
+        let mut table = serde_json::Map::new();
+        for (name, node) in entries {
+            let place = node.place;
+            let value = match node.content {
+                Content::Text { text, .. } => text.into(),
+                Content::Map(entries) => self.table(entries),
+                Content::List(_) => {
+                    self.faults.add(place, "expected a word, not a list");
+                    continue;
+                }
+            };
+            if table.insert(name.value, value).is_some() {
+                self.faults.add(place, "this name is there twice; remove one of the two");
+            }
+        }
+        table.into()
     }
 
     /// Each as a section of its own, by its id.

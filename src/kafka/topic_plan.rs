@@ -134,7 +134,7 @@ pub fn topic_plans(config: &Config, rulebook: &Rulebook) -> Vec<TopicPlan> {
 
 /// Those that `assent serve` needs besides; none where it has no clients.
 pub fn served_topic_plans(config: &Config) -> Vec<TopicPlan> {
-    if !config.serve.is_configured() {
+    if !config.is_served() {
         return Vec::new();
     }
     let topics = &config.topics;

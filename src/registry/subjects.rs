@@ -60,7 +60,7 @@ pub fn audit_access(config: &Config) -> [Subject; 1] {
 /// sealed, and its format no schema.
 pub fn served(config: &Config) -> Vec<Subject> {
     let requests = || Subject::new(&config.topics.privacy_requests, SchemaName::PrivacyRequest);
-    config.serve.is_configured().then(requests).into_iter().collect()
+    config.is_served().then(requests).into_iter().collect()
 }
 
 /// Of which of the contract's schemas the values are that a subject is about; `None`: it is of none of

@@ -7,8 +7,10 @@ use super::clients::{Client, Clients};
 use super::copy::Copy;
 use super::errors::Problem;
 use super::events::EventWriter;
+use super::identities::Identities;
 use super::intake::Acceptor;
 use super::keys::Keys;
+use super::platform::Platforms;
 use super::register::Register;
 use super::sessions::Sessions;
 use super::subject_token::Verifier;
@@ -30,7 +32,9 @@ pub struct App {
     pub verifier: Option<Verifier>,
     pub copy: Arc<Copy>,
     pub changelog: Arc<Changelog>,
+    pub identities: Arc<Identities>,
     pub register: Arc<Register>,
+    pub platforms: Platforms,
     pub acceptor: Acceptor,
     pub events: EventWriter,
     pub sessions: Sessions,

@@ -15,6 +15,7 @@ use crate::failure::Result;
 use crate::kafka::events::Received;
 use crate::registry::Reading;
 use assent_contract::domain::consent::ConsentRecord;
+use assent_contract::domain::time::Timestamp;
 use assent_contract::wire::{ConsentReader, ConsentReading, Inbound, KnownSchemas, Unread};
 use assent_intake::CurrentConsent;
 
@@ -35,6 +36,8 @@ struct Held {
     version: i64,
     /// The highest version that was ever read of the subject.
     highest: i64,
+    /// When the last record was appended, if it was an erasure.
+    erased_at: Option<Timestamp>,
 }
 
 impl Held {
@@ -131,6 +134,12 @@ impl Changelog {
         subjects.get(subject.as_bytes()).map(|held| held.offset)
     }
 
+    /// When the subject was erased; `None`: not as far as was read, or something was written since.
+    pub fn erased_at(&self, subject: &str) -> Option<Timestamp> {
+        let subjects = self.subjects.read().unwrap_or_else(PoisonError::into_inner);
+        subjects.get(subject.as_bytes()).and_then(|held| held.erased_at)
+    }
+
     fn read(&self, subject: &str, value: &[u8]) -> Option<ConsentRecord> {
         let known = Arc::clone(&self.known.read().unwrap_or_else(PoisonError::into_inner));
         match self.reader.read_again(subject.as_bytes(), value, &known) {
@@ -174,8 +183,10 @@ impl Taking {
             ConsentReading::Erasure | ConsentReading::Unreadable(_) => 0,
             _ => return None,
         };
+        let append_time = || Timestamp(record.timestamp().to_millis().unwrap_or_default());
+        let erased_at = value.is_none().then(append_time);
         let (offset, value) = (record.offset(), value.map(Into::into));
-        Some(Held { offset, value, version, highest: version })
+        Some(Held { offset, value, version, highest: version, erased_at })
     }
 }
 

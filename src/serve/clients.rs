@@ -9,8 +9,9 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use super::limits::Bucket;
-use crate::config::{Allowed, Serve};
+use crate::config::{Allowed, Config};
 use crate::failure::{Failure, Result};
+use assent_intake::source::Source;
 
 /// A token's length in bytes. What is shorter can be guessed.
 const TOKEN: std::ops::RangeInclusive<usize> = 16..=512;
@@ -20,6 +21,8 @@ pub struct Client {
     /// Anybody can have its token: it is a browser's.
     pub publishable: bool,
     pub bucket: Bucket,
+    /// `None`: no consent platform. One may post what it has to say, and nothing else.
+    pub source: Option<Source>,
     allow: BTreeSet<Allowed>,
     token_sha256: [u8; 32],
 }
@@ -33,28 +36,51 @@ impl Client {
 pub struct Clients(Vec<Arc<Client>>);
 
 impl Clients {
-    /// Reads the tokens. Fails (78) where one can't be read, is too short, or is another client's, too.
-    pub fn read(serve: &Serve) -> Result<Self> {
-        let mut clients: Vec<Arc<Client>> = Vec::new();
-        for client in &serve.clients {
-            let refuse = |message: String| {
-                Failure::config(format!("serve.clients.{}.token_file: {message}", client.id))
-            };
-            let token = read_token(&client.token_file).map_err(refuse)?;
-            let token_sha256 = Sha256::digest(token.as_bytes()).into();
-            if let Some(other) = clients.iter().find(|it| it.token_sha256 == token_sha256) {
-                let message = format!("it is also the token of {}; give each its own", other.id);
-                return Err(refuse(message));
-            }
-            clients.push(Arc::new(Client {
+    /// Reads the tokens, and the secrets of consent platforms. Fails (78) where one can't be read, is too
+    /// short, or is another client's, too.
+    pub fn read(config: &Config) -> Result<Self> {
+        let mut clients = Self(Vec::new());
+        for client in &config.serve.clients {
+            let key = format!("serve.clients.{}.token_file", client.id);
+            clients.add(&key, &client.token_file, |token_sha256| Client {
                 id: client.id.clone(),
                 publishable: client.publishable,
-                bucket: Bucket::full(serve.rate_limit),
+                bucket: Bucket::full(config.serve.rate_limit),
+                source: None,
                 allow: client.allow.clone(),
                 token_sha256,
-            }));
+            })?;
         }
-        Ok(Self(clients))
+        for source in &config.intake {
+            let id = source.source.word();
+            let key = format!("intake.sources.{id}.secret_file");
+            clients.add(&key, &source.secret_file, |token_sha256| Client {
+                id: id.to_owned(),
+                publishable: false,
+                bucket: Bucket::full(config.serve.rate_limit),
+                source: Some(source.source),
+                allow: BTreeSet::new(),
+                token_sha256,
+            })?;
+        }
+        Ok(clients)
+    }
+
+    fn add(
+        &mut self,
+        key: &str,
+        file: &Path,
+        client: impl FnOnce([u8; 32]) -> Client,
+    ) -> Result<()> {
+        let refuse = |message: String| Failure::config(format!("{key}: {message}"));
+        let token = read_token(file).map_err(refuse)?;
+        let token_sha256 = Sha256::digest(token.as_bytes()).into();
+        if let Some(other) = self.0.iter().find(|it| it.token_sha256 == token_sha256) {
+            let message = format!("it is also the token of {}; give each its own", other.id);
+            return Err(refuse(message));
+        }
+        self.0.push(Arc::new(client(token_sha256)));
+        Ok(())
     }
 
     /// The client that a header `Authorization` names.
@@ -106,6 +132,7 @@ pub fn of_tokens(tokens: &[(&str, &[Allowed], bool)], rate: crate::config::Rate)
             id: (*token).to_owned(),
             publishable: *publishable,
             bucket: Bucket::full(rate),
+            source: None,
             allow: allow.iter().copied().collect(),
             token_sha256: Sha256::digest(token.as_bytes()).into(),
         })

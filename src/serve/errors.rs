@@ -106,6 +106,13 @@ impl Problem {
     }
 }
 
+impl Problem {
+    /// Is it none of the caller's?
+    pub fn is_server_side(&self) -> bool {
+        self.status.is_server_error()
+    }
+}
+
 #[cfg(test)]
 impl Problem {
     /// Status and field.

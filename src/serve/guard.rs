@@ -63,7 +63,12 @@ fn admit(
     let authorization = request.headers().get(AUTHORIZATION).map(HeaderValue::as_bytes);
     let client = authorization.and_then(|value| app.clients.of(value)).cloned();
     let Some(client) = client else { return Err((Problem::unauthorized(), None)) };
-    let wanted = routes::allowed(method.as_str(), route).unwrap_or_default();
+    let known = routes::allowed(method.as_str(), route);
+    if known.is_some() && client.source.is_some() != (route == routes::INTAKE) {
+        let message = "a consent platform's secret is for its own intake, and nothing else is";
+        return Err((Problem::forbidden(message), Some(client)));
+    }
+    let wanted = known.unwrap_or_default();
     if !client.may(wanted) {
         let words: Vec<&str> = wanted.iter().map(|it| it.word()).collect();
         let message = format!("this client may not do that; it needs {}", words.join(" or "));

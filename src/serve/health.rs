@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::changelog::Changelog;
 use super::copy::Copy;
+use super::identities::Identities;
 use super::intake::OwnerStatus;
 use super::register::Register;
 use crate::clock::{Clock, SystemClock};
@@ -26,6 +27,7 @@ pub struct ServeHealth {
     copy: Arc<Copy>,
     changelog: Arc<Changelog>,
     register: Arc<Register>,
+    identities: Arc<Identities>,
     owner: Arc<OwnerStatus>,
     /// The owner's last tick, and when it was seen to have changed.
     seen: Mutex<(u64, Instant)>,
@@ -36,12 +38,14 @@ impl ServeHealth {
         copy: &Arc<Copy>,
         changelog: &Arc<Changelog>,
         register: &Arc<Register>,
+        identities: &Arc<Identities>,
         owner: &Arc<OwnerStatus>,
     ) -> Self {
         Self {
             copy: Arc::clone(copy),
             changelog: Arc::clone(changelog),
             register: Arc::clone(register),
+            identities: Arc::clone(identities),
             owner: Arc::clone(owner),
             seen: Mutex::new((0, SystemClock.instant())),
         }
@@ -66,6 +70,7 @@ impl Health for ServeHealth {
             ("lookup_copy", self.copy.age()),
             ("consent_copy", self.changelog.progress().age()),
             ("register", self.register.progress().age()),
+            ("identities", self.identities.progress().age()),
         ];
         let ready = ages.iter().all(|(_, age)| is_heard(*age));
         let mut body = json!({
@@ -85,6 +90,7 @@ impl Health for ServeHealth {
         let pending =
             self.owner.waiting.load(Ordering::Relaxed) + self.owner.merged.load(Ordering::Relaxed);
         metrics.intake_pending.set(pending);
+        metrics.intake_held.set(self.owner.held.load(Ordering::Relaxed));
         metrics.intake_partitions.set(self.owner.partitions.load(Ordering::Relaxed));
     }
 }

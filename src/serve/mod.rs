@@ -13,21 +13,24 @@
 
 mod app;
 mod body;
-mod changelog;
+pub mod changelog;
 mod clients;
 mod copy;
 mod errors;
 mod events;
-mod follow;
+pub mod follow;
 mod guard;
 mod health;
-mod intake;
-mod keys;
+pub mod identities;
+pub mod intake;
+pub mod keys;
 mod limits;
 mod listener;
-mod register;
+pub mod platform;
+pub mod register;
 mod routes;
 mod sessions;
+pub mod sorting;
 mod subject_token;
 #[cfg(feature = "tls")]
 mod tls;
@@ -46,9 +49,11 @@ use self::clients::Clients;
 use self::copy::Copy;
 use self::events::EventWriter;
 use self::health::ServeHealth;
-use self::intake::{Acceptor, Owner};
+use self::identities::Identities;
+use self::intake::{Acceptor, Counts, Owner};
 use self::keys::Keys;
 use self::listener::FrontDoor;
+use self::platform::Platforms;
 use self::register::Register;
 use self::sessions::Sessions;
 use self::subject_token::Verifier;
@@ -78,17 +83,18 @@ pub struct Ready {
 
 /// 78: what is configured can't be served.
 pub fn prepare(config: &Arc<Config>, metrics: &Arc<Metrics>) -> Result<Ready> {
-    if !config.serve.is_configured() {
+    if !config.is_served() {
         return Err(Failure::config(
-            "serve.clients: there is no client, so nobody could ask anything; add one with its id, \
-             token_file and allow (docs/serving.md)",
+            "serve.clients: there is no client and intake.sources no source, so nobody could ask \
+             anything; add a client with its id, token_file and allow (docs/serving.md)",
         ));
     }
     listener::check(&config.serve)?;
     let rulebook = load_rulebook(&config.rulebook)?.rulebook.without_canary();
     let purposes = rulebook.purposes.iter().map(|purpose| purpose.id.clone()).collect();
-    let clients = Arc::new(Clients::read(&config.serve)?);
-    at_zero(metrics, &clients);
+    check_purposes(config, &rulebook)?;
+    let clients = Arc::new(Clients::read(config)?);
+    at_zero(metrics, config, &clients);
     Ok(Ready {
         keys: Arc::new(Keys::read(config, purposes)?),
         verifier: config.serve.subject_tokens.as_ref().map(Verifier::read).transpose()?,
@@ -99,14 +105,45 @@ pub fn prepare(config: &Arc<Config>, metrics: &Arc<Metrics>) -> Result<Ready> {
     })
 }
 
+/// A platform's purpose stands for one of the rulebook's.
+pub fn check_purposes(config: &Config, rulebook: &Rulebook) -> Result<()> {
+    for source in &config.intake {
+        let mut ours = source.mapping.our_purposes();
+        if let Some(unknown) = ours.find(|id| rulebook.purpose_index(id).is_none()) {
+            let known: Vec<&str> = rulebook.purposes.iter().map(|it| it.id.as_str()).collect();
+            return Err(Failure::config(format!(
+                "intake.sources.{}.purposes: the rulebook has no purpose {unknown}; it has {}",
+                source.source.word(),
+                known.join(", ")
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// Every series whose labels are known beforehand.
-fn at_zero(metrics: &Metrics, clients: &Clients) {
+fn at_zero(metrics: &Metrics, config: &Config, clients: &Clients) {
     for client in clients.ids() {
         metrics.rate_limited_total.with_label_values(&[client]);
     }
     for source in intake::SOURCES {
-        for outcome in ["merged", "honored", "failed", "refused"] {
+        for outcome in ["merged", "unchanged", "honored", "failed", "refused"] {
             metrics.intake_commands_total.with_label_values(&[source, outcome]);
+        }
+    }
+    for source in &config.intake {
+        let source = source.source.word();
+        for outcome in routes::deliveries::OUTCOMES {
+            metrics.intake_deliveries_total.with_label_values(&[source, outcome]);
+        }
+        for outcome in ["applied", "expired"] {
+            metrics.intake_held_total.with_label_values(&[source, outcome]);
+        }
+        for (what, _) in assent_intake::source::Notes::default().counts() {
+            metrics.intake_left_out_total.with_label_values(&[source, what]);
+        }
+        for kind in intake::DRIFT_KINDS {
+            metrics.consent_source_drift_total.with_label_values(&[source, kind]);
         }
     }
     for access in routes::ACCESS {
@@ -154,6 +191,12 @@ pub fn start(ready: Ready) -> Result<Serving> {
     let copy = Arc::new(Copy::start(&config, &rulebook)?);
     let changelog = Arc::new(Changelog::start(&config)?);
     let register = Arc::new(Register::start(&config)?);
+    let identities = Arc::new(Identities::start(&config, &keys)?);
+    let counts = Counts {
+        requests: register.progress().partitions(0),
+        state: changelog.progress().partitions(0),
+        identities: identities.progress().partitions(0),
+    };
     let purposes = Terms::of(&rulebook);
     let requests = framings.of(&topics.privacy_requests);
     let owner = Owner::start(intake::OwnerContext {
@@ -161,17 +204,21 @@ pub fn start(ready: Ready) -> Result<Serving> {
         keys: Arc::clone(&keys),
         purposes: purposes.clone(),
         changelog: Arc::clone(&changelog),
+        identities: Arc::clone(&identities),
         register: Arc::clone(&register),
         copy: Arc::clone(&copy),
         consent: framings.of(&topics.consent),
         requests,
         metrics: Arc::clone(&metrics),
     })?;
-    let health = Arc::new(ServeHealth::of(&copy, &changelog, &register, &owner.status));
+    let health =
+        Arc::new(ServeHealth::of(&copy, &changelog, &register, &identities, &owner.status));
     let app = Arc::new(App {
-        acceptor: Acceptor::start(&config, &keys, &register, requests)?,
+        acceptor: Acceptor::start(&config, &keys, &register, requests, counts)?,
         events: EventWriter::start(&config, framings.of(&topics.clickstream))?,
         sessions: Sessions::default(),
+        platforms: Platforms::of(&config)?,
+        identities,
         config: Arc::clone(&config),
         keys: Arc::clone(&keys),
         rulebook,

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::scope::Scope;
+use crate::source::Heard;
 use assent_contract::domain::consent::{AgeBand, Decision, Guardian};
 use assent_contract::domain::time::Timestamp;
 
@@ -27,6 +28,8 @@ pub enum Change {
     Put(Statement),
     OptOut(Scope),
     Erase,
+    /// What a consent platform said.
+    Heard(Heard),
 }
 
 /// What a shop's own server says of a subject. Decisions are merged with those that stand; everything else
@@ -66,6 +69,7 @@ mod tests {
             Change::Erase,
             Change::OptOut(Scope::Purpose("offers".to_owned())),
             Change::OptOut(Scope::All),
+            Change::Heard(Heard::default()),
             Change::Put(Statement { age_band: AgeBand::From18, ..Statement::default() }),
         ] {
             let command = Command {

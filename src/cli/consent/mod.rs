@@ -1,9 +1,11 @@
-//! `assent consent`: one subject's record in the changelog, written and read back.
+//! `assent consent`: one subject's record in the changelog, written and read back; and what a platform has,
+//! compared.
 //!
 //! The caller names the subject and gets it back on stdout; no log and no error does (INV-6).
 
 mod history;
 mod put;
+mod reconcile;
 mod show;
 
 use serde_json::json;
@@ -20,7 +22,7 @@ use assent_contract::domain::foreign_text::{shown, whole};
 use assent_contract::domain::ids::is_valid_id;
 use assent_contract::domain::time::Timestamp;
 
-/// Write or read one subject's consent
+/// Write or read one subject's consent, or compare a consent platform's with it
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  assent consent show family-000042")]
 pub struct Args {
@@ -34,6 +36,7 @@ enum Command {
     Withdraw(WithdrawArgs),
     Erase(EraseArgs),
     Show(ShowArgs),
+    Reconcile(reconcile::Args),
 }
 
 /// Withdraw what was granted, from now on
@@ -76,6 +79,7 @@ pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
         Command::Withdraw(args) => withdraw(args, config, globals.json),
         Command::Erase(args) => erase(args, config, globals.json),
         Command::Show(args) => show::run(check_subject(&args.subject)?, config, globals.json),
+        Command::Reconcile(args) => reconcile::run(args, config, globals.json),
     }
 }
 

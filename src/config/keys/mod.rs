@@ -51,6 +51,8 @@ pub(super) enum Kind {
     Origins,
     /// So many a second or a minute.
     Rate,
+    /// Names that somebody else chose, and a word for each.
+    Table,
 }
 
 pub(super) const KEYS: &[Declaration] = &[
@@ -374,21 +376,104 @@ pub(super) const KEYS: &[Declaration] = &[
         meaning: "How many requests each client may make on one instance. As many may come at \
             once; beyond, the answer is 429 with Retry-After.",
     },
+    Declaration {
+        key: "intake.sources.<source>.secret_file",
+        kind: Kind::Path,
+        default: "",
+        meaning: "File that holds what the consent platform sends as `Authorization: Bearer`: 16 to \
+            512 visible ASCII characters, its own for each source. The sources are onetrust, \
+            trustarc, zigpoll and ketch (docs/intake.md).",
+    },
+    Declaration {
+        key: "intake.sources.<source>.identifier_kind",
+        kind: Kind::Text,
+        default: "",
+        meaning: "The kind under which the identity map has the platform's identifiers, such as \
+            `email`: 1 to 64 of a-z, 0-9, `.`, `_` and `-`.",
+    },
+    Declaration {
+        key: "intake.sources.<source>.purposes",
+        kind: Kind::Table,
+        default: "",
+        meaning: "For each id of a purpose at the platform the purpose of the rulebook. Upper and \
+            lower case are the same. What is not here is not used, and counted.",
+    },
+    Declaration {
+        key: "intake.sources.<source>.statuses",
+        kind: Kind::Table,
+        default: "",
+        meaning: "For each word of the platform, exactly as it writes it, GRANTED, DENIED, \
+            WITHDRAWN or NOT_ASKED. The words that docs/intake.md lists have a meaning without \
+            it; every other word is a no.",
+    },
+    Declaration {
+        key: "intake.sources.<source>.age_questions",
+        kind: Kind::Table,
+        default: "",
+        meaning: "Of zigpoll: for each question, for each answer, the age band that the person has \
+            at most: UNDER_13, FROM_13_TO_15, FROM_16_TO_17 or FROM_18.",
+    },
+    Declaration {
+        key: "intake.sources.<source>.guardian.method",
+        kind: Kind::Text,
+        default: "",
+        meaning: "Of onetrust: how the platform verifies a parent or guardian (16 CFR 312.5(b)). \
+            Missing: nothing is taken of a guardian.",
+    },
+    Declaration {
+        key: "intake.sources.<source>.guardian.permits",
+        kind: Kind::Words(PERMISSIONS),
+        default: "",
+        meaning: "What such a consent permits.",
+    },
+    Declaration {
+        key: "intake.sources.<source>.api.url",
+        kind: Kind::Text,
+        default: "",
+        meaning: "Address of the platform's API, from which trustarc is read back, and which \
+            `consent reconcile` asks. https, or http of this machine.",
+    },
+    Declaration {
+        key: "intake.sources.<source>.api.token_file",
+        kind: Kind::Path,
+        default: "",
+        meaning: "File that holds the token for the API. It is read before each use.",
+    },
+    Declaration {
+        key: "intake.sources.<source>.api.ca_file",
+        kind: Kind::Path,
+        default: "",
+        meaning: "Certificates (PEM) to trust for the API, instead of the system's.",
+    },
 ];
 
 /// Does the key take a list?
 pub(super) fn is_list(key: &str) -> bool {
-    let takes_one = |kind| matches!(kind, Kind::Words(_) | Kind::Origins);
-    KEYS.iter().filter(|declared| takes_one(declared.kind)).any(|declared| {
-        match declared.key.split_once("<id>") {
+    is_of(key, |kind| matches!(kind, Kind::Words(_) | Kind::Origins))
+}
+
+/// Does the key take names that a person does not choose?
+pub(super) fn is_table(key: &str) -> bool {
+    is_of(key, |kind| kind == Kind::Table)
+}
+
+fn is_of(key: &str, wanted: fn(Kind) -> bool) -> bool {
+    KEYS.iter().filter(|declared| wanted(declared.kind)).any(|declared| {
+        match declared.key.split_once('<') {
             None => declared.key == key,
-            Some((before, after)) => key
-                .strip_prefix(before)
-                .and_then(|rest| rest.strip_suffix(after))
-                .is_some_and(|id| !id.contains('.')),
+            Some((before, rest)) => {
+                let after = rest.split_once('>').map_or("", |(_, after)| after);
+                key.strip_prefix(before)
+                    .and_then(|rest| rest.strip_suffix(after))
+                    .is_some_and(|id| !id.contains('.'))
+            }
         }
     })
 }
+
+/// What a guardian's consent may permit.
+pub(super) const PERMISSIONS: &[&str] =
+    &["coppa_consent", "coppa_disclosure", "ccpa_authorization"];
 
 /// What a client of `serve` may do, in the order of `config::Allowed`.
 pub(super) const ALLOWED: &[&str] = &["lookup", "events", "consent", "opt_out"];

@@ -81,5 +81,6 @@ fn value_cell(kind: Kind) -> String {
         Kind::Words(words) => format!("list of {}", words.join(", ")),
         Kind::Origins => "list of origins".to_owned(),
         Kind::Rate => "whole number and `/s` or `/m`".to_owned(),
+        Kind::Table => "names and a word for each; in a variable, a JSON object".to_owned(),
     }
 }

@@ -10,7 +10,8 @@ use crate::failure::Result;
 
 /// The configuration with one key set, by its variable.
 fn with(key: &str, value: &str) -> Result<Config> {
-    let key = key.replace("<id>", "web").replace("<name>", "linger.ms");
+    let key =
+        key.replace("<id>", "web").replace("<name>", "linger.ms").replace("<source>", "trustarc");
     let name = match key.strip_prefix("kafka.properties.") {
         Some(name) => format!("ASSENT__KAFKA__PROPERTIES__{}", name.replace('.', "_")),
         None => variable(&key),
@@ -20,6 +21,20 @@ fn with(key: &str, value: &str) -> Result<Config> {
         // What a client can't be without.
         for (name, value) in [("TOKEN_FILE", "web.token"), ("ALLOW", "lookup")] {
             variables.insert(format!("ASSENT__SERVE__CLIENTS__WEB__{name}"), value.to_owned());
+        }
+    }
+    if key.starts_with("intake.sources.") {
+        // What a source can't be without.
+        for (name, value) in [
+            ("SECRET_FILE", "secret"),
+            ("IDENTIFIER_KIND", "email"),
+            ("API__URL", "https://cmp.example"),
+            ("API__TOKEN_FILE", "token"),
+            ("GUARDIAN__METHOD", "card"),
+            ("GUARDIAN__PERMITS", "coppa_consent"),
+        ] {
+            variables
+                .insert(format!("ASSENT__INTAKE__SOURCES__TRUSTARC__{name}"), value.to_owned());
         }
     }
     variables.insert(name, value.to_owned());
@@ -95,6 +110,10 @@ fn bounds_are_what_is_accepted() {
                 check(key, "nowhere", false);
             }
             Kind::Property => check(key, "no number", false),
+            Kind::Table => {
+                check(key, "{}", true);
+                check(key, "a: b", false);
+            }
             Kind::Path | Kind::Text | Kind::Secret => {}
         }
     }

@@ -8,12 +8,14 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use super::kept::{Drift, Held};
 use super::{COMMAND, producer_name, seal};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::failure::{Failure, Result};
 use crate::kafka::producer::{Record, TransactionalProducer};
 use crate::pace;
+use crate::serve::identities::{self, Mapped};
 use crate::serve::keys::{Keys, KeysInUse};
 use crate::serve::register::Register;
 use assent_contract::domain::request::PrivacyRequest;
@@ -43,11 +45,32 @@ const IDLE: Duration = Duration::from_millis(200);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unaccepted;
 
+/// What is written together, or not at all.
+#[derive(Default)]
+pub struct Offer {
+    /// With the partitions of their subjects.
+    pub commands: Vec<(i32, Command)>,
+    pub requests: Vec<PrivacyRequest>,
+    /// What is held, by the key of its record.
+    pub held: Vec<(String, Held)>,
+    /// By key of `identity-map`.
+    pub identities: Vec<(String, Mapped)>,
+    /// By key of its record.
+    pub drift: Vec<(String, Drift)>,
+}
+
+impl Offer {
+    pub fn is_empty(&self) -> bool {
+        self.requests.is_empty()
+            && self.held.is_empty()
+            && self.identities.is_empty()
+            && self.drift.is_empty()
+    }
+}
+
 /// A change on its way in.
 struct Offered {
-    /// `None`: of nobody whom an id names; there is nothing to be merged.
-    command: Option<(i32, Command)>,
-    request: PrivacyRequest,
+    offer: Offer,
     answer: oneshot::Sender<std::result::Result<(), Unaccepted>>,
 }
 
@@ -66,8 +89,37 @@ impl Drop for Acceptor {
     }
 }
 
+/// A record, ready to be written.
+struct Ready<'a> {
+    topic: &'a str,
+    partition: i32,
+    key: String,
+    value: Vec<u8>,
+}
+
+impl Ready<'_> {
+    fn borrowed(&self) -> Record<'_> {
+        Record {
+            topic: self.topic,
+            partition: self.partition,
+            key: self.key.as_bytes(),
+            value: Some(&self.value),
+            headers: None,
+        }
+    }
+}
+
+/// How many partitions the topics have that are written by key.
+#[derive(Clone, Copy)]
+pub struct Counts {
+    pub requests: i32,
+    pub state: i32,
+    pub identities: i32,
+}
+
 /// What the thread works with.
 struct Accepting {
+    counts: Counts,
     config: Arc<Config>,
     keys: Arc<Keys>,
     register: Arc<Register>,
@@ -83,9 +135,11 @@ impl Acceptor {
         keys: &Arc<Keys>,
         register: &Arc<Register>,
         framing: Framing,
+        counts: Counts,
     ) -> Result<Self> {
         let no_name = |error| Failure::failed(format!("no randomness: {error}"));
         let mut accepting = Accepting {
+            counts,
             config: Arc::clone(config),
             keys: Arc::clone(keys),
             register: Arc::clone(register),
@@ -102,14 +156,9 @@ impl Acceptor {
         Ok(Self { offers: Some(offers), thread: Some(thread) })
     }
 
-    /// `command`: with the partition of its subject.
-    pub async fn accept(
-        &self,
-        command: Option<(i32, Command)>,
-        request: PrivacyRequest,
-    ) -> std::result::Result<(), Unaccepted> {
+    pub async fn accept(&self, offer: Offer) -> std::result::Result<(), Unaccepted> {
         let (answer, answered) = oneshot::channel();
-        let offered = Offered { command, request, answer };
+        let offered = Offered { offer, answer };
         let Some(offers) = &self.offers else { return Err(Unaccepted) };
         // Full, or nobody takes them any more.
         if offers.try_send(offered).is_err() {
@@ -170,12 +219,14 @@ impl Accepting {
         if is_committing { self.read_back(batch) } else { Err(Unaccepted) }
     }
 
-    /// Did the register take the batch? Everything of a transaction is there, or nothing.
+    /// Did the register take the batch? Everything of a transaction is there, or nothing. A batch without a
+    /// request counts as not taken: whoever sends it again changes nothing.
     fn read_back(&self, batch: &[Offered]) -> std::result::Result<(), Unaccepted> {
-        let Some(first) = batch.first() else { return Ok(()) };
+        let mut requests = batch.iter().flat_map(|offered| &offered.offer.requests);
+        let Some(first) = requests.next() else { return Err(Unaccepted) };
         let (asked, deadline) = (SystemClock.instant(), SystemClock.instant() + READ_BACK);
         while SystemClock.instant() < deadline {
-            if self.register.find(&first.request.request_id).is_some() {
+            if self.register.find(&first.request_id).is_some() {
                 return Ok(());
             }
             if self.producer.is_some() && self.register.progress().is_proven_since(asked) {
@@ -197,45 +248,58 @@ impl Accepting {
         producer.begin().map_err(before)?;
         let deadline = SystemClock.instant() + DELIVER;
         for offered in batch {
-            self.send(producer, offered, &keys, deadline).map_err(before)?;
+            let records = self.records(&offered.offer, &keys).map_err(before)?;
+            for record in &records {
+                producer.send(record.borrowed(), &SystemClock, deadline).map_err(before)?;
+            }
         }
         let pass_time = || std::thread::sleep(LOOK / 5);
         producer.drain(&SystemClock, deadline, &pass_time).map_err(before)?;
         producer.commit(COMMIT, None).map_err(|fault| (fault, true))
     }
 
-    fn send(
+    fn records(
         &self,
-        producer: &TransactionalProducer,
-        offered: &Offered,
+        offer: &Offer,
         keys: &KeysInUse,
-        deadline: Instant,
-    ) -> std::result::Result<(), Fault> {
-        if let Some((partition, command)) = &offered.command {
+    ) -> std::result::Result<Vec<Ready<'_>>, Fault> {
+        let topics = &self.config.topics;
+        let mut records = Vec::new();
+        for (partition, command) in &offer.commands {
             let key = format!("{COMMAND}{}", command.request_id);
-            let sealed = seal::seal(&keys.ring, key.as_bytes(), &command.encode())
+            let value = seal::seal(&keys.ring, key.as_bytes(), &command.encode())
                 .map_err(|_| Fault::Abortable)?;
-            let record = Record {
-                topic: &self.config.topics.intake_state,
-                partition: *partition,
-                key: key.as_bytes(),
-                value: Some(&sealed),
-                headers: None,
-            };
-            producer.send(record, &SystemClock, deadline)?;
+            records.push(Ready { topic: &topics.intake_state, partition: *partition, key, value });
         }
-        let request = &offered.request;
-        let value = self.framing.frame(&request.body());
-        let key = request.request_id.as_bytes();
-        let count = self.register.progress().partitions(0);
-        let record = Record {
-            topic: &self.config.topics.privacy_requests,
-            partition: self.config.kafka.partitioner.partition(key, count),
-            key,
-            value: Some(&value),
-            headers: None,
-        };
-        producer.send(record, &SystemClock, deadline)
+        for request in &offer.requests {
+            let value = self.framing.frame(&request.body());
+            let key = request.request_id.clone();
+            records.push(self.keyed(&topics.privacy_requests, self.counts.requests, key, value));
+        }
+        for (key, held) in &offer.held {
+            let value = seal::seal_lasting(&keys.ring, key.as_bytes(), &held.encode())
+                .map_err(|_| Fault::Abortable)?;
+            records.push(self.keyed(&topics.intake_state, self.counts.state, key.clone(), value));
+        }
+        for (key, mapped) in &offer.identities {
+            let value = identities::sealed(keys, key, mapped).map_err(|_| Fault::Abortable)?;
+            records.push(self.keyed(
+                &topics.identity_map,
+                self.counts.identities,
+                key.clone(),
+                value,
+            ));
+        }
+        for (key, drift) in &offer.drift {
+            let value = serde_json::to_vec(drift).expect("plain data");
+            records.push(self.keyed(&topics.intake_state, self.counts.state, key.clone(), value));
+        }
+        Ok(records)
+    }
+
+    fn keyed<'a>(&self, topic: &'a str, count: i32, key: String, value: Vec<u8>) -> Ready<'a> {
+        let partition = self.config.kafka.partitioner.partition(key.as_bytes(), count);
+        Ready { topic, partition, key, value }
     }
 
     /// A producer, where there is none: at most one try a second.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 
+use super::kept::{Kept, open_kept};
 use super::{COMMAND, group_of, seal};
 use crate::config::Config;
 use crate::kafka::bounded_read::{BoundedRead, PAUSE, Step};
@@ -25,6 +26,8 @@ pub struct Claimed {
     pub next: i64,
     /// Merged, and not yet known to be honored, by request.
     pub merged: BTreeMap<String, Command>,
+    /// What is held or noted, by the key of its record.
+    pub kept: BTreeMap<String, Kept>,
 }
 
 /// Of these partitions. Fails where a broker does not answer: then it is tried again.
@@ -42,7 +45,7 @@ pub fn claim(
     for &partition in partitions {
         let start = starts.get(&partition).copied().unwrap_or_default();
         let next = committed.get(&partition).map_or(start, |found| found.offset.max(start));
-        claimed.insert(partition, Claimed { next, merged: BTreeMap::new() });
+        claimed.insert(partition, Claimed { next, ..Claimed::default() });
     }
     read_merged(config, keys, &starts, &mut claimed)?;
     Ok(claimed)
@@ -80,16 +83,23 @@ fn read_merged(
     }
 }
 
-fn take(keys: &KeysInUse, claimed: &mut BTreeMap<i32, Claimed>, record: &Received<'_>) {
-    let Some(claimed) = claimed.get_mut(&record.partition()) else { return };
-    let Some(request) = request_of(record.key()) else { return };
-    match record.payload() {
-        None => drop(claimed.merged.remove(request)),
+fn take(keys: &KeysInUse, claimed: &mut BTreeMap<i32, Claimed>, message: &Received<'_>) {
+    let Some(claimed) = claimed.get_mut(&message.partition()) else { return };
+    let Some(key) = message.key().and_then(|key| std::str::from_utf8(key).ok()) else { return };
+    let request = request_of(message.key());
+    match (message.payload(), request) {
+        (None, Some(request)) => drop(claimed.merged.remove(request)),
+        (None, None) => drop(claimed.kept.remove(key)),
         // What follows comes again, from the group's consumer.
-        Some(_) if record.offset() >= claimed.next => {}
-        Some(value) => {
+        (Some(_), _) if message.offset() >= claimed.next => {}
+        (Some(value), Some(request)) => {
             if let Some(command) = open(keys, request, value) {
                 claimed.merged.insert(request.to_owned(), command);
+            }
+        }
+        (Some(value), None) => {
+            if let Some(kept) = open_kept(keys, key, value) {
+                claimed.kept.insert(key.to_owned(), kept);
             }
         }
     }

@@ -11,6 +11,7 @@ use super::requests::received;
 use crate::clock::{Clock, SystemClock};
 use assent_contract::domain::outcome::Outcome;
 use assent_contract::domain::request::RequestStatus;
+use assent_intake::Change;
 
 const ASKED_FOR: Duration = Duration::from_secs(2);
 const READABLE_WITHIN: Duration = Duration::from_secs(3);
@@ -84,16 +85,22 @@ impl Owning {
         let Some(trail) = &mut self.trail else { return Ok(Vec::new()) };
         trail.hold(held);
         let mut decided = Vec::new();
-        let mut earlier = false;
+        let (mut earlier, mut before) = (false, Vec::new());
         for (request, merged) in &self.merged {
             let Some(offset) = merged.offset else { continue };
             match trail.find(merged.partition, offset) {
                 Answer::Decided(found) => decided.push((request.clone(), found)),
                 Answer::NotYet => {}
+                Answer::Earlier if Self::is_earlier(merged) => before.push(request.clone()),
                 Answer::Earlier => earlier = true,
             }
             if decided.len() == TOGETHER_MAX {
                 break;
+            }
+        }
+        for request in before {
+            if let Some(merged) = self.merged.remove(&request) {
+                self.note_unchanged(merged.partition, merged.command);
             }
         }
         if earlier {
@@ -141,7 +148,10 @@ impl Owning {
         let Some(Merged { partition, mut command, .. }) = self.merged.remove(request) else {
             return;
         };
-        command.received_at = command.received_at.max(SystemClock.now());
+        // What a platform said is as old as it was: an erasure that came after it stands.
+        if !matches!(command.change, Change::Heard(_)) {
+            command.received_at = command.received_at.max(SystemClock.now());
+        }
         let retry = self.retries.entry(request.to_owned()).or_default();
         retry.attempts += 1;
         retry.floor = retry.floor.max(decided.version.unwrap_or_default());
@@ -149,7 +159,7 @@ impl Owning {
     }
 
     /// Waits until every segment topic is readable up to its end as it is now, which is past the tombstones.
-    fn await_readable(&self) -> Result<(), TurnError> {
+    pub(super) fn await_readable(&self) -> Result<(), TurnError> {
         let config = &self.with.config;
         let mut ends = Vec::new();
         for (purpose, count) in self.with.purposes.iter().zip(self.with.copy.partitions()) {

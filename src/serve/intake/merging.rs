@@ -12,10 +12,11 @@ use super::requests::received;
 use super::transaction::Write;
 use crate::clock::{Clock, SystemClock};
 use crate::serve::changelog::{Changelog, REQUEST};
+use crate::serve::follow::Progress;
 use assent_contract::domain::consent::ConsentRecord;
 use assent_contract::domain::request::{PrivacyRequest, RequestStatus};
 use assent_contract::wire::consent_body;
-use assent_intake::{Command, CurrentConsent, Refusal, Terms, merge};
+use assent_intake::{Change, Command, CurrentConsent, Refusal, Terms, merge};
 
 const ASKED_FOR: Duration = Duration::from_secs(2);
 
@@ -28,8 +29,14 @@ const LOOK: Duration = Duration::from_millis(1);
 /// What one command comes to.
 struct Outcome {
     waiting: Waiting,
-    /// The record to write; `None`: an erasure.
-    written: Result<Option<Box<ConsentRecord>>, Refusal>,
+    written: Result<Written, Refusal>,
+}
+
+enum Written {
+    Record(Box<ConsentRecord>),
+    Erasure,
+    /// What stands says it already.
+    Nothing,
 }
 
 impl Owning {
@@ -67,10 +74,17 @@ impl Owning {
         found: tokio::sync::oneshot::Receiver<crate::serve::changelog::Found>,
     ) {
         let Waiting { partition, command } = outcome.waiting;
-        let label = if outcome.written.is_ok() { "merged" } else { "refused" };
+        let is_unchanged = matches!(outcome.written, Ok(Written::Nothing));
+        let label = match outcome.written {
+            Ok(Written::Nothing) => "unchanged",
+            Ok(_) => "merged",
+            Err(_) => "refused",
+        };
         let labels = [super::source_label(&command.source), label];
         self.with.metrics.intake_commands_total.with_label_values(&labels).inc();
-        if outcome.written.is_ok() {
+        if is_unchanged {
+            self.note_unchanged(partition, command);
+        } else if outcome.written.is_ok() {
             let request = command.request_id.clone();
             let merged =
                 Merged { partition, command, found: Some(found), offset: None, by_subject: false };
@@ -81,18 +95,33 @@ impl Owning {
     fn reach_the_changelogs_end(&self) -> Result<(), TurnError> {
         let partitions: BTreeSet<i32> = self.waiting.iter().map(|it| it.partition).collect();
         let partitions: Vec<i32> = partitions.into_iter().collect();
-        let topic = &self.with.config.topics.consent;
-        let ends = self.probe.ends(topic, &partitions, ASKED_FOR);
+        let topics = &self.with.config.topics;
+        if self.waiting.iter().any(|it| matches!(it.command.change, Change::Erase)) {
+            // An erasure takes every identifier along that was mapped before it.
+            let progress = self.with.identities.progress();
+            let all: Vec<i32> = (0..progress.partitions(0)).collect();
+            self.reach_the_end(&topics.identity_map, &all, progress)?;
+        }
+        self.reach_the_end(&topics.consent, &partitions, self.with.changelog.progress())
+    }
+
+    fn reach_the_end(
+        &self,
+        topic: &str,
+        partitions: &[i32],
+        progress: &Progress,
+    ) -> Result<(), TurnError> {
+        let ends = self.probe.ends(topic, partitions, ASKED_FOR);
         let ends = ends.map_err(|error| TurnError::Again(error.to_string()))?;
         let deadline = SystemClock.instant() + REACHED_WITHIN;
-        let progress = self.with.changelog.progress();
         // Before it was read at all, nothing is known of anybody.
         while progress.age().is_none()
             || !ends.iter().all(|(&partition, &end)| progress.position(0, partition) >= end)
         {
             if SystemClock.instant() > deadline {
-                let why = "the changelog is not read to its end; a transaction may be open on it";
-                return Err(TurnError::Again(why.to_owned()));
+                return Err(TurnError::Again(format!(
+                    "{topic} is not read to its end; a transaction may be open on it"
+                )));
             }
             std::thread::sleep(LOOK);
         }
@@ -103,7 +132,16 @@ impl Owning {
         let keys = self.with.keys.now();
         let writes = |Outcome { waiting: Waiting { partition, command }, written }: &Outcome| {
             match written {
-                Ok(record) => vec![self.consent(*partition, command, record.as_deref())],
+                Ok(Written::Record(record)) => {
+                    vec![self.consent(*partition, command, Some(record))]
+                }
+                Ok(Written::Erasure) => {
+                    let known = self.with.identities.of_subject(&command.subject_id);
+                    let mut writes = self.ends_of_identities(known);
+                    writes.push(self.consent(*partition, command, None));
+                    writes
+                }
+                Ok(Written::Nothing) => Vec::new(),
                 Err(refusal) => {
                     let mut request = received(command, &keys);
                     request.status = RequestStatus::Failed;
@@ -172,12 +210,13 @@ fn merge_all(
             assent_intake::Merged::Record(record) => {
                 stands.highest = record.version;
                 stands.record = Some(ConsentRecord::clone(&record));
-                Some(record)
+                Written::Record(record)
             }
             assent_intake::Merged::Erasure => {
                 stands.record = None;
-                None
+                Written::Erasure
             }
+            assent_intake::Merged::Unchanged => Written::Nothing,
         });
         Outcome { waiting, written }
     };

@@ -6,30 +6,47 @@
 //! the changelog holds and writes the record, with its own offset in the same transaction: once, whatever
 //! crashed. The command stays until the audit shows the record applied, so whoever owns the partition next
 //! knows what is still to be honored (docs/decisions/0020-the-intake.md).
+//!
+//! ```text
+//! consent-intake-state   c/<request>              a change, sealed           claim, merging, honor
+//!                        h/<identity>/<request>   held for a mapping         held
+//!                        d/<random>               what a comparison found    drift
+//! ```
 
 mod acceptor;
 mod audit;
 mod claim;
+mod drift;
+mod held;
 mod honor;
+pub mod kept;
 mod merging;
 mod owner;
 mod requests;
 pub mod seal;
 mod transaction;
+mod unchanged;
 
-pub use acceptor::Acceptor;
+pub use acceptor::{Acceptor, Counts, Offer};
 pub use owner::{Owner, OwnerContext, OwnerStatus};
-pub use requests::{new_request_id, received};
+pub use requests::{delivery_id, new_request_id, received};
 
 /// Commands of `consent-intake-state` have this before their request's id.
 pub const COMMAND: &str = "c/";
 
-/// Sources that this service makes itself; those of consent platforms are configured ids.
-pub const SOURCES: [&str; 2] = ["api", "browser"];
+/// Sources that this service makes itself, and those of consent platforms.
+pub const SOURCES: [&str; 6] = ["api", "browser", "onetrust", "trustarc", "zigpoll", "ketch"];
+
+/// How what a platform has differs from what stands.
+pub const DRIFT_KINDS: [&str; 3] = ["stricter", "looser", "unmapped"];
 
 /// A source as a metric's label: a known one, or `other`.
-fn source_label(source: &str) -> &str {
+pub fn source_label(source: &str) -> &'static str {
     SOURCES.into_iter().find(|known| *known == source).unwrap_or("other")
+}
+
+fn drift_label(kind: &str) -> &'static str {
+    DRIFT_KINDS.into_iter().find(|known| *known == kind).unwrap_or("other")
 }
 
 /// The group in which instances share the partitions of `consent-intake-state`.

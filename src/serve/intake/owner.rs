@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 
 use super::audit::AuditTrail;
 use super::claim::{Claimed, claim, open, request_of};
+use super::kept::{AllDrift, AllHeld, Kept, open_kept};
 use super::{group_of, producer_name};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
@@ -27,7 +28,8 @@ use crate::pace;
 use crate::serve::changelog::{Changelog, Found};
 use crate::serve::copy::Copy;
 use crate::serve::follow::REPLACED_AFTER;
-use crate::serve::keys::Keys;
+use crate::serve::identities::Identities;
+use crate::serve::keys::{Keys, KeysInUse};
 use crate::serve::register::Register;
 use crate::telemetry::metrics::Metrics;
 use assent_contract::domain::time::{Span, Timestamp};
@@ -52,6 +54,7 @@ pub struct OwnerContext {
     pub keys: Arc<Keys>,
     pub purposes: Vec<Terms>,
     pub changelog: Arc<Changelog>,
+    pub identities: Arc<Identities>,
     pub register: Arc<Register>,
     pub copy: Arc<Copy>,
     pub consent: Framing,
@@ -77,6 +80,15 @@ pub struct Merged {
     pub by_subject: bool,
 }
 
+/// One that changed nothing.
+pub struct Unchanged {
+    pub partition: i32,
+    pub command: Command,
+}
+
+/// By request.
+pub type AllUnchanged = BTreeMap<String, Unchanged>;
+
 /// Why a command is merged once more.
 #[derive(Clone, Copy, Default)]
 pub struct Retry {
@@ -91,6 +103,7 @@ pub struct OwnerStatus {
     pub waiting: AtomicI64,
     pub merged: AtomicI64,
     pub partitions: AtomicI64,
+    pub held: AtomicI64,
     /// Turns of the loop.
     pub ticks: AtomicU64,
 }
@@ -145,6 +158,15 @@ pub(super) struct Owning {
     pub(super) merged: BTreeMap<String, Merged>,
     /// Of requests that are merged once more.
     pub(super) retries: BTreeMap<String, Retry>,
+    pub(super) held: AllHeld,
+    pub(super) held_seen_at: Option<Instant>,
+    /// The state of the identities at the last look at what is held.
+    pub(super) identities_seen: Option<u64>,
+    pub(super) identities_swept_at: Option<Instant>,
+    pub(super) drift: AllDrift,
+    pub(super) unchanged: AllUnchanged,
+    /// When the audit's heads were last looked at for what is unchanged.
+    pub(super) heads_seen_at: Option<Instant>,
     renewed_at: Option<Instant>,
     /// When the audit was last looked at for what is merged.
     pub(super) looked_at: Option<Instant>,
@@ -189,6 +211,13 @@ impl Owning {
             waiting: VecDeque::new(),
             merged: BTreeMap::new(),
             retries: BTreeMap::new(),
+            held: AllHeld::new(),
+            held_seen_at: None,
+            identities_seen: None,
+            identities_swept_at: None,
+            drift: AllDrift::new(),
+            unchanged: AllUnchanged::new(),
+            heads_seen_at: None,
             renewed_at: None,
             looked_at: None,
             swept_at: None,
@@ -231,8 +260,9 @@ impl Owning {
     fn tell(&self) {
         let store = |gauge: &AtomicI64, value: usize| gauge.store(value as i64, Ordering::Relaxed);
         store(&self.status.waiting, self.waiting.len());
-        store(&self.status.merged, self.merged.len());
+        store(&self.status.merged, self.merged.len() + self.unchanged.len());
         store(&self.status.partitions, self.owned.len());
+        store(&self.status.held, self.held.len());
     }
 
     /// One round; was there anything to do?
@@ -245,8 +275,12 @@ impl Owning {
         let wrote = self.merge_waiting()?;
         let read = self.read_audit()?;
         let honored = self.honor_decided(wrote || read)?;
+        let settled = self.honor_unchanged()?;
+        let ended = self.look_at_held()?;
+        let counted = self.count_drift()?;
         self.sweep_register()?;
-        Ok(came || wrote || read || honored)
+        self.sweep_identities()?;
+        Ok(came || wrote || read || honored || settled || ended || counted)
     }
 
     fn member(&mut self) -> std::result::Result<&ClickConsumer, TurnError> {
@@ -301,6 +335,9 @@ impl Owning {
                     Merged { partition, command, found: None, offset: None, by_subject: true };
                 self.merged.insert(request, merged);
             }
+            for (key, kept) in claimed.kept {
+                self.keep(partition, key, kept);
+            }
         }
         let member = self.member()?;
         member.fetch_from(&next).map_err(surrender)?;
@@ -339,6 +376,10 @@ impl Owning {
         self.waiting.clear();
         self.merged.clear();
         self.retries.clear();
+        self.held.clear();
+        self.drift.clear();
+        self.unchanged.clear();
+        self.identities_seen = None;
         self.group = None;
         self.trail = None;
     }
@@ -352,31 +393,24 @@ impl Owning {
         }
     }
 
-    /// Commands that came.
+    /// What came.
     fn receive(&mut self) -> std::result::Result<bool, TurnError> {
         let keys = self.with.keys.now();
-        let mut came = false;
+        let mut came = Vec::new();
         let Some(member) = &self.member else { return Ok(false) };
-        while self.waiting.len() < TOGETHER_MAX {
+        while came.len() + self.waiting.len() < TOGETHER_MAX {
             match member.poll() {
                 Polled::Message(message) => {
-                    came = true;
                     let partition = message.partition();
                     let Some(next) = self.owned.get_mut(&partition) else { continue };
                     *next = message.offset() + 1;
-                    let (Some(request), Some(value)) =
-                        (request_of(message.key()), message.payload())
-                    else {
-                        continue;
-                    };
-                    if let Some(command) = open(&keys, request, value) {
-                        self.waiting.push_back(Waiting { partition, command });
-                    } else {
-                        self.with
-                            .metrics
-                            .intake_commands_total
-                            .with_label_values(&["other", "unreadable"])
-                            .inc();
+                    let key = message.key().and_then(|key| std::str::from_utf8(key).ok());
+                    if let Some(key) = key {
+                        came.push((
+                            partition,
+                            key.to_owned(),
+                            message.payload().map(<[u8]>::to_vec),
+                        ));
                     }
                 }
                 Polled::Nothing => break,
@@ -387,7 +421,43 @@ impl Owning {
                 Polled::Fatal(error) => return Err(TurnError::Surrender(error.to_string())),
             }
         }
-        Ok(came)
+        let is_any = !came.is_empty();
+        for (partition, key, value) in came {
+            self.take(&keys, partition, key, value.as_deref());
+        }
+        Ok(is_any)
+    }
+
+    fn take(&mut self, keys: &KeysInUse, partition: i32, key: String, value: Option<&[u8]>) {
+        match (request_of(Some(key.as_bytes())), value) {
+            (Some(_), None) => {} // its own end
+            (Some(request), Some(value)) => match open(keys, request, value) {
+                Some(command) => self.waiting.push_back(Waiting { partition, command }),
+                None => {
+                    let labels = ["other", "unreadable"];
+                    self.with.metrics.intake_commands_total.with_label_values(&labels).inc();
+                }
+            },
+            (None, None) => {
+                self.held.remove(&key);
+                self.drift.remove(&key);
+            }
+            (None, Some(value)) => {
+                if let Some(kept) = open_kept(keys, &key, value) {
+                    self.keep(partition, key, kept);
+                }
+            }
+        }
+    }
+
+    fn keep(&mut self, partition: i32, key: String, kept: Kept) {
+        match kept {
+            Kept::Held(held) => {
+                self.held.insert(key, (partition, held));
+                self.identities_seen = None; // its mapping may be there already
+            }
+            Kept::Drift(drift) => drop(self.drift.insert(key, (partition, drift))),
+        }
     }
 
     pub(super) fn renew_producer(&mut self) -> std::result::Result<(), TurnError> {

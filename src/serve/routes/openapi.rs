@@ -5,7 +5,7 @@ use utoipa::openapi::OpenApi as Document;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{consent, events, lookup, opt_out, requests};
+use super::{consent, deliveries, events, identities, lookup, opt_out, requests};
 use crate::serve::errors::ErrorBody;
 
 #[derive(OpenApi)]
@@ -22,7 +22,9 @@ use crate::serve::errors::ErrorBody;
         consent::get_consent,
         consent::put_consent,
         consent::erase_subject,
+        identities::put_identity,
         opt_out::opt_out,
+        deliveries::take_delivery,
         requests::get_request,
         get_openapi,
     ),

@@ -12,13 +12,13 @@ use crate::clock::{Clock, SystemClock};
 use crate::serve::app::App;
 use crate::serve::clients::Client;
 use crate::serve::errors::Problem;
-use crate::serve::intake::{new_request_id, received};
+use crate::serve::intake::{Offer, new_request_id, received};
 use assent_contract::domain::request::{PrivacyRequest, RequestKind, RequestStatus};
 use assent_intake::{Change, Command, Scope};
 
 /// An answer waits so long for the changelog to have the change, so that whoever asks next sees it. It is
 /// accepted without that, too.
-const MERGED_WITHIN: Duration = Duration::from_secs(1);
+pub const MERGED_WITHIN: Duration = Duration::from_secs(1);
 
 #[derive(Serialize, ToSchema)]
 pub struct Accepted {
@@ -29,7 +29,7 @@ pub struct Accepted {
 pub type Answer = Result<(StatusCode, Json<Accepted>), Problem>;
 
 /// How a request came: `PrivacyRequest.manner`, and `ConsentRecord.source`.
-fn manner(client: &Client) -> &'static str {
+pub fn manner(client: &Client) -> &'static str {
     if client.publishable { "browser" } else { "api" }
 }
 
@@ -46,7 +46,9 @@ pub async fn change(app: &App, client: &Client, subject_id: String, change: Chan
     let request = received(&command, &app.keys.now());
     let partition = app.changelog.partition_of(&command.subject_id);
     let merged = app.changelog.await_request(&request_id);
-    accept(app, Some((partition, command)), request).await?;
+    let offer =
+        Offer { commands: vec![(partition, command)], requests: vec![request], ..Offer::default() };
+    accept(app, offer).await?;
     let _ = timeout(MERGED_WITHIN, merged).await; // it comes later, then
     Ok(accepted(request_id))
 }
@@ -68,26 +70,23 @@ pub async fn session_opt_out(app: &App, client: &Client, scope: &Scope) -> Answe
         basis_of_denial: None,
     };
     let request_id = request.request_id.clone();
-    accept(app, None, request).await?;
+    accept(app, Offer { requests: vec![request], ..Offer::default() }).await?;
     Ok(accepted(request_id))
 }
 
-async fn accept(
-    app: &App,
-    command: Option<(i32, Command)>,
-    request: PrivacyRequest,
-) -> Result<(), Problem> {
-    app.acceptor.accept(command, request).await.map_err(|_| {
+/// 503, and nothing was written, where the brokers don't take it.
+pub async fn accept(app: &App, offer: Offer) -> Result<(), Problem> {
+    app.acceptor.accept(offer).await.map_err(|_| {
         Problem::unavailable(
             "the brokers don't take the request, and nothing was written; try again",
         )
     })
 }
 
-fn accepted(request_id: String) -> (StatusCode, Json<Accepted>) {
+pub fn accepted(request_id: String) -> (StatusCode, Json<Accepted>) {
     (StatusCode::ACCEPTED, Json(Accepted { request_id }))
 }
 
-fn no_randomness() -> Problem {
+pub fn no_randomness() -> Problem {
     Problem::unavailable("the system gives no random bytes, and nothing was written; try again")
 }

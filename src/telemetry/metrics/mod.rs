@@ -326,9 +326,32 @@ catalog! {
          at serve.rate_limit.";
     intake_commands_total: IntCounterVec["source", "outcome"] =
         "Changes of consent that this instance owned, by source and what became of them: merged \
-         (written to the changelog), honored (the audit shows it), failed, refused, unreadable. If \
-         honored falls behind merged, `assent run` does not decide; if unreadable rises, a key \
-         version was retired while changes waited.";
+         (written to the changelog), unchanged (it stood there already), honored (the audit shows \
+         it), failed, refused, unreadable. If honored falls behind merged and unchanged, `assent \
+         run` does not decide; if unreadable rises, a key version was retired while changes waited.";
+    intake_deliveries_total: IntCounterVec["source", "outcome"] =
+        "What consent platforms delivered, by source and what became of it: taken (a change waits to \
+         be merged), held (nobody maps the identifier), known (it came before), nothing (it says \
+         nothing of a purpose that is mapped), refused (4xx), unavailable (503; the source sends it \
+         again). If refused rises, the source changed its format; if held rises, mappings are \
+         missing: see `assent intake pending`.";
+    intake_left_out_total: IntCounterVec["source", "what"] =
+        "What of deliveries was left out, by source: test (a test receipt), nameless (it names \
+         nobody), purpose (no mapping has it), word (no mapping has it: it counts as a no), undated \
+         (a grant without a time), answer (no mapping has it). If purpose or word rises, complete \
+         the mapping of the source: an opt-out of a purpose that is not mapped is not seen.";
+    intake_held: IntGauge[] =
+        "Deliveries that this instance owns and whose identifier nobody maps. Each is held for 7 \
+         days. If it grows, import identities: see `assent intake pending`.";
+    intake_held_total: IntCounterVec["source", "outcome"] =
+        "What became of deliveries that were held: applied (the mapping came) or expired (7 days \
+         passed without one, and what the person said is lost). If expired rises, alert whoever \
+         imports identities.";
+    consent_source_drift_total: IntCounterVec["source", "kind"] =
+        "What `assent consent reconcile` found, by source: stricter (a webhook was lost, and it is \
+         written now), looser (the platform has a grant that is not here; nothing is written), \
+         unmapped (nobody maps the identifier). If stricter rises, the source loses webhooks: an \
+         opt-out was late.";
     lookup_copy_lag_seconds: Gauge[] =
         "How long ago the look-up copy was known to be complete; -1 before the first time. Above \
          0.08 every look-up is answered with the default segment: look at the brokers and at the \

@@ -54,6 +54,11 @@ const CONTRACT: &[(&str, &str)] = &[
     ("assent_invariant_violations_total", "invariant"),
     ("assent_http_requests_total", "route,status"),
     ("assent_intake_commands_total", "source,outcome"),
+    ("assent_intake_deliveries_total", "source,outcome"),
+    ("assent_intake_left_out_total", "source,what"),
+    ("assent_intake_held", ""),
+    ("assent_intake_held_total", "source,outcome"),
+    ("assent_consent_source_drift_total", "source,kind"),
     ("assent_lookup_copy_lag_seconds", ""),
     ("assent_lookup_copy_in_sync", ""),
     ("assent_lookup_copy_keys", "purpose"),
@@ -145,6 +150,10 @@ fn what_is_known_beforehand_stands_at_zero() {
         // Of `assent serve`.
         "assent_http_",
         "assent_intake_commands",
+        "assent_intake_deliveries",
+        "assent_intake_left_out",
+        "assent_intake_held_total",
+        "assent_consent_source_drift",
         "assent_lookup_copy_keys",
         "assent_rate_limited",
     ];

@@ -102,6 +102,37 @@ const SERVING: &[Panel] = &[
         ],
     ),
     lines(
+        "Deliveries of consent platforms in an hour",
+        "short",
+        &[
+            Of(
+                "sum by (source, outcome) (increase(assent_intake_deliveries_total[1h]))",
+                "{{source}} {{outcome}}",
+            ),
+            Of(
+                "sum by (source, outcome) (increase(assent_intake_held_total[1h]))",
+                "{{source}} held, then {{outcome}}",
+            ),
+            Of("max by (instance) (assent_intake_held)", "{{instance}} held"),
+        ],
+    ),
+    lines(
+        "Left out of deliveries in an hour",
+        "short",
+        &[Of(
+            "sum by (source, what) (increase(assent_intake_left_out_total[1h]))",
+            "{{source}} {{what}}",
+        )],
+    ),
+    lines(
+        "Found by comparing with platforms, in a day",
+        "short",
+        &[Of(
+            "sum by (source, kind) (increase(assent_consent_source_drift_total[1d]))",
+            "{{source}} {{kind}}",
+        )],
+    ),
+    lines(
         "Over the rate in an hour",
         "short",
         &[Of("sum by (client) (increase(assent_rate_limited_total[1h]))", "{{client}}")],

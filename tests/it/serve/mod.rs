@@ -3,8 +3,10 @@
 mod bounds;
 mod doubt;
 mod intake;
+mod minute;
 mod openapi;
 mod pages;
+mod platform;
 mod refusals;
 mod secured;
 mod tls;
@@ -41,6 +43,11 @@ pub fn open(kafka: &Kafka) -> Shop<'_> {
 }
 
 pub fn open_with(kafka: &Kafka, serve: Value) -> Shop<'_> {
+    open_beside(kafka, serve, json!({}))
+}
+
+/// With other settings than those of `serve` besides.
+pub fn open_beside(kafka: &Kafka, serve: Value, others: Value) -> Shop<'_> {
     let mut section = json!({
         "listen": "127.0.0.1:0",
         "clients": [
@@ -55,7 +62,8 @@ pub fn open_with(kafka: &Kafka, serve: Value) -> Shop<'_> {
         "rate_limit": "100000/s",
     });
     crate::support::merge(&mut section, &serve);
-    let settings = json!({"serve": section});
+    let mut settings = json!({"serve": section});
+    crate::support::merge(&mut settings, &others);
     let shop = Shop::open_with(kafka, &Plan { settings, ..Plan::of_lookers("serve-1", 2) });
     for (file, text) in [
         ("server.token", SERVER),

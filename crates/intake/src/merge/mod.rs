@@ -3,10 +3,13 @@
 //! By purpose the later `since` wins, on a tie the stricter. A moment later than the command's receipt counts
 //! as the receipt. An opt-out never loses: where what stands claims a later `since`, it takes that one.
 
+mod hear;
+
 use std::cmp::Ordering;
 
 use crate::command::{Change, Command, Statement};
 use crate::scope::{Scope, Terms};
+use crate::source::Choice;
 use assent_contract::domain::consent::{AgeBand, ConsentRecord, ConsentStatus, Decision};
 use assent_contract::domain::time::Timestamp;
 
@@ -24,6 +27,8 @@ pub enum Merged {
     Record(Box<ConsentRecord>),
     /// A null value.
     Erasure,
+    /// What stands says all of it already: nothing is written.
+    Unchanged,
 }
 
 /// Why nothing can be written.
@@ -50,14 +55,35 @@ pub fn merge(
 ) -> Result<Merged, Refusal> {
     let mut record = match &command.change {
         Change::Erase => return Ok(Merged::Erasure),
-        Change::Put(_) | Change::OptOut(_) => base(current, command)?,
+        Change::Put(_) | Change::OptOut(_) | Change::Heard(_) => base(standing, command)?,
     };
     match &command.change {
         Change::Put(statement) => put(&mut record, statement, command.received_at),
         Change::OptOut(scope) => opt_out(&mut record, scope, purposes, command.received_at),
+        Change::Heard(heard) => {
+            let stood = standing.record.as_ref();
+            hear::hear(&mut record, heard, stood, command.received_at);
+            if says_the_same(&record, stood) {
+                return Ok(Merged::Unchanged);
+            }
+        }
         Change::Erase => {}
     }
     Ok(Merged::Record(Box::new(record)))
+}
+
+/// Does the record say of the person what stood before it, or nothing where nothing stood?
+fn says_the_same(record: &ConsentRecord, stood: Option<&ConsentRecord>) -> bool {
+    let Some(stood) = stood else {
+        return record.decisions.is_empty()
+            && record.guardian.is_none()
+            && record.opt_out_signal_at.is_none()
+            && record.age_band == AgeBand::Unknown;
+    };
+    record.decisions == stood.decisions
+        && record.age_band == stood.age_band
+        && record.guardian == stood.guardian
+        && record.opt_out_signal_at == stood.opt_out_signal_at
 }
 
 /// What stands, under the next version. Of whom nothing can be read, nothing is known: age unknown, which the
@@ -123,6 +149,14 @@ fn opt_out(record: &mut ConsentRecord, scope: &Scope, purposes: &[Terms], at: Ti
     if scope.ends_all_sale() {
         record.opt_out_signal_at = record.opt_out_signal_at.max(Some(at));
     }
+}
+
+/// Does what a platform chose win over what stands?
+pub(crate) fn outdoes(choice: &Choice, stands: &Decision, now: Timestamp) -> bool {
+    let Some(status) = choice.says.status() else { return false };
+    let since = choice.since.unwrap_or(now).min(now);
+    let said = Decision { status, since, expires_at: choice.expires_at, notice_version: None };
+    precedence(stands, &said).is_lt()
 }
 
 /// Which of two decisions for a purpose wins.

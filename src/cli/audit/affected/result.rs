@@ -111,10 +111,10 @@ fn line(affected: &Affected) -> String {
 fn named(readers: &BTreeMap<&str, &Reader>) -> String {
     let name = |it: &&Reader| format!("{} ({}, group {})", it.id, it.kind.says(), it.group_id);
     let named: Vec<String> = readers.values().map(name).collect();
-    match named.is_empty() {
-        true => "whoever may read its topic; the rulebook declares no readers".to_owned(),
-        false => named.join(", "),
+    if named.is_empty() {
+        return "whoever may read its topic; the rulebook declares no readers".to_owned();
     }
+    named.join(", ")
 }
 
 /// Subjects by purpose.

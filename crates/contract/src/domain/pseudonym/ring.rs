@@ -35,6 +35,9 @@ pub struct KeyRing {
     session_root: Root,
     /// Of the versions that are active or retiring.
     sealing: BTreeMap<u8, Zeroizing<[u8; 32]>>,
+    /// Of the lowest version, as `state` is: what the intake keeps for years outlives rotations.
+    lasting: Zeroizing<[u8; 32]>,
+    finding: TokenKey,
     fingerprints: BTreeMap<u8, [u8; 32]>,
     versions: Vec<(u8, Status)>,
 }
@@ -73,6 +76,8 @@ impl KeyRing {
                 .filter(|(_, (status, _))| *status != Status::Retired)
                 .map(|(&version, (_, root))| (version, root.derive("intake", "seal")))
                 .collect(),
+            lasting: lowest.derive("intake", "lasting"),
+            finding: TokenKey::new(&lowest.derive("intake", "finding")),
             fingerprints: roots
                 .iter()
                 .map(|(&version, (_, root))| (version, *root.derive("fingerprint", "")))
@@ -96,6 +101,18 @@ impl KeyRing {
     /// of its own.
     pub fn sealing_key(&self, version: u8) -> Option<&Zeroizing<[u8; 32]>> {
         self.sealing.get(&version)
+    }
+
+    /// The key under which the intake seals what it keeps for years: the same for as long as the lowest key
+    /// exists.
+    pub fn lasting_key(&self) -> &Zeroizing<[u8; 32]> {
+        &self.lasting
+    }
+
+    /// What the intake finds something of this text again by, without its being readable: the same for as
+    /// long as the lowest key exists.
+    pub fn finding(&self, text: &[u8]) -> [u8; 16] {
+        self.finding.hmac16(text)
     }
 
     /// The subject in the audit, under the active version.
