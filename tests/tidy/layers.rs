@@ -47,6 +47,7 @@ const OURS: &[(&str, &[&str])] = &[
     ("sim", &["contract", "core"]),
     ("evidence", &[]),
     ("inquiry", &["contract"]),
+    ("what-if", &["contract"]),
 ];
 
 /// As whole words of code; comments and literals don't count.
