@@ -21,6 +21,7 @@ COPY crates/inquiry/Cargo.toml crates/inquiry/
 COPY crates/intake/Cargo.toml crates/intake/
 COPY crates/sim/Cargo.toml crates/sim/
 COPY crates/verify/Cargo.toml crates/verify/
+COPY crates/what-if/Cargo.toml crates/what-if/
 RUN mkdir -p src tests/it crates/contract/benches crates/core/benches \
  && touch src/lib.rs tests/it/main.rs crates/contract/benches/avro.rs crates/core/benches/heart.rs \
  && for crate in crates/*; do mkdir -p $crate/src; touch $crate/src/lib.rs; done \

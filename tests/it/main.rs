@@ -55,6 +55,7 @@ mod stops;
 mod supervised;
 mod terminals;
 mod told;
+mod training;
 mod unreadable;
 mod unreadable_own;
 mod verify;

@@ -6,6 +6,7 @@
 mod circles;
 mod contract;
 mod documents;
+mod law;
 mod layers;
 mod references;
 mod shape;

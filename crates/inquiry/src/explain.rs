@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use assent_contract::domain::consent::{AgeBand, ConsentStatus};
-use assent_contract::domain::gate::table::{LINES, Line};
+use assent_contract::domain::gate::table::line_of;
 use assent_contract::domain::hex::hex;
 use assent_contract::domain::merge::RecordInForce;
 use assent_contract::domain::outcome::{Basis, InputKind, Outcome, Verdict};
@@ -104,12 +104,6 @@ pub struct Ground<'a> {
     pub is_nobodys: bool,
     /// Retention took the audit's beginning.
     pub begins_late: bool,
-}
-
-/// The line that has this verdict.
-pub fn line_of(verdict: Verdict) -> &'static Line {
-    let named = LINES.iter().find(|line| line.verdicts.contains(&verdict));
-    named.unwrap_or(&LINES[LINES.len() - 1])
 }
 
 /// An entry, explained.

@@ -74,4 +74,23 @@ mod tests {
             [("own".to_owned(), Timestamp(year + 5)), ("sold".to_owned(), Timestamp(year + 10))];
         assert_eq!(may_ask_again_at(&record, &purposes), BTreeMap::from(expected));
     }
+
+    /// 11 CCR 7025(c)(7)(B): her signal is a request to opt out, so 12 months pass before she is asked again,
+    /// unless she herself opts in.
+    #[test]
+    fn noelle_is_left_alone_for_twelve_months() {
+        let purposes = [Terms { id: "ads".to_owned(), sale_or_share: true }];
+        let noelle = |decisions: &str| {
+            let text = format!(
+                r#"{{"subject_id": "noelle", "version": 1, "recorded_at": 0, "opt_out_signal_at": 10,
+                     "decisions": {{{decisions}}}}}"#
+            );
+            may_ask_again_at(&serde_json::from_str(&text).unwrap(), &purposes)
+        };
+        let year_later = Timestamp(365 * Span::DAY.0 + 10);
+        for before_the_signal in ["", r#""ads": {"status": "GRANTED", "since": 5}"#] {
+            assert_eq!(noelle(before_the_signal), [("ads".to_owned(), year_later)].into());
+        }
+        assert!(noelle(r#""ads": {"status": "GRANTED", "since": 11}"#).is_empty());
+    }
 }

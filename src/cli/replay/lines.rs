@@ -68,56 +68,19 @@ impl LineParser {
 
     /// Hands over every line of the file; blank ones are passed over. Returns the bytes read.
     pub fn each(&self, path: &Path, mut each: impl FnMut(Line) -> Result<()>) -> Result<u64> {
-        let unreadable = |error: std::io::Error| {
-            Failure::new(
-                Exit::Data,
-                format!("{}: can't be read: {error}; check the path", path.display()),
-            )
-        };
-        let mut input = BufReader::new(File::open(path).map_err(unreadable)?);
-        let (mut bytes, mut buffer) = (0, Vec::new());
-        for number in 1u64.. {
-            buffer.clear();
-            let mut line = input.by_ref().take(LINE_BYTES_MAX);
-            let length = line.read_until(b'\n', &mut buffer).map_err(unreadable)? as u64;
-            if length == 0 {
-                break;
-            }
-            bytes += length;
-            let refuse = |fault: String| {
-                Failure::new(Exit::Data, format!("{}:{number}: {fault}", path.display()))
-            };
-            if length == LINE_BYTES_MAX {
-                return Err(refuse(format!(
-                    "the line is longer than {} MiB",
-                    LINE_BYTES_MAX >> 20
-                )));
-            }
-            let text = without_mark(&buffer);
-            if !text.iter().all(u8::is_ascii_whitespace) {
-                each(self.parse_line(text, path).map_err(refuse)?)?;
-            }
-        }
-        Ok(bytes)
+        let name = path.display().to_string();
+        let file = File::open(path).map_err(|error| unreadable(&name, &error))?;
+        each_line(BufReader::new(file), &name, |text, at| {
+            each(self.parse_line(text, &name).map_err(|fault| at.refuse(&fault))?)
+        })
     }
 
     /// As [`Self::parse`], for one of many: what is not JSON lines is told as what it is.
-    fn parse_line(&self, text: &[u8], path: &Path) -> std::result::Result<Line, String> {
-        let file = path.display();
-        match json::parse(text) {
-            Ok(Value::Array(_)) | Err(Fault::Unfinished) if begins(text, b'[') => Err(format!(
-                "is a JSON array; put each record on its own line, for example with `jq -c '.[]' \
-                 {file}`"
-            )),
-            Err(Fault::Unfinished) if begins(text, b'{') => Err(format!(
-                "the object does not end on this line; put each record on its own line, for \
-                 example with `jq -c . {file}`"
-            )),
-            Err(Fault::Trailing(Place { column, .. })) => Err(format!(
-                "this line holds more than one JSON value (column {column}); put each record on \
-                 its own line, for example with `jq -c . {file}`"
-            )),
-            read => self.take(read),
+    fn parse_line(&self, text: &[u8], file: &str) -> std::result::Result<Line, String> {
+        let read = json::parse(text);
+        match not_json_lines(text, &read, file) {
+            Some(fault) => Err(fault),
+            None => self.take(read),
         }
     }
 
@@ -127,7 +90,8 @@ impl LineParser {
     }
 
     fn take(&self, read: std::result::Result<Value, Fault>) -> std::result::Result<Line, String> {
-        let mut value = read.map_err(|fault| self.describe(fault))?;
+        let is_known = |name: &str| self.click.has_name(name) || self.consent.has_name(name);
+        let mut value = read.map_err(|fault| describe(fault, &is_known))?;
         match self.kind.or_else(|| guess(&value)) {
             Some(Kind::Clicks) => self.parse_click(&mut value),
             Some(Kind::Consent) => self.parse_consent(&mut value),
@@ -136,35 +100,6 @@ impl LineParser {
                  recorded_at); add the field, or set --kind"
                     .to_owned())
             }
-        }
-    }
-
-    /// Names fields of the schemas and no other: those may be identifiers.
-    fn describe(&self, fault: Fault) -> String {
-        match fault {
-            Fault::NotUtf8 => "is not UTF-8 text; save the file as UTF-8".to_owned(),
-            Fault::Unfinished => "is not JSON: it ends in the middle of a value".to_owned(),
-            Fault::Trailing(place) => format!("holds more than one record ({})", text_of(place)),
-            Fault::Syntax(place) => format!("is not JSON ({})", text_of(place)),
-            Fault::Twice(path, place) => {
-                let what = self.name(&path);
-                format!("{what} appears twice ({}); remove one", text_of(place))
-            }
-        }
-    }
-
-    fn name(&self, path: &[String]) -> String {
-        let is_known = |name: &String| self.click.has_name(name) || self.consent.has_name(name);
-        match path {
-            [.., purpose] if path.len() == 2 && path[0] == "decisions" && !is_known(purpose) => {
-                "a purpose in decisions".to_owned()
-            }
-            [.., last] if is_known(last) => {
-                let shown =
-                    |name: &String| if is_known(name) { name.clone() } else { "*".to_owned() };
-                path.iter().map(shown).collect::<Vec<_>>().join(".")
-            }
-            _ => "an unknown field".to_owned(),
         }
     }
 
@@ -181,6 +116,100 @@ impl LineParser {
         let record: ConsentRecord = typed(value)?;
         check_id("subject_id", &record.subject_id)?;
         Ok(Line::Consent(Box::new(record)))
+    }
+}
+
+/// Where a line is, for a message.
+pub struct At<'a> {
+    name: &'a str,
+    number: u64,
+}
+
+impl At<'_> {
+    pub fn refuse(&self, fault: &str) -> Failure {
+        Failure::new(Exit::Data, format!("{}:{}: {fault}", self.name, self.number))
+    }
+}
+
+pub fn unreadable(name: &str, error: &std::io::Error) -> Failure {
+    Failure::new(Exit::Data, format!("{name}: can't be read: {error}; check the path"))
+}
+
+/// Hands over every line; blank ones are passed over. Returns the bytes read.
+pub fn each_line(
+    mut input: impl BufRead,
+    name: &str,
+    mut each: impl FnMut(&[u8], &At<'_>) -> Result<()>,
+) -> Result<u64> {
+    let (mut bytes, mut buffer) = (0, Vec::new());
+    for number in 1u64.. {
+        buffer.clear();
+        let mut line = input.by_ref().take(LINE_BYTES_MAX);
+        let read = line.read_until(b'\n', &mut buffer).map_err(|error| unreadable(name, &error));
+        let length = read? as u64;
+        if length == 0 {
+            break;
+        }
+        bytes += length;
+        let at = At { name, number };
+        if length == LINE_BYTES_MAX {
+            let fault = format!("the line is longer than {} MiB", LINE_BYTES_MAX >> 20);
+            return Err(at.refuse(&fault));
+        }
+        let text = without_mark(&buffer);
+        if !text.iter().all(u8::is_ascii_whitespace) {
+            each(text, &at)?;
+        }
+    }
+    Ok(bytes)
+}
+
+/// What a line is that is no line of JSON lines; `None`: whatever is wrong, it is not that.
+pub fn not_json_lines(
+    text: &[u8],
+    read: &std::result::Result<Value, Fault>,
+    file: &str,
+) -> Option<String> {
+    match read {
+        Ok(Value::Array(_)) | Err(Fault::Unfinished) if begins(text, b'[') => Some(format!(
+            "is a JSON array; put each record on its own line, for example with `jq -c '.[]' {file}`"
+        )),
+        Err(Fault::Unfinished) if begins(text, b'{') => Some(format!(
+            "the object does not end on this line; put each record on its own line, for example \
+             with `jq -c . {file}`"
+        )),
+        Err(Fault::Trailing(Place { column, .. })) => Some(format!(
+            "this line holds more than one JSON value (column {column}); put each record on its own \
+             line, for example with `jq -c . {file}`"
+        )),
+        _ => None,
+    }
+}
+
+/// Names fields of the schemas and no other: those may be identifiers.
+pub fn describe(fault: Fault, is_known: &dyn Fn(&str) -> bool) -> String {
+    match fault {
+        Fault::NotUtf8 => "is not UTF-8 text; save the file as UTF-8".to_owned(),
+        Fault::Unfinished => "is not JSON: it ends in the middle of a value".to_owned(),
+        Fault::Trailing(place) => format!("holds more than one record ({})", text_of(place)),
+        Fault::Syntax(place) => format!("is not JSON ({})", text_of(place)),
+        Fault::Twice(path, place) => {
+            let what = name(&path, is_known);
+            format!("{what} appears twice ({}); remove one", text_of(place))
+        }
+    }
+}
+
+fn name(path: &[String], is_known: &dyn Fn(&str) -> bool) -> String {
+    match path {
+        [.., decisions, purpose] if decisions == "decisions" && !is_known(purpose) => {
+            "a purpose in decisions".to_owned()
+        }
+        [.., last] if is_known(last) => {
+            let shown = |name: &String| if is_known(name) { name.clone() } else { "*".to_owned() };
+            path.iter().map(shown).collect::<Vec<_>>().join(".")
+        }
+        _ => "an unknown field".to_owned(),
     }
 }
 
@@ -211,11 +240,11 @@ fn guess(value: &Value) -> Option<Kind> {
 }
 
 /// serde's own message may quote the value, so it is left out.
-fn typed<T: serde::de::DeserializeOwned>(value: &mut Value) -> std::result::Result<T, String> {
+pub fn typed<T: serde::de::DeserializeOwned>(value: &mut Value) -> std::result::Result<T, String> {
     serde_json::from_value(value.take()).map_err(|_| "does not match its schema".to_owned())
 }
 
-fn check_id(field: &str, id: &str) -> std::result::Result<(), String> {
+pub fn check_id(field: &str, id: &str) -> std::result::Result<(), String> {
     if is_valid_id(id) {
         return Ok(());
     }

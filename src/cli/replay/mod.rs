@@ -13,7 +13,11 @@ use std::path::PathBuf;
 use indicatif::ProgressBar;
 use serde_json::json;
 
-pub use lines::{Kind, Line, LineParser};
+pub use json::parse as parse_json;
+pub use lines::{
+    At, Kind, Line, LineParser, check_id, describe, each_line, not_json_lines, typed, unreadable,
+};
+pub use schema::Schema;
 
 use super::{Globals, progress, stdout, when};
 use crate::clock::{Clock, SystemClock};

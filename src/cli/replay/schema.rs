@@ -3,7 +3,7 @@
 //! Knows no command and no Kafka. Faults name fields of the schema and what they want, never a
 //! value or a key of the line: those may be raw identifiers (INV-6).
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// A schema of schemas/, as its JSON.
 pub struct Schema(Value);
@@ -18,6 +18,23 @@ impl Schema {
 
     pub fn consent() -> Self {
         Self::compiled_in(CONSENT)
+    }
+
+    /// A question to the gate (`assent_contract::trial::Question`), with a consent record in it.
+    pub fn question() -> Self {
+        let consent = Self::consent().0;
+        let time = json!(["null", {"type": "long", "logicalType": "timestamp-millis"}]);
+        let now = &time[1];
+        Self(json!({"type": "record", "fields": [
+            {"name": "purpose", "type": "string"},
+            {"name": "record", "type": ["null", consent], "default": null},
+            {"name": "unreadable", "type": "boolean", "default": false},
+            {"name": "signal_at", "type": time, "default": null},
+            {"name": "erased_at", "type": time, "default": null},
+            {"name": "occurred_at", "type": time, "default": null},
+            {"name": "now", "type": now},
+            {"name": "stale", "type": "boolean", "default": false},
+        ]}))
     }
 
     fn compiled_in(text: &str) -> Self {
@@ -153,8 +170,6 @@ fn fault(path: &str, what: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn click(changes: &Value) -> Value {

@@ -1,5 +1,6 @@
 //! `assent rules diff`: what a new rulebook changes, and what that does to live keys.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -7,13 +8,15 @@ use serde_json::json;
 use super::super::{Globals, stdout};
 use crate::failure::{Exit, Failure, Result};
 use assent_contract::rulebook::Rulebook;
-use assent_contract::rulebook::diff::{Admission, Change, admission, changes};
+use assent_contract::rulebook::diff::{Admission, Change, Due, SENTENCE, admission, changes};
 
 /// Explain what a new rulebook changes and how that affects live keys
 ///
-/// Lists the purposes and segments that are added, removed, stricter, looser or otherwise changed.
-/// Exits with code 0 if the new rulebook can replace the old one, and with code 65 if it can't:
-/// both have the same version but different content, or one of them has errors.
+/// Lists the purposes and segments that are added, removed, stricter, looser or otherwise changed,
+/// and says which changes are material: after one, a risk assessment is due within 45 days, and
+/// before new processing starts (11 CCR 7150 and following). Exits with code 0 if the new rulebook
+/// can replace the old one, and with code 65 if it can't: both have the same version but different
+/// content, or one of them has errors.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example:\n  assent rules diff rules/children-retail.yaml next.yaml\n  assent \
@@ -36,6 +39,7 @@ pub fn run(args: &Args, globals: &Globals) -> Result<()> {
             "new": named(new_path, &new),
             "identical": admission == Admission::Same,
             "refused": admission == Admission::SameVersion,
+            "material": changes.iter().any(|change| change.material.is_some()),
             "changes": changes,
         }))?;
     } else {
@@ -74,7 +78,23 @@ fn text(
     lines.extend(changes.iter().map(Change::text));
     lines.extend((!changes.is_empty()).then(String::new));
     lines.extend(conclusion(&new.version, admission, changes.len()));
+    lines.extend(assessment(changes));
     lines.join("\n")
+}
+
+/// What is due before or after the rollout; `None`: nothing is.
+fn assessment(changes: &[Change]) -> Option<String> {
+    let due = |due: Option<Due>| {
+        let is_due = move |change: &&Change| {
+            change.material.is_some_and(|it| due.is_none_or(|due| it.due == due))
+        };
+        let ids: BTreeSet<&str> = changes.iter().filter(is_due).map(|it| it.id.as_str()).collect();
+        ids.into_iter().collect::<Vec<_>>().join(", ")
+    };
+    let (all, new) = (due(None), due(Some(Due::BeforeItStarts)));
+    let before =
+        if new.is_empty() { String::new() } else { format!("; before it starts for {new}") };
+    (!all.is_empty()).then(|| format!("{SENTENCE} ({all}){before}."))
 }
 
 fn conclusion(version: &str, admission: Admission, changes: usize) -> Vec<String> {

@@ -1,21 +1,28 @@
-//! `assent rules doc`: the rulebook as a document, made from what runs.
+//! `assent rules doc`: the rulebook as a document or as a site, made from what runs.
 
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::super::{Globals, stdout};
+use super::super::{Globals, stdout, when};
+use crate::clock::{Clock, SystemClock};
 use crate::failure::{Failure, Result};
-use assent_contract::rulebook::render::{self, render};
+use assent_contract::rulebook::Rulebook;
+use assent_contract::rulebook::render::{self, render, site};
 
-/// Render the rulebook for people to read, as Markdown or as a single HTML page
+/// Render the rulebook for people to read, as Markdown, a single HTML page or a static site
 ///
 /// The document describes purposes, segments and their conditions in plain words, every click field
 /// that is read and why, retention, the risk and auditability of each approach, the gate's table
 /// with its citations, and the data map. The same rulebook always gives the same bytes.
+///
+/// The site has a page for each of these, an index, the data map as a picture, and the history of
+/// the rulebook, as far as --earlier names the versions before it. Its pages bear the day on which
+/// they were made, and the rulebook's hash.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  assent rules doc\n  assent rules doc --format html --out \
-                  rulebook.html\n  assent rules doc next.yaml --out next.md")]
+                  rulebook.html\n  assent rules doc next.yaml --site site --earlier \
+                  rules/children-retail.yaml")]
 pub struct Args {
     /// Rulebook file [default: the configured rulebook]
     file: Option<PathBuf>,
@@ -25,6 +32,12 @@ pub struct Args {
     /// File to write, replaced if it exists [default: stdout]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Directory to write a static site to; its files are replaced if they exist
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["out", "format"])]
+    site: Option<PathBuf>,
+    /// A rulebook from before, for the site's history, the oldest first (repeatable)
+    #[arg(long, value_name = "FILE", requires = "site")]
+    earlier: Vec<PathBuf>,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -36,6 +49,9 @@ enum Format {
 pub fn run(args: &Args, globals: &Globals) -> Result<()> {
     let path = super::chosen(args.file.as_ref(), globals)?;
     let rulebook = super::read(&path)?;
+    if let Some(folder) = &args.site {
+        return write_site(folder, &path, &rulebook, &args.earlier, globals.json);
+    }
     let (format, name) = match args.chosen_format() {
         Format::Markdown => (render::Format::Markdown, "markdown"),
         Format::Html => (render::Format::Html, "html"),
@@ -80,4 +96,43 @@ fn write(out: &Path, document: &str) -> Result<()> {
             out.display()
         ))
     })
+}
+
+fn write_site(
+    folder: &Path,
+    path: &Path,
+    rulebook: &Rulebook,
+    earlier: &[PathBuf],
+    is_json: bool,
+) -> Result<()> {
+    let earlier: Vec<Rulebook> = earlier.iter().map(|it| super::read(it)).collect::<Result<_>>()?;
+    let now = when::text(SystemClock.now());
+    let day = now.split('T').next().unwrap_or_default();
+    let pages = site(rulebook, &earlier, day);
+    let refuse = |error: std::io::Error| {
+        Failure::failed(format!(
+            "--site {}: can't be written: {error}; choose a writable directory",
+            folder.display()
+        ))
+    };
+    std::fs::create_dir_all(folder).map_err(refuse)?;
+    for page in &pages {
+        std::fs::write(folder.join(&page.name), &page.html).map_err(refuse)?;
+    }
+    if is_json {
+        let names: Vec<&str> = pages.iter().map(|page| page.name.as_str()).collect();
+        return stdout::json(&json!({
+            "file": path,
+            "rulebook": rulebook.version,
+            "sha256": rulebook.sha256_hex(),
+            "site": folder,
+            "pages": names,
+        }));
+    }
+    stdout::line(&format!(
+        "{}: rulebook {}, {} pages; open index.html",
+        folder.display(),
+        rulebook.version,
+        pages.len()
+    ))
 }

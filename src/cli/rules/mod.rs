@@ -1,8 +1,10 @@
-//! `assent rules`: is this rulebook one that Assent would run, what does it say, what would it change?
+//! `assent rules`: is this rulebook one that Assent would run, what does it say, what would it change,
+//! and what would the gate decide by it?
 
 mod check;
 mod diff;
 mod doc;
+mod trial;
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +13,7 @@ use crate::config::read_rulebook;
 use crate::failure::{Exit, Result};
 use assent_contract::rulebook::Rulebook;
 
-/// Check, explain and compare rulebooks
+/// Check, explain, compare and try rulebooks
 #[derive(clap::Args)]
 #[command(
     after_help = "Example:\n  assent rules check\n  assent rules doc --out rulebook.html\n  assent \
@@ -27,6 +29,7 @@ enum Command {
     Check(check::Args),
     Doc(doc::Args),
     Diff(diff::Args),
+    Try(trial::Args),
 }
 
 pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
@@ -34,6 +37,7 @@ pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
         Command::Check(args) => check::run(args, globals),
         Command::Doc(args) => doc::run(args, globals),
         Command::Diff(args) => diff::run(args, globals),
+        Command::Try(args) => trial::run(args, globals),
     }
 }
 

@@ -4,9 +4,9 @@ use super::super::when;
 use super::report::{Consent, Counter, Purpose, Report};
 use assent_contract::domain::consent::ConsentRecord;
 use assent_contract::domain::foreign_text::shown;
+use assent_contract::domain::gate::table::line_of;
 use assent_contract::domain::time::Timestamp;
 use assent_contract::rulebook::Rulebook;
-use assent_inquiry::explain::line_of;
 
 pub fn text(report: &Report, rulebook: &Rulebook, now: Timestamp) -> Vec<String> {
     let mut lines = vec![

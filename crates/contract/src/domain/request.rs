@@ -112,3 +112,29 @@ impl PrivacyRequest {
         self.honored_at.map_or(self.received_at, |at| at.max(self.received_at)) + KEPT_FOR
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_kept_for_24_months_after_its_last_change() {
+        let request = |honored_at| PrivacyRequest {
+            request_id: String::new(),
+            kind: RequestKind::OptOut,
+            scope: "all".to_owned(),
+            manner: "api".to_owned(),
+            subject: None,
+            received_at: Timestamp(5),
+            status: RequestStatus::Received,
+            honored_at,
+            chain: None,
+            sequence: None,
+            basis_of_denial: None,
+        };
+        let months_24 = 731 * Span::DAY.0;
+        assert_eq!(request(None).ends_at(), Timestamp(5 + months_24));
+        assert_eq!(request(Some(Timestamp(9))).ends_at(), Timestamp(9 + months_24));
+        assert_eq!(request(Some(Timestamp(3))).ends_at(), Timestamp(5 + months_24));
+    }
+}

@@ -3,9 +3,12 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Approach, Condition, ContextualRule, Purpose, Rulebook, SegmentRule, Slot, compile, words,
+    Approach, Condition, ContextualRule, Measure, Purpose, Rulebook, SegmentRule, Slot, compile,
+    words,
 };
+use crate::domain::consent::AgeBand;
 use crate::domain::event::ClickFields;
+use crate::domain::time::Span;
 
 /// A segment as the documents list it.
 #[derive(Clone, Copy)]
@@ -96,10 +99,29 @@ impl<'r> Listed<'r> {
 
     /// Does it read the age band of the consent record?
     pub fn reads_age_band(&self) -> bool {
-        match self.rule {
-            Rule::Person(_, segment) => has_age_band(&segment.condition),
-            Rule::Page(_) => false,
+        !self.age_bands().is_empty()
+    }
+
+    /// The age bands that its condition names, whatever it says of them.
+    pub fn age_bands(&self) -> BTreeSet<AgeBand> {
+        let mut bands = BTreeSet::new();
+        if let Rule::Person(_, segment) = self.rule {
+            each_age_band(&segment.condition, &mut |band| {
+                bands.insert(band);
+            });
         }
+        bands
+    }
+
+    /// How far back its counters look; zero: it needs none.
+    pub fn looks_back(&self) -> Span {
+        let mut longest = Span::default();
+        if let Rule::Person(purpose, segment) = self.rule {
+            each_slot(&segment.condition, &purpose.slots, &mut |slot| {
+                longest = longest.max(slot.measure.window().unwrap_or(purpose.retention));
+            });
+        }
+        longest
     }
 
     /// Its condition in plain words.
@@ -135,11 +157,28 @@ fn each_slot<'r>(condition: &'r Condition, slots: &'r [Slot], visit: &mut impl F
     }
 }
 
-fn has_age_band(condition: &Condition) -> bool {
+fn each_age_band(condition: &Condition, visit: &mut impl FnMut(AgeBand)) {
     match condition {
-        Condition::All(parts) | Condition::Any(parts) => parts.iter().any(has_age_band),
-        Condition::Not(part) => has_age_band(part),
-        Condition::AgeBand(_) => true,
-        Condition::Region { .. } | Condition::Slot(_) => false,
+        Condition::All(parts) | Condition::Any(parts) => {
+            for part in parts {
+                each_age_band(part, visit);
+            }
+        }
+        Condition::Not(part) => each_age_band(part, visit),
+        Condition::AgeBand(bands) => bands.iter().copied().for_each(visit),
+        Condition::Region { .. } | Condition::Slot(_) => {}
+    }
+}
+
+impl Measure {
+    /// `None`: as long as the purpose keeps clicks.
+    fn window(self) -> Option<Span> {
+        match self {
+            Self::Count { within, .. }
+            | Self::Distinct { within, .. }
+            | Self::Sum { within, .. }
+            | Self::LastWithin { within } => Some(within),
+            Self::LastNotWithin { .. } | Self::Region => None,
+        }
     }
 }

@@ -55,13 +55,13 @@ pub fn merge(
 ) -> Result<Merged, Refusal> {
     let mut record = match &command.change {
         Change::Erase => return Ok(Merged::Erasure),
-        Change::Put(_) | Change::OptOut(_) | Change::Heard(_) => base(standing, command)?,
+        Change::Put(_) | Change::OptOut(_) | Change::Heard(_) => base(current, command)?,
     };
     match &command.change {
         Change::Put(statement) => put(&mut record, statement, command.received_at),
         Change::OptOut(scope) => opt_out(&mut record, scope, purposes, command.received_at),
         Change::Heard(heard) => {
-            let stood = standing.record.as_ref();
+            let stood = current.record.as_ref();
             hear::hear(&mut record, heard, stood, command.received_at);
             if says_the_same(&record, stood) {
                 return Ok(Merged::Unchanged);

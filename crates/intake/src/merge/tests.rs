@@ -167,8 +167,8 @@ proptest! {
     }
 }
 
-fn heard_at(heard: &Heard, standing: Option<ConsentRecord>) -> Option<ConsentRecord> {
-    let highest = standing.as_ref().map_or(0, |record| record.version);
+fn heard_at(heard: &Heard, current: Option<ConsentRecord>) -> Option<ConsentRecord> {
+    let highest = current.as_ref().map_or(0, |record| record.version);
     let command = Command {
         request_id: "r".to_owned(),
         subject_id: "s".to_owned(),
@@ -176,7 +176,7 @@ fn heard_at(heard: &Heard, standing: Option<ConsentRecord>) -> Option<ConsentRec
         received_at: NOW,
         change: Change::Heard(heard.clone()),
     };
-    match merge(&CurrentConsent { record: standing, highest }, &command, &purposes()) {
+    match merge(&CurrentConsent { record: current, highest }, &command, &purposes()) {
         Ok(Merged::Record(record)) => Some(*record),
         Ok(Merged::Unchanged) => None,
         _ => panic!("a record, or nothing"),

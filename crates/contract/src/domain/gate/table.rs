@@ -101,6 +101,12 @@ pub const LINES: [Line; 12] = [
     },
 ];
 
+/// The line that has this verdict.
+pub fn line_of(verdict: Verdict) -> &'static Line {
+    let named = LINES.iter().find(|line| line.verdicts.contains(&verdict));
+    named.unwrap_or(&LINES[LINES.len() - 1])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

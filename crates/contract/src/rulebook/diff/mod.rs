@@ -4,10 +4,13 @@
 //! docs/contract/rulebook.md): both ask
 //! `SegmentRule::rests_on_the_same`. Knows no file; compares what was compiled.
 
+mod material;
 mod purposes;
 mod segments;
 #[cfg(test)]
 mod tests;
+
+pub use material::{Due, Material, SENTENCE};
 
 use serde::Serialize;
 
@@ -28,6 +31,8 @@ pub struct Change {
     pub says: String,
     /// What it does to live keys and counters, in plain words.
     pub live_keys: String,
+    /// Is a risk assessment due for it?
+    pub material: Option<Material>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -82,6 +87,9 @@ pub fn changes(old: &Rulebook, new: &Rulebook) -> Vec<Change> {
     }
     purposes::compare(old, new, &mut changes);
     segments::compare(old, new, &mut changes);
+    for change in &mut changes {
+        change.material = material::material(change, old, new);
+    }
     changes
 }
 
@@ -120,17 +128,26 @@ fn default_segment(old: &Rulebook, new: &Rulebook) -> Change {
              tell its developers"
         ),
         live_keys: "none change".to_owned(),
+        material: None,
     }
 }
 
 impl Change {
-    /// For a person: what changed, and beneath it what that does to live keys.
+    /// For a person: what changed, and beneath it what that does to live keys and why it is material.
     pub fn text(&self) -> String {
         let mark = match self.change {
             Kind::Added => '+',
             Kind::Removed => '-',
             Kind::Stricter | Kind::Looser | Kind::Changed => '~',
         };
+        let (headline, Self { says, live_keys, .. }) = (self.headline(), self);
+        let material = self.material.map(|it| format!("\n    material: {}", it.why));
+        let material = material.unwrap_or_default();
+        format!("{mark} {headline}: {says}\n    live keys: {live_keys}{material}")
+    }
+
+    /// `purpose offers, stricter`.
+    pub fn headline(&self) -> String {
         let about = match self.about {
             About::Rulebook => "rulebook",
             About::Purpose => "purpose",
@@ -143,7 +160,6 @@ impl Change {
             Kind::Looser => "looser",
             Kind::Changed => "changed",
         };
-        let Self { id, says, live_keys, .. } = self;
-        format!("{mark} {about} {id}, {kind}: {says}\n    live keys: {live_keys}")
+        format!("{about} {}, {kind}", self.id)
     }
 }

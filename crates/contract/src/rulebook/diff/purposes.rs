@@ -63,6 +63,7 @@ fn whole(purpose: &Purpose, change: Kind, says: String, live_keys: String) -> Ch
         after: None,
         says,
         live_keys,
+        material: None,
     }
 }
 

@@ -47,6 +47,7 @@ fn whole(id: &str, change: Kind, says: String, live_keys: String) -> Change {
         after: None,
         says,
         live_keys,
+        material: None,
     }
 }
 

@@ -206,3 +206,152 @@ fn a_change_reads_as_two_lines() {
          and their counters are removed; the others stay and keep their counters"
     );
 }
+
+/// Why the only change that is material is so, and when the assessment is due; `None`: none is.
+fn check_material(from: &str, to: &str, expected: Option<(&str, Due)>) {
+    assert!(BASE.contains(from), "{from}");
+    let found = changes(&book(BASE), &book(&BASE.replace(from, to)));
+    assert!(!found.is_empty(), "{from}");
+    let material: Vec<_> = found.iter().filter_map(|change| change.material).collect();
+    let material: Vec<_> = material.iter().map(|it| (it.why, it.due)).collect();
+    assert_eq!(material, expected.into_iter().collect::<Vec<_>>(), "{from} → {to}: {found:#?}");
+}
+
+#[test]
+fn what_may_do_more_to_people_is_material() {
+    use Due::{BeforeItStarts, Within45Days};
+    let offers = "sale_or_share: false, requires_opt_in: false, retention: 90d";
+    let ads = "sale_or_share: true, requires_opt_in: true, retention: 30d";
+    let lookers = "when: {count: {within: 7d, at_least: 3}}";
+    let teens = "{in: [FROM_16_TO_17]}";
+    let buyers = BASE.lines().find(|line| line.contains("id: buyers")).unwrap();
+    let mailed = format!("{ads}, readers: [{{id: mail, kind: contractor, group_id: mailer}}]");
+    let another = format!("{buyers}\n{}", buyers.replace("id: buyers", "id: again"));
+    for (from, to, why, due) in [
+        (
+            offers,
+            "sale_or_share: true, requires_opt_in: false, retention: 90d",
+            "data is sold or shared from now on",
+            BeforeItStarts,
+        ),
+        (
+            ads,
+            "sale_or_share: false, requires_opt_in: true, retention: 30d",
+            "opt-out preference signals no longer apply",
+            Within45Days,
+        ),
+        (
+            ads,
+            "sale_or_share: true, requires_opt_in: false, retention: 30d",
+            "an opt-in is no longer asked for",
+            Within45Days,
+        ),
+        (
+            ads,
+            "sale_or_share: true, requires_opt_in: true, retention: 31d",
+            "data is used for longer",
+            Within45Days,
+        ),
+        (ads, &mailed, "data goes to a reader that was not named before", Within45Days),
+        (buyers, &another, "people are put into a segment that is new", Within45Days),
+        (
+            "why: w, owner: o, approach: demographic",
+            "why: x, owner: o, approach: demographic",
+            "the segment serves another end",
+            Within45Days,
+        ),
+        (
+            "approach: behavioral, purpose: offers, when: {last",
+            "approach: behavioral, purpose: ads, when: {last",
+            "the segment serves another purpose",
+            Within45Days,
+        ),
+        (
+            lookers,
+            "when: {count: {where: {category: toys}, within: 7d, at_least: 3}}",
+            "more is read of a person",
+            Within45Days,
+        ),
+        (
+            lookers,
+            "when: {count: {within: 8d, at_least: 3}}",
+            "it looks further back",
+            Within45Days,
+        ),
+        (
+            teens,
+            "{in: [FROM_13_TO_15, FROM_16_TO_17]}",
+            "it is about people of another age",
+            Within45Days,
+        ),
+    ] {
+        check_material(from, to, Some((why, due)));
+    }
+}
+
+#[test]
+fn a_new_purpose_is_assessed_before_it_starts() {
+    let (old, new) = (book(BASE), BASE.replace("id: ads, title: Ads", "id: mail, title: Mail"));
+    let found = changes(&old, &book(&new.replace("purpose: ads", "purpose: mail")));
+    let due: Vec<_> = found.iter().map(|it| (it.id.as_str(), it.material.map(|m| m.due))).collect();
+    let (before, within) = (Some(Due::BeforeItStarts), Some(Due::Within45Days));
+    assert_eq!(due, [("ads", None), ("mail", before), ("teens", within)]);
+}
+
+#[test]
+fn a_purpose_that_is_taken_up_again_is_material_and_one_that_is_suspended_is_not() {
+    let ads = "requires_opt_in: true, retention: 30d";
+    let suspended = BASE.replace(ads, &format!("{ads}, suspended: true"));
+    let material = |old: &str, new: &str| {
+        let found = changes(&book(old), &book(new));
+        found.iter().map(|change| change.material.map(|it| it.why)).collect::<Vec<_>>()
+    };
+    assert_eq!(material(&suspended, BASE), [Some("data is used again for the purpose")]);
+    assert_eq!(material(BASE, &suspended), [None]);
+}
+
+#[test]
+fn what_is_stricter_a_threshold_or_a_word_is_not_material() {
+    let offers = "sale_or_share: false, requires_opt_in: false, retention: 90d";
+    let buyers = BASE.lines().find(|line| line.contains("id: buyers")).unwrap();
+    let lookers = "when: {count: {within: 7d, at_least: 3}}";
+    for (from, to) in [
+        (offers, "sale_or_share: false, requires_opt_in: true, retention: 90d"),
+        (offers, "sale_or_share: false, requires_opt_in: false, retention: 89d"),
+        (buyers, ""),
+        (lookers, "when: {count: {within: 7d, at_least: 4}}"),
+        (lookers, "when: {count: {within: 6d, at_least: 3}}"),
+        ("title: Buy", "title: Bought"),
+        ("owner: o, approach: demographic", "owner: p, approach: demographic"),
+        ("title: Ads", "title: Adverts"),
+        ("default_segment: all", "default_segment: any"),
+        ("category: toys", "category: books"),
+        ("title: Toys, why: w", "title: Toys, why: x"),
+    ] {
+        check_material(from, to, None);
+    }
+}
+
+#[test]
+fn who_no_longer_reads_is_not_material_and_who_reads_as_something_else_is() {
+    let readers = |list: &str| {
+        book(&BASE.replace("retention: 90d}", &format!("retention: 90d, readers: [{list}]}}")))
+    };
+    let mail = "{id: mail, kind: contractor, group_id: mailer}";
+    let (one, other) = (readers(mail), readers(&mail.replace("mailer", "other")));
+    let third = readers(&mail.replace("contractor", "third_party"));
+    let is_material =
+        |old: &Rulebook, new: &Rulebook| changes(old, new).iter().any(|it| it.material.is_some());
+    assert!(is_material(&one, &third) && is_material(&book(BASE), &one));
+    assert!(!is_material(&one, &book(BASE)) && !is_material(&one, &other));
+}
+
+#[test]
+fn a_material_change_says_why() {
+    let (old, new) = (book(BASE), book(&BASE.replace("retention: 30d", "retention: 31d")));
+    let text = changes(&old, &new)[0].text();
+    assert!(text.ends_with("\n    material: data is used for longer"), "{text}");
+    let json = serde_json::to_value(&changes(&old, &new)[0]).unwrap();
+    let expected = serde_json::json!({"why": "data is used for longer", "due": "within_45_days"});
+    assert_eq!(json["material"], expected);
+}

@@ -4,11 +4,11 @@ use super::document::{Document, Section, Text};
 use super::fields::{OPTIONAL, readers};
 use crate::rulebook::{Listed, Purpose, Rulebook};
 
-const CLICKS: &str = "clickstream";
-const CONSENT: &str = "consent-changelog";
-const CONTEXTUAL: &str = "contextual-segments";
-const MARKETING: &str = "marketing";
-const FRONT_END: &str = "the shop's front end";
+pub(super) const CLICKS: &str = "clickstream";
+pub(super) const CONSENT: &str = "consent-changelog";
+pub(super) const CONTEXTUAL: &str = "contextual-segments";
+pub(super) const MARKETING: &str = "marketing";
+pub(super) const FRONT_END: &str = "the shop's front end";
 
 /// (fields, the gate's lines that read them)
 const CONSENT_FIELDS: &[(&[&str], &str)] = &[
@@ -149,6 +149,6 @@ fn outputs(purposes: &[Purpose], which: impl Fn(&Purpose) -> bool) -> Text {
     Text::codes(topics.iter().map(String::as_str), "none")
 }
 
-fn topic_of(purpose: &Purpose) -> String {
+pub(super) fn topic_of(purpose: &Purpose) -> String {
     format!("segments.{}", purpose.id)
 }

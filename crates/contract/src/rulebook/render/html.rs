@@ -16,32 +16,44 @@ li{margin:.15rem 0}
 @media print{body{max-width:none;margin:0;font-size:11pt}tr,h2,h3{break-inside:avoid;break-after:auto}h2,h3{break-after:avoid}}
 ";
 
+/// Where a reference to a section leads.
+pub(super) type Href = fn(Section) -> String;
+
+fn on_this_page(section: Section) -> String {
+    format!("#{}", section.anchor())
+}
+
 pub(super) fn write(document: &Document) -> String {
-    let title = escaped(&document.title);
-    let mut out = format!(
+    let mut body = String::new();
+    put_contents(&mut body, document);
+    for block in &document.blocks {
+        put_block(&mut body, block, on_this_page);
+    }
+    page(&document.title, "", &body)
+}
+
+/// A whole page. `style` is added to that of all pages; `body` is markup.
+pub(super) fn page(title: &str, style: &str, body: &str) -> String {
+    let title = escaped(title);
+    format!(
         "<!DOCTYPE html>\n<html lang=\"en-US\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<h1>{title}</h1>\n"
-    );
-    put_contents(&mut out, document);
-    for block in &document.blocks {
-        put_block(&mut out, block);
-    }
-    out.push_str("</body>\n</html>\n");
-    out
+         <title>{title}</title>\n<style>\n{STYLE}{style}</style>\n</head>\n<body>\n<h1>{title}</h1>\n\
+         {body}</body>\n</html>\n"
+    )
 }
 
 fn put_contents(out: &mut String, document: &Document) {
     out.push_str("<nav><ul>\n");
     for block in &document.blocks {
         if let Block::Section(section) = block {
-            put(out, &["<li>", &link(*section, &section.title()), "</li>\n"]);
+            put(out, &["<li>", &link(&on_this_page(*section), &section.title()), "</li>\n"]);
         }
     }
     out.push_str("</ul></nav>\n");
 }
 
-fn put_block(out: &mut String, block: &Block) {
+pub(super) fn put_block(out: &mut String, block: &Block, href: Href) {
     match block {
         Block::Section(section) => {
             put(
@@ -49,27 +61,27 @@ fn put_block(out: &mut String, block: &Block) {
                 &["<h2 id=\"", section.anchor(), "\">", &escaped(&section.title()), "</h2>\n"],
             );
         }
-        Block::Heading(text) => put(out, &["<h3>", &inline(text), "</h3>\n"]),
-        Block::Paragraph(text) => put(out, &["<p>", &inline(text), "</p>\n"]),
-        Block::List(items) => put_items(out, items),
-        Block::Table { head, rows } => put_table(out, head, rows),
+        Block::Heading(text) => put(out, &["<h3>", &inline(text, href), "</h3>\n"]),
+        Block::Paragraph(text) => put(out, &["<p>", &inline(text, href), "</p>\n"]),
+        Block::List(items) => put_items(out, items, href),
+        Block::Table { head, rows } => put_table(out, head, rows, href),
     }
 }
 
-fn put_items(out: &mut String, items: &[Item]) {
+fn put_items(out: &mut String, items: &[Item], href: Href) {
     out.push_str("<ul>\n");
     for item in items {
-        put(out, &["<li>", &inline(&item.text)]);
+        put(out, &["<li>", &inline(&item.text, href)]);
         if !item.parts.is_empty() {
             out.push('\n');
-            put_items(out, &item.parts);
+            put_items(out, &item.parts, href);
         }
         out.push_str("</li>\n");
     }
     out.push_str("</ul>\n");
 }
 
-fn put_table(out: &mut String, head: &[&str], rows: &[Vec<Text>]) {
+fn put_table(out: &mut String, head: &[&str], rows: &[Vec<Text>], href: Href) {
     out.push_str("<table>\n<thead><tr>");
     for name in head {
         put(out, &["<th scope=\"col\">", &escaped(name), "</th>"]);
@@ -78,37 +90,37 @@ fn put_table(out: &mut String, head: &[&str], rows: &[Vec<Text>]) {
     for row in rows {
         out.push_str("<tr>");
         for cell in row {
-            put(out, &["<td>", &inline(cell), "</td>"]);
+            put(out, &["<td>", &inline(cell, href), "</td>"]);
         }
         out.push_str("</tr>\n");
     }
     out.push_str("</tbody>\n</table>\n");
 }
 
-fn put(out: &mut String, parts: &[&str]) {
+pub(super) fn put(out: &mut String, parts: &[&str]) {
     for part in parts {
         out.push_str(part);
     }
 }
 
-fn inline(text: &Text) -> String {
-    text.0.iter().map(piece).collect()
+fn inline(text: &Text, href: Href) -> String {
+    text.0.iter().map(|it| piece(it, href)).collect()
 }
 
-fn piece(piece: &Piece) -> String {
+fn piece(piece: &Piece, href: Href) -> String {
     match piece {
         Piece::Plain(words) => escaped(words),
-        Piece::See(section) => link(*section, &section.sign()),
+        Piece::See(section) => link(&href(*section), &section.sign()),
         Piece::Strong(label) => format!("<strong>{}</strong>", escaped(label)),
         Piece::Code(name) => format!("<code>{}</code>", escaped(name)),
     }
 }
 
-fn link(section: Section, words: &str) -> String {
-    format!("<a href=\"#{}\">{}</a>", section.anchor(), escaped(words))
+pub(super) fn link(href: &str, words: &str) -> String {
+    format!("<a href=\"{}\">{}</a>", escaped(href), escaped(words))
 }
 
-fn escaped(words: &str) -> String {
+pub(super) fn escaped(words: &str) -> String {
     let mut out = String::with_capacity(words.len());
     for character in words.chars() {
         match character {

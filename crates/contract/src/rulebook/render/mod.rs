@@ -12,11 +12,15 @@ mod gate;
 mod html;
 mod markdown;
 mod opening;
+mod picture;
 mod purposes;
 mod retention;
 mod segments;
+mod site;
 #[cfg(test)]
 mod tests;
+
+pub use site::{Page, site};
 
 use self::document::Document;
 use super::Rulebook;

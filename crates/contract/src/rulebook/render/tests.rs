@@ -137,3 +137,118 @@ fn a_rulebook_of_pages_alone_says_that_it_uses_no_ones_data() {
     assert!(!markdown.contains("For the purpose"));
     assert!(markdown.contains("not used if older than 1 day"));
 }
+
+fn shipped_site() -> Vec<Page> {
+    let rulebook = compile(SHIPPED.as_bytes()).expect("the shipped rulebook");
+    let edited = SHIPPED.replace("suspended: false", "suspended: true");
+    let edited = edited.replace("2026-11-22", "before");
+    site(&rulebook, &[compile(edited.as_bytes()).expect("an earlier one")], "2026-11-30")
+}
+
+fn file<'p>(pages: &'p [Page], name: &str) -> &'p str {
+    &pages.iter().find(|page| page.name == name).unwrap_or_else(|| panic!("{name}")).html
+}
+
+#[test]
+fn the_pages_of_a_site_lead_to_each_other_and_nowhere_else() {
+    let pages = shipped_site();
+    let names: Vec<&str> = pages.iter().map(|page| page.name.as_str()).collect();
+    for expected in [
+        "index.html",
+        "glossary.html",
+        "purposes.html",
+        "segments.html",
+        "gate.html",
+        "data-map.html",
+        "history.html",
+    ] {
+        assert!(names.contains(&expected), "{expected}: {names:?}");
+    }
+    for Page { name, html } in &pages {
+        let targets: Vec<&str> =
+            html.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        assert!(targets.len() >= names.len(), "{name} leads to every page: {targets:?}");
+        assert!(targets.iter().all(|target| names.contains(target)), "{name}: {targets:?}");
+        assert_eq!(html.matches("aria-current").count(), 2, "{name}: once in the style, once here");
+        for reach in ["<script", "<link", "<img", "http:", "https:", "url(", "@import"] {
+            assert!(!html.contains(reach), "{name}: {reach}");
+        }
+    }
+}
+
+#[test]
+fn each_page_of_a_site_has_the_day_the_version_and_the_hash() {
+    let hash = compile(SHIPPED.as_bytes()).expect("the shipped rulebook").sha256_hex();
+    for Page { name, html } in shipped_site() {
+        let (_, footer) = html.split_once("<footer>").unwrap_or_else(|| panic!("{name}"));
+        for expected in ["2026-11-30", "Rulebook 2026-11-22", &hash] {
+            assert!(footer.contains(expected), "{name}: {expected}");
+        }
+    }
+}
+
+/// Whatever the one page says stands on a page of the site.
+#[test]
+fn a_site_says_what_the_document_says() {
+    let (page, pages) = (shipped(Format::Html), shipped_site());
+    let all: String = pages.iter().map(|page| page.html.as_str()).collect();
+    let (_, body) = page.split_once("</nav>").expect("contents");
+    for line in body.lines().filter(|line| !line.starts_with("<h2") && !line.contains("href=")) {
+        assert!(all.contains(line), "{line}");
+    }
+    for line in &LINES {
+        assert!(text_of(file(&pages, "gate.html")).contains(line.when), "{}", line.when);
+    }
+    assert!(file(&pages, "segments.html").contains("Looks at preschool toys"));
+}
+
+#[test]
+fn the_picture_has_every_output_and_reader() {
+    let pages = shipped_site();
+    let (_, svg) = file(&pages, "data-map.html").split_once("<svg").expect("a picture");
+    let (svg, _) = svg.split_once("</svg>").expect("its end");
+    for expected in [
+        "clickstream",
+        "consent-changelog",
+        "the gate",
+        "segments.partner-advertising",
+        "segments.personalized-offers",
+        "contextual-segments",
+        "segmentation-audit",
+        "marketing",
+    ] {
+        assert!(svg.contains(&format!("<title>{expected}</title>")), "{expected}");
+    }
+}
+
+#[test]
+fn the_history_says_what_changed_and_what_is_material() {
+    let pages = shipped_site();
+    let text = text_of(file(&pages, "history.html"));
+    for expected in [
+        "purpose partner-advertising, looser: it is no longer suspended",
+        "Material",
+        "data is used again for the purpose",
+        "Rulebook before",
+        "The first version that this page was given.",
+    ] {
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+}
+
+#[test]
+fn nothing_that_a_rulebook_wrote_becomes_markup_in_a_site() {
+    let yaml = |version: &str| {
+        format!(
+            "rulebook: '{version}<b>'\ndefault_segment: all\npurposes: []\nsegments:\n- {{id: a, title: \
+             '<script>x</script>{version}', why: w, owner: o, approach: contextual, when: {{page: {{category: \
+             '<img>'}}}}}}\n"
+        )
+    };
+    let book = |version| compile(yaml(version).as_bytes()).expect("a rulebook");
+    for Page { name, html } in site(&book("2"), &[book("1")], "<i>") {
+        for markup in ["<script", "<img", "<b>", "<i>"] {
+            assert!(!html.contains(markup), "{name}: {markup}");
+        }
+    }
+}
