@@ -1,5 +1,7 @@
 //! The broker goes away for longer than a session lasts, and comes back.
 
+#![allow(clippy::float_cmp)] // gauges that are set to whole numbers
+
 use std::time::Duration;
 
 use serde_json::json;

@@ -39,15 +39,15 @@ const SUBJECT_SECRET: &str = "a secret of the shop's server, long enough";
 
 /// A shop that can be served: clients, tokens, topics. Whoever looks twice is in both purposes.
 pub fn open(kafka: &Kafka) -> Shop<'_> {
-    open_with(kafka, json!({}))
+    open_with(kafka, &json!({}))
 }
 
-pub fn open_with(kafka: &Kafka, serve: Value) -> Shop<'_> {
-    open_beside(kafka, serve, json!({}))
+pub fn open_with<'a>(kafka: &'a Kafka, serve: &Value) -> Shop<'a> {
+    open_with_all(kafka, serve, &json!({}))
 }
 
 /// With other settings than those of `serve` besides.
-pub fn open_beside(kafka: &Kafka, serve: Value, others: Value) -> Shop<'_> {
+pub fn open_with_all<'a>(kafka: &'a Kafka, serve: &Value, others: &Value) -> Shop<'a> {
     let mut section = json!({
         "listen": "127.0.0.1:0",
         "clients": [
@@ -61,9 +61,9 @@ pub fn open_beside(kafka: &Kafka, serve: Value, others: Value) -> Shop<'_> {
         "cors_origins": ["https://shop.example"],
         "rate_limit": "100000/s",
     });
-    crate::support::merge(&mut section, &serve);
+    crate::support::merge(&mut section, serve);
     let mut settings = json!({"serve": section});
-    crate::support::merge(&mut settings, &others);
+    crate::support::merge(&mut settings, others);
     let shop = Shop::open_with(kafka, &Plan { settings, ..Plan::of_lookers("serve-1", 2) });
     for (file, text) in [
         ("server.token", SERVER),
@@ -193,11 +193,11 @@ pub fn raw(
     connection.set_read_timeout(Some(WITHIN))?;
     let mut head = format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n");
     for (name, value) in headers {
-        head += &format!("{name}: {value}\r\n");
+        head.extend([name.as_str(), ": ", value.as_str(), "\r\n"]);
     }
     let names_length = headers.iter().any(|(name, _)| name == "content-length");
     if !names_length && (!body.is_empty() || matches!(method, "POST" | "PUT")) {
-        head += &format!("content-length: {}\r\n", body.len());
+        head.extend(["content-length: ", body.len().to_string().as_str(), "\r\n"]);
     }
     connection.write_all(format!("{head}\r\n").as_bytes())?;
     // A server that refuses early may not read it all.

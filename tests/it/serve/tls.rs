@@ -99,7 +99,7 @@ fn curl(shop: &Shop<'_>, address: &str, more: &[&str]) -> Result<u16, i32> {
 fn off_loopback_it_speaks_tls_and_asks_for_certificates_where_it_should() {
     let kafka = kafka_or_skip!();
     let tls = json!({"cert_file": "server.pem", "key_file": "server.key"});
-    let shop = open_with(kafka, json!({"listen": "0.0.0.0:0", "tls": tls}));
+    let shop = open_with(kafka, &json!({"listen": "0.0.0.0:0", "tls": tls}));
     certificates(shop.folder());
     let serve = Service::start_serving(&shop, "s", &[]);
     let port = serve.front_door().rsplit_once(':').map(|(_, port)| port.to_owned()).unwrap();
