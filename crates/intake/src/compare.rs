@@ -23,10 +23,11 @@ pub fn compare(stands: Option<&ConsentRecord>, heard: &Heard, now: Timestamp) ->
         let status = decision.map(|decision| decision.status);
         let is_refused = matches!(status, Some(ConsentStatus::Denied | ConsentStatus::Withdrawn));
         match choice.says {
-            Says::Denied | Says::Withdrawn if !is_refused => {
-                if decision.is_none_or(|decision| outdoes(choice, decision, now)) {
-                    compared.stricter.choices.insert(purpose.clone(), choice.clone());
-                }
+            Says::Denied | Says::Withdrawn
+                if !is_refused
+                    && decision.is_none_or(|decision| outdoes(choice, decision, now)) =>
+            {
+                compared.stricter.choices.insert(purpose.clone(), choice.clone());
             }
             Says::Granted if status != Some(ConsentStatus::Granted) => {
                 compared.looser.push((purpose.clone(), choice.since));

@@ -155,7 +155,7 @@ impl Copies {
             }
             return;
         };
-        let stands = self.changelog.standing(&subject).record;
+        let stands = self.changelog.current(&subject).record;
         let compared = compare(stands.as_ref(), &said.heard, now);
         let token = hex(&keys.ring.audit_token(subject.as_bytes()));
         for (purpose, since) in compared.looser {

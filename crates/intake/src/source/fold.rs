@@ -7,6 +7,7 @@ macro_rules! folded {
     ($(#[$note:meta])* struct $name:ident { $($(#[$about:meta])* $field:ident $key:literal: $type:ty,)+ }) => {
         $(#[$note])*
         #[derive(Default)]
+        #[allow(clippy::struct_field_names)] // as the source names them
         struct $name { $($(#[$about])* $field: Option<$type>,)+ }
 
         impl<'de> serde::Deserialize<'de> for $name {

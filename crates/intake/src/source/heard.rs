@@ -84,7 +84,7 @@ impl Says {
 impl Choice {
     /// Two choices of one delivery for one purpose: the strictest, as of the later.
     #[must_use]
-    pub fn strictest(self, other: Self) -> Self {
+    pub fn strictest(self, other: &Self) -> Self {
         let since = match (self.since, other.since) {
             (Some(one), Some(another)) => Some(one.max(another)),
             _ => None,
@@ -112,7 +112,7 @@ impl Heard {
     /// For one purpose; of two choices the strictest.
     pub fn choose(&mut self, purpose: String, choice: Choice) {
         let choice = match self.choices.remove(&purpose) {
-            Some(before) => before.strictest(choice),
+            Some(before) => before.strictest(&choice),
             None => choice,
         };
         self.choices.insert(purpose, choice);

@@ -94,11 +94,11 @@ pub(super) fn read(bytes: &[u8], mapping: &Mapping) -> Result<Delivery, Refused>
     let request = body.request.ok_or_else(|| Refused::missing("request"))?;
     let purposes = request.purposes.ok_or_else(|| Refused::missing("request.purposes"))?;
     let identities = request.identities.ok_or_else(|| Refused::missing("request.identities"))?;
-    let bases = request.legal_basis.unwrap_or_default();
+    let legal_bases = request.legal_basis.unwrap_or_default();
     let mut building = Building::new(Source::Ketch, mapping);
     for (purpose, word) in &purposes.0 {
         let Some(says) = building.says(purpose, word) else { continue };
-        let basis = bases.0.get(purpose).map_or("", String::as_str);
+        let basis = legal_bases.0.get(purpose).map_or("", String::as_str);
         let is_asked = !NOT_ASKED.contains(&basis);
         let says = if says == Says::Granted && !is_asked { Says::NotAsked } else { says };
         let since = request.collected_at.unwrap_or(Moment(None));

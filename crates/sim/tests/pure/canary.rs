@@ -83,10 +83,14 @@ fn a_round_is_decided_as_the_model_says_and_is_in_no_count() {
         let (consent, clicks) =
             (consent.into_iter().collect::<Vec<_>>(), clicked.into_iter().collect::<Vec<_>>());
         let mut batch = engine.begin(now, true);
-        consent.iter().for_each(|input| batch.consent(input));
+        for input in &consent {
+            batch.consent(input);
+        }
         batch.timers();
-        clicks.iter().for_each(|input| batch.click(input));
-        let consent_to = (turn as i64 + 2) / 2;
+        for input in &clicks {
+            batch.click(input);
+        }
+        let consent_to = 1 + turn as i64 / 2;
         let (decided, output) = batch.finish(Coverage {
             click_to: i64::from(turn > 0),
             consent_to,

@@ -41,7 +41,7 @@ pub fn open_platforms<'k>(kafka: &'k Kafka, api: &str) -> Shop<'k> {
             "purposes": {"advertising": ADS, "offers": OFFERS},
         })),
     }}});
-    let shop = open_beside(kafka, json!({}), intake);
+    let shop = open_with_all(kafka, &json!({}), &intake);
     for (file, text) in [
         ("onetrust.secret", ONETRUST),
         ("trustarc.secret", TRUSTARC),

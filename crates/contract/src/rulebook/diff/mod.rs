@@ -111,6 +111,7 @@ fn canary(new: &Rulebook) -> Change {
         after: word(is_on),
         says: says.to_owned(),
         live_keys: "none of a person change".to_owned(),
+        material: None,
     }
 }
 
