@@ -125,7 +125,9 @@ impl Backlog {
             sum
         });
         let mut up_to: Vec<f64> = weights.collect();
-        up_to.iter_mut().for_each(|it| *it /= sum);
+        for share in &mut up_to {
+            *share /= sum;
+        }
         Self { random: Random::new(SEED), up_to, clicks, now, value_bytes: 0 }
     }
 
@@ -135,7 +137,7 @@ impl Backlog {
         let kind = *self.random.weighted(&KINDS);
         let is_counted = self.random.chance(500);
         let category =
-            if is_counted { self.random.pick(&COUNTED) } else { self.random.pick(&OTHERS) };
+            *if is_counted { self.random.pick(&COUNTED) } else { self.random.pick(&OTHERS) };
         let has_category = kind != EventKind::Search;
         let is_product = has_category && kind != EventKind::PageView;
         let back = DAYS.0 - (DAYS.0 as f64 * at as f64 / self.clicks as f64) as i64;

@@ -113,7 +113,7 @@ fn configure(
 pub fn fresh_secrets() -> Result<Secrets> {
     let secret = || -> Result<Zeroizing<String>> {
         let mut bytes = Zeroizing::new([0; 16]);
-        getrandom::fill(bytes.as_mut_slice()).map_err(|error| no_randomness(&error))?;
+        getrandom::fill(bytes.as_mut_slice()).map_err(no_randomness)?;
         Ok(Zeroizing::new(format!("{:032x}", u128::from_be_bytes(*bytes))))
     };
     Ok(Secrets {
@@ -143,11 +143,11 @@ fn topics(config: &Config, purposes: &[String]) -> Vec<String> {
 
 fn fresh_keyset() -> Result<Keyset> {
     let mut secret = Zeroizing::new([0; 32]);
-    getrandom::fill(secret.as_mut_slice()).map_err(|error| no_randomness(&error))?;
+    getrandom::fill(secret.as_mut_slice()).map_err(no_randomness)?;
     Ok(Keyset::first(*secret))
 }
 
-fn no_randomness(error: &getrandom::Error) -> Failure {
+fn no_randomness(error: getrandom::Error) -> Failure {
     Failure::failed(format!("the random number generator of the system failed: {error}"))
 }
 
@@ -157,7 +157,7 @@ struct Folder(PathBuf);
 impl Folder {
     fn new() -> Result<Self> {
         let mut name = [0; 8];
-        getrandom::fill(&mut name).map_err(|error| no_randomness(&error))?;
+        getrandom::fill(&mut name).map_err(no_randomness)?;
         let path =
             std::env::temp_dir().join(format!("assent-demo-{:016x}", u64::from_be_bytes(name)));
         let mut builder = fs::DirBuilder::new();

@@ -118,7 +118,7 @@ impl Identities {
     pub fn of_subject(&self, subject: &str) -> Vec<String> {
         let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
         let keys = map.of_subject.get(subject).into_iter().flatten();
-        keys.map(|key| key.to_string()).collect()
+        keys.map(ToString::to_string).collect()
     }
 
     /// The keys of identifiers that were mapped no later than their subjects were erased.
@@ -133,7 +133,7 @@ impl Identities {
             let at = erased_at(subject)?;
             Some(keys.iter().filter(move |key| known[*key].mapped_at <= at))
         });
-        erased.flatten().take(most).map(|key| key.to_string()).collect()
+        erased.flatten().take(most).map(ToString::to_string).collect()
     }
 }
 

@@ -22,7 +22,7 @@ pub fn open_every<'k>(kafka: &'k Kafka, every: &str, settings: &Value) -> Shop<'
     let rulebook = lookers.rulebook.map(|it| format!("canary: true\n{it}"));
     let settings = with(json!({"canary": {"every": every}}), settings.clone());
     let purposes = [&PURPOSES[..], &["canary"]].concat();
-    Shop::open_with(kafka, &Plan { rulebook, settings, purposes, ..lookers })
+    Shop::open_with(kafka, &Plan { rulebook, purposes, settings, ..lookers })
 }
 
 /// Of how many partitions it got through since then.

@@ -63,8 +63,8 @@ fn each_symbol_and_test_that_the_page_names_is_there() {
                 !by_path.get(path).is_some_and(|source| is_there(source, name))
             });
             let lost: Vec<String> = lost.map(|(path, name)| format!("{path}: {name}")).collect();
-            let named = lost.into_iter().chain(nothing);
-            named.map(|what| format!("{PAGE}:{}: {what}", row.line)).collect::<Vec<String>>()
+            let all = lost.into_iter().chain(nothing);
+            all.map(|what| format!("{PAGE}:{}: {what}", row.line)).collect::<Vec<String>>()
         };
         offenders.extend(missing(3, |source, name| words(&source.code, name).next().is_some()));
         offenders.extend(missing(4, is_test));
@@ -187,7 +187,8 @@ fn list(book: &str, text: &str, found: &mut Vec<String>) -> usize {
                 parts = groups;
             }
         }
-        let parts: String = parts.iter().map(|part| format!("({part})")).collect();
+        let parts: Vec<String> = parts.iter().map(|part| format!("({part})")).collect();
+        let parts = parts.concat();
         found.push(format!("{book} {section}{parts}"));
         let separator = [", ", " and "].into_iter().find(|it| text[read..].starts_with(it));
         read += separator.map_or(0, str::len);

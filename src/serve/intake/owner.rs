@@ -431,13 +431,14 @@ impl Owning {
     fn take(&mut self, keys: &KeysInUse, partition: i32, key: String, value: Option<&[u8]>) {
         match (request_of(Some(key.as_bytes())), value) {
             (Some(_), None) => {} // its own end
-            (Some(request), Some(value)) => match open(keys, request, value) {
-                Some(command) => self.waiting.push_back(Waiting { partition, command }),
-                None => {
+            (Some(request), Some(value)) => {
+                if let Some(command) = open(keys, request, value) {
+                    self.waiting.push_back(Waiting { partition, command });
+                } else {
                     let labels = ["other", "unreadable"];
                     self.with.metrics.intake_commands_total.with_label_values(&labels).inc();
                 }
-            },
+            }
             (None, None) => {
                 self.held.remove(&key);
                 self.drift.remove(&key);

@@ -28,6 +28,7 @@ pub const OUTCOMES: [&str; 6] = ["taken", "held", "known", "nothing", "refused",
 
 /// What became of the statements of a delivery.
 #[derive(Clone, Copy, Serialize, ToSchema)]
+#[allow(clippy::struct_field_names)] // the names of the JSON
 pub struct Taken {
     /// Changes that wait to be merged, and were committed.
     taken: u32,

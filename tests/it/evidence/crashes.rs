@@ -108,7 +108,7 @@ fn a_publisher_that_is_killed_again_and_again_publishes_everything_once() {
         if round % 2 == 0 {
             std::thread::sleep(Duration::from_millis(150 + 100 * round as u64));
         } else {
-            wait_until(Duration::from_secs(60), "a new checkpoint", || {
+            wait_until(Duration::from_mins(1), "a new checkpoint", || {
                 checkpoint(&shop).filter(|(size, _)| *size > before)
             });
         }

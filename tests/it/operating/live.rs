@@ -33,7 +33,7 @@ fn every_panel_has_data_and_a_source_that_stops_is_an_alert_until_it_starts_agai
     let rulebook = lookers.rulebook.map(|it| it.replacen("retention: 30d}", readers, 1));
     let rulebook = rulebook.map(|it| format!("canary: true\n{it}"));
     let purposes = [&PURPOSES[..], &["canary"]].concat();
-    let shop = Shop::open_with(kafka, &Plan { rulebook, settings, purposes, ..Plan::default() });
+    let shop = Shop::open_with(kafka, &Plan { rulebook, purposes, settings, ..Plan::default() });
     let service = Service::start_run(&shop, "a", &["--canary"]);
     service.await_ready();
     let prometheus = Prometheus::scraping(&program, service.address());

@@ -29,7 +29,7 @@ fn write(server: &Caller, source: &Caller, answered: &Mutex<Answered>, stop: &At
         let body = json!({"subject_id": format!("minute-{}", number % 5), "scope": "all"});
         let sent = server.try_send("POST", "/v1/opt-out", &[], Some(&body));
         let word = if number % 2 == 0 { "denied" } else { "granted" };
-        let delivery = ketch("kim@example.com", json!({"offers": word}), 1_795_000_000 + number);
+        let delivery = ketch("kim@example.com", &json!({"offers": word}), 1_795_000_000 + number);
         let delivered = source.try_send("POST", "/v1/intake/ketch", &[], Some(&delivery));
         let mut answered = answered.lock().unwrap();
         for answer in [&sent, &delivered].into_iter().flatten() {
@@ -57,10 +57,10 @@ fn a_broker_that_is_away_for_a_minute_loses_nothing_that_was_answered() {
     run.await_ready();
     let (server, source) = (Caller::of(&serve, SERVER), Caller::of(&serve, KETCH));
     map(&server, "kim@example.com", "kim");
-    let (answered, stop) = (Mutex::<Answered>::default(), AtomicBool::new(false));
+    let (answered, is_over) = (Mutex::<Answered>::default(), AtomicBool::new(false));
     std::thread::scope(|scope| {
-        scope.spawn(|| write(&server, &source, &answered, &stop));
-        let _ends_with_this = super::doubt::Stops(&stop);
+        scope.spawn(|| write(&server, &source, &answered, &is_over));
+        let _ends_with_this = super::doubt::Stops(&is_over);
         std::thread::sleep(Duration::from_secs(4));
         kafka.kill();
         std::thread::sleep(Duration::from_mins(1));

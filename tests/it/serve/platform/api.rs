@@ -74,7 +74,7 @@ fn answer(connection: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
         is_known |=
             name.eq_ignore_ascii_case("authorization") && value == format!("Bearer {TOKEN}");
         if name.eq_ignore_ascii_case("requestContinuation") {
-            continuation = value.to_owned();
+            value.clone_into(&mut continuation);
         }
     }
     let (status, more, body) = if is_known {

@@ -19,7 +19,7 @@ fn what_nobody_maps_is_held_until_the_mapping_comes() {
     let (server, source) = (Caller::of(&serve, SERVER), Caller::of(&serve, KETCH));
     let at = now_ms() / 1_000 - 60;
     for (email, word) in [("lee@example.com", "denied"), ("max@example.com", "granted")] {
-        let body = ketch(email, json!({"offers": word}), at);
+        let body = ketch(email, &json!({"offers": word}), at);
         assert_eq!(source.post("/v1/intake/ketch", &body).ok(202)["held"], 1);
         // The platform sends it again: it is held once.
         source.post("/v1/intake/ketch", &body).ok(202);
@@ -73,7 +73,7 @@ fn an_erasure_takes_the_identifiers_along() {
     }
     let at = now_ms() / 1_000 - 60;
     let say = |email: &str, at: i64| {
-        source.post("/v1/intake/ketch", &ketch(email, json!({"offers": "granted"}), at)).ok(202)
+        source.post("/v1/intake/ketch", &ketch(email, &json!({"offers": "granted"}), at)).ok(202)
     };
     wait_until(WITHIN, "the mappings", || (say("kim@example.com", at)["held"] == 0).then_some(()));
     let known = || crate::support::latest(&shop.committed("identity-map")).len();

@@ -25,7 +25,7 @@ fn deliver(
         let number = next.lock().unwrap().get(&writer).copied().unwrap_or_default();
         let word = if number % 2 == 0 { "denied" } else { "granted" };
         let email = format!("writer-{writer}@example.com");
-        let body = ketch(&email, json!({"offers": word}), FROM + number);
+        let body = ketch(&email, &json!({"offers": word}), FROM + number);
         for _ in 0..=usize::from(twice) {
             loop {
                 if stop.load(Ordering::Relaxed) {
@@ -76,14 +76,14 @@ fn whatever_ends_in_between_a_delivery_counts_once_and_none_is_lost() {
             }
         }
         let source = Caller::of(&serve, KETCH);
-        let stop = AtomicBool::new(false);
+        let is_over = AtomicBool::new(false);
         std::thread::scope(|scope| {
             for writer in 0..4 {
-                let (source, next, stop) = (&source, &next, &stop);
-                scope.spawn(move || deliver(source, writer, next, stop, writer == 3));
+                let (source, next, is_over) = (&source, &next, &is_over);
+                scope.spawn(move || deliver(source, writer, next, is_over, writer == 3));
             }
-            let _ends_with_this = Stops(&stop);
-            std::thread::sleep(Duration::from_millis(2_000));
+            let _ends_with_this = Stops(&is_over);
+            std::thread::sleep(Duration::from_secs(2));
             if round == 3 { serve.stop() } else { serve.kill() }
         });
     }
@@ -125,7 +125,7 @@ fn two_instances_share_deliveries_and_a_zombie_writes_nothing() {
     }
     let callers = [&first, &second].map(|service| Caller::of(service, KETCH));
     let say = |caller: &Caller, number: i64, word: &str, at: i64| {
-        let body = ketch(&format!("shared-{number}@example.com"), json!({"offers": word}), at);
+        let body = ketch(&format!("shared-{number}@example.com"), &json!({"offers": word}), at);
         caller.post("/v1/intake/ketch", &body).ok(202)
     };
     // The same delivery comes to both.

@@ -63,7 +63,7 @@ pub fn map(server: &Caller, email: &str, subject: &str) {
 }
 
 /// What Ketch sends; `at` in seconds.
-pub fn ketch(email: &str, purposes: serde_json::Value, at: i64) -> serde_json::Value {
+pub fn ketch(email: &str, purposes: &serde_json::Value, at: i64) -> serde_json::Value {
     json!({
         "apiVersion": "consent/v1", "kind": "ConsentRequest",
         "request": {
@@ -101,7 +101,7 @@ fn what_platforms_say_is_merged_and_never_raises_what_they_do_not_know() {
     bring_in(&server, "kim");
     map(&server, "Kim@Example.com", "kim");
     let past = now_ms() / 1_000 - 86_400;
-    let late = ketch("kim@example.com", json!({"advertising": "denied"}), past);
+    let late = ketch("kim@example.com", &json!({"advertising": "denied"}), past);
     assert_eq!(ketch_caller.post("/v1/intake/ketch", &late).ok(202)["taken"], 1);
     assert_eq!(records(&shop, "kim").len(), 1, "it is older than what stands");
     let out =

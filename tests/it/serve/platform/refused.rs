@@ -23,7 +23,7 @@ fn every_wrong_delivery_has_its_status_and_writes_nothing() {
     let server = Caller::of(&serve, SERVER);
     let [onetrust, trustarc, zigpoll, of_ketch] =
         [ONETRUST, TRUSTARC, ZIGPOLL, KETCH].map(|secret| Caller::of(&serve, secret));
-    let good = ketch("kim@example.com", json!({"offers": "denied"}), 1_785_777_669);
+    let good = ketch("kim@example.com", &json!({"offers": "denied"}), 1_785_777_669);
     let to = "/v1/intake/ketch";
     let stranger = Caller { token: "nobodys-secret-at-all", ..server.clone() };
     check(&stranger.post(to, &good), 401, "authorization");
