@@ -7,7 +7,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use crate::config::IntakeSource;
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use assent_contract::domain::foreign_text::shown;
 
 const CONNECT_WITHIN: Duration = Duration::from_secs(3);
@@ -34,7 +34,7 @@ pub struct Reply {
 }
 
 impl Http {
-    /// Opens nothing yet; `None`: the source has no API. 78: its certificates can't be read.
+    /// Opens nothing yet; `None`: the source has no API. 78: its token or its certificates can't be read.
     pub fn of(source: &IntakeSource) -> Result<Option<Self>> {
         let Some(api) = &source.api else { return Ok(None) };
         let agent = ureq::Agent::config_builder()
@@ -46,13 +46,16 @@ impl Http {
             .timeout_global(Some(ANSWER_WITHIN))
             .user_agent(concat!("assent/", env!("CARGO_PKG_VERSION")))
             .accept("application/json");
+        let section = format!("intake.sources.{}", source.source.word());
         #[cfg(feature = "tls")]
         let agent = {
-            let key = format!("intake.sources.{}.api.ca_file", source.source.word());
+            let key = format!("{section}.api.ca_file");
             agent.tls_config(crate::registry::tls::trusting(&key, api.ca_file.as_deref())?)
         };
         let (url, token_file) = (api.url.clone(), api.token_file.clone());
-        Ok(Some(Self { url, token_file, agent: agent.build().into() }))
+        let http = Self { url, token_file, agent: agent.build().into() };
+        http.token().map_err(|why| Failure::config(format!("{section}.{why}")))?;
+        Ok(Some(http))
     }
 
     /// `path` with its query; `continuation`: the header `requestContinuation`. `Err`: nobody answered.
