@@ -29,6 +29,10 @@ const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
 /// again (seen with librdkafka 2.12.1: "all broker connections are down", for as long as it lived).
 pub const REPLACED_AFTER: Duration = Duration::from_secs(4);
 
+/// A reader that comes no further for so long, while the broker says that there is more, is replaced by another
+/// that goes on from there: the same defect, on the side that fetches.
+const STUCK_AFTER: Duration = Duration::from_secs(10);
+
 /// Records taken in between two looks at the time.
 const BURST: usize = 500;
 
@@ -147,6 +151,8 @@ struct Reader<T> {
     /// The last answer, or the last time that a client was replaced for want of one.
     answered_at: Instant,
     proven_at: Instant,
+    /// When a position moved last, or a reader was replaced for want of that.
+    moved_at: Instant,
     take: T,
 }
 
@@ -163,6 +169,7 @@ impl<T: Take> Reader<T> {
             asked_at: None,
             answered_at: SystemClock.instant(),
             proven_at: SystemClock.instant(),
+            moved_at: SystemClock.instant(),
             take,
         }
     }
@@ -176,6 +183,7 @@ impl<T: Take> Reader<T> {
             }
             let came = self.read();
             self.prove();
+            self.replace_stuck();
             self.take.idle();
             if !came {
                 std::thread::sleep(PAUSE);
@@ -256,6 +264,9 @@ impl<T: Take> Reader<T> {
         }
         // Positions pass control records, too.
         for (partition, next) in follower.positions().map_err(|error| error.to_string())? {
+            if self.progress.position(topic, partition) != next {
+                self.moved_at = SystemClock.instant();
+            }
             self.moved(topic, partition, next);
         }
         Ok(came)
@@ -291,6 +302,36 @@ impl<T: Take> Reader<T> {
         }
     }
 
+    /// Those that the broker says are not at their end, where none of them moves.
+    fn replace_stuck(&mut self) {
+        let Some((_, ends)) = &self.asked else {
+            self.moved_at = SystemClock.instant();
+            return;
+        };
+        if self.moved_at.elapsed() < STUCK_AFTER {
+            return;
+        }
+        self.moved_at = SystemClock.instant();
+        let is_behind = |topic: &usize| !reached_in(&self.progress, *topic, &ends[*topic]);
+        let behind: Vec<usize> = (0..self.followers.len()).filter(is_behind).collect();
+        for topic in behind {
+            self.say_failed(&format!("{}: it comes no further", self.plan.topics[topic]));
+            match self.successor(topic) {
+                Ok(successor) => self.followers[topic] = Some(successor),
+                Err(error) => self.say_failed(&error.to_string()),
+            }
+        }
+    }
+
+    /// Goes on where everything before was taken in.
+    fn successor(&self, topic: usize) -> KafkaResult<Follower> {
+        let partitions = 0..self.progress.partitions(topic);
+        let next = partitions.map(|it| (it, self.progress.position(topic, it))).collect();
+        let follower = Follower::new(&self.config, self.plan.name, &self.plan.topics[topic])?;
+        follower.fetch_from(&next)?;
+        Ok(follower)
+    }
+
     fn stay_unanswered(&mut self, error: &str) {
         self.say_failed(error);
         if self.answered_at.elapsed() >= REPLACED_AFTER {
@@ -316,9 +357,10 @@ impl<T: Take> Reader<T> {
 
 /// Of a partition without an answer nothing is proven.
 fn reached(progress: &Progress, ends: &Ends) -> bool {
-    let all = |(topic, of_topic): (usize, &BTreeMap<i32, i64>)| {
-        of_topic.len() == progress.positions[topic].len()
-            && of_topic.iter().all(|(p, end)| progress.position(topic, *p) >= *end)
-    };
-    ends.iter().enumerate().all(all)
+    ends.iter().enumerate().all(|(topic, ends)| reached_in(progress, topic, ends))
+}
+
+fn reached_in(progress: &Progress, topic: usize, ends: &BTreeMap<i32, i64>) -> bool {
+    ends.len() == progress.positions[topic].len()
+        && ends.iter().all(|(p, end)| progress.position(topic, *p) >= *end)
 }

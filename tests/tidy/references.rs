@@ -198,7 +198,9 @@ impl Headings {
             if path.is_dir() {
                 return Some(BTreeSet::new());
             }
-            std::fs::read_to_string(&path).ok().map(|text| anchors_of(&text))
+            let text = std::fs::read(&path).ok().map(String::from_utf8)?;
+            // A picture has no headings.
+            Some(text.map(|text| anchors_of(&text)).unwrap_or_default())
         });
         anchors.as_ref().is_some_and(|known| anchor.is_empty() || known.contains(anchor))
     }

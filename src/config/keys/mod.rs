@@ -3,8 +3,10 @@
 //! docs/configuration.md is made from here. The tests hold each default and bound to what `resolve`
 //! does with it.
 
+mod lookup;
 mod page;
 
+pub(super) use lookup::{is_declared, is_list, is_table, names_below, variables};
 pub use page::documentation;
 
 /// A key, or a pattern of keys where a person chooses a part (`<..>`).
@@ -447,61 +449,12 @@ pub(super) const KEYS: &[Declaration] = &[
     },
 ];
 
-/// Does the key take a list?
-pub(super) fn is_list(key: &str) -> bool {
-    is_of(key, |kind| matches!(kind, Kind::Words(_) | Kind::Origins))
-}
-
-/// Does the key take names that a person does not choose?
-pub(super) fn is_table(key: &str) -> bool {
-    is_of(key, |kind| kind == Kind::Table)
-}
-
-fn is_of(key: &str, wanted: fn(Kind) -> bool) -> bool {
-    KEYS.iter().filter(|declared| wanted(declared.kind)).any(|declared| {
-        match declared.key.split_once('<') {
-            None => declared.key == key,
-            Some((before, rest)) => {
-                let after = rest.split_once('>').map_or("", |(_, after)| after);
-                key.strip_prefix(before)
-                    .and_then(|rest| rest.strip_suffix(after))
-                    .is_some_and(|id| !id.contains('.'))
-            }
-        }
-    })
-}
-
 /// What a guardian's consent may permit.
 pub(super) const PERMISSIONS: &[&str] =
     &["coppa_consent", "coppa_disclosure", "ccpa_authorization"];
 
 /// What a client of `serve` may do, in the order of `config::Allowed`.
 pub(super) const ALLOWED: &[&str] = &["lookup", "events", "consent", "opt_out"];
-
-/// `<key>_file` in place of a secret.
-pub(super) fn is_declared(key: &str) -> bool {
-    KEYS.iter().any(|declared| {
-        let file_of_secret =
-            || declared.kind == Kind::Secret && key.strip_suffix("_file") == Some(declared.key);
-        declared.key == key || file_of_secret()
-    })
-}
-
-/// The variables of all keys in which a person chooses no part, secrets' files included.
-pub(super) fn variables() -> impl Iterator<Item = String> {
-    let fixed = KEYS.iter().filter(|declared| !declared.key.contains('<'));
-    fixed.flat_map(|declared| {
-        let variable = page::variable(declared.key);
-        let file = (declared.kind == Kind::Secret).then(|| format!("{variable}_FILE"));
-        std::iter::once(variable).chain(file)
-    })
-}
-
-/// The names below a section, `prefix` with its dot.
-pub(super) fn names_below(prefix: &str) -> impl Iterator<Item = &'static str> {
-    let below = KEYS.iter().filter_map(move |declared| declared.key.strip_prefix(prefix));
-    below.filter(|name| !name.contains('.'))
-}
 
 #[cfg(test)]
 mod tests;
