@@ -150,7 +150,8 @@ fn what_is_known_beforehand_stands_at_zero() {
         "gate_closed",
         "audit",
         "signals_without_record",
-        "assent_canary_",
+        "canary_last_success",
+        "canary_failures",
         // Of `assent serve`.
         "assent_http_",
         "assent_intake_commands",

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{Crowd, accounted, during, in_sync, recovered};
 use crate::contract::plan;
-use crate::support::{Finished, LeftOut, Service, Shop, leave_out, wait_until};
+use crate::support::{Finished, Service, Shop, wait_until};
 
 const OWNED_WITHIN: Duration = Duration::from_mins(2);
 
@@ -22,12 +22,10 @@ const LATER_TOPICS: [&str; 4] =
     ["audit_access", "privacy_requests", "identity_map", "intake_state"];
 
 #[test]
+#[ignore = "it needs an older build: scripts/upgrade-rehearsal brings one"]
 fn an_older_build_is_replaced_one_instance_after_the_other() {
-    let Some(former) = std::env::var_os("ASSENT_FORMER").map(PathBuf::from) else {
-        return leave_out(&LeftOut::because(
-            "ASSENT_FORMER names no binary; scripts/upgrade-rehearsal does",
-        ));
-    };
+    let former = std::env::var_os("ASSENT_FORMER").map(PathBuf::from);
+    let former = former.expect("scripts/upgrade-rehearsal sets ASSENT_FORMER");
     let kafka = three_or_skip!();
     let shop = Shop::open_with(&kafka, &plan(json!({})));
     forget_later_topics(&shop);

@@ -1,12 +1,12 @@
 //! A cluster of several brokers: its nodes, who leads what, and whether all replicas are in sync.
 
 use std::path::PathBuf;
-use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use rdkafka::metadata::{Metadata, MetadataPartition, MetadataTopic};
 
 use super::kafka::run;
+use super::room::Turn;
 use super::{BrokerPlan, Kafka, LeftOut, wait_until};
 
 /// A replica that was away for a minute has caught up by then, also on a loaded machine.
@@ -40,28 +40,6 @@ impl Node {
     /// Of a broker that does not run: another machine with its id takes its place.
     pub fn lose_disk(&self) {
         std::fs::remove_dir_all(self.0.join("data")).expect("removed");
-    }
-}
-
-/// Three brokers and what works on them are as much as two cores carry: one cluster at a time.
-pub(super) struct Turn(());
-
-static IS_TAKEN: Mutex<bool> = Mutex::new(false);
-static IS_FREE: Condvar = Condvar::new();
-
-impl Turn {
-    fn take() -> Self {
-        let taken = IS_TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
-        let free = IS_FREE.wait_while(taken, |taken| *taken);
-        *free.unwrap_or_else(PoisonError::into_inner) = true;
-        Self(())
-    }
-}
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        *IS_TAKEN.lock().unwrap_or_else(PoisonError::into_inner) = false;
-        IS_FREE.notify_one();
     }
 }
 

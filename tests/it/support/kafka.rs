@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, OnceLock};
 
-use super::cluster::Turn;
 use super::records::Producer;
+use super::room::{self, Turn};
 
 /// Exit code of `scripts/kafka` where Java or Maven is not there.
 const TOOL_MISSING: i32 = 78;
@@ -62,6 +62,7 @@ impl Kafka {
     /// One broker for all tests of this process that don't harm it; each has its own [`super::Shop`].
     pub fn shared() -> Result<&'static Self, LeftOut> {
         static SHARED: OnceLock<Result<Kafka, LeftOut>> = OnceLock::new();
+        room::share();
         SHARED.get_or_init(Self::start).as_ref().map_err(Clone::clone)
     }
 
@@ -70,6 +71,9 @@ impl Kafka {
     }
 
     pub fn start_as(plan: BrokerPlan<'_>) -> Result<Self, LeftOut> {
+        if plan.nodes == 0 {
+            room::share();
+        }
         let directory =
             tempfile::Builder::new().prefix("assent-kafka-").tempdir().expect("temp dir").keep();
         let mut command = script("hold", &directory);

@@ -12,6 +12,7 @@ mod process;
 mod pseudonyms;
 mod records;
 mod registry;
+mod room;
 mod service;
 mod shop;
 pub mod yaml;
