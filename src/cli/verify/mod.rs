@@ -19,7 +19,7 @@ use crate::config::{Config, load_rulebook, read_keyset};
 use crate::failure::{Exit, Failure, Result};
 use crate::kafka::admin::Admin;
 use crate::kafka::scan::Ends;
-use crate::kafka::topic_plan::topic_plans;
+use crate::kafka::topic_plan::{Role, topic_plans};
 use assent_contract::domain::pseudonym::{KeyHistory, KeyRing, Keyset};
 use assent_contract::domain::time::Timestamp;
 use assent_verify::Rulebooks;
@@ -60,7 +60,8 @@ pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
     rulebooks.add(file.rulebook);
 
     let ends = Ends::new(&config)?;
-    ends.demand(&plans.iter().map(|plan| plan.name.as_str()).collect::<Vec<_>>())?;
+    let read = plans.iter().filter(|plan| plan.role != Role::Aside);
+    ends.demand(&read.map(|plan| plan.name.as_str()).collect::<Vec<_>>())?;
     let cluster = Admin::new(&config)?.cluster()?;
     let counts = Counts::of(&config, &cluster, &declared)?;
     let partitions = args.partitions(counts.inputs)?;

@@ -59,7 +59,11 @@ pub const NOWHERE: &str = "http://127.0.0.1:9";
 
 pub fn map(server: &Caller, email: &str, subject: &str) {
     let body = json!({"kind": "email", "identifier": email, "subject_id": subject});
-    server.put("/v1/identities", &body).ok(202);
+    // As a client does: 503 says that nothing was written, and when to try again.
+    let answer = wait_until(Duration::from_mins(1), "an answer to a mapping", || {
+        Some(server.put("/v1/identities", &body)).filter(|answer| answer.status != 503)
+    });
+    answer.ok(202);
 }
 
 /// What Ketch sends; `at` in seconds.
