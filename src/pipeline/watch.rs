@@ -31,8 +31,9 @@ pub fn run(shared: &Shared, probe: &Probe) {
         naps += 1;
         let is_due = NAP * naps >= LOOK_EVERY;
         is_settled |= is_due;
-        if shared.has_topic_ids && (is_due || is_settled && refusals::is_new()) {
-            refused.look(shared, probe);
+        let was_refused = is_settled && refusals::is_new();
+        if shared.has_topic_ids && (is_due || was_refused) {
+            refused.look(shared, probe, was_refused);
         }
         if !is_due {
             continue;
