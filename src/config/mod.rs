@@ -113,6 +113,8 @@ pub struct Kafka {
     pub properties: BTreeMap<String, String>,
     /// `None`: no login, or one with a name and a password.
     pub oauth: Option<OAuth>,
+    /// librdkafka's mock cluster, which leaves questions about rights unanswered. No key sets it.
+    pub is_embedded: bool,
 }
 
 impl Kafka {
@@ -157,6 +159,7 @@ impl fmt::Debug for Kafka {
             .field("partitioner", &self.partitioner)
             .field("properties", &self.properties.keys())
             .field("oauth", &self.oauth)
+            .field("is_embedded", &self.is_embedded)
             .finish()
     }
 }

@@ -103,6 +103,7 @@ fn kafka(entries: &Entries) -> Result<Kafka> {
         partitioner: value(entries, "kafka.partitioner", "murmur2", partitioner)?,
         oauth: oauth::take(entries, &mut properties)?,
         properties,
+        is_embedded: false,
     })
 }
 

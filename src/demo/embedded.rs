@@ -9,6 +9,7 @@ use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
@@ -17,6 +18,7 @@ use zeroize::Zeroizing;
 use super::page::Secrets;
 use crate::config::{self, Config};
 use crate::failure::{Failure, Result};
+use crate::kafka::handle::await_closed;
 use assent_contract::domain::pseudonym::{KeyRing, Keyset};
 use assent_contract::rulebook::{self, Rulebook};
 
@@ -25,6 +27,9 @@ const RULEBOOK: &str = include_str!("../../rules/children-retail.yaml");
 
 /// Of every topic: enough to show that partitions are independent.
 pub const PARTITIONS: i32 = 4;
+
+/// Clients of a sound broker are closed in milliseconds.
+const CLOSED_WITHIN: Duration = Duration::from_secs(10);
 
 /// Whose subject tokens `serve` accepts.
 const ISSUER: &str = "shop.example";
@@ -73,6 +78,13 @@ impl Embedded {
     }
 }
 
+/// The broker outlives its clients, which close on threads of their own: else they report that it is away.
+impl Drop for Embedded {
+    fn drop(&mut self) {
+        await_closed(CLOSED_WITHIN);
+    }
+}
+
 /// A configuration and its files as a person would write them, read as any other.
 fn configure(
     bootstrap_servers: &str,
@@ -106,7 +118,9 @@ fn configure(
         let written = opened.and_then(|mut opened| opened.write_all(text.as_bytes()));
         written.map_err(|error| unusable(&file, &error))?;
     }
-    config::load(Some(&folder.join("assent.yaml")), &BTreeMap::new())
+    let mut config = config::load(Some(&folder.join("assent.yaml")), &BTreeMap::new())?;
+    config.kafka.is_embedded = true;
+    Ok(config)
 }
 
 /// What the shop's own server and `serve` share.

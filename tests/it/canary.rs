@@ -106,7 +106,7 @@ fn heartbeat(shop: &Shop<'_>) {
 }
 
 /// The source speaks every second meanwhile.
-fn while_it_speaks(shop: &Shop<'_>, act: impl FnOnce() + Send) {
+pub fn while_it_speaks(shop: &Shop<'_>, act: impl FnOnce() + Send) {
     let ended = std::thread::scope(|scope| {
         let acting = scope.spawn(act);
         while !acting.is_finished() {

@@ -1,11 +1,16 @@
 //! `manifest.json`: what an export holds.
 //!
 //! It is not signed: it helps a recipient to find damage and to say what is missing. What proves a batch is
-//! the checkpoint.
+//! the checkpoint. [`SUM_FILE`] finds damage to the manifest itself.
+
+use std::fmt::Write;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 pub const FILE: &str = "manifest.json";
+/// Beside it: [`sum`].
+pub const SUM_FILE: &str = "manifest.json.sha256";
 pub const FORMAT: &str = "assent-audit-export/1";
 
 /// A million runs of sequences.
@@ -21,7 +26,7 @@ pub struct Manifest {
     /// `None`: no log was published.
     pub log: Option<Log>,
     pub chains: Vec<Chain>,
-    /// Every file but this one, by path.
+    /// Every file but this one and [`SUM_FILE`], by path.
     pub files: Vec<File>,
 }
 
@@ -99,6 +104,15 @@ impl Manifest {
     }
 }
 
+/// What [`SUM_FILE`] holds: the line that `sha256sum manifest.json` prints.
+pub fn sum(json: &[u8]) -> String {
+    let mut line = String::new();
+    for byte in Sha256::digest(json) {
+        let _ = write!(line, "{byte:02x}");
+    }
+    line + "  " + FILE + "\n"
+}
+
 /// Relative, with no way out: a recipient opens what a stranger sent.
 fn is_inside(path: &str) -> bool {
     let is_name = |part: &str| {
@@ -136,6 +150,12 @@ mod tests {
     fn a_manifest_is_read_as_it_was_written() {
         let written = manifest();
         assert_eq!(Manifest::parse(written.to_json().as_bytes()), Ok(written));
+    }
+
+    #[test]
+    fn its_sum_is_the_line_of_sha256sum() {
+        let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        assert_eq!(sum(b""), format!("{empty}  manifest.json\n"));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! manifest.json            what this is, and the SHA-256 of every other file ([`manifest`])
+//! manifest.json.sha256     of the manifest itself
 //! batches/<..>.avro        the batches of one chain, in the order of their sequences ([`container`])
 //! proofs/<..>.jsonl        for each of these batches, in the same order, a line ([`proofs`])
 //! checkpoint               the signed note under which the proofs hold

@@ -214,7 +214,9 @@ fn finish(
         chains: written.chains.clone(),
         files: folder.files(),
     };
-    folder.put(manifest::FILE, manifest.to_json().as_bytes())
+    let json = manifest.to_json();
+    folder.put(manifest::FILE, json.as_bytes())?;
+    folder.put(manifest::SUM_FILE, manifest::sum(json.as_bytes()).as_bytes())
 }
 
 fn report(args: &Args, is_json: bool, written: &Written, has_log: bool) -> Result<()> {

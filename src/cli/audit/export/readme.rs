@@ -42,6 +42,7 @@ const FILES: &str = "\
 | path | what it is |
 |---|---|
 | `manifest.json` | the question, the chains, and the SHA-256 of every other file |
+| `manifest.json.sha256` | the SHA-256 of the manifest, as `sha256sum` prints it |
 | `batches/*.avro` | the batches of one chain: Avro object container files, uncompressed, one batch a block |
 | `proofs/*.jsonl` | for each batch, in the same order, its line in the published log and the way to the log's root |
 | `checkpoint` | the signed root of the published log |
@@ -84,7 +85,10 @@ each chain, and follows each proof to the root of the checkpoint.
 import base64, hashlib, json, os
 
 sha256 = lambda data: hashlib.sha256(data).digest()
-manifest = json.load(open("manifest.json"))
+manifest = open("manifest.json", "rb").read()
+expected = open("manifest.json.sha256", "rb").read()
+assert expected == sha256(manifest).hex().encode() + b"  manifest.json\n", "manifest.json is altered"
+manifest = json.loads(manifest)
 for file in manifest["files"]:
     data = open(file["path"], "rb").read()
     assert sha256(data).hex() == file["sha256"], file["path"] + " is altered"

@@ -9,6 +9,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use serde_json::json;
 
 use super::Runbook;
+use crate::canary::while_it_speaks;
 use crate::support::{
     Kafka, Message, Plan, Service, Shop, TopicPlan, consent, now_ms, pseudonym, view, wait_until,
 };
@@ -56,14 +57,6 @@ fn silent(kafka: &'static Kafka) -> Shop<'static> {
     Shop::open_with(kafka, &Plan { settings, ..Plan::default() })
 }
 
-fn heartbeat(shop: &Shop<'_>) {
-    let beat = |partition: i32| {
-        let beat = Message::new(shop.topic("consent-changelog")).partition(partition);
-        beat.key(format!("__assent_heartbeat_{partition}")).header("source", "cmp")
-    };
-    shop.kafka.produce((0..shop.partitions).map(beat));
-}
-
 #[test]
 fn consent_source_silent() {
     let kafka = kafka_or_skip!();
@@ -87,15 +80,7 @@ fn gate_closed() {
     await_reason(&service, "source:cmp");
     let page = Runbook::of("AssentGateClosed", &shop, Some(&service));
     page.look(&[("/readyz", "\"source:cmp\""), ("gate_closed_reason", "reason=\"source:cmp\"} 1")]);
-    let beats = std::thread::scope(|scope| {
-        let over = scope.spawn(|| page.over(&[("wait-ready", "")]));
-        while !over.is_finished() {
-            heartbeat(&shop);
-            std::thread::sleep(Duration::from_secs(1));
-        }
-        over.join()
-    });
-    beats.expect("the page says when it is over");
+    while_it_speaks(&shop, || page.over(&[("wait-ready", "")]));
     service.stop();
 }
 
@@ -284,18 +269,21 @@ fn partition_unowned() {
     again.stop();
 }
 
-/// The gate is closed by a silent source, until that speaks.
+/// The gate is closed by a silent source before the canary's first round; the next one is far away.
 #[test]
 fn canary_failing() {
     let kafka = kafka_or_skip!();
     let silent =
         json!({"consent": {"sources": {"cmp": {"max_silence": "3s", "on_silence": "close"}}}});
     let shop = crate::canary::open_every(kafka, "10m", &silent);
-    let service = Service::start_run(&shop, "a", &["--canary"]);
+    let service = Service::start(&shop, "a");
     service.await_ready();
     await_reason(&service, "source:cmp");
-    await_sum(&service, "assent_canary_failures_total", &[("step", "assignment")], 1.0);
-    let page = Runbook::of("AssentCanaryFailing", &shop, Some(&service));
+    let canary = Service::start_canary(&shop);
+    await_sum(&canary, "assent_canary_failures_total", &[("step", "assignment")], 1.0);
+    let metrics = format!("{}/metrics", service.address());
+    let page = Runbook::of("AssentCanaryFailing", &shop, Some(&service))
+        .meaning(&metrics, format!("{}/metrics", canary.address()));
     page.look(&[
         ("/metrics", "assent_canary_failures_total{step=\"assignment\"}"),
         ("canary --once", "no assignment came"),
@@ -303,8 +291,8 @@ fn canary_failing() {
         ("--reason wrong_key", "no dead letters"),
         ("assent check", "segments.canary"),
     ]);
-    heartbeat(&shop);
-    page.over(&[("canary --once", "the opt-out was seen after")]);
+    while_it_speaks(&shop, || page.over(&[("canary --once", "the opt-out was seen after")]));
+    canary.stop();
     service.stop();
 }
 

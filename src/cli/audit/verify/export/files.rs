@@ -32,6 +32,26 @@ pub fn check(
     manifest.files.iter().try_for_each(|file| check_file(folder, file, bar, outcome))
 }
 
+/// Against its own sum. An export of somebody else's may have none.
+pub fn check_manifest(folder: &Path, json: &[u8], outcome: &mut Outcome) -> Result<()> {
+    let path = folder.join(manifest::SUM_FILE);
+    let expected = manifest::sum(json);
+    let mut found = Vec::new();
+    let more = expected.len() as u64 + 1;
+    match File::open(&path).and_then(|file| file.take(more).read_to_end(&mut found)) {
+        Ok(_) if found == expected.as_bytes() => {}
+        Ok(_) => {
+            let detail = format!("{}: it is not that of {}", manifest::SUM_FILE, manifest::FILE);
+            outcome.file_fault(FaultKind::Altered, None, detail);
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => {
+            return Err(Failure::failed(format!("--export {}: {error}", path.display())));
+        }
+    }
+    Ok(())
+}
+
 fn check_file(
     folder: &Path,
     file: &manifest::File,

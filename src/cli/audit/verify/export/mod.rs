@@ -29,7 +29,7 @@ pub fn verify(
     scope: &Scope<'_>,
     outcome: &mut Outcome,
 ) -> Result<()> {
-    let manifest = read_manifest(folder)?;
+    let manifest = read_manifest(folder, outcome)?;
     let bar = progress::bar(manifest.files.iter().map(|file| file.bytes).sum(), "bytes");
     files::check(folder, &manifest, &bar, outcome)?;
     bar.finish_and_clear();
@@ -71,7 +71,7 @@ fn is_missing(chain: &str, sequence: i64, why: &str, outcome: &mut Outcome) {
     outcome.fault(chain, sequence, FaultKind::Missing, Place { offset: None, detail: &detail });
 }
 
-fn read_manifest(folder: &Path) -> Result<Manifest> {
+fn read_manifest(folder: &Path, outcome: &mut Outcome) -> Result<Manifest> {
     let path = folder.join(manifest::FILE);
     let named =
         |why: String| Failure::new(Exit::Data, format!("--export {}: {why}", path.display()));
@@ -80,6 +80,7 @@ fn read_manifest(folder: &Path) -> Result<Manifest> {
         return Err(named("this is not the manifest of an export: it is too large".to_owned()));
     }
     let json = std::fs::read(&path).map_err(|error| named(error.to_string()))?;
+    files::check_manifest(folder, &json, outcome)?;
     Manifest::parse(&json)
         .map_err(|why| named(format!("this is not the manifest of an export: {why}")))
 }
