@@ -3,6 +3,7 @@
 //! The show writes, the page's server reads. Bounded: the page is behind by at most so many lines.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -18,6 +19,7 @@ const VISITORS_MAX: usize = 24;
 
 pub struct Live {
     started: Instant,
+    is_open: AtomicBool,
     kept: Mutex<Kept>,
 }
 
@@ -33,7 +35,7 @@ struct Kept {
 
 impl Live {
     pub fn new(started: Instant) -> Self {
-        Self { started, kept: Mutex::default() }
+        Self { started, is_open: AtomicBool::new(false), kept: Mutex::default() }
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
@@ -48,6 +50,15 @@ impl Live {
         let line = json!({"number": kept.told, "seconds": seconds, "kind": kind, "text": text});
         kept.lines.push_front(line);
         kept.lines.truncate(LINES_MAX);
+    }
+
+    /// From now on the shop lets visitors in.
+    pub fn open(&self) {
+        self.is_open.store(true, Ordering::Release);
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.is_open.load(Ordering::Acquire)
     }
 
     /// Takes the place of the numbers before.

@@ -28,7 +28,7 @@ use embedded::Embedded;
 use live::Live;
 use page::{Pages, Shop};
 use screen::{Screen, print};
-use show::Show;
+use show::{Health, Show};
 
 /// What a person chose.
 pub struct Options {
@@ -63,7 +63,8 @@ pub fn run(options: &Options, interrupted: &AtomicBool) -> Result<()> {
     let told = Arc::clone(&live);
     let screen = Screen::new(started, told, options.is_json, options.is_plain, interrupted);
     let counted = Arc::clone(&metrics);
-    let mut show = Show::new(&embedded, counted, status, live, interrupted, screen, options.rate)?;
+    let health = Health { run: status, serve: serving.health() };
+    let mut show = Show::new(&embedded, counted, health, live, interrupted, screen, options.rate)?;
     show.run(started + options.length, || running.is_finished())?;
     let seen = show.finish();
 

@@ -15,7 +15,7 @@ use super::story::{Act, PATIENCE, Story};
 use super::tally;
 use crate::clock::{Clock, SystemClock};
 use crate::failure::Result;
-use crate::http::Status;
+use crate::http::{self, Status};
 use crate::kafka::assignments::SegmentTopics;
 use crate::kafka::inputs::InputWriter;
 use crate::kafka::read::{Start, TopicReader};
@@ -49,7 +49,7 @@ const DRAIN: Duration = Duration::from_secs(5);
 pub struct Show<'a> {
     embedded: &'a Embedded,
     metrics: Arc<Metrics>,
-    status: Arc<Status>,
+    health: Health,
     live: Arc<Live>,
     interrupted: &'a AtomicBool,
     purposes: Vec<String>,
@@ -73,6 +73,21 @@ pub struct Show<'a> {
     asked: u64,
     lag_max: f64,
     told_stories: Stories,
+}
+
+/// Of the pipeline and of the service that the page asks.
+pub struct Health {
+    pub run: Arc<Status>,
+    pub serve: Arc<dyn http::Health>,
+}
+
+impl Health {
+    /// Each has all partitions: what comes from now on is decided in its order.
+    fn is_whole(&self) -> bool {
+        let (_, serve) = self.serve.readiness();
+        self.run.readiness().partitions.len() == PARTITIONS as usize
+            && serve["intake_partitions"] == PARTITIONS
+    }
 }
 
 /// How the stories went.
@@ -107,7 +122,7 @@ impl<'a> Show<'a> {
     pub fn new(
         embedded: &'a Embedded,
         metrics: Arc<Metrics>,
-        status: Arc<Status>,
+        health: Health,
         live: Arc<Live>,
         interrupted: &'a AtomicBool,
         screen: Screen<'a>,
@@ -124,7 +139,7 @@ impl<'a> Show<'a> {
             keys: Arc::clone(&embedded.keys),
             embedded,
             metrics,
-            status,
+            health,
             live,
             interrupted,
             purposes,
@@ -153,10 +168,11 @@ impl<'a> Show<'a> {
                 || (SystemClock.instant() >= until && !show.is_looked_at())
                 || pipeline_ended()
         };
-        while !is_over(self) && self.status.readiness().partitions.len() < PARTITIONS as usize {
+        while !is_over(self) && !self.health.is_whole() {
             self.read()?;
         }
         self.screen.line(Mark::Story, "the pipeline has its partitions; the shop opens")?;
+        self.live.open();
         let opened = SystemClock.instant();
         let mut is_longer = false;
         while !is_over(self) {
@@ -240,7 +256,7 @@ impl<'a> Show<'a> {
             let Some(news) = self.ledger.apply(change, SystemClock.instant()) else { continue };
             self.tell_news(news)?;
         }
-        self.lag_max = self.lag_max.max(self.status.consent_sync_lag_seconds());
+        self.lag_max = self.lag_max.max(self.health.run.consent_sync_lag_seconds());
         Ok(())
     }
 
@@ -418,7 +434,7 @@ impl<'a> Show<'a> {
             return Ok(());
         }
         self.told = SystemClock.instant();
-        let lag = self.status.consent_sync_lag_seconds();
+        let lag = self.health.run.consent_sync_lag_seconds();
         let outcomes = tally::render(&tally::by_label(&self.metrics.outcomes_total, "outcome"));
         self.screen.status(&format!(
             "{} live, consent-sync lag {lag:.1} s; outcomes: {outcomes}",
@@ -432,7 +448,7 @@ impl<'a> Show<'a> {
             return;
         }
         self.shown = SystemClock.instant();
-        self.live.show(numbers::of(&self.ledger, &self.status, &self.metrics));
+        self.live.show(numbers::of(&self.ledger, &self.health.run, &self.metrics));
     }
 
     /// Until every record sent is decided and every opt-out has its tombstone, or patience ends.

@@ -110,8 +110,11 @@ impl Shop {
         Self { secrets, assent, live, agent }
     }
 
-    /// What a page needs of one person.
+    /// What a page needs of one person. Before the shop opens a yes could come behind the clicks after it.
     pub fn visit(&self, family: &str, person: Person, session: &str) -> Result<Value, Refused> {
+        if !self.live.is_open() {
+            return Err(Refused::Unavailable);
+        }
         let subject = subject_of(family, person);
         let (status, found) = self.ask("GET", &subject, None)?;
         if !matches!(status, 200 | 404) {
@@ -241,6 +244,9 @@ mod tests {
         assert_eq!(alone, Err(Refused::NotTheParent));
         let unheard = shop.consent("f", &choice(Person::Child, true));
         assert_eq!(unheard, Err(Refused::Unavailable), "nobody answers");
-        assert_eq!(shop.visit("f", Person::Adult, "v").err(), Some(Refused::Unavailable));
+        let closed = shop.visit("f", Person::Adult, "v");
+        shop.live.open();
+        let nowhere = shop.visit("f", Person::Adult, "v");
+        assert_eq!((closed, nowhere), (Err(Refused::Unavailable), Err(Refused::Unavailable)));
     }
 }
