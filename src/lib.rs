@@ -28,7 +28,7 @@
 //! the service. Apart from these, on the contract alone: [`assent_inquiry`] (questions to the audit) and
 //! [`assent_intake`] (changes of consent); on nothing: [`assent_evidence`] (the signed log). All of them
 //! are pure: they know no clock, randomness, I/O, threads, Kafka or metrics. Here, in this order:
-//! [`failure`], [`clock`], [`pace`], [`config`] ← [`registry`] ← [`kafka`], [`telemetry`], [`http`] ←
+//! [`failure`], [`clock`], [`pace`], [`config`], [`http_client`] ← [`registry`] ← [`kafka`], [`telemetry`], [`http`] ←
 //! [`pipeline`], [`canary`] ← [`serve`], [`recovery`], [`workload`], [`demo`], [`published`] (the folder of the
 //! published audit log; what it holds is [`assent_evidence`]), [`audit`] (the index of the audit and the
 //! record of who asked; answers are [`assent_inquiry`]'s) ← [`cli`]. docs/ARCHITECTURE.md has the map.
@@ -41,6 +41,7 @@ pub mod config;
 pub mod demo;
 pub mod failure;
 pub mod http;
+pub mod http_client;
 pub mod kafka;
 pub mod pace;
 pub mod pipeline;

@@ -10,6 +10,7 @@ use super::{Globals, stdout, when};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::failure::{Exit, Failure, Result};
+use crate::http_client;
 use crate::kafka::backlog::Backlog;
 use assent_contract::domain::foreign_text::shown;
 
@@ -69,13 +70,7 @@ type Asked = std::result::Result<Value, String>;
 
 impl Wait {
     fn begin(config: &Config, timeout: Duration) -> Result<Self> {
-        let agent = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .proxy(None)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .timeout_global(Some(ANSWER_WITHIN))
-            .build();
+        let agent = http_client::settings(ANSWER_WITHIN).build();
         let (address, started) = (reachable(config.http.listen)?, SystemClock.instant());
         Ok(Self { address, agent: agent.into(), started, timeout })
     }

@@ -10,8 +10,6 @@ mod memory;
 mod reading;
 mod subjects;
 #[cfg(feature = "tls")]
-pub mod tls;
-
 use std::time::Duration;
 
 use crate::clock::Clock;

@@ -17,6 +17,7 @@ const ORDER: &[(&str, &[&str])] = &[
             "clock",
             "pace",
             "config",
+            "http_client",
             "registry",
             "kafka",
             "telemetry",

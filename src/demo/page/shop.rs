@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 
 use crate::clock::{Clock, SystemClock};
 use crate::demo::live::Live;
+use crate::http_client;
 
 /// Longer than `assent serve` takes to answer that it can't.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(15);
@@ -101,12 +102,7 @@ pub enum Refused {
 
 impl Shop {
     pub fn new(secrets: Secrets, assent: String, live: Arc<Live>) -> Self {
-        let agent = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .proxy(None)
-            .timeout_global(Some(ANSWERED_WITHIN))
-            .build()
-            .into();
+        let agent = http_client::settings(ANSWERED_WITHIN).build().into();
         Self { secrets, assent, live, agent }
     }
 

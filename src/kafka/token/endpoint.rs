@@ -5,19 +5,17 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ureq::config::ConfigBuilder;
-use ureq::typestate::AgentScope;
 use zeroize::Zeroizing;
 
 use super::TokenError;
 use super::answer::{self, Token};
 use crate::config::OAuth;
+use crate::http_client;
 use assent_contract::domain::foreign_text::shown;
 use assent_contract::domain::time::Timestamp;
 
 /// An OAuth server answers in some 100 ms.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
-const CONNECT_WITHIN: Duration = Duration::from_secs(3);
 
 /// A token has a few kilobytes; the brokers take half a megabyte.
 const ANSWER_BYTES_MAX: u64 = 256 * 1024;
@@ -31,18 +29,6 @@ pub fn name(login: &OAuth) -> String {
     format!("kafka.properties.sasl.oauthbearer.token.endpoint.url: {}", login.url)
 }
 
-fn agent() -> ConfigBuilder<AgentScope> {
-    ureq::Agent::config_builder()
-        .http_status_as_error(false)
-        .proxy(None)
-        .max_redirects(0)
-        .max_redirects_will_error(false)
-        .timeout_connect(Some(CONNECT_WITHIN))
-        .timeout_global(Some(ANSWER_WITHIN))
-        .user_agent(concat!("assent/", env!("CARGO_PKG_VERSION")))
-        .accept("application/json")
-}
-
 impl<'a> Endpoint<'a> {
     pub fn of(login: &'a OAuth) -> Self {
         Self { login }
@@ -51,11 +37,11 @@ impl<'a> Endpoint<'a> {
     /// The client credentials grant of RFC 6749, with name and secret as it wants a client's password. Fails,
     /// too, where the certificates can't be read.
     pub fn fetch(&self, now: Timestamp) -> Result<Token, TokenError> {
-        let agent = agent();
+        let agent = http_client::settings(ANSWER_WITHIN).accept("application/json");
         #[cfg(feature = "tls")]
         let agent = {
             let key = "kafka.properties.https.ca.location";
-            let tls = crate::registry::tls::trusting(key, self.login.ca_file.as_deref());
+            let tls = http_client::tls::trusting(key, self.login.ca_file.as_deref());
             agent.tls_config(tls.map_err(|failure| TokenError::Refused(failure.message))?)
         };
         let agent = ureq::Agent::from(agent.build());

@@ -11,12 +11,12 @@ use zeroize::Zeroizing;
 use super::subjects::schema_of;
 use crate::config::{Credentials, SchemaRegistry, Topics};
 use crate::failure::Result;
+use crate::http_client;
 use assent_contract::domain::foreign_text::shown;
 use assent_contract::wire::{Registered, SchemaName};
 
 /// A registry answers in milliseconds; in 5 s it is out of reach.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
-const CONNECT_WITHIN: Duration = Duration::from_secs(3);
 
 /// A schema's text is a few kilobytes. Sixteen times the largest of the contract's, and few enough
 /// that 256 of them are 64 MiB.
@@ -63,17 +63,9 @@ pub struct Client {
 impl Client {
     /// Opens nothing yet. Fails (78) where the certificates can't be read.
     pub fn new(config: &SchemaRegistry, topics: &Topics) -> Result<Self> {
-        let agent = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .proxy(None)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .timeout_connect(Some(CONNECT_WITHIN))
-            .timeout_global(Some(ANSWER_WITHIN))
-            .user_agent(concat!("assent/", env!("CARGO_PKG_VERSION")))
-            .accept(MEDIA_TYPE);
+        let agent = http_client::settings(ANSWER_WITHIN).accept(MEDIA_TYPE);
         #[cfg(feature = "tls")]
-        let agent = agent.tls_config(super::tls::trusting(
+        let agent = agent.tls_config(http_client::tls::trusting(
             "schema_registry.ca_file",
             config.ca_file.as_deref(),
         )?);

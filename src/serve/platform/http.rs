@@ -8,9 +8,9 @@ use zeroize::Zeroizing;
 
 use crate::config::IntakeSource;
 use crate::failure::{Failure, Result};
+use crate::http_client;
 use assent_contract::domain::foreign_text::shown;
 
-const CONNECT_WITHIN: Duration = Duration::from_secs(3);
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// 200 consents have some 300 kB.
@@ -37,20 +37,12 @@ impl Http {
     /// Opens nothing yet; `None`: the source has no API. 78: its token or its certificates can't be read.
     pub fn of(source: &IntakeSource) -> Result<Option<Self>> {
         let Some(api) = &source.api else { return Ok(None) };
-        let agent = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .proxy(None)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .timeout_connect(Some(CONNECT_WITHIN))
-            .timeout_global(Some(ANSWER_WITHIN))
-            .user_agent(concat!("assent/", env!("CARGO_PKG_VERSION")))
-            .accept("application/json");
+        let agent = http_client::settings(ANSWER_WITHIN).accept("application/json");
         let section = format!("intake.sources.{}", source.source.word());
         #[cfg(feature = "tls")]
         let agent = {
             let key = format!("{section}.api.ca_file");
-            agent.tls_config(crate::registry::tls::trusting(&key, api.ca_file.as_deref())?)
+            agent.tls_config(http_client::tls::trusting(&key, api.ca_file.as_deref())?)
         };
         let (url, token_file) = (api.url.clone(), api.token_file.clone());
         let http = Self { url, token_file, agent: agent.build().into() };

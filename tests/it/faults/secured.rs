@@ -58,7 +58,9 @@ fn it_runs_with_tls_and_scram_and_exactly_the_acls_that_it_prints() {
     let refused: Vec<&str> = of_readers.filter(|line| line.contains("uthorization")).collect();
     assert!(refused.is_empty(), "{refused:?}");
     let behind = ("assent_reader_lag_seconds", [("purpose", "offers"), ("reader", "mail")]);
-    assert!(service.metrics().sum(behind.0, &behind.1) > Some(0.0), "nobody has read it");
+    wait_until(super::RECOVERED_WITHIN, "a reader who has read nothing", || {
+        (service.metrics().sum(behind.0, &behind.1) > Some(0.0)).then_some(())
+    });
     misrouted_consent_is_sent_on(&shop);
     service.stop();
 }
