@@ -22,7 +22,7 @@ pub struct Args {}
 
 pub fn execute(_: &Args, globals: &Globals) -> Result<()> {
     let config = Arc::new(globals.load_config()?);
-    let metrics = Arc::new(Metrics::new());
+    let metrics = Arc::new(Metrics::of_serve());
     let ready = serve::prepare(&config, &metrics)?;
     tracing::info!(
         version = VERSION,

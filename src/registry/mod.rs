@@ -9,7 +9,6 @@ pub mod lookup;
 mod memory;
 mod reading;
 mod subjects;
-#[cfg(feature = "tls")]
 use std::time::Duration;
 
 use crate::clock::Clock;

@@ -404,6 +404,18 @@ catalog! {
          are answered from memory: p99 above a millisecond means too little CPU.";
 }
 
+/// How the names of what `assent serve` shows begin.
+const OF_SERVE: [&str; 8] = [
+    "assent_build_info",
+    "assent_calls_left_behind",
+    "assent_clients_left_behind",
+    "assent_consent_source_drift",
+    "assent_http_",
+    "assent_intake_",
+    "assent_lookup_",
+    "assent_rate_limited",
+];
+
 impl Metrics {
     /// The catalog's metrics, and the build's own line.
     pub fn new() -> Self {
@@ -415,6 +427,12 @@ impl Metrics {
     /// The same of `assent canary`: what belongs to a pipeline would look like one that stands still.
     pub fn of_canary() -> Self {
         let own = |name: &str| name.starts_with("assent_canary_") || name == "assent_build_info";
+        Self { shows: own, ..Self::new() }
+    }
+
+    /// The same of `assent serve`, for the same reason.
+    pub fn of_serve() -> Self {
+        let own = |name: &str| OF_SERVE.iter().any(|beginning| name.starts_with(beginning));
         Self { shows: own, ..Self::new() }
     }
 

@@ -141,6 +141,8 @@ fn expired_unreadable_and_aborted_values_are_no_segments() {
         (server.look_up("stays", OFFERS)["is_default"] == true).then_some(())
     });
     let keys = serve.metrics().sum("assent_lookup_copy_keys", &[("purpose", OFFERS)]);
+    let member = serve.metrics().sum("assent_group_member", &[]);
+    assert_eq!(member, None, "it is no pipeline that stands still");
     assert!(keys.is_some_and(|keys| keys <= 1.0), "{keys:?}");
     serve.stop();
 }
