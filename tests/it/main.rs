@@ -48,6 +48,7 @@ mod roles;
 mod rotation;
 mod rulebook;
 mod security;
+mod segment_lists;
 mod serve;
 mod signals;
 mod sim;
