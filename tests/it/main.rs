@@ -39,6 +39,7 @@ mod pipeline;
 mod preflight;
 mod privacy;
 mod proxy;
+mod reader_check;
 mod readers;
 mod refusals;
 mod registry;
