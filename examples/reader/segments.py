@@ -4,6 +4,7 @@
   segments.py follow TOPIC --copy FILE            keep the copy up to date until interrupted
   segments.py follow TOPIC --copy FILE --once     stop at the current end of the topic
   segments.py show FILE PSEUDONYM                 print the segments to use now as JSON, or the default one
+  segments.py check-protocol                      answer `assent reader check`, which starts it
 
 Needs examples/requirements.txt. Kafka: --bootstrap, and --set KEY=VALUE for librdkafka's properties. With
 a schema registry: --registry URL, and REGISTRY_USER=NAME:PASSWORD in the environment where it asks for one.
@@ -19,6 +20,7 @@ import os
 import pathlib
 import sqlite3
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -111,11 +113,11 @@ class Copy:
         self.db = sqlite3.connect(path, isolation_level=None)
         self.db.executescript(TABLES)
 
-    def segments(self, pseudonym, default):
-        """What may be used now."""
+    def segments(self, pseudonym):
+        """What may be used now; None: the default segment."""
         row = self.db.execute("SELECT segments FROM assignment WHERE pseudonym = ? AND expires_at > ?",
                               (pseudonym, now())).fetchone()
-        return json.loads(row[0]) if row else [default]
+        return json.loads(row[0]) if row else None
 
     def apply(self, messages, decoder):
         with self.transaction():
@@ -206,12 +208,13 @@ class Follower:
             "fetch.wait.max.ms": 100,
         }, logger=quiet())
         self.reports = arguments.group is not None
+        self.stopped = threading.Event()
         self.starts = {part: self.copy.start(self.topic, part, self.max_lag) for part in self.parts}
         self.consumer.assign([TopicPartition(self.topic, *start) for start in self.starts.items()])
 
     def run(self, once):
         looked = 0.0
-        while True:
+        while not self.stopped.is_set():
             self.read()
             if time.monotonic() - looked >= (0 if once else LOOK_EVERY_SECONDS):
                 looked = time.monotonic()
@@ -340,10 +343,45 @@ def follow(arguments):
         follower.consumer.close()
 
 
+def check_protocol(_):
+    """Keeps a copy as the environment says, and answers on stdout what it would use."""
+    copy = pathlib.Path(given("COPY")) / "copy.db"
+    follower = Follower(argparse.Namespace(
+        topic=given("TOPIC"), copy=copy, group=given("GROUP"), bootstrap=given("BOOTSTRAP_SERVERS"),
+        set=given_properties(), older_schema=[], registry=None))
+    threading.Thread(target=answer, args=(copy, follower.stopped), daemon=True).start()
+    try:
+        follower.run(once=False)
+    finally:
+        follower.consumer.close()
+
+
+def answer(copy, stopped):
+    """A line `use PSEUDONYM` at a time, until stdin is closed."""
+    try:
+        copy = Copy(copy)  # SQLite's connections belong to a thread
+        for line in sys.stdin:
+            segments = copy.segments(line.removeprefix("use ").strip())
+            print(f"yes {' '.join(segments)}" if segments else "no", flush=True)
+    finally:
+        stopped.set()
+
+
+def given(name):
+    value = os.environ.get(f"ASSENT_READER_{name}")
+    return value or sys.exit(f"segments.py: ASSENT_READER_{name} is not set; `assent reader check` sets it")
+
+
+def given_properties():
+    """Of librdkafka, name=value a line; only where they are passed on."""
+    path = os.environ.get("ASSENT_READER_PROPERTIES")
+    return [pair(line) for line in pathlib.Path(path).read_text().splitlines()] if path else []
+
+
 def show(arguments):
     if not arguments.copy.exists():
         sys.exit(f"{arguments.copy}: the copy does not exist; create it with `segments.py follow`")
-    segments = Copy(arguments.copy).segments(arguments.pseudonym, arguments.default_segment)
+    segments = Copy(arguments.copy).segments(arguments.pseudonym) or [arguments.default_segment]
     print(json.dumps({"pseudonym": arguments.pseudonym, "segments": segments}))
 
 
@@ -368,6 +406,8 @@ def main():
     command.add_argument("copy", type=pathlib.Path, metavar="FILE")
     command.add_argument("pseudonym", metavar="PSEUDONYM")
     command.add_argument("--default-segment", default="all-visitors", help="default_segment of the rulebook")
+    command = commands.add_parser("check-protocol")
+    command.set_defaults(run=check_protocol)
     arguments = parser.parse_args()
     try:
         arguments.run(arguments)
@@ -380,7 +420,8 @@ def main():
         sys.exit("segments.py: Kafka: no answer within 30 s; check that this user may describe the configuration "
                  "of the topic")
     except sqlite3.Error as error:
-        sys.exit(f"segments.py: {arguments.copy}: {error}; name a copy that `segments.py follow` made, or a "
+        copy = getattr(arguments, "copy", "the copy")
+        sys.exit(f"segments.py: {copy}: {error}; name a copy that `segments.py follow` made, or a "
                  "new file in an existing directory")
     except BrokenPipeError:  # `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,10 +1,6 @@
 //! `assent demo`: the whole of Assent in one process, for somebody who wants to see it.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use tokio::signal::unix::{SignalKind, signal};
-
+use super::interruption::interruption;
 use super::{Globals, when};
 use crate::demo::{self, Options};
 use crate::failure::{Exit, Failure, Result};
@@ -43,35 +39,4 @@ pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
     let (is_json, is_plain) = (globals.json, globals.is_plain());
     let options = Options { length, rate, keep_running, is_json, is_plain };
     demo::run(&options, &*interruption()?)
-}
-
-/// Becomes true on Ctrl-C or SIGTERM.
-fn interruption() -> Result<Arc<AtomicBool>> {
-    let cant = |error: std::io::Error| {
-        Failure::failed(format!("can't install the signal handlers: {error}"))
-    };
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(cant)?;
-    let (mut interrupt, mut terminate) = {
-        let _entered = runtime.enter();
-        (
-            signal(SignalKind::interrupt()).map_err(cant)?,
-            signal(SignalKind::terminate()).map_err(cant)?,
-        )
-    };
-    let interrupted = Arc::new(AtomicBool::new(false));
-    let told = Arc::clone(&interrupted);
-    std::thread::Builder::new()
-        .name("signals".into())
-        .spawn(move || {
-            runtime.block_on(async {
-                tokio::select! {
-                    _ = interrupt.recv() => {}
-                    _ = terminate.recv() => {}
-                }
-            });
-            told.store(true, Ordering::Relaxed);
-        })
-        .map_err(cant)?;
-    Ok(interrupted)
 }

@@ -15,12 +15,14 @@ mod heartbeat;
 mod help;
 mod identities;
 mod intake;
+mod interruption;
 mod keys;
 mod man;
 #[cfg(test)]
 mod mistakes;
 mod pasted;
 mod progress;
+mod reader;
 mod ready_file;
 mod replay;
 mod rules;
@@ -107,6 +109,7 @@ enum Command {
     Intake(intake::Args),
     Heartbeat(heartbeat::Args),
     Segments(segments::Args),
+    Reader(reader::Args),
     DeadLetters(dead_letters::Args),
     Sim(sim::Args),
     State(state::Args),
@@ -136,6 +139,7 @@ impl Command {
             Self::Intake(args) => intake::execute(args, globals),
             Self::Heartbeat(args) => heartbeat::execute(args, globals),
             Self::Segments(args) => segments::execute(args, globals),
+            Self::Reader(args) => reader::execute(args, globals),
             Self::DeadLetters(args) => dead_letters::execute(args, globals),
             Self::Sim(args) => sim::execute(args, globals),
             Self::State(args) => state::execute(args, globals),

@@ -26,8 +26,13 @@ pub fn json(object: &impl serde::Serialize) -> Result<()> {
 
 /// As it is: for text that is ours alone.
 pub fn write(text: &str) -> Result<()> {
+    bytes(format!("{text}\n").as_bytes())
+}
+
+/// As they are, without a line end: for many lines at a time, in a format that escapes by itself.
+pub fn bytes(bytes: &[u8]) -> Result<()> {
     let mut stdout = std::io::stdout().lock();
-    match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
         Err(error) => Err(Failure::failed(format!("stdout: {error}"))),

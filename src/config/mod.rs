@@ -33,6 +33,7 @@ pub use oauth::OAuth;
 pub use registry::{Credentials, SchemaRegistry};
 pub use rulebook::{RulebookFile, RulebookRefusal, load_rulebook, read_rulebook};
 pub use serve::{Allowed, Client, Rate, Serve, SubjectTokens, Tls};
+pub use values::topic as topic_name;
 
 use crate::failure::{Failure, Result};
 use assent_contract::domain::partitioner::Partitioner;
@@ -196,6 +197,10 @@ impl Topics {
             ("topics.audit", &self.audit),
             ("topics.state", &self.state),
             ("topics.dead_letters", &self.dead_letters),
+            ("topics.audit_access", &self.audit_access),
+            ("topics.privacy_requests", &self.privacy_requests),
+            ("topics.identity_map", &self.identity_map),
+            ("topics.intake_state", &self.intake_state),
         ];
         match named.into_iter().find(|(_, name)| name.as_str() == topic) {
             Some((key, _)) => key,

@@ -49,7 +49,7 @@ pub(super) fn group_id(text: &str) -> Checked<String> {
     }
 }
 
-pub(super) fn topic(text: &str) -> Checked<String> {
+pub fn topic(text: &str) -> Checked<String> {
     if is_topic(text) {
         return Ok(text.to_owned());
     }

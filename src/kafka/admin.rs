@@ -7,6 +7,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, Top
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::metadata::MetadataTopic;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::acls::{Acl, topic_acls};
@@ -42,6 +43,13 @@ pub struct Cluster {
     pub leaderless: BTreeSet<String>,
     /// By topic, of the partition with the fewest replicas in sync: how many these are, and how many it has.
     pub in_sync: BTreeMap<String, InSync>,
+}
+
+impl Cluster {
+    /// Is there such a topic, in whatever state?
+    pub fn knows(&self, topic: &str) -> bool {
+        self.topics.contains_key(topic) || self.leaderless.contains(topic)
+    }
 }
 
 /// A partition's replicas.
@@ -222,6 +230,50 @@ impl Admin {
             ))),
             None => Err(Failure::failed(format!("topic {}: the broker did not answer", plan.name))),
         }
+    }
+
+    /// Deletes one topic, with all that is in it. Returns once no broker shows it any more.
+    pub fn delete(&self, topic: &str, clock: &dyn Clock) -> Result<()> {
+        let name = topic.to_owned();
+        let deleted = self.call(2 * OPERATION, move |client| {
+            let options = AdminOptions::new()
+                .request_timeout(Some(OPERATION))
+                .operation_timeout(Some(OPERATION));
+            block_on(client.delete_topics(&[&name], &options))
+        });
+        let answers = deleted.map_err(|error| self.refused("deleting a topic", &error))?;
+        if let Some(Err((name, code))) = answers.into_iter().next()
+            && code != RDKafkaErrorCode::UnknownTopicOrPartition
+        {
+            return Err(Failure::failed(format!(
+                "topic {name} can't be deleted: {code}; delete it yourself, as a user with Delete \
+                 on the topic"
+            )));
+        }
+        let deadline = clock.instant() + OPERATION;
+        while self.cluster()?.knows(topic) {
+            if clock.instant() >= deadline {
+                let what = "was deleted, but a broker still shows it; look again later";
+                return Err(Failure::failed(format!("topic {topic} {what}")));
+            }
+            std::thread::sleep(PROPAGATION);
+        }
+        Ok(())
+    }
+
+    /// Removes every record that a partition has now; the next one has the offset that it would have had.
+    pub fn remove_records(&self, topic: &str, partition: i32) -> Result<()> {
+        let name = topic.to_owned();
+        let removed = self.call(2 * OPERATION, move |client| {
+            let mut ends = TopicPartitionList::new();
+            ends.add_partition_offset(&name, partition, Offset::End)?;
+            let options = AdminOptions::new()
+                .request_timeout(Some(OPERATION))
+                .operation_timeout(Some(OPERATION));
+            let removed = block_on(client.delete_records(&ends, &options))?;
+            removed.elements().iter().try_for_each(TopicPartitionListElem::error)
+        });
+        removed.map_err(|error| self.refused("removing records", &error))
     }
 
     /// Every ACL of a topic that the cluster has.

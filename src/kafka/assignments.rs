@@ -23,8 +23,16 @@ pub struct SegmentTopics {
 pub enum Change {
     Assigned(SegmentAssignment),
     Removed(Removal),
-    /// Why the value can't be read.
-    Unreadable(String),
+    /// As good as a tombstone (docs/readers.md, R7).
+    Unreadable(Unreadable),
+}
+
+/// A value that can't be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    pub purpose: String,
+    pub pseudonym: String,
+    pub why: String,
 }
 
 /// A tombstone and its headers (docs/contract/topics.md#tombstones).
@@ -56,16 +64,24 @@ impl SegmentTopics {
     /// not answer.
     pub fn read(&self, message: &BorrowedMessage<'_>, schemas: &mut Reading) -> Result<Change> {
         let Some(purpose) = self.purpose_of(message.topic()) else {
-            return Ok(Change::Unreadable("it belongs to another topic".to_owned()));
+            return Ok(unreadable("", message, "it belongs to another topic".to_owned()));
         };
         Ok(match message.payload() {
             Some(value) => match schemas.read(|known| decode_assignment(value, known))? {
                 Ok(assignment) => Change::Assigned(assignment),
-                Err(rejection) => Change::Unreadable(rejection.detail),
+                Err(rejection) => unreadable(purpose, message, rejection.detail),
             },
             None => Change::Removed(removal(purpose, message)),
         })
     }
+}
+
+fn unreadable(purpose: &str, message: &BorrowedMessage<'_>, why: String) -> Change {
+    Change::Unreadable(Unreadable { purpose: purpose.to_owned(), pseudonym: key_of(message), why })
+}
+
+fn key_of(message: &BorrowedMessage<'_>) -> String {
+    String::from_utf8_lossy(message.key().unwrap_or_default()).into_owned()
 }
 
 fn removal(purpose: &str, message: &BorrowedMessage<'_>) -> Removal {
@@ -76,7 +92,7 @@ fn removal(purpose: &str, message: &BorrowedMessage<'_>) -> Removal {
     };
     Removal {
         purpose: purpose.to_owned(),
-        pseudonym: String::from_utf8_lossy(message.key().unwrap_or_default()).into_owned(),
+        pseudonym: key_of(message),
         reason: header("reason").unwrap_or_else(|| "unknown".to_owned()),
         decided_at: header("decided_at").and_then(|at| at.parse().ok()).map(Timestamp),
     }

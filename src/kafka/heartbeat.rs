@@ -28,7 +28,7 @@ impl Heartbeats {
         let partitions = self.writer.partitions(&self.topic);
         for partition in 0..partitions {
             let key = format!("{HEARTBEAT_PREFIX}{partition}");
-            self.writer.send_null(&self.topic, partition, key.as_bytes(), (HEADER, SOURCE))?;
+            self.writer.send_null(&self.topic, partition, key.as_bytes(), &[(HEADER, SOURCE)])?;
         }
         self.writer.flush()?;
         Ok(partitions)

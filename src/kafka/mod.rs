@@ -35,6 +35,7 @@ pub mod restore;
 pub mod rights;
 pub mod sample;
 pub mod scan;
+pub mod scratch_topic;
 pub mod state_heads;
 pub mod token;
 pub mod topic_breaks;

@@ -134,16 +134,17 @@ impl Writer {
         self.partitions[topic]
     }
 
-    /// Queues a null value for this very partition, with one header.
+    /// Queues a null value for this very partition, with these headers.
     pub fn send_null(
         &self,
         topic: &str,
         partition: i32,
         key: &[u8],
-        (name, value): (&str, &str),
+        headers: &[(&str, &str)],
     ) -> Result<()> {
-        let header = Header { key: name, value: Some(value) };
-        let headers = OwnedHeaders::new().insert(header);
+        let header = |(key, value)| Header { key, value: Some(value) };
+        let headers = headers.iter().copied().map(header);
+        let headers = headers.fold(OwnedHeaders::new(), OwnedHeaders::insert);
         let record = BaseRecord::<[u8], [u8]>::to(topic).key(key).partition(partition);
         self.queue(topic, record.headers(headers))
     }

@@ -42,7 +42,7 @@ const PAUSE: Duration = Duration::from_millis(1);
 /// Between two tries to begin anew.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// Far below half of the 30 days for which a tombstone is kept (docs/readers.md, rule 4): whoever was not in
+/// Far below half of the 30 days for which a tombstone is kept (docs/readers.md, R4): whoever was not in
 /// sync for longer reads everything again.
 const UNPROVEN_MAX: Duration = Duration::from_hours(1);
 

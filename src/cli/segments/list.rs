@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::super::{progress, stderr, stdout};
-use super::{chosen, render, with_segment};
+use super::super::{stderr, stdout};
+use super::{chosen, each_change, render, with_segment};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::failure::Result;
@@ -75,18 +75,7 @@ impl Live {
         schemas: &mut Reading,
     ) -> Result<Self> {
         let mut live = Self { assignments: BTreeMap::new(), unreadable: 0, records: 0 };
-        let bar = progress::bar(0, "records");
-        reader.try_read_to_end(
-            |message| {
-                live.apply(topics.read(message, schemas)?);
-                Ok(())
-            },
-            |at| {
-                bar.set_length(at.total);
-                bar.set_position(at.done);
-            },
-        )?;
-        bar.finish_and_clear();
+        each_change(topics, reader, schemas, |change| live.apply(change))?;
         Ok(live)
     }
 
@@ -123,7 +112,10 @@ impl Live {
             Change::Removed(removal) => {
                 self.assignments.remove(&(removal.purpose, removal.pseudonym));
             }
-            Change::Unreadable(_) => self.unreadable += 1,
+            Change::Unreadable(value) => {
+                self.unreadable += 1;
+                self.assignments.remove(&(value.purpose, value.pseudonym));
+            }
         }
     }
 }

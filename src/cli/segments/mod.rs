@@ -2,18 +2,25 @@
 //!
 //! Drops what has expired, as every reader must (INV-13).
 
+mod count;
+mod export;
 mod get;
+mod latest;
 mod list;
 mod watch;
 
-use super::Globals;
+use super::{Globals, progress};
 use crate::config::load_rulebook;
 use crate::failure::{Exit, Failure, Result};
+use crate::kafka::assignments::{Change, SegmentTopics};
+use crate::kafka::read::TopicReader;
+use crate::registry::Reading;
 use assent_contract::domain::foreign_text::shown;
+use assent_contract::domain::pseudonym::{KeyRing, Pseudonym};
 use assent_contract::domain::segment::SegmentAssignment;
 use assent_contract::rulebook::Rulebook;
 
-/// Read the segment topics: list all live assignments, watch changes, or get one pseudonym
+/// Read the segment topics: list, count, watch, get one pseudonym, or export for a list of ids
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  assent segments list --json")]
 pub struct Args {
@@ -26,6 +33,8 @@ enum Command {
     List(list::Args),
     Watch(watch::Args),
     Get(get::Args),
+    Count(count::Args),
+    Export(export::Args),
 }
 
 pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
@@ -35,7 +44,39 @@ pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
         Command::List(args) => list::run(args, config, rulebook, is_json),
         Command::Watch(args) => watch::run(args, config, rulebook, is_json),
         Command::Get(args) => get::run(args, config, rulebook, is_json),
+        Command::Count(args) => count::run(args, config, rulebook, is_json),
+        Command::Export(args) => export::run(args, config, rulebook, is_json),
     }
+}
+
+/// Hands over what each record says, to the end as it was when the reader was opened.
+fn each_change(
+    topics: &SegmentTopics,
+    reader: &TopicReader,
+    schemas: &mut Reading,
+    mut each: impl FnMut(Change),
+) -> Result<()> {
+    let bar = progress::bar(0, "records");
+    reader.try_read_to_end(
+        |message| {
+            each(topics.read(message, schemas)?);
+            Ok(())
+        },
+        |at| {
+            bar.set_length(at.total);
+            bar.set_position(at.done);
+        },
+    )?;
+    bar.finish_and_clear();
+    Ok(())
+}
+
+/// Where a subject can be live for the first of the ring's purposes: under the active key, and under those
+/// whose keys are still being replaced.
+fn live_pseudonyms(keys: &KeyRing, subject: &str) -> impl Iterator<Item = Pseudonym> {
+    let retiring = keys.live_versions().filter(|version| *version != keys.active());
+    let versions = std::iter::once(keys.active()).chain(retiring);
+    versions.filter_map(|version| keys.pseudonym_under(version, 0, subject.as_bytes()))
 }
 
 /// The purposes to read: the named one, or all that concern people.

@@ -46,8 +46,8 @@ pub fn run(args: &Args, config: &Config, rulebook: &Rulebook, is_json: bool) -> 
             }
             Change::Removed(removal) if is_json => stdout::json(&to_json(&removal, now))?,
             Change::Removed(removal) => stdout::line(&render_removal(&removal, now))?,
-            Change::Unreadable(why) => {
-                stderr::warning(&format!("a value can't be read: {}", shown(&why)));
+            Change::Unreadable(value) => {
+                stderr::warning(&format!("a value can't be read: {}", shown(&value.why)));
             }
         }
     }

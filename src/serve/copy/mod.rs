@@ -116,7 +116,7 @@ struct Taking {
 }
 
 impl Take for Taking {
-    /// What can't be read counts as null (rule 7): the key is in no segment.
+    /// What can't be read counts as null (R7): the key is in no segment.
     fn record(&mut self, topic: usize, record: &Received<'_>) {
         let key = record.key().and_then(|key| std::str::from_utf8(key).ok());
         let Some(pseudonym) = key.and_then(Pseudonym::parse) else { return };
