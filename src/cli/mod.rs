@@ -23,6 +23,7 @@ mod pasted;
 mod progress;
 mod ready_file;
 mod replay;
+mod report;
 mod rules;
 mod run;
 mod segments;
@@ -113,6 +114,7 @@ enum Command {
     Verify(verify::Args),
     Audit(audit::Args),
     Subject(subject::Args),
+    Report(report::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
@@ -142,6 +144,7 @@ impl Command {
             Self::Verify(args) => verify::execute(args, globals),
             Self::Audit(args) => audit::execute(args, globals),
             Self::Subject(args) => subject::execute(args, globals),
+            Self::Report(args) => report::execute(args, globals),
             Self::Completions(args) => completions::execute(args),
             Self::Man(args) => man::execute(args),
         }

@@ -42,6 +42,7 @@ mod proxy;
 mod readers;
 mod refusals;
 mod registry;
+mod report;
 mod revision;
 mod rig;
 mod roles;

@@ -48,6 +48,7 @@ const OURS: &[(&str, &[&str])] = &[
     ("sim", &["contract", "core"]),
     ("evidence", &[]),
     ("inquiry", &["contract"]),
+    ("report", &["contract"]),
     ("what-if", &["contract"]),
 ];
 

@@ -1,0 +1,10 @@
+//! Reports for counsel, regulators and management. A report is a value, computed from facts that somebody else
+//! has read; its forms are Markdown, one HTML page and JSON.
+//!
+//! Knows no Kafka, no file and no clock: the same facts give the same bytes. What only a person can say is a
+//! marked blank ([`form::Text::blank`]), never a guess.
+
+pub mod form;
+pub mod period;
+pub mod retention;
+pub mod topic;

@@ -1,0 +1,32 @@
+//! `assent report`: what counsel, regulators and management ask for, from the topics. Reads, and writes nothing to
+//! Kafka.
+
+mod output;
+mod retention_policy;
+mod topics;
+
+use super::Globals;
+use crate::failure::Result;
+
+/// Make reports for counsel, regulators and management from what the topics hold
+///
+/// A report is printed as Markdown, or as numbers with --json; --html writes it as one page that
+/// needs nothing else. All of them only read, join no group, and say from when to when their data
+/// reach. What only a person can say is a marked blank: `[counsel: ...]`.
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  assent report retention-policy --html policy.html")]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    RetentionPolicy(retention_policy::Args),
+}
+
+pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
+    match &args.command {
+        Command::RetentionPolicy(args) => retention_policy::execute(args, globals),
+    }
+}
