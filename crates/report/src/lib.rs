@@ -5,6 +5,8 @@
 //! marked blank ([`form::Text::blank`]), never a guess.
 
 pub mod form;
+pub mod numbers;
+pub mod opt_out_test;
 pub mod period;
 pub mod retention;
 pub mod topic;

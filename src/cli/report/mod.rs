@@ -1,7 +1,10 @@
 //! `assent report`: what counsel, regulators and management ask for, from the topics. Reads, and writes nothing to
 //! Kafka.
 
+mod audit;
+mod opt_out_test;
 mod output;
+mod period;
 mod retention_policy;
 mod topics;
 
@@ -23,10 +26,12 @@ pub struct Args {
 #[derive(clap::Subcommand)]
 enum Command {
     RetentionPolicy(retention_policy::Args),
+    OptOutTest(opt_out_test::Args),
 }
 
 pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
     match &args.command {
         Command::RetentionPolicy(args) => retention_policy::execute(args, globals),
+        Command::OptOutTest(args) => opt_out_test::execute(args, globals),
     }
 }
