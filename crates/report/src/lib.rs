@@ -8,5 +8,7 @@ pub mod form;
 pub mod numbers;
 pub mod opt_out_test;
 pub mod period;
+pub mod privacy_metrics;
 pub mod retention;
+pub mod signals;
 pub mod topic;

@@ -5,6 +5,7 @@ mod audit;
 mod opt_out_test;
 mod output;
 mod period;
+mod privacy_metrics;
 mod retention_policy;
 mod topics;
 
@@ -25,12 +26,14 @@ pub struct Args {
 
 #[derive(clap::Subcommand)]
 enum Command {
+    PrivacyMetrics(privacy_metrics::Args),
     RetentionPolicy(retention_policy::Args),
     OptOutTest(opt_out_test::Args),
 }
 
 pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
     match &args.command {
+        Command::PrivacyMetrics(args) => privacy_metrics::execute(args, globals),
         Command::RetentionPolicy(args) => retention_policy::execute(args, globals),
         Command::OptOutTest(args) => opt_out_test::execute(args, globals),
     }
