@@ -7,6 +7,7 @@ mod output;
 mod period;
 mod privacy_metrics;
 mod retention_policy;
+mod risk_assessment;
 mod topics;
 
 use super::Globals;
@@ -28,6 +29,7 @@ pub struct Args {
 enum Command {
     PrivacyMetrics(privacy_metrics::Args),
     RetentionPolicy(retention_policy::Args),
+    RiskAssessment(risk_assessment::Args),
     OptOutTest(opt_out_test::Args),
 }
 
@@ -35,6 +37,7 @@ pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
     match &args.command {
         Command::PrivacyMetrics(args) => privacy_metrics::execute(args, globals),
         Command::RetentionPolicy(args) => retention_policy::execute(args, globals),
+        Command::RiskAssessment(args) => risk_assessment::execute(args, globals),
         Command::OptOutTest(args) => opt_out_test::execute(args, globals),
     }
 }

@@ -3,6 +3,7 @@
 mod opt_out_test;
 mod privacy_metrics;
 mod retention_policy;
+mod risk_assessment;
 
 use serde_json::Value;
 
