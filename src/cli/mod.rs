@@ -7,6 +7,7 @@ mod canary;
 mod check;
 mod completions;
 mod consent;
+mod csv;
 mod dead_letters;
 mod demo;
 mod generate;

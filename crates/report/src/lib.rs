@@ -5,7 +5,9 @@
 //! marked blank ([`form::Text::blank`]), never a guess.
 
 pub mod bands;
+pub mod chart;
 pub mod form;
+pub mod kpi;
 pub mod numbers;
 pub mod opt_out_test;
 pub mod period;

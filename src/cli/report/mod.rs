@@ -2,6 +2,7 @@
 //! Kafka.
 
 mod audit;
+mod kpi;
 mod opt_out_test;
 mod output;
 mod period;
@@ -27,6 +28,7 @@ pub struct Args {
 
 #[derive(clap::Subcommand)]
 enum Command {
+    Kpi(kpi::Args),
     PrivacyMetrics(privacy_metrics::Args),
     RetentionPolicy(retention_policy::Args),
     RiskAssessment(risk_assessment::Args),
@@ -35,6 +37,7 @@ enum Command {
 
 pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
     match &args.command {
+        Command::Kpi(args) => kpi::execute(args, globals),
         Command::PrivacyMetrics(args) => privacy_metrics::execute(args, globals),
         Command::RetentionPolicy(args) => retention_policy::execute(args, globals),
         Command::RiskAssessment(args) => risk_assessment::execute(args, globals),

@@ -11,6 +11,14 @@ pub fn year(text: &str) -> Result<Period> {
     Period::year(text).ok_or_else(what)
 }
 
+/// `--month`
+pub fn month(text: &str) -> Result<Period> {
+    let what = || {
+        usage(format!("--month {}: not a month; write YYYY-MM, for example 2026-11", shown(text)))
+    };
+    Period::month(text).ok_or_else(what)
+}
+
 fn usage(message: String) -> Failure {
     Failure::new(Exit::Usage, message)
 }

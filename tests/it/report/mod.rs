@@ -1,5 +1,6 @@
 //! `assent report` on a real Kafka: each number of a report follows what the topics and the rulebook say.
 
+mod kpi;
 mod opt_out_test;
 mod privacy_metrics;
 mod retention_policy;
