@@ -18,6 +18,7 @@ COPY crates/contract/Cargo.toml crates/contract/
 COPY crates/core/Cargo.toml crates/core/
 COPY crates/evidence/Cargo.toml crates/evidence/
 COPY crates/inquiry/Cargo.toml crates/inquiry/
+COPY crates/report/Cargo.toml crates/report/
 COPY crates/intake/Cargo.toml crates/intake/
 COPY crates/sim/Cargo.toml crates/sim/
 COPY crates/verify/Cargo.toml crates/verify/

@@ -7,6 +7,7 @@ mod canary;
 mod check;
 mod completions;
 mod consent;
+mod csv;
 mod dead_letters;
 mod demo;
 mod generate;
@@ -25,6 +26,7 @@ mod progress;
 mod reader;
 mod ready_file;
 mod replay;
+mod report;
 mod rules;
 mod run;
 mod segments;
@@ -116,6 +118,7 @@ enum Command {
     Verify(verify::Args),
     Audit(audit::Args),
     Subject(subject::Args),
+    Report(report::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
@@ -146,6 +149,7 @@ impl Command {
             Self::Verify(args) => verify::execute(args, globals),
             Self::Audit(args) => audit::execute(args, globals),
             Self::Subject(args) => subject::execute(args, globals),
+            Self::Report(args) => report::execute(args, globals),
             Self::Completions(args) => completions::execute(args),
             Self::Man(args) => man::execute(args),
         }

@@ -149,6 +149,26 @@ pub fn of_auditor(config: &Config) -> Vec<Need> {
     needs
 }
 
+/// Of whoever makes reports: reads what they count, and the settings of every topic; writes nothing. Neither
+/// segments nor the state are read.
+pub fn of_reporter(config: &Config, plans: &[TopicPlan]) -> Vec<Need> {
+    let topics = &config.topics;
+    let read = [
+        &topics.audit,
+        &topics.consent,
+        &topics.clickstream,
+        &topics.audit_access,
+        &topics.privacy_requests,
+    ];
+    let of_topic = |plan: &TopicPlan| {
+        let is_read = read.contains(&&plan.name);
+        if is_read { TO_READ.to_vec() } else { vec![Right::Describe, Right::DescribeConfigs] }
+    };
+    let mut needs: Vec<Need> = plans.iter().map(|plan| Need::of(plan, of_topic(plan))).collect();
+    needs.push(of_readers_group(config));
+    needs
+}
+
 /// Nobody joins it: librdkafka wants a group's name before it assigns.
 fn of_readers_group(config: &Config) -> Need {
     Need {

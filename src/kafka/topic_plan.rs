@@ -134,9 +134,11 @@ pub fn topic_plans(config: &Config, rulebook: &Rulebook) -> Vec<TopicPlan> {
 
 /// Those that `assent serve` needs besides; none where it has no clients.
 pub fn served_topic_plans(config: &Config) -> Vec<TopicPlan> {
-    if !config.is_served() {
-        return Vec::new();
-    }
+    if config.is_served() { all_served_topic_plans(config) } else { Vec::new() }
+}
+
+/// The same, whether it has clients or not.
+pub fn all_served_topic_plans(config: &Config) -> Vec<TopicPlan> {
     let topics = &config.topics;
     let served = [
         ("topics.privacy_requests", &topics.privacy_requests, Role::Served),

@@ -31,12 +31,12 @@ fn node() -> Result<Command, LeftOut> {
 }
 
 /// What `scripts/browser-tools` installs.
-struct Tools {
+pub struct Tools {
     packages: PathBuf,
     chromium: PathBuf,
 }
 
-fn tools() -> Result<Tools, LeftOut> {
+pub fn tools() -> Result<Tools, LeftOut> {
     node()?;
     let packages = root().join("target/tools/browser/node_modules");
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -100,8 +100,8 @@ impl Drop for ShopServer {
     }
 }
 
-/// Runs the tests of a file in tests/browser on the shop at this address.
-fn in_chromium(tools: &Tools, tests: &str, shop: &str, environment: &[(&str, &Path)]) {
+/// Runs the tests of a file in tests/browser on the page at this address.
+pub fn in_chromium(tools: &Tools, tests: &str, shop: &str, environment: &[(&str, &Path)]) {
     let mut browser = Command::new("node");
     browser.args(["--test", "--test-reporter", "spec"]).arg(format!("tests/browser/{tests}"));
     browser.current_dir(root()).env("SHOP", shop).env("CHROMIUM", &tools.chromium);

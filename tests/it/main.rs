@@ -43,6 +43,7 @@ mod reader_check;
 mod readers;
 mod refusals;
 mod registry;
+mod report;
 mod revision;
 mod rig;
 mod roles;

@@ -49,6 +49,7 @@ const OURS: &[(&str, &[&str])] = &[
     ("sim", &["contract", "core"]),
     ("evidence", &[]),
     ("inquiry", &["contract"]),
+    ("report", &["contract"]),
     ("what-if", &["contract"]),
 ];
 

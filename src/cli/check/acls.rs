@@ -62,6 +62,13 @@ pub fn of_auditor(config: &Config, principal: &str) -> Vec<String> {
     granted(&rights::of_auditor(config), config, principal)
 }
 
+/// What whoever runs `assent report` needs: to read what is counted, and the settings of every topic.
+pub fn of_reporter(config: &Config, rulebook: &Rulebook, principal: &str) -> Vec<String> {
+    let mut plans = topic_plans(config, &rulebook.clone().without_canary());
+    plans.extend(served_topic_plans(config));
+    granted(&rights::of_reporter(config, &plans), config, principal)
+}
+
 /// What `assent verify` needs: to read.
 pub fn of_verifier(config: &Config, rulebook: &Rulebook, principal: &str) -> Vec<String> {
     let mut plans = topic_plans(config, rulebook);

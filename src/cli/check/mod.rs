@@ -67,6 +67,10 @@ pub struct Args {
     /// its own; the rulebook needs `canary: true`
     #[arg(long, requires = "print_acls", conflicts_with_all = ["verifier", "reader", "writer", "creator", "auditor", "publisher", "serve"])]
     canary: bool,
+    /// With --print-acls: print the grants that `assent report` needs; `report opt-out-test` without
+    /// --verify also needs those of --verifier
+    #[arg(long, requires = "print_acls", conflicts_with_all = ["verifier", "reader", "writer", "creator", "auditor", "publisher", "serve", "canary"])]
+    reporter: bool,
 }
 
 /// Who is not told otherwise runs Assent.
@@ -84,6 +88,10 @@ pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
             _ if args.auditor => acls::of_auditor(&config, own_principal(principal, "auditor")?),
             _ if args.publisher => {
                 acls::of_publisher(&config, own_principal(principal, "publisher")?)
+            }
+            _ if args.reporter => {
+                let principal = own_principal(principal, "reporter")?;
+                acls::of_reporter(&config, rulebook, principal)
             }
             _ if args.creator => acls::of_creator(&config, rulebook, principal),
             _ if args.canary => acls::of_canary(&config, rulebook, principal),

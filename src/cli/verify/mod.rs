@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use self::cut::{Counts, Cut};
 use self::evidence::Evidence;
 use self::passes::Passes;
+pub use self::report::Outcome;
 use super::{Globals, progress, when};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, load_rulebook, read_keyset};
@@ -51,44 +52,12 @@ pub struct Args {
 pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
     let since = args.since(SystemClock.now())?;
     let config = globals.load_config()?;
-    let file = load_rulebook(&config.rulebook)?;
-    let keyset = read_keyset(&config.keyset)?;
-    let declared: Vec<String> =
-        file.rulebook.purposes.iter().map(|purpose| purpose.id.clone()).collect();
-    let plans = topic_plans(&config, &file.rulebook);
-    let mut rulebooks = Rulebooks::default();
-    rulebooks.add(file.rulebook);
+    report::print(args.verify(&config, since)?, globals.json)
+}
 
-    let ends = Ends::new(&config)?;
-    let read = plans.iter().filter(|plan| plan.role != Role::Aside);
-    ends.demand(&read.map(|plan| plan.name.as_str()).collect::<Vec<_>>())?;
-    let cluster = Admin::new(&config)?.cluster()?;
-    let counts = Counts::of(&config, &cluster, &declared)?;
-    let partitions = args.partitions(counts.inputs)?;
-    let bar = progress::bar(0, "records");
-    let evidence = Evidence::read(&config, &ends, counts.inputs, &mut rulebooks, |n| bar.inc(n))?;
-    check_secrets(&config, &keyset, &evidence)?;
-    let cut = Cut::take(&config, &ends, &counts, &partitions, since)?;
-    bar.set_length(evidence.records + cut.size());
-
-    let purposes = purposes(&rulebooks, &counts);
-    let keys = KeyHistory::new(&keyset, &purposes);
-    let scratch = args.scratch.clone().unwrap_or_else(std::env::temp_dir);
-    let passes = Passes {
-        config: &config,
-        ends: &ends,
-        counts: &counts,
-        cut: &cut,
-        evidence: &evidence,
-        rulebooks: &rulebooks,
-        purposes: &purposes,
-        keys: &keys,
-        bar: &bar,
-        all: partitions.len() == counts.inputs as usize,
-    };
-    let result = passes.run(&scratch)?;
-    bar.finish_and_clear();
-    report::print(result, globals.json)
+/// The same for a report: all partitions, audit and clicks since this time.
+pub fn since(config: &Config, since: Timestamp) -> Result<Outcome> {
+    Args { since: None, partitions: Vec::new(), scratch: None }.verify(config, Some(since))
 }
 
 /// All that there are: the rulebooks' and the segment topics'. Sorted.
@@ -119,6 +88,48 @@ fn check_secrets(config: &Config, keyset: &Keyset, evidence: &Evidence) -> Resul
 }
 
 impl Args {
+    fn verify(&self, config: &Config, since: Option<Timestamp>) -> Result<Outcome> {
+        let file = load_rulebook(&config.rulebook)?;
+        let keyset = read_keyset(&config.keyset)?;
+        let declared: Vec<String> =
+            file.rulebook.purposes.iter().map(|purpose| purpose.id.clone()).collect();
+        let plans = topic_plans(config, &file.rulebook);
+        let mut rulebooks = Rulebooks::default();
+        rulebooks.add(file.rulebook);
+
+        let ends = Ends::new(config)?;
+        let read = plans.iter().filter(|plan| plan.role != Role::Aside);
+        ends.demand(&read.map(|plan| plan.name.as_str()).collect::<Vec<_>>())?;
+        let cluster = Admin::new(config)?.cluster()?;
+        let counts = Counts::of(config, &cluster, &declared)?;
+        let partitions = self.partitions(counts.inputs)?;
+        let bar = progress::bar(0, "records");
+        let evidence =
+            Evidence::read(config, &ends, counts.inputs, &mut rulebooks, |n| bar.inc(n))?;
+        check_secrets(config, &keyset, &evidence)?;
+        let cut = Cut::take(config, &ends, &counts, &partitions, since)?;
+        bar.set_length(evidence.records + cut.size());
+
+        let purposes = purposes(&rulebooks, &counts);
+        let keys = KeyHistory::new(&keyset, &purposes);
+        let scratch = self.scratch.clone().unwrap_or_else(std::env::temp_dir);
+        let passes = Passes {
+            config,
+            ends: &ends,
+            counts: &counts,
+            cut: &cut,
+            evidence: &evidence,
+            rulebooks: &rulebooks,
+            purposes: &purposes,
+            keys: &keys,
+            bar: &bar,
+            all: partitions.len() == counts.inputs as usize,
+        };
+        let outcome = passes.run(&scratch)?;
+        bar.finish_and_clear();
+        Ok(outcome)
+    }
+
     fn since(&self, now: Timestamp) -> Result<Option<Timestamp>> {
         let usage = |why| Failure::new(Exit::Usage, format!("--since: {why}"));
         self.since.as_deref().map(|text| when::parse(text, now).map_err(usage)).transpose()

@@ -24,6 +24,7 @@ fn auditor_and_publisher_do_their_work_and_nothing_else() {
     for (user, role) in [
         ("publisher", &["--publisher"][..]),
         ("auditor", &["--auditor"]),
+        ("reporter", &["--reporter"]),
         ("mail", &["--reader", "personalized-offers"]),
     ] {
         grant(&python, &shop, user, role);
@@ -43,6 +44,8 @@ fn auditor_and_publisher_do_their_work_and_nothing_else() {
     run(&shop, "auditor", &["audit", "affected", "--from", unread, "--to", "now"]).ok();
     assert_eq!(shop.committed("segmentation-audit-access").len(), 2);
 
+    reports_are_made(&shop);
+
     let segments = ["segments", "list", "--purpose", "personalized-offers"];
     run(&shop, "mail", &segments).ok();
     for (user, arguments) in [
@@ -55,6 +58,9 @@ fn auditor_and_publisher_do_their_work_and_nothing_else() {
         ("publisher", &["audit", "query"]),
         ("mail", &["audit", "query"]),
         ("auditor", &["subject", "report", "somebody"]),
+        ("reporter", &["audit", "query"]),
+        ("reporter", &segments),
+        ("mail", &["report", "kpi", "--month", "2026-11"]),
     ] {
         let refused = run(&shop, user, arguments);
         assert!(!matches!(refused.code, Some(0)), "{user} {arguments:?}: {refused:?}");
@@ -64,10 +70,28 @@ fn auditor_and_publisher_do_their_work_and_nothing_else() {
             "{user} {arguments:?}: {said}"
         );
     }
-    for role in ["--auditor", "--publisher"] {
+    for role in ["--auditor", "--publisher", "--reporter"] {
         let shared = shop.run(&["check", "--print-acls", role]);
         assert_eq!(shared.code, Some(64), "{shared:?}");
     }
+}
+
+/// With the grants of `--reporter` alone.
+fn reports_are_made(shop: &Shop<'_>) {
+    let verified = r#"{"ok": true, "checked": {}, "violations": []}"#;
+    std::fs::write(shop.folder().join("verified.json"), verified).expect("written");
+    for report in [
+        &["retention-policy"][..],
+        &["risk-assessment"],
+        &["kpi", "--month", "2026-11"],
+        &["privacy-metrics", "--year", "2026"],
+        &["opt-out-test", "--year", "2026", "--verify", "verified.json"],
+    ] {
+        let told = run(shop, "reporter", &[&["report"], report].concat()).ok();
+        assert!(told.stdout.starts_with("# "), "{report:?}: {told:?}");
+        assert!(!told.stdout.contains("may not read"), "{report:?}: {told:?}");
+    }
+    run(shop, "auditor", &["report", "kpi", "--month", "2026-11"]).ok();
 }
 
 fn run(shop: &Shop<'_>, user: &str, arguments: &[&str]) -> Finished {

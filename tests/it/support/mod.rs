@@ -20,7 +20,7 @@ pub mod yaml;
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
-pub use avro::{decode, encode, read_datum, schema_text, unhex};
+pub use avro::{datum, decode, encode, read_datum, schema_text, unhex};
 pub use damage::Damage;
 pub use inputs::{consent, view, with};
 pub use kafka::{BrokerPlan, Kafka, LeftOut};

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, Visitor};
 
 use super::avro::{self, Bounds, Plan, Undecodable};
+use crate::domain::audit::access::{AuditAccess, AuditCommand};
 use crate::domain::audit::{AuditBatch, AuditEntry, Change, Effect};
 use crate::domain::dead_letter::DeadLetter;
 use crate::domain::outcome::{DeadLetterReason, InputKind, Outcome, Verdict};
@@ -47,6 +48,35 @@ pub fn privacy_request(plan: &Plan, body: &[u8]) -> Result<PrivacyRequest, Undec
         sequence: request.sequence,
         basis_of_denial: request.basis_of_denial,
     })
+}
+
+/// Likewise.
+pub fn audit_access(plan: &Plan, body: &[u8]) -> Result<AuditAccess, Undecodable> {
+    let asked = AccessDatum::deserialize(avro::decode(plan, body, Bounds::INPUT)?)?;
+    Ok(AuditAccess {
+        at: asked.at,
+        operator: asked.operator,
+        command: asked.command,
+        subject: asked.subject.map(|token| token.0),
+        filter: asked.filter,
+        rows: asked.rows,
+        reason: asked.reason,
+    })
+}
+
+#[derive(Deserialize)]
+struct AccessDatum {
+    at: Timestamp,
+    operator: String,
+    command: AuditCommand,
+    #[serde(default)]
+    subject: Option<Fixed<17>>,
+    #[serde(default)]
+    filter: String,
+    #[serde(default)]
+    rows: Option<i64>,
+    #[serde(default)]
+    reason: Option<String>,
 }
 
 #[derive(Deserialize)]

@@ -9,6 +9,7 @@ use super::evolved;
 use super::framing::{Framed, WriterSchemas};
 use super::known::{KnownSchemas, Unread};
 use super::schema::SchemaName;
+use crate::domain::audit::access::AuditAccess;
 use crate::domain::audit::{AuditBatch, Outline};
 use crate::domain::binary::Malformed;
 use crate::domain::dead_letter::DeadLetter;
@@ -69,7 +70,13 @@ pub fn decode_privacy_request(
     evolved::privacy_request(plan, body).map_err(|_| not_one(SchemaName::PrivacyRequest))
 }
 
-/// The same for its writer, who reads its own batches back and asks nobody what their id names.
+/// A value of `segmentation-audit-access`.
+pub fn decode_audit_access(value: &[u8], known: &KnownSchemas) -> Result<AuditAccess, Unread> {
+    let (plan, body) = WriterSchemas::of(SchemaName::AuditAccess).resolve(value, known)?;
+    evolved::audit_access(plan, body).map_err(|_| not_one(SchemaName::AuditAccess))
+}
+
+/// An audit batch for its writer, who reads its own batches back and asks nobody what their id names.
 pub fn read_back_audit_batch(value: &[u8]) -> Result<AuditBatch, Malformed> {
     AuditBatch::decode(Framed::split(value).body().ok_or(Malformed("framing"))?)
 }

@@ -5,15 +5,42 @@
 use super::AuditToken;
 use crate::domain::binary::Write;
 use crate::domain::time::Timestamp;
+use serde::{Deserialize, Serialize};
 
 /// Which command asked; in the order of the schema's symbols.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum AuditCommand {
     Query,
     Explain,
     Affected,
     Export,
     SubjectReport,
+    /// One that this version does not know.
+    Other,
+}
+
+impl AuditCommand {
+    pub const ALL: [Self; 6] = [
+        Self::Query,
+        Self::Explain,
+        Self::Affected,
+        Self::Export,
+        Self::SubjectReport,
+        Self::Other,
+    ];
+
+    /// The schema's symbol.
+    pub fn symbol(self) -> &'static str {
+        match self {
+            Self::Query => "QUERY",
+            Self::Explain => "EXPLAIN",
+            Self::Affected => "AFFECTED",
+            Self::Export => "EXPORT",
+            Self::SubjectReport => "SUBJECT_REPORT",
+            Self::Other => "OTHER",
+        }
+    }
 }
 
 /// Written before its answer is shown.

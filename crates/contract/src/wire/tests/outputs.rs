@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::*;
+use crate::domain::audit::access::{AuditAccess, AuditCommand};
 use crate::domain::audit::{AuditBatch, AuditEntry, Change, Effect};
 use crate::domain::dead_letter::DeadLetter;
 use crate::domain::outcome::{
@@ -125,6 +126,21 @@ proptest! {
         prop_assert_eq!(decode_privacy_request(&value, &KnownSchemas::none()), Ok(request));
         let longer = [&value[..], &[0]].concat();
         prop_assert!(decode_privacy_request(&longer, &KnownSchemas::none()).is_err());
+    }
+
+    #[test]
+    fn questions_to_the_audit_survive(
+        times in (time(), option::of(any::<i64>())),
+        texts in (text(), text(), option::of(text())),
+        command in select(AuditCommand::ALL.to_vec()),
+        subject in option::of(any::<[u8; 17]>()),
+    ) {
+        let ((at, rows), (operator, filter, reason)) = (times, texts);
+        let asked = AuditAccess { at, operator, command, subject, filter, rows, reason };
+        let body = asked.body();
+        is_avro(SchemaName::AuditAccess, &body)?;
+        let value = frame(SchemaName::AuditAccess, &body);
+        prop_assert_eq!(decode_audit_access(&value, &KnownSchemas::none()), Ok(asked));
     }
 
     #[test]

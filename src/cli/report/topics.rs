@@ -1,0 +1,62 @@
+//! The topics of Assent with their settings, as the brokers have them now.
+
+use std::collections::BTreeMap;
+
+use crate::config::Config;
+use crate::failure::Result;
+use crate::kafka::admin::Admin;
+use crate::kafka::topic_plan::{TopicPlan, all_served_topic_plans, topic_plans};
+use assent_contract::rulebook::Rulebook;
+use assent_report::topic::{Found, Holding, TopicFacts};
+
+/// All that `run` and `serve` have; those of `serve` where it is configured, or where they are there. Not the
+/// canary's, which holds nobody's data.
+pub fn facts(config: &Config, rulebook: &Rulebook) -> Result<Vec<TopicFacts>> {
+    let rulebook = rulebook.clone().without_canary();
+    let admin = Admin::new(config)?;
+    let cluster = admin.cluster()?;
+    let served = all_served_topic_plans(config).into_iter();
+    let served =
+        served.filter(|plan| config.is_served() || cluster.topics.contains_key(&plan.name));
+    let plans: Vec<TopicPlan> = topic_plans(config, &rulebook).into_iter().chain(served).collect();
+    let there = |plan: &&TopicPlan| cluster.topics.contains_key(&plan.name);
+    let names: Vec<&str> = plans.iter().filter(there).map(|plan| plan.name.as_str()).collect();
+    let mut settings = admin.settings(&names)?;
+    Ok(plans
+        .iter()
+        .map(|plan| fact(config, plan, names.contains(&&*plan.name), &mut settings))
+        .collect())
+}
+
+fn fact(
+    config: &Config,
+    plan: &TopicPlan,
+    is_there: bool,
+    settings: &mut BTreeMap<String, BTreeMap<String, String>>,
+) -> TopicFacts {
+    let settings = settings.remove(&plan.name);
+    let differences = settings.as_ref().map(|found| plan.differences(found)).unwrap_or_default();
+    let found = match settings {
+        Some(settings) => Found::As(settings),
+        None if is_there => Found::Forbidden,
+        None => Found::Missing,
+    };
+    let holding = holding(config, plan);
+    TopicFacts { name: plan.name.clone(), key: plan.key, holding, found, differences }
+}
+
+fn holding(config: &Config, plan: &TopicPlan) -> Holding {
+    match plan.key {
+        "topics.clickstream" => Holding::Clicks,
+        "topics.consent" => Holding::Consent,
+        "topics.state" => Holding::State,
+        "topics.audit" => Holding::Audit,
+        "topics.contextual" => Holding::Contextual,
+        "topics.dead_letters" => Holding::DeadLetters,
+        "topics.audit_access" => Holding::AuditAccess,
+        "topics.privacy_requests" => Holding::Requests,
+        "topics.identity_map" => Holding::Identities,
+        "topics.intake_state" => Holding::IntakeState,
+        _ => Holding::Segments(config.topics.purpose_of(&plan.name).unwrap_or_default()),
+    }
+}
