@@ -34,13 +34,15 @@ type Drawn<'s> = Result<(), DrawingAreaErrorKind<<SVGBackend<'s> as DrawingBacke
 
 fn draw<'s>(svg: &'s mut String, bars: &[(String, f64)], most: f64, unit: &str) -> Drawn<'s> {
     let count = bars.len() as i32;
+    // A segment for each from the first to this one; plotters can't draw a single one.
+    let last = (count - 1).max(1);
     let height = BAR_HEIGHT * bars.len() as u32 + MARGINS;
     let area = SVGBackend::with_string(svg, (WIDTH, height)).into_drawing_area();
     let mut chart = ChartBuilder::on(&area)
         .margin(8)
         .x_label_area_size(44)
         .y_label_area_size(260)
-        .build_cartesian_2d(0.0..most * 1.05, (0..count).into_segmented())?;
+        .build_cartesian_2d(0.0..most * 1.05, (0..last).into_segmented())?;
     let label = |at: &SegmentValue<i32>| match at {
         SegmentValue::CenterOf(at) => shortened(bars, count - 1 - at),
         _ => String::new(),
@@ -56,7 +58,8 @@ fn draw<'s>(svg: &'s mut String, bars: &[(String, f64)], most: f64, unit: &str) 
         .y_label_formatter(&label)
         .draw()?;
     chart.draw_series((0..count).zip(bars.iter().rev()).map(|(at, (_, value))| {
-        let corners = [(0.0, SegmentValue::Exact(at)), (*value, SegmentValue::Exact(at + 1))];
+        let end = if at == last { SegmentValue::Last } else { SegmentValue::Exact(at + 1) };
+        let corners = [(0.0, SegmentValue::Exact(at)), (*value, end)];
         let mut bar = Rectangle::new(corners, BAR.filled());
         bar.set_margin(5, 5, 0, 0);
         bar
@@ -82,28 +85,25 @@ mod tests {
         for expected in ["first", "&lt;second&gt;", "per cent", "#1A1A1A"] {
             assert!(svg.contains(expected), "{expected}: {svg}");
         }
-        let widths: Vec<f64> = svg
-            .lines()
-            .filter(|line| line.starts_with("<rect") && line.contains("#2F7DC8"))
-            .map(|line| {
-                line.split("width=\"").nth(1).unwrap().split('"').next().unwrap().parse().unwrap()
-            })
-            .collect();
-        assert_eq!(widths.len(), 2, "{svg}");
-        assert!(
-            (widths.iter().copied().fold(0.0, f64::max)
-                / widths.iter().copied().fold(1e9, f64::min)
-                - 2.0)
-                .abs()
-                < 0.05,
-            "{widths:?}"
-        );
+        let drawn =
+            svg.lines().filter(|line| line.starts_with("<rect") && line.contains("#2F7DC8"));
+        let sizes: Vec<(f64, f64)> =
+            drawn.map(|line| (number(line, "width"), number(line, "height"))).collect();
+        let [(longer, height), (shorter, other)] = sizes[..] else { panic!("two bars: {svg}") };
+        assert!((longer / shorter - 2.0).abs() < 0.05, "{sizes:?}");
+        assert!((height - other).abs() <= 1.0, "{sizes:?}");
+    }
+
+    fn number(line: &str, name: &str) -> f64 {
+        let (_, rest) = line.split_once(&format!(" {name}=\"")).unwrap();
+        rest.split('"').next().unwrap().parse().unwrap()
     }
 
     #[test]
     fn nothing_gives_no_picture_and_zeros_an_empty_one() {
         assert_eq!(bars(&[], "x"), None);
         assert!(bars(&[("a".into(), 0.0)], "x").is_some());
+        assert!(bars(&[("a".into(), 3.0)], "x").unwrap().contains("#2F7DC8"));
         assert_eq!(bars(&[("a".into(), f64::INFINITY)], "x"), None);
     }
 }
