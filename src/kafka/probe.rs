@@ -167,15 +167,20 @@ impl Probe {
         })
     }
 
-    /// What this user may do with a group; `None`: the brokers don't say.
+    /// What this user may do with a group; `None`: the brokers don't say, or the coordinator does not answer. Then
+    /// the client is not kept (docs/librdkafka.md#a-question-to-a-coordinator).
     pub fn group_rights(&self, group: &str, timeout: Duration) -> KafkaResult<Option<Rights>> {
         if !self.says_rights {
             return Ok(None);
         }
         let group = group.to_owned();
-        self.ask(Call::Rights, timeout, move |client| {
+        let answer = self.ask(Call::Rights, timeout, move |client| {
             group_rights(client.client(), &group, timeout)
-        })
+        });
+        if !matches!(answer, Ok(Some(_))) {
+            self.renew();
+        }
+        answer
     }
 
     /// The cluster's id of one topic. 0: it has none, or there is no such topic.
@@ -259,5 +264,32 @@ fn make(config: &ClientSettings, role: &'static str) -> KafkaResult<Client> {
 fn serve(client: &BaseConsumer<Logged>) {
     for _ in 0..16 {
         client.poll(Duration::ZERO);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::mocking::{MockCluster, MockCoordinator};
+
+    use super::*;
+    use crate::clock::{Clock, SystemClock};
+    use crate::config;
+
+    /// Without a new client the second question ends the process (docs/librdkafka.md#a-question-to-a-coordinator).
+    #[test]
+    fn a_coordinator_that_comes_late_is_asked_again_by_another_client() {
+        let cluster = MockCluster::new(2).unwrap();
+        cluster.coordinator(MockCoordinator::Group("g".to_owned()), 2).unwrap();
+        cluster.broker_down(2).unwrap();
+        let servers = ("ASSENT__KAFKA__BOOTSTRAP_SERVERS".to_owned(), cluster.bootstrap_servers());
+        let config = config::load(None, &BTreeMap::from([servers])).unwrap();
+        let probe = Probe::new(&config).unwrap();
+        let timeout = Duration::from_secs(1);
+        assert!(!matches!(probe.group_rights("g", timeout), Ok(Some(_))));
+        cluster.broker_up(2).unwrap();
+        let until = SystemClock.instant() + Duration::from_secs(5);
+        while SystemClock.instant() < until {
+            let _ = probe.topic_rights(vec!["t".to_owned()], Duration::from_millis(200));
+        }
     }
 }
