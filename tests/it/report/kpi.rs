@@ -6,11 +6,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{ADS, DAY_MS, OFFERS, json, refused, reported_shop};
-use crate::browser::{in_chromium, tools};
+use super::{ADS, DAY_MS, OFFERS, json, look_at, refused, reported_shop};
 use crate::support::{
-    Plan, Service, Shop, consent, decode, leave_out, now_ms, pseudonym_bytes, view, wait_until,
-    with,
+    Plan, Service, Shop, consent, decode, now_ms, pseudonym_bytes, view, wait_until, with,
 };
 
 const BANDS: [&str; 5] = ["UNKNOWN", "UNDER_13", "FROM_13_TO_15", "FROM_16_TO_17", "FROM_18"];
@@ -314,12 +312,7 @@ fn a_months_figures_are_those_that_the_topics_give() {
     what_is_gone_is_said(&shop, &month);
     let page = shop.folder().join("kpi.html");
     shop.run(&[&["report"], &of_month[..], &["--html", page.to_str().unwrap()]].concat()).ok();
-    match tools() {
-        Ok(tools) => {
-            in_chromium(&tools, "report.test.mjs", &format!("file://{}", page.display()), &[]);
-        }
-        Err(why) => leave_out(&why),
-    }
+    look_at(&page);
 }
 
 /// The first part of the audit is removed, as its retention would.

@@ -6,9 +6,12 @@ mod privacy_metrics;
 mod retention_policy;
 mod risk_assessment;
 
+use std::path::Path;
+
 use serde_json::Value;
 
-use crate::support::{Finished, Kafka, Plan, Shop, TopicPlan, now_ms};
+use crate::browser::{in_chromium, tools};
+use crate::support::{Finished, Kafka, Plan, Shop, TopicPlan, leave_out, now_ms};
 
 pub const OFFERS: &str = "personalized-offers";
 pub const ADS: &str = "partner-advertising";
@@ -38,6 +41,16 @@ pub fn json(shop: &Shop<'_>, arguments: &[&str], code: i32) -> Value {
 pub fn refused(done: &Finished, code: i32, says: &str) {
     assert_eq!((done.code, done.stdout.as_str()), (Some(code), ""), "{done:?}");
     assert!(done.stderr.contains(says) && done.stderr.trim().lines().count() == 1, "{done:?}");
+}
+
+/// In headless Chromium, light and dark: accessible, and by itself.
+pub fn look_at(page: &Path) {
+    match tools() {
+        Ok(tools) => {
+            in_chromium(&tools, "report.test.mjs", &format!("file://{}", page.display()), &[]);
+        }
+        Err(why) => leave_out(&why),
+    }
 }
 
 pub fn year_of_now() -> String {

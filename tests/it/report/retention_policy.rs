@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{DAY_MS, json, reported_shop};
+use super::{DAY_MS, json, look_at, reported_shop};
 use crate::support::{Plan, Shop, TopicPlan};
 
 fn set(shop: &Shop<'_>, topic: &str, settings: &[(&'static str, &str)]) {
@@ -63,6 +63,7 @@ fn a_report_is_markdown_and_a_page_by_itself() {
     let page = std::fs::read_to_string(shop.folder().join("policy.html")).unwrap();
     assert!(page.contains("<html lang=\"en-US\">") && page.contains("<mark>[counsel: "));
     assert!(!page.contains("http") && !page.contains("<script"));
+    look_at(&shop.folder().join("policy.html"));
     let nowhere = shop.run(&["report", "retention-policy", "--html", "no-such-folder/policy.html"]);
     super::refused(&nowhere, 1, "--html no-such-folder/policy.html: can't be written");
 }
