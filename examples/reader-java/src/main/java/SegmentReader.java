@@ -3,6 +3,7 @@ import java.io.IOException;
 import java.io.InputStreamReader;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Properties;
@@ -36,7 +37,11 @@ public final class SegmentReader {
             client.put("bootstrap.servers", arguments.get(1));
             new Follower(client, arguments.get(2), Path.of(arguments.get(3))).run();
         } else if (command.equals("show") && arguments.size() == 3) {
-            try (Copy copy = new Copy(Path.of(arguments.get(1)))) {
+            Path file = Path.of(arguments.get(1));
+            if (!Files.exists(file)) {
+                throw new NoSuchFileException(file + ": the copy does not exist; create it with follow");
+            }
+            try (Copy copy = new Copy(file)) {
                 copy.segments(arguments.get(2)).forEach(System.out::println);
             }
         } else if (command.equals("check-protocol") && arguments.size() == 1) {
