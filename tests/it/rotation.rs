@@ -118,8 +118,9 @@ fn an_instance_whose_file_lags_waits_rather_than_misses_a_tombstone() {
     let people = granted(&shop, 60);
     rotate(&shop);
     wait_until(WITHIN, "the first one's keys moved", || {
-        let old = first.metrics().sum("assent_live_keys", &[("key_version", "1")]);
-        (old.unwrap_or(0.0) == 0.0).then_some(())
+        let metrics = first.metrics();
+        let live = |version| metrics.sum("assent_live_keys", &[("key_version", version)]);
+        (live("1").unwrap_or(0.0) == 0.0 && live("2") > Some(0.0)).then_some(())
     });
     let (old, new) = live_by_version(&shop, &people);
     assert!(!old.is_empty() && !new.is_empty() && old.is_disjoint(&new));

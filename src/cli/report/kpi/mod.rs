@@ -19,8 +19,8 @@ use month::Reading;
 ///
 /// By purpose: how many were asked and agreed at the month's end, by age band; how many opted out in
 /// the month, and how long that took from their act to the commit. Numbers that
-/// the topics no longer hold are said to be missing. Takes the memory of one partition's subjects,
-/// some 200 bytes each.
+/// the topics no longer hold are said to be missing. Keeps the subjects of one partition in memory at a
+/// time.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  assent report kpi --month 2026-11 --html november.html\n  \
     assent report kpi --month 2026-11 --complaints complaints.csv --json")]
