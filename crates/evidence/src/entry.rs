@@ -6,7 +6,7 @@
 //!
 //! UTF-8, without a newline. A reader takes no other spelling of the same batch.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use crate::hash::Hash;
 
@@ -46,9 +46,8 @@ impl Entry {
 
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{VERSION} {} {} ", self.chain, self.sequence)?;
-        self.sha256.iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
-        write!(f, " {}", self.decided_at)
+        let Self { chain, sequence, sha256, decided_at } = self;
+        write!(f, "{VERSION} {chain} {sequence} {} {decided_at}", hex(sha256))
     }
 }
 
@@ -64,6 +63,15 @@ pub fn partition_of(chain: &str) -> Option<i32> {
     let (group, partition) = chain.rsplit_once('/')?;
     let number: i32 = partition.parse().ok()?;
     (!group.is_empty() && number >= 0 && number.to_string() == partition).then_some(number)
+}
+
+/// In lower-case hex.
+pub fn hex(hash: &Hash) -> String {
+    let mut text = String::with_capacity(64);
+    for byte in hash {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
 }
 
 /// 32 bytes in lower-case hex.

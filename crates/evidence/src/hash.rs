@@ -47,14 +47,7 @@ fn prev_power_of_two(number: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn hex(hash: &Hash) -> String {
-        use std::fmt::Write as _;
-        hash.iter().fold(String::new(), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
-    }
+    use crate::entry::hex;
 
     /// The entries and roots of Certificate Transparency's own tests (`merkle_tree_test.cc`).
     #[test]

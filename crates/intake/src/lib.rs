@@ -4,7 +4,6 @@
 //! (docs/decisions/0020-the-intake.md). Each source of changes, the HTTP service first of all, makes
 //! [`Command`]s; [`merge`] turns one into the next record of its subject, or says why it can't.
 
-mod calendar;
 mod command;
 mod compare;
 mod merge;

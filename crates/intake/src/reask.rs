@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::calendar::{civil, days};
 use crate::scope::Terms;
+use assent_contract::domain::calendar::{civil, days};
 use assent_contract::domain::consent::{ConsentRecord, ConsentStatus};
 use assent_contract::domain::time::{Span, Timestamp};
 

@@ -4,7 +4,6 @@
 //! Knows no Kafka, no file and no clock: the same facts give the same bytes. What only a person can say is a
 //! marked blank ([`form::Text::blank`]), never a guess.
 
-pub mod bands;
 pub mod chart;
 pub mod form;
 pub mod kpi;

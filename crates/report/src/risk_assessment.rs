@@ -3,7 +3,6 @@
 
 use serde::Serialize;
 
-use crate::bands;
 use crate::form::{Document, Report, Text};
 use crate::period::moment;
 use crate::retention::{self, RetentionPolicy};
@@ -143,7 +142,7 @@ impl RiskAssessment {
     pub fn of(facts: &retention::Facts<'_>) -> Self {
         let rulebook = facts.rulebook;
         let band = |&(band, sale_or_share, other, cite): &(AgeBand, _, _, _)| OfBand {
-            age_band: bands::symbol(band),
+            age_band: band.symbol(),
             sale_or_share,
             other,
             cite,

@@ -4,7 +4,7 @@ use super::history::{Entry, History, Last};
 use super::{stdout, when};
 use crate::config::Config;
 use crate::failure::{Failure, Result};
-use assent_contract::domain::consent::{AgeBand, ConsentRecord, ConsentStatus, Guardian};
+use assent_contract::domain::consent::{ConsentRecord, Guardian};
 use assent_contract::domain::foreign_text::{shown, whole};
 use assent_contract::domain::time::Timestamp;
 
@@ -49,14 +49,14 @@ fn render(record: &ConsentRecord) -> String {
             record.version,
             when::text(record.recorded_at)
         ),
-        format!("  age band {}, source {}", symbol_of_band(record.age_band), shown(&record.source)),
+        format!("  age band {}, source {}", record.age_band.symbol(), shown(&record.source)),
     ];
     for (purpose, decision) in &record.decisions {
         let end = decision.expires_at.map(|end| format!(", until {}", when::text(end)));
         lines.push(format!(
             "  {}: {} since {}{}",
             shown(purpose),
-            symbol_of_status(decision.status),
+            decision.status.symbol(),
             when::text(decision.since),
             end.unwrap_or_default()
         ));
@@ -80,25 +80,6 @@ fn render_guardian(guardian: &Guardian) -> String {
 
 fn optional(what: &str, time: Option<Timestamp>) -> Option<String> {
     time.map(|time| format!("  {what} {}", when::text(time)))
-}
-
-fn symbol_of_band(band: AgeBand) -> &'static str {
-    match band {
-        AgeBand::Unknown => "UNKNOWN",
-        AgeBand::Under13 => "UNDER_13",
-        AgeBand::From13To15 => "FROM_13_TO_15",
-        AgeBand::From16To17 => "FROM_16_TO_17",
-        AgeBand::From18 => "FROM_18",
-    }
-}
-
-fn symbol_of_status(status: ConsentStatus) -> &'static str {
-    match status {
-        ConsentStatus::NotAsked => "NOT_ASKED",
-        ConsentStatus::Granted => "GRANTED",
-        ConsentStatus::Denied => "DENIED",
-        ConsentStatus::Withdrawn => "WITHDRAWN",
-    }
 }
 
 #[cfg(test)]

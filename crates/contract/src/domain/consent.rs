@@ -25,6 +25,22 @@ pub enum AgeBand {
     From18,
 }
 
+impl AgeBand {
+    pub const ALL: [Self; 5] =
+        [Self::Unknown, Self::Under13, Self::From13To15, Self::From16To17, Self::From18];
+
+    /// The schema's symbol.
+    pub fn symbol(self) -> &'static str {
+        match self {
+            Self::Unknown => "UNKNOWN",
+            Self::Under13 => "UNDER_13",
+            Self::From13To15 => "FROM_13_TO_15",
+            Self::From16To17 => "FROM_16_TO_17",
+            Self::From18 => "FROM_18",
+        }
+    }
+}
+
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -35,6 +51,18 @@ pub enum ConsentStatus {
     #[default]
     Denied,
     Withdrawn,
+}
+
+impl ConsentStatus {
+    /// The schema's symbol.
+    pub fn symbol(self) -> &'static str {
+        match self {
+            Self::NotAsked => "NOT_ASKED",
+            Self::Granted => "GRANTED",
+            Self::Denied => "DENIED",
+            Self::Withdrawn => "WITHDRAWN",
+        }
+    }
 }
 
 /// What was decided for one purpose.

@@ -4,6 +4,7 @@
 
 pub mod audit;
 pub mod binary;
+pub mod calendar;
 pub mod canary;
 pub mod clock_guard;
 pub mod consent;
@@ -15,6 +16,7 @@ pub mod hex;
 pub mod ids;
 pub mod intake;
 pub mod invariants;
+pub mod markup;
 pub mod merge;
 pub mod outcome;
 pub mod partitioner;

@@ -54,14 +54,6 @@ const KINDS: [(&str, EventKind); 6] = [
     ("OTHER", EventKind::Other),
 ];
 
-const AGE_BANDS: [(&str, AgeBand); 5] = [
-    ("UNKNOWN", AgeBand::Unknown),
-    ("UNDER_13", AgeBand::Under13),
-    ("FROM_13_TO_15", AgeBand::From13To15),
-    ("FROM_16_TO_17", AgeBand::From16To17),
-    ("FROM_18", AgeBand::From18),
-];
-
 impl ConditionSpec {
     pub fn faulty(place: Place) -> Self {
         Self { place, kind: ConditionKind::Faulty }
@@ -239,7 +231,8 @@ fn age_bands(node: &Node, faults: &mut Faults) -> Option<Vec<AgeBand>> {
     let fields = Fields::of(node, "`age_band`", &["in"], faults)?;
     let bands = fields.required("in", "list age bands, for example [UNDER_13]", faults)?;
     let listed = items(bands, "in", faults).iter();
-    Some(sorted(listed.filter_map(|node| symbol(node, "in", &AGE_BANDS, faults)).collect()))
+    let known = AgeBand::ALL.map(|band| (band.symbol(), band));
+    Some(sorted(listed.filter_map(|node| symbol(node, "in", &known, faults)).collect()))
 }
 
 fn regions(node: &Node, faults: &mut Faults) -> Option<Vec<String>> {

@@ -3,10 +3,10 @@
 //! It is not signed: it helps a recipient to find damage and to say what is missing. What proves a batch is
 //! the checkpoint. [`SUM_FILE`] finds damage to the manifest itself.
 
-use std::fmt::Write;
-
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+
+use crate::entry::hex;
 
 pub const FILE: &str = "manifest.json";
 /// Beside it: [`sum`].
@@ -106,11 +106,7 @@ impl Manifest {
 
 /// What [`SUM_FILE`] holds: the line that `sha256sum manifest.json` prints.
 pub fn sum(json: &[u8]) -> String {
-    let mut line = String::new();
-    for byte in Sha256::digest(json) {
-        let _ = write!(line, "{byte:02x}");
-    }
-    line + "  " + FILE + "\n"
+    format!("{}  {FILE}\n", hex(&Sha256::digest(json).into()))
 }
 
 /// Relative, with no way out: a recipient opens what a stranger sent.

@@ -7,9 +7,8 @@
 //! A time without a zone is read as UTC. A number is seconds since 1970, or milliseconds where seconds would
 //! lie beyond the year 5000. What is none of these, or lies before 1970, is unknown.
 
+use assent_contract::domain::calendar::days;
 use assent_contract::domain::time::{Span, Timestamp};
-
-use crate::calendar::days;
 
 /// `None`: a time that can't be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

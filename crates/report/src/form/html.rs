@@ -3,6 +3,7 @@
 //! Whatever came from outside stays text: no character of it becomes markup.
 
 use super::document::{Block, Document, Piece, Table, Text};
+use assent_contract::domain::markup::html as escaped;
 
 const STYLE: &str = "\
 :root{color-scheme:light dark;--ink:#1a1a1a;--page:#fff;--line:#8a8a84;--head:#f0f0ec;--blank:#fff1b8;--on-blank:#1a1a1a}
@@ -97,23 +98,6 @@ fn piece(piece: &Piece) -> String {
         Piece::Code(name) => format!("<code>{}</code>", escaped(name)),
         Piece::Blank(who, what) => format!("<mark>[{who}: {}]</mark>", escaped(what)),
     }
-}
-
-fn escaped(words: &str) -> String {
-    let mut out = String::with_capacity(words.len());
-    for character in words.chars() {
-        match character {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            // A page holds no control character.
-            character if character.is_control() => out.push(' '),
-            character => out.push(character),
-        }
-    }
-    out
 }
 
 #[cfg(test)]

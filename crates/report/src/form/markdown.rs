@@ -1,6 +1,7 @@
 //! A document as Markdown. Whatever came from outside stays text: no character of it becomes markup.
 
 use super::document::{Block, Document, Piece, Table, Text};
+use assent_contract::domain::markup::markdown as escaped;
 
 pub fn write(document: &Document) -> String {
     let mut out = format!("# {}\n", escaped(&document.title));
@@ -60,33 +61,6 @@ fn piece(piece: &Piece) -> String {
         }
         Piece::Code(name) => format!("`{name}`"),
     }
-}
-
-/// Every character that could be markup has a backslash before it; a control character becomes a space.
-fn escaped(words: &str) -> String {
-    let mut out = String::with_capacity(words.len());
-    let mut before = None;
-    let mut characters = words.chars().peekable();
-    while let Some(character) = characters.next() {
-        let is_word = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
-        match character {
-            c if c.is_control() => out.push(' '),
-            // Within a word it is no emphasis.
-            '_' if is_word(before) && is_word(characters.peek().copied()) => out.push('_'),
-            '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '|' | '#' | '~' | '&' | '!' => {
-                out.push('\\');
-                out.push(character);
-            }
-            // At the start it would begin a list.
-            '-' | '+' | '=' if before.is_none() => {
-                out.push('\\');
-                out.push(character);
-            }
-            _ => out.push(character),
-        }
-        before = Some(character);
-    }
-    out
 }
 
 #[cfg(test)]

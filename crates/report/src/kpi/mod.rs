@@ -13,7 +13,6 @@ use serde::Serialize;
 use self::complaints::Complaints;
 use self::opt_outs::OptOuts;
 use self::people::Captured;
-use crate::bands;
 use crate::numbers::Seconds;
 use crate::period::Period;
 use assent_contract::domain::audit::access::AuditCommand;
@@ -132,7 +131,7 @@ fn capture(captured: &BTreeMap<AgeBand, Captured>) -> Capture {
         Of { asked, granted, never_asked }
     };
     let by_age_band: BTreeMap<&'static str, Of> =
-        bands::ALL.map(|band| (bands::symbol(band), of(band))).into();
+        AgeBand::ALL.map(|band| (band.symbol(), of(band))).into();
     let all = by_age_band.values().fold(Of::default(), |all, it| Of {
         asked: all.asked + it.asked,
         granted: all.granted + it.granted,

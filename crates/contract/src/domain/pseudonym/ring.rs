@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 use super::Pseudonym;
 use super::keyset::{Keyset, Secret, Status};
 use crate::domain::audit::AuditToken;
+use crate::domain::calendar::civil;
 use crate::domain::time::{Span, Timestamp};
 
 /// HKDF's salt (docs/contract/pseudonyms.md#derivation).
@@ -273,18 +274,9 @@ impl SessionKeys {
     }
 }
 
-/// `YYYYMMDD` of a day since 1970-01-01, proleptic Gregorian: Howard Hinnant's `civil_from_days`.
+/// `YYYYMMDD` of a day since 1970-01-01.
 fn yyyymmdd(day: i64) -> String {
-    let shifted = day + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day_of_month = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    let (year, month, day_of_month) = civil(day);
     format!("{year:04}{month:02}{day_of_month:02}")
 }
 

@@ -3,6 +3,7 @@
 //! Whatever a rulebook wrote stays text: no character of it becomes markup.
 
 use super::document::{Block, Document, Item, Piece, Text};
+use crate::domain::markup::markdown as escaped;
 
 pub(super) fn write(document: &Document) -> String {
     let mut out = format!("# {}\n", escaped(&document.title));
@@ -67,50 +68,10 @@ fn slug(title: &str) -> String {
     kept.map(|c| if c == ' ' { '-' } else { c.to_ascii_lowercase() }).collect()
 }
 
-/// Every character that could be markup has a backslash before it; a line break becomes a space.
-fn escaped(words: &str) -> String {
-    let mut out = String::with_capacity(words.len());
-    let mut before = None;
-    let mut characters = words.chars().peekable();
-    while let Some(character) = characters.next() {
-        let is_word = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
-        let after = characters.peek().copied();
-        match character {
-            '\n' | '\r' | '\t' => out.push(' '),
-            // Within a word it is no emphasis.
-            '_' if is_word(before) && is_word(after) => out.push('_'),
-            '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '|' | '#' | '~' | '&' | '!' => {
-                out.push('\\');
-                out.push(character);
-            }
-            // At the start it would begin a list.
-            '-' | '+' | '=' if before.is_none() => {
-                out.push('\\');
-                out.push(character);
-            }
-            _ => out.push(character),
-        }
-        before = Some(character);
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::document::Section;
     use super::*;
-
-    #[test]
-    fn markup_in_a_text_stays_text() {
-        for (words, expected) in [
-            ("a_b and _c_", "a_b and \\_c\\_"),
-            ("<script>|`x`", "\\<script\\>\\|\\`x\\`"),
-            ("- no list\nno line", "\\- no list no line"),
-            ("[a](b) &lt; #1 **", "\\[a\\](b) \\&lt; \\#1 \\*\\*"),
-        ] {
-            assert_eq!(escaped(words), expected);
-        }
-    }
 
     #[test]
     fn a_name_that_no_code_span_can_hold_is_text() {

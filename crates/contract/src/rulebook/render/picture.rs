@@ -3,7 +3,7 @@
 //! The table beneath it says the same, and more. A long name is cut; its whole is in the element's title.
 
 use super::data_map::{CLICKS, CONSENT, CONTEXTUAL, FRONT_END, MARKETING, topic_of};
-use super::html::escaped;
+use crate::domain::markup::html as escaped;
 use crate::rulebook::{Purpose, Rulebook};
 
 const ROW: usize = 56;

@@ -5,6 +5,7 @@
 
 use super::document::{Block, Document, Item, Section, Text};
 use super::{document, html, picture};
+use crate::domain::markup::html as escaped;
 use crate::rulebook::Rulebook;
 use crate::rulebook::diff::{Change, changes};
 
@@ -119,9 +120,9 @@ impl Site<'_> {
         format!(
             "<footer><p>Rulebook {}, SHA-256 <code>{}</code>. Made on {} by assent rules doc, from the \
              rules that Assent applies.</p></footer>\n",
-            html::escaped(&self.rulebook.version),
+            escaped(&self.rulebook.version),
             self.rulebook.sha256_hex(),
-            html::escaped(self.dated),
+            escaped(self.dated),
         )
     }
 }

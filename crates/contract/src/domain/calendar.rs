@@ -2,7 +2,7 @@
 
 /// Howard Hinnant's `civil_from_days`, proleptic Gregorian, days since 1970-01-01.
 pub fn civil(day: i64) -> (i64, i64, i64) {
-    let shifted = day + 719_468;
+    let shifted = day.saturating_add(719_468);
     let era = shifted.div_euclid(146_097);
     let of_era = shifted.rem_euclid(146_097);
     let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
