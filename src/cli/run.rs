@@ -107,7 +107,6 @@ pub(super) fn prepare(config: &Arc<Config>) -> Result<Start> {
         metrics: Arc::new(Metrics::new()),
         status: Arc::new(Status::new(config.pipeline.workers, &config.consent, clock.clone())),
         clock,
-        has_topic_ids: true,
     })
 }
 

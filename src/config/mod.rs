@@ -114,7 +114,8 @@ pub struct Kafka {
     pub properties: BTreeMap<String, String>,
     /// `None`: no login, or one with a name and a password.
     pub oauth: Option<OAuth>,
-    /// librdkafka's mock cluster, which leaves questions about rights unanswered. No key sets it.
+    /// librdkafka's mock cluster: it can't say what this user may do, which topic stands under a name, how it is set,
+    /// or who is in a group. No key sets it.
     pub is_embedded: bool,
 }
 

@@ -63,7 +63,7 @@ pub fn run(options: &Options, interrupted: &AtomicBool) -> Result<()> {
     let told = Arc::clone(&live);
     let screen = Screen::new(started, told, options.is_json, options.is_plain, interrupted);
     let counted = Arc::clone(&metrics);
-    let health = Health { run: status, serve: serving.health() };
+    let health = Health { run: status, serve: &serving };
     let mut show = Show::new(&embedded, counted, health, live, interrupted, screen, options.rate)?;
     show.run(started + options.length, || running.is_finished())?;
     let seen = show.finish();
@@ -118,7 +118,6 @@ fn start(embedded: &Embedded, metrics: &Arc<Metrics>, status: Arc<Status>) -> Re
         metrics: Arc::clone(metrics),
         status,
         clock: Arc::new(SystemClock),
-        has_topic_ids: false,
     })
 }
 

@@ -15,11 +15,12 @@ use super::story::{Act, PATIENCE, Story};
 use super::tally;
 use crate::clock::{Clock, SystemClock};
 use crate::failure::Result;
-use crate::http::{self, Status};
+use crate::http::Status;
 use crate::kafka::assignments::SegmentTopics;
 use crate::kafka::inputs::InputWriter;
 use crate::kafka::read::{Start, TopicReader};
 use crate::registry::Reading;
+use crate::serve::Serving;
 use crate::telemetry::metrics::Metrics;
 use crate::workload::{Spec, Workload, people};
 use assent_contract::domain::consent::ConsentRecord;
@@ -49,7 +50,7 @@ const DRAIN: Duration = Duration::from_secs(5);
 pub struct Show<'a> {
     embedded: &'a Embedded,
     metrics: Arc<Metrics>,
-    health: Health,
+    health: Health<'a>,
     live: Arc<Live>,
     interrupted: &'a AtomicBool,
     purposes: Vec<String>,
@@ -76,17 +77,16 @@ pub struct Show<'a> {
 }
 
 /// Of the pipeline and of the service that the page asks.
-pub struct Health {
+pub struct Health<'a> {
     pub run: Arc<Status>,
-    pub serve: Arc<dyn http::Health>,
+    pub serve: &'a Serving,
 }
 
-impl Health {
+impl Health<'_> {
     /// Each has all partitions: what comes from now on is decided in its order.
     fn is_whole(&self) -> bool {
-        let (_, serve) = self.serve.readiness();
         self.run.readiness().partitions.len() == PARTITIONS as usize
-            && serve["intake_partitions"] == PARTITIONS
+            && self.serve.intake_partitions() == i64::from(PARTITIONS)
     }
 }
 
@@ -122,7 +122,7 @@ impl<'a> Show<'a> {
     pub fn new(
         embedded: &'a Embedded,
         metrics: Arc<Metrics>,
-        health: Health,
+        health: Health<'a>,
         live: Arc<Live>,
         interrupted: &'a AtomicBool,
         screen: Screen<'a>,

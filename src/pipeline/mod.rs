@@ -75,7 +75,7 @@ pub fn start(start: Start) -> Result<Running> {
     let shared = Arc::new(share(start, counts, &purposes, &framings));
     background(&shared, "watch", move |shared| watch::run(shared, &probe))?;
     background(&shared, "watchdog", watchdog::run)?;
-    if shared.has_topic_ids {
+    if !shared.config.kafka.is_embedded {
         background(&shared, "findings", move |shared| tolerate::tell(shared, tolerated))?;
     }
     if shared.registry.is_some() {
@@ -84,7 +84,7 @@ pub fn start(start: Start) -> Result<Running> {
     let has_readers = |shared: &Shared| {
         shared.setup().rulebook.purposes.iter().any(|purpose| !purpose.readers.is_empty())
     };
-    if shared.has_topic_ids && has_readers(&shared) {
+    if !shared.config.kafka.is_embedded && has_readers(&shared) {
         background(&shared, "readers", readers::run)?;
     }
     let workers = (0..config.pipeline.workers)
@@ -95,7 +95,7 @@ pub fn start(start: Start) -> Result<Running> {
 
 /// What would break an invariant is refused before the group is joined; what is tolerated comes back.
 pub fn admit(start: &Start, counts: &Counts) -> Result<Vec<Finding>> {
-    if !start.has_topic_ids {
+    if start.config.kafka.is_embedded {
         return Ok(Vec::new());
     }
     let preflight = Preflight {

@@ -21,7 +21,7 @@ const RETENTION_UNSAID: Span = Span::DAY;
 /// `None`: erasures are never removed. A broker that does not answer is asked again; a right that is
 /// missing is waited for, as nobody can tell whether going on would miss erasures.
 pub fn absence_bound(shared: &Shared) -> Result<Option<AbsenceBound>, TakeUpError> {
-    if !shared.has_topic_ids {
+    if shared.config.kafka.is_embedded {
         return Ok(None);
     }
     let topic = &shared.config.topics.consent;

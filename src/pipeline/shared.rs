@@ -38,9 +38,6 @@ pub struct Start {
     pub metrics: Arc<Metrics>,
     pub status: Arc<Status>,
     pub clock: Arc<dyn Clock>,
-    /// Can the brokers say which topic stands under a name, and how it is set? librdkafka's mock cluster
-    /// can't.
-    pub has_topic_ids: bool,
 }
 
 /// What the workers share: nothing that any of them changes, but the stop; the watch over the keyset
@@ -63,7 +60,6 @@ pub struct Shared {
     pub clock_watch: ClockWatch,
     pub oldest_opt_outs: OldestOptOuts,
     pub stop: Arc<Stop>,
-    pub has_topic_ids: bool,
 }
 
 impl Shared {
@@ -83,7 +79,7 @@ impl Shared {
 
     /// Which topics the inputs are now.
     pub fn input_ids(&self, probe: &Probe, timeout: Duration) -> KafkaResult<TopicIds> {
-        if !self.has_topic_ids {
+        if self.config.kafka.is_embedded {
             return Ok(TopicIds::default());
         }
         probe.input_ids(&self.config.topics, timeout)
@@ -146,7 +142,6 @@ pub fn share(start: Start, counts: Counts, purposes: &[String], framings: &Frami
         clock: start.clock,
         oldest_opt_outs: OldestOptOuts::default(),
         stop: Arc::default(),
-        has_topic_ids: start.has_topic_ids,
         counts,
         config,
     }

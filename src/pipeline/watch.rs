@@ -32,7 +32,7 @@ pub fn run(shared: &Shared, probe: &Probe) {
         let is_due = NAP * naps >= LOOK_EVERY;
         is_settled |= is_due;
         let was_refused = is_settled && refusals::is_new();
-        if shared.has_topic_ids && (is_due || was_refused) {
+        if !shared.config.kafka.is_embedded && (is_due || was_refused) {
             refused.look(shared, probe, was_refused);
         }
         if !is_due {

@@ -50,6 +50,10 @@ impl ServeHealth {
             seen: Mutex::new((0, SystemClock.instant())),
         }
     }
+
+    pub fn intake_partitions(&self) -> i64 {
+        self.owner.partitions.load(Ordering::Relaxed)
+    }
 }
 
 impl Health for ServeHealth {
@@ -77,7 +81,7 @@ impl Health for ServeHealth {
             "ready": ready,
             "partitions": [],
             "in_sync": self.copy.is_in_sync(),
-            "intake_partitions": self.owner.partitions.load(Ordering::Relaxed),
+            "intake_partitions": self.intake_partitions(),
         });
         for (name, age) in ages {
             body[format!("{name}_lag_seconds")] = seconds(age).into();
@@ -91,6 +95,6 @@ impl Health for ServeHealth {
             self.owner.waiting.load(Ordering::Relaxed) + self.owner.merged.load(Ordering::Relaxed);
         metrics.intake_pending.set(pending);
         metrics.intake_held.set(self.owner.held.load(Ordering::Relaxed));
-        metrics.intake_partitions.set(self.owner.partitions.load(Ordering::Relaxed));
+        metrics.intake_partitions.set(self.intake_partitions());
     }
 }

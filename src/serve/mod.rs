@@ -171,6 +171,11 @@ impl Serving {
         self.health.clone()
     }
 
+    /// Of the intake, those that this service owns now.
+    pub fn intake_partitions(&self) -> i64 {
+        self.health.intake_partitions()
+    }
+
     /// Ends what is under way, and takes nothing more.
     pub fn close(&mut self) {
         self.door.close();

@@ -104,7 +104,7 @@ impl Runner {
         let clicks = ClickConsumer::new(config, &name, Answers::Usual).map_err(made)?;
         await_membership(&shared, number, &identity, &probe)?;
         let transactor = Transactor::new(name);
-        if shared.has_topic_ids {
+        if !shared.config.kafka.is_embedded {
             transactor.ask_in(config)?;
         }
         clicks.join().map_err(made)?;
@@ -400,7 +400,7 @@ fn await_membership(
     identity: &StaticMember,
     probe: &Probe,
 ) -> Result<()> {
-    if !shared.has_topic_ids {
+    if shared.config.kafka.is_embedded {
         return Ok(());
     }
     identity.await_free(probe, &shared.config.kafka.group_id, &*shared.clock, || {
