@@ -142,16 +142,7 @@ struct List {
 impl List {
     /// To the end as it is now.
     fn read(&mut self, reader: &TopicReader) -> Result<()> {
-        let bar = progress::bar(0, "records");
-        reader.try_read_to_end(
-            |message| bar.suspend(|| self.take(message)),
-            |at| {
-                bar.set_length(at.total);
-                bar.set_position(at.done);
-            },
-        )?;
-        bar.finish_and_clear();
-        Ok(())
+        progress::read_to_end(reader, |message, bar| bar.suspend(|| self.take(message)))
     }
 
     fn take(&mut self, message: &BorrowedMessage<'_>) -> Result<()> {

@@ -45,27 +45,16 @@ impl History {
         let records = ConsentReader::new(config.kafka.partitioner, reader.partition_count());
         let mut schemas = Reading::open(config)?;
         let mut history = Self::default();
-        let bar = progress::bar(0, "records");
-        reader.try_read_to_end(
-            |message| {
-                if message.key() == Some(subject.as_bytes()) {
-                    history.add(Entry {
-                        what: Last::of(&records, message, &mut schemas)?,
-                        position: Position {
-                            partition: message.partition(),
-                            offset: message.offset(),
-                        },
-                        append_time: Timestamp(message.timestamp().to_millis().unwrap_or_default()),
-                    });
-                }
-                Ok(())
-            },
-            |at| {
-                bar.set_length(at.total);
-                bar.set_position(at.done);
-            },
-        )?;
-        bar.finish_and_clear();
+        progress::read_to_end(&reader, |message, _| {
+            if message.key() == Some(subject.as_bytes()) {
+                history.add(Entry {
+                    what: Last::of(&records, message, &mut schemas)?,
+                    position: Position { partition: message.partition(), offset: message.offset() },
+                    append_time: Timestamp(message.timestamp().to_millis().unwrap_or_default()),
+                });
+            }
+            Ok(())
+        })?;
         Ok(history)
     }
 

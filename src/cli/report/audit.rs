@@ -1,56 +1,34 @@
-//! The audit's batches for a report, partition by partition, and how far back they reach.
+//! The audit's batches for a report.
 
 use indicatif::ProgressBar;
 
+use super::super::progress;
+use super::records::{Held, each_record, partitions};
 use crate::config::Config;
-use crate::failure::{Failure, Result};
-use crate::kafka::admin::Admin;
-use crate::kafka::scan::{Ends, Scan};
+use crate::failure::Result;
+use crate::kafka::scan::Ends;
 use assent_contract::domain::audit::AuditBatch;
 use assent_contract::domain::time::{Span, Timestamp};
 use assent_contract::wire::decode_audit_batch;
-use assent_report::period::Period;
 
 /// A record's own time may be this far from the decisions in it.
 const SKEW: Span = Span::DAY;
 
-/// What a topic still holds.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Held {
-    /// When the first thing that it holds was decided; `None`: nothing is gone.
-    pub begins_at: Option<Timestamp>,
-    /// Records that can't be read.
-    pub damaged: u64,
-}
-
-impl Held {
-    /// With what another partition holds: all of them hold it from the later one on.
-    pub fn and(&mut self, other: Self) {
-        self.begins_at = self.begins_at.max(other.begins_at);
-        self.damaged += other.damaged;
+/// Hands over the batches of every partition, as [`each_batch`] does.
+pub fn each_batch_of_all(
+    config: &Config,
+    ends: &Ends<'_>,
+    from: Option<Timestamp>,
+    mut each: impl FnMut(i32, &AuditBatch),
+) -> Result<Held> {
+    let mut held = Held::default();
+    let bar = progress::bar(0, "records of the audit");
+    for partition in 0..partitions(config, &config.topics.audit)? {
+        let take = |batch: &AuditBatch| each(partition, batch);
+        held.and(each_batch(config, ends, partition, from, &bar, take)?);
     }
-
-    /// What of a period it holds, up to now.
-    pub fn of(&self, period: Period, now: Timestamp) -> Period {
-        period.within(self.begins_at.unwrap_or(Timestamp::MIN), now)
-    }
-}
-
-/// How many partitions a topic has; fails (78) where there is none.
-pub fn partitions(config: &Config, topic: &str) -> Result<i32> {
-    find_partitions(config, topic)?.ok_or_else(|| {
-        Failure::config(format!(
-            "{}: topic {topic} does not exist at {}, or this user may not describe it; use the \
-             configuration of the running instance",
-            config.topics.key_of(topic),
-            config.kafka.bootstrap_servers
-        ))
-    })
-}
-
-/// The same; `None` where there is none.
-pub fn find_partitions(config: &Config, topic: &str) -> Result<Option<i32>> {
-    Ok(Admin::new(config)?.cluster()?.topics.get(topic).copied())
+    bar.finish_and_clear();
+    Ok(held)
 }
 
 /// Hands over the batches of a partition that may hold something decided at or after `from`, and all before it
@@ -64,27 +42,24 @@ pub fn each_batch(
     mut each: impl FnMut(&AuditBatch),
 ) -> Result<Held> {
     let topic = &config.topics.audit;
-    let (low, to) = (ends.low(topic, partition)?, ends.committed(topic, partition)?);
+    let low = ends.low(topic, partition)?;
     let since = match from {
-        Some(from) => ends.since(topic, partition, from - SKEW)?.unwrap_or(to).max(low),
+        Some(from) => match ends.since(topic, partition, from - SKEW)? {
+            Some(since) => since.max(low),
+            None => ends.committed(topic, partition)?,
+        },
         None => low,
     };
-    let mut held = Held::default();
+    let mut begins_at = None;
     let mut is_first = since == low;
-    let mut scan = Scan::open(config, topic, partition, since, to)?;
-    bar.inc_length((to - since).max(0) as u64);
-    while let Some(record) = scan.next_record()? {
-        bar.inc(1);
+    let damaged = each_record(config, ends, (topic, partition), since, bar, |record| {
         let value = record.value.as_deref().unwrap_or_default();
-        let Ok(batch) = decode_audit_batch(value, &record.known) else {
-            held.damaged += 1;
-            continue;
-        };
+        let Ok(batch) = decode_audit_batch(value, &record.known) else { return false };
         if std::mem::take(&mut is_first) && batch.sequence > 0 {
-            held.begins_at = Some(batch.decided_at);
+            begins_at = Some(batch.decided_at);
         }
         each(&batch);
-    }
-    held.damaged += scan.unreadable().len() as u64;
-    Ok(held)
+        true
+    })?;
+    Ok(Held { begins_at, damaged })
 }

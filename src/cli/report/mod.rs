@@ -7,6 +7,7 @@ mod opt_out_test;
 mod output;
 mod period;
 mod privacy_metrics;
+mod records;
 mod retention_policy;
 mod risk_assessment;
 mod topics;

@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::super::{Globals, progress, verify};
-use super::audit::{Held, each_batch, partitions};
+use super::super::{Globals, verify};
+use super::audit::each_batch_of_all;
 use super::output::Output;
 use super::period;
+use super::records::Held;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::failure::{Exit, Failure, Result};
@@ -65,13 +66,8 @@ pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
 fn history(config: &Config, year: Period) -> Result<(History, Held)> {
     let ends = Ends::new(config)?;
     let mut history = History::of(year);
-    let mut held = Held::default();
-    let bar = progress::bar(0, "records of the audit");
-    for partition in 0..partitions(config, &config.topics.audit)? {
-        let take = |batch: &_| history.see(partition, batch);
-        held.and(each_batch(config, &ends, partition, Some(year.from), &bar, take)?);
-    }
-    bar.finish_and_clear();
+    let see = |partition, batch: &_| history.see(partition, batch);
+    let held = each_batch_of_all(config, &ends, Some(year.from), see)?;
     Ok((history, held))
 }
 

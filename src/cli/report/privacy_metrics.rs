@@ -1,13 +1,14 @@
 //! `assent report privacy-metrics`: the requests of a year, from the register and the audit.
 
 use super::super::{Globals, progress};
-use super::audit::{Held, each_batch, find_partitions, partitions};
+use super::audit::each_batch_of_all;
 use super::output::Output;
 use super::period;
+use super::records::{Held, each_record, find_partitions};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, load_rulebook};
 use crate::failure::Result;
-use crate::kafka::scan::{Ends, Scan};
+use crate::kafka::scan::Ends;
 use assent_contract::rulebook::Rulebook;
 use assent_contract::wire::decode_privacy_request;
 use assent_report::period::Period;
@@ -63,18 +64,15 @@ fn register(
     let bar = progress::bar(0, "records of the register");
     let mut damaged = 0;
     for partition in 0..count {
-        let (low, to) = (ends.low(topic, partition)?, ends.committed(topic, partition)?);
-        bar.inc_length((to - low).max(0) as u64);
-        let mut scan = Scan::open(config, topic, partition, low, to)?;
-        while let Some(record) = scan.next_record()? {
-            bar.inc(1);
+        let low = ends.low(topic, partition)?;
+        damaged += each_record(config, ends, (topic, partition), low, &bar, |record| {
             let key = String::from_utf8_lossy(record.key.as_deref().unwrap_or_default());
             let read =
                 record.value.as_deref().map(|value| decode_privacy_request(value, &record.known));
-            damaged += u64::from(matches!(read, Some(Err(_))));
+            let is_damaged = matches!(read, Some(Err(_)));
             register.see(&key, read.and_then(std::result::Result::ok).as_ref());
-        }
-        damaged += scan.unreadable().len() as u64;
+            !is_damaged
+        })?;
     }
     bar.finish_and_clear();
     if damaged > 0 {
@@ -91,12 +89,6 @@ fn counted(
 ) -> Result<(Counted, Held)> {
     let sold = rulebook.declared().filter(|purpose| purpose.sale_or_share);
     let mut counted = Counted::of(year, sold.map(|purpose| purpose.id.clone()).collect());
-    let mut held = Held::default();
-    let bar = progress::bar(0, "records of the audit");
-    for partition in 0..partitions(config, &config.topics.audit)? {
-        let take = |batch: &_| counted.see(batch);
-        held.and(each_batch(config, ends, partition, None, &bar, take)?);
-    }
-    bar.finish_and_clear();
+    let held = each_batch_of_all(config, ends, None, |_, batch| counted.see(batch))?;
     Ok((counted, held))
 }

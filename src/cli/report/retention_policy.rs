@@ -2,11 +2,9 @@
 
 use super::super::Globals;
 use super::output::Output;
-use super::topics;
-use crate::clock::{Clock, SystemClock};
-use crate::config::load_rulebook;
+use super::topics::Gathered;
 use crate::failure::{Failure, Result};
-use assent_report::retention::{Facts, RetentionPolicy};
+use assent_report::retention::RetentionPolicy;
 
 /// Report how long everything is kept and how it is deleted (16 CFR 312.10)
 ///
@@ -23,16 +21,8 @@ pub struct Args {
 }
 
 pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
-    let config = globals.load_config()?;
-    let rulebook = load_rulebook(&config.rulebook)?.rulebook;
-    let topics = topics::facts(&config, &rulebook)?;
-    let facts = Facts {
-        made_at: SystemClock.now(),
-        rulebook: &rulebook,
-        topics: &topics,
-        lease: config.pipeline.lease,
-    };
-    let report = RetentionPolicy::of(&facts);
+    let gathered = Gathered::now(&globals.load_config()?)?;
+    let report = RetentionPolicy::of(&gathered.facts());
     args.output.print(&report, globals)?;
     match report.disagreements.len() {
         0 => Ok(()),

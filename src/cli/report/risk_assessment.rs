@@ -2,11 +2,8 @@
 
 use super::super::Globals;
 use super::output::Output;
-use super::topics;
-use crate::clock::{Clock, SystemClock};
-use crate::config::load_rulebook;
+use super::topics::Gathered;
 use crate::failure::Result;
-use assent_report::retention::Facts;
 use assent_report::risk_assessment::RiskAssessment;
 
 /// Fill in the facts of a risk assessment, and leave its judgments blank (11 CCR 7152)
@@ -21,14 +18,6 @@ pub struct Args {
 }
 
 pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
-    let config = globals.load_config()?;
-    let rulebook = load_rulebook(&config.rulebook)?.rulebook;
-    let topics = topics::facts(&config, &rulebook)?;
-    let report = RiskAssessment::of(&Facts {
-        made_at: SystemClock.now(),
-        rulebook: &rulebook,
-        topics: &topics,
-        lease: config.pipeline.lease,
-    });
-    args.output.print(&report, globals)
+    let gathered = Gathered::now(&globals.load_config()?)?;
+    args.output.print(&RiskAssessment::of(&gathered.facts()), globals)
 }

@@ -1,17 +1,42 @@
-//! The topics of Assent with their settings, as the brokers have them now.
+//! The facts of retention: the rulebook, and the topics with their settings as the brokers have them now.
 
 use std::collections::BTreeMap;
 
-use crate::config::Config;
+use crate::clock::{Clock, SystemClock};
+use crate::config::{Config, load_rulebook};
 use crate::failure::Result;
 use crate::kafka::admin::Admin;
 use crate::kafka::topic_plan::{TopicPlan, all_served_topic_plans, topic_plans};
+use assent_contract::domain::time::{Span, Timestamp};
 use assent_contract::rulebook::Rulebook;
+use assent_report::retention::Facts;
 use assent_report::topic::{Found, Holding, TopicFacts};
+
+/// What a report of retention is made from.
+pub struct Gathered {
+    made_at: Timestamp,
+    rulebook: Rulebook,
+    topics: Vec<TopicFacts>,
+    lease: Span,
+}
+
+impl Gathered {
+    pub fn now(config: &Config) -> Result<Self> {
+        let rulebook = load_rulebook(&config.rulebook)?.rulebook;
+        let topics = facts(config, &rulebook)?;
+        let made_at = SystemClock.now();
+        Ok(Self { made_at, rulebook, topics, lease: config.pipeline.lease })
+    }
+
+    pub fn facts(&self) -> Facts<'_> {
+        let Self { made_at, rulebook, topics, lease } = self;
+        Facts { made_at: *made_at, rulebook, topics, lease: *lease }
+    }
+}
 
 /// All that `run` and `serve` have; those of `serve` where it is configured, or where they are there. Not the
 /// canary's, which holds nobody's data.
-pub fn facts(config: &Config, rulebook: &Rulebook) -> Result<Vec<TopicFacts>> {
+fn facts(config: &Config, rulebook: &Rulebook) -> Result<Vec<TopicFacts>> {
     let rulebook = rulebook.clone().without_canary();
     let admin = Admin::new(config)?;
     let cluster = admin.cluster()?;

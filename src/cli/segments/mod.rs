@@ -56,19 +56,10 @@ fn each_change(
     schemas: &mut Reading,
     mut each: impl FnMut(Change),
 ) -> Result<()> {
-    let bar = progress::bar(0, "records");
-    reader.try_read_to_end(
-        |message| {
-            each(topics.read(message, schemas)?);
-            Ok(())
-        },
-        |at| {
-            bar.set_length(at.total);
-            bar.set_position(at.done);
-        },
-    )?;
-    bar.finish_and_clear();
-    Ok(())
+    progress::read_to_end(reader, |message, _| {
+        each(topics.read(message, schemas)?);
+        Ok(())
+    })
 }
 
 /// Where a subject can be live for the first of the ring's purposes: under the active key, and under those

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use indicatif::ProgressBar;
 
 use super::super::super::progress;
-use super::super::audit::{Held, each_batch, find_partitions, partitions};
+use super::super::audit::each_batch;
+use super::super::records::{Held, each_record, find_partitions, partitions};
 use crate::audit::inputs::{ConsentAt, clicks_at, each_consent, readers};
 use crate::config::Config;
 use crate::failure::{Failure, Result};
-use crate::kafka::scan::{Ends, Scan};
+use crate::kafka::scan::Ends;
 use assent_contract::domain::ids::RESERVED_PREFIX;
 use assent_contract::domain::time::Timestamp;
 use assent_contract::rulebook::Rulebook;
@@ -108,25 +109,22 @@ impl<'a> Reading<'a> {
         let topic = &self.config.topics.audit_access;
         for partition in 0..find_partitions(self.config, topic)?.unwrap_or_default() {
             let low = self.ends.low(topic, partition)?;
-            let to = self.ends.committed(topic, partition)?;
-            bar.inc_length((to - low).max(0) as u64);
             let mut is_first = low > 0;
-            let mut scan = Scan::open(self.config, topic, partition, low, to)?;
-            while let Some(record) = scan.next_record()? {
-                bar.inc(1);
+            let (month, queries) = (self.month, &mut self.totals.queries);
+            let mut begins_at = None;
+            let at = (topic.as_str(), partition);
+            let damaged = each_record(self.config, self.ends, at, low, bar, |record| {
                 let value = record.value.as_deref().unwrap_or_default();
-                let Ok(asked) = decode_audit_access(value, &record.known) else {
-                    self.asked.damaged += 1;
-                    continue;
-                };
+                let Ok(asked) = decode_audit_access(value, &record.known) else { return false };
                 if std::mem::take(&mut is_first) {
-                    self.asked.begins_at = self.asked.begins_at.max(Some(asked.at));
+                    begins_at = Some(asked.at);
                 }
-                if self.month.contains(asked.at) {
-                    *self.totals.queries.entry(asked.command).or_default() += 1;
+                if month.contains(asked.at) {
+                    *queries.entry(asked.command).or_default() += 1;
                 }
-            }
-            self.asked.damaged += scan.unreadable().len() as u64;
+                true
+            })?;
+            self.asked.and(Held { begins_at, damaged });
         }
         Ok(())
     }
