@@ -13,9 +13,6 @@ use crate::kafka::topic_plan::{TopicPlan, served_topic_plans, topic_plans};
 use crate::registry;
 use crate::registry::client::Client;
 
-/// Replicas per partition where the cluster has enough brokers.
-const REPLICATION: usize = 3;
-
 /// Create the topics that Assent needs
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  assent topics create")]
@@ -113,8 +110,7 @@ fn replication(asked: Option<i32>, cluster: &Cluster) -> Result<i32> {
             ),
         )),
         Some(count) => Ok(count),
-        None if cluster.brokers >= REPLICATION => Ok(REPLICATION as i32),
-        None => Ok(1),
+        None => Ok(cluster.usual_replication()),
     }
 }
 

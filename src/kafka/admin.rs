@@ -45,7 +45,15 @@ pub struct Cluster {
     pub in_sync: BTreeMap<String, InSync>,
 }
 
+/// Replicas per partition where the cluster has enough brokers.
+const REPLICATION: usize = 3;
+
 impl Cluster {
+    /// Of a topic that nobody said more about.
+    pub fn usual_replication(&self) -> i32 {
+        if self.brokers >= REPLICATION { REPLICATION as i32 } else { 1 }
+    }
+
     /// Is there such a topic, in whatever state?
     pub fn knows(&self, topic: &str) -> bool {
         self.topics.contains_key(topic) || self.leaderless.contains(topic)

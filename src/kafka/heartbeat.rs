@@ -1,7 +1,7 @@
 //! Heartbeats of the consent changelog: a null value under `__assent_heartbeat_<partition>` on that
 //! partition, with the header `source` (docs/contract/topics.md#heartbeats).
 
-use super::write::Writer;
+use super::write::{Writer, headers};
 use crate::config::Config;
 use crate::failure::Result;
 use assent_contract::domain::ids::HEARTBEAT_PREFIX;
@@ -28,7 +28,8 @@ impl Heartbeats {
         let partitions = self.writer.partitions(&self.topic);
         for partition in 0..partitions {
             let key = format!("{HEARTBEAT_PREFIX}{partition}");
-            self.writer.send_null(&self.topic, partition, key.as_bytes(), &[(HEADER, SOURCE)])?;
+            let headers = headers([(HEADER, SOURCE)]);
+            self.writer.send_null(&self.topic, partition, key.as_bytes(), headers)?;
         }
         self.writer.flush()?;
         Ok(partitions)

@@ -5,12 +5,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::message::OwnedHeaders;
 
 use super::admin::Admin;
 use super::producer::{Record, TransactionalProducer};
 use super::topic_plan::{Role, Setting, TopicPlan};
-use super::write::Writer;
+use super::write::{Writer, headers};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::failure::{Failure, Result};
@@ -21,9 +21,6 @@ const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
 
 /// Between two looks at records under way.
 const LOOK: Duration = Duration::from_millis(1);
-
-/// Replicas per partition where the cluster has enough brokers.
-const REPLICATION: usize = 3;
 
 pub struct ScratchTopic<'a> {
     config: &'a Config,
@@ -109,9 +106,8 @@ impl<'a> ScratchTopic<'a> {
             match what {
                 What::Value(value) => self.writer.send(topic, key.as_bytes(), Some(value))?,
                 What::Tombstone(headers) => {
-                    let headers: Vec<_> = headers.iter().map(|(k, v)| (*k, v.as_str())).collect();
                     let partition = self.partition_of(key);
-                    self.writer.send_null(topic, partition, key.as_bytes(), &headers)?;
+                    self.writer.send_null(topic, partition, key.as_bytes(), owned(headers))?;
                 }
             }
         }
@@ -165,12 +161,8 @@ impl<'a> ScratchTopic<'a> {
     }
 }
 
-fn owned(headers: &[(&'static str, String)]) -> OwnedHeaders {
-    let header = |(key, value)| Header { key, value: Some(value) };
-    headers
-        .iter()
-        .map(|(key, value)| header((key, value)))
-        .fold(OwnedHeaders::new(), OwnedHeaders::insert)
+fn owned(pairs: &[(&'static str, String)]) -> OwnedHeaders {
+    headers(pairs.iter().map(|(key, value)| (*key, value.as_str())))
 }
 
 impl Drop for ScratchTopic<'_> {
@@ -185,8 +177,7 @@ impl Drop for ScratchTopic<'_> {
 
 /// `false`: somebody else was faster.
 fn make(admin: &Admin, plan: &TopicPlan, partitions: i32) -> Result<bool> {
-    let replicas = if admin.cluster()?.brokers >= REPLICATION { REPLICATION } else { 1 };
-    admin.create(plan, partitions, replicas as i32)
+    admin.create(plan, partitions, admin.cluster()?.usual_replication())
 }
 
 /// Once it is there.

@@ -140,11 +140,8 @@ impl Writer {
         topic: &str,
         partition: i32,
         key: &[u8],
-        headers: &[(&str, &str)],
+        headers: OwnedHeaders,
     ) -> Result<()> {
-        let header = |(key, value)| Header { key, value: Some(value) };
-        let headers = headers.iter().copied().map(header);
-        let headers = headers.fold(OwnedHeaders::new(), OwnedHeaders::insert);
         let record = BaseRecord::<[u8], [u8]>::to(topic).key(key).partition(partition);
         self.queue(topic, record.headers(headers))
     }
@@ -216,6 +213,12 @@ impl Writer {
             Some(error) => Err(write_failed("a record", &error)),
         }
     }
+}
+
+/// A record's headers.
+pub fn headers<'h>(pairs: impl IntoIterator<Item = (&'h str, &'h str)>) -> OwnedHeaders {
+    let header = |(key, value)| Header { key, value: Some(value) };
+    pairs.into_iter().map(header).fold(OwnedHeaders::new(), OwnedHeaders::insert)
 }
 
 fn is_full(error: &KafkaError) -> bool {
