@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::support::{Assent, Finished, LeftOut, Plan, Service, Shop, leave_out, wait_until};
+use crate::support::{
+    Assent, Finished, LeftOut, Plan, Service, Shop, leave_out, meanwhile, wait_until,
+};
 
 /// In README.md; larger ones make every clone slower.
 const PICTURE: &str = "docs/shop.png";
@@ -166,19 +168,6 @@ fn the_toy_shop_follows_consent_in_a_browser() {
     assert_eq!(verified["ok"], true, "{verified:#}");
 }
 
-/// The demo's time may be over before Chromium is there: somebody looks at its page from the start.
-fn while_looked_at(address: &str, act: impl FnOnce() + Send) {
-    let ended = std::thread::scope(|scope| {
-        let acting = scope.spawn(act);
-        while !acting.is_finished() {
-            let _ = ureq::get(&format!("{address}/live.json")).call();
-            std::thread::sleep(Duration::from_secs(1));
-        }
-        acting.join()
-    });
-    ended.expect("the page does what it promises");
-}
-
 #[test]
 fn the_demo_serves_the_shop_and_a_live_view() {
     let tools = match tools() {
@@ -197,7 +186,9 @@ fn the_demo_serves_the_shop_and_a_live_view() {
         let mut rest = String::new();
         told.read_to_string(&mut rest).map(|_| rest)
     });
-    while_looked_at(address, || in_chromium(&tools, "live.test.mjs", address, &[]));
+    // The demo's time may be over before Chromium is there: somebody looks at its page from the start.
+    let look = || drop(ureq::get(&format!("{address}/live.json")).call());
+    meanwhile(look, || in_chromium(&tools, "live.test.mjs", address, &[]));
     // Nobody looks any more, so that it ends by itself.
     let status = wait_until(Duration::from_mins(1), "the end of the demo", || {
         demo.try_wait().expect("a child")

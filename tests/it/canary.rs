@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Kafka, Message, Plan, Service, Shop, consent, now_ms, pseudonym, view, wait_until, with,
+    Kafka, Message, Plan, Service, Shop, consent, meanwhile, now_ms, pseudonym, view, wait_until,
+    with,
 };
 
 const WITHIN: Duration = Duration::from_mins(2);
@@ -107,15 +108,7 @@ fn heartbeat(shop: &Shop<'_>) {
 
 /// The source speaks every second meanwhile.
 pub fn while_it_speaks(shop: &Shop<'_>, act: impl FnOnce() + Send) {
-    let ended = std::thread::scope(|scope| {
-        let acting = scope.spawn(act);
-        while !acting.is_finished() {
-            heartbeat(shop);
-            std::thread::sleep(Duration::from_secs(1));
-        }
-        acting.join()
-    });
-    ended.expect("it comes to its end");
+    meanwhile(|| heartbeat(shop), act);
 }
 
 /// What the alert asks, but for the minutes.

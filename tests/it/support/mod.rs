@@ -117,6 +117,19 @@ pub fn wait_until<T>(within: Duration, what: &str, mut probe: impl FnMut() -> Op
     }
 }
 
+/// Does this every second until `act` has come to its end.
+pub fn meanwhile(mut each_second: impl FnMut(), act: impl FnOnce() + Send) {
+    let ended = std::thread::scope(|scope| {
+        let acting = scope.spawn(act);
+        while !acting.is_finished() {
+            each_second();
+            std::thread::sleep(Duration::from_secs(1));
+        }
+        acting.join()
+    });
+    ended.expect("it comes to its end");
+}
+
 /// Wall clock, epoch milliseconds.
 pub fn now_ms() -> i64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64
