@@ -20,8 +20,8 @@ pub struct Refused(BTreeMap<String, &'static str>);
 
 impl Refused {
     /// `was_refused`: a client was, since the last look. Only then, and while something is refused, is the group's
-    /// coordinator asked: librdkafka 2.12.1 can end the process over a question to one that moves meanwhile
-    /// (`rd_kafka_enq_once_del_source_return`, seen in a test on three brokers). Members hear of a right that is gone.
+    /// coordinator asked: each time that it does not answer costs a client
+    /// (docs/librdkafka.md#a-question-to-a-coordinator). Members hear of a right that is gone.
     pub fn look(&mut self, shared: &Shared, probe: &Probe, was_refused: bool) {
         let asks_coordinator = was_refused || !self.0.is_empty();
         let setup = shared.setup();
