@@ -123,6 +123,43 @@ fn a_rulebook_that_was_left_or_changed_is_refused() {
     back.stop();
 }
 
+/// Those of strangers: they fill no table, and a purpose that is declared later is read from what was said before.
+#[test]
+fn undeclared_purposes_cost_their_record_alone_and_block_no_new_one() {
+    const RECORDS: usize = 20;
+    let kafka = kafka_or_skip!();
+    let shop = opened(kafka, 1);
+    write_rulebook(&shop, &second());
+    let service = Service::start(&shop, "a");
+    service.await_ready();
+    kafka.produce((0..RECORDS).map(|record| {
+        let mut purposes: Vec<String> = (0..250).map(|at| format!("p-{record}-{at}")).collect();
+        purposes.push(NEWS.to_owned());
+        let purposes: Vec<&str> = purposes.iter().map(String::as_str).collect();
+        shop.consent(&consent(&format!("kid-{record}"), 1, "GRANTED", &purposes))
+    }));
+    wait_until(WITHIN, "every record applied", || {
+        let applied = [("outcome", "applied")];
+        (service.metrics().count("assent_outcomes_total", &applied) == RECORDS as u64).then_some(())
+    });
+    let state = shop.committed("assent-state");
+    let meta = state.iter().filter(|record| record.key.as_deref() == Some(b"meta"));
+    let largest = meta.filter_map(|record| Some(record.value.as_ref()?.len())).max();
+    assert!(largest.is_some_and(|bytes| bytes < 2_000), "{largest:?} bytes in every transaction");
+    service.stop();
+
+    write_rulebook(&shop, &FIRST.replace("revision-1", "revision-3"));
+    let service = Service::start(&shop, "a");
+    service.await_ready();
+    kafka.produce((0..RECORDS).map(|record| shop.click(&view(&format!("kid-{record}")))));
+    wait_until(WITHIN, "the new purpose's segment", || {
+        (live(&shop, NEWS).len() == RECORDS).then_some(())
+    });
+    service.stop();
+    let verified = shop.run(&["verify", "--json"]).ok().json();
+    assert_eq!(verified["ok"], true, "{verified:#}");
+}
+
 #[cfg(feature = "crash-points")]
 #[test]
 fn a_sweep_that_is_killed_in_the_middle_ends_what_is_left() {
