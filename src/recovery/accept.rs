@@ -184,6 +184,7 @@ impl Recovery {
             statement: &statement,
             signals_lost_at: doubt.signals_lost_at,
             consent_is_withheld: losses.doubts_consent(),
+            absence: self.survey.absence.filter(|_| losses.state.is_none()),
         };
         let (_, output) = engine.accept_loss(self.now(), &accepted);
         self.member.write(&self.shared, partition, &output)

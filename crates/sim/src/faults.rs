@@ -76,7 +76,7 @@ faults! {
     SilentSource = "silent source",
     /// A client that asks where consent ends is told nothing any more, whoever leads.
     StaleProbe = "stale probe",
-    /// A client that follows consent brings nothing any more.
+    /// A client that follows consent brings nothing any more, of one partition or of all.
     StaleConsumer = "stale consumer",
     /// The schema registry does not answer.
     RegistryAway = "schema registry away",

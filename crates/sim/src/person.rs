@@ -39,14 +39,14 @@ pub struct Person {
 struct Interrupted;
 
 impl Person {
-    /// Does whatever is to be done now.
-    pub fn act(&mut self, instances: &mut [Instance], around: &mut Around<'_>) {
+    /// Does whatever is to be done now; returns whether a loss was accepted.
+    pub fn act(&mut self, instances: &mut [Instance], around: &mut Around<'_>) -> bool {
         let now = around.broker.now;
         if self.from.is_none() && instances.iter().any(Instance::waits_for_person) {
             self.from = Some(now + Span(around.random.between(200, COMES_WITHIN)));
         }
         if self.from.is_none_or(|from| now < from) {
-            return;
+            return false;
         }
         for instance in &mut *instances {
             if instance.is_up() || !instance.waits_for_person() {
@@ -54,9 +54,10 @@ impl Person {
             }
         }
         if around.is_group_away() || !around.broker.group.is_empty() {
-            return;
+            return false;
         }
-        match accept_loss(around) {
+        let accepted = accept_loss(around);
+        match accepted {
             Ok(()) => {
                 self.from = None;
                 for instance in instances {
@@ -66,6 +67,7 @@ impl Person {
             Err(Interrupted) => self.from = Some(now + AGAIN),
         }
         around.broker.group.leave(NAME);
+        accepted.is_ok()
     }
 }
 
@@ -175,6 +177,7 @@ impl Writer {
             statement: &statement,
             signals_lost_at,
             consent_is_withheld: losses.doubts_consent(),
+            absence: losses.state.is_none().then(absence_bound),
         };
         let (_, output) = engine.accept_loss(wall, &accepted);
         self.write(Step::OnRecord, partition, &output, around)

@@ -2,7 +2,7 @@
 //! keeps an erasure for `delete.retention.ms` and then forgets it, so who was away for longer may never
 //! read it. Keeps INV-4: going on would use the data of people who were erased.
 
-use assent_contract::domain::time::Span;
+use assent_contract::domain::time::{Span, Timestamp};
 
 /// For clocks that differ, and for catching up: erasures are read before they go.
 const MARGIN: Span = Span::DAY;
@@ -29,6 +29,12 @@ impl AbsenceBound {
 
     pub fn max(self) -> Span {
         self.0
+    }
+
+    /// When consent counts as last in sync once its loss was accepted. It still lies unread then, and erasures go
+    /// from it as they age: it has to be read within a day, or within a shorter bound, or it is an absence again.
+    pub fn synced_once_accepted(self, accepted_at: Timestamp) -> Timestamp {
+        accepted_at + MARGIN.min(self.0) - self.0
     }
 }
 
@@ -70,6 +76,18 @@ mod tests {
         check(Span(-5), Span(0), Span(0));
         check(Span(i64::MAX), Span(i64::MAX) - days(1), Span::HOUR);
         assert_eq!(noted_every(None), Span::HOUR);
+    }
+
+    #[test]
+    fn an_accepted_loss_leaves_a_day_to_read_or_a_short_bound() {
+        let left = |retention: Span| {
+            let bound = AbsenceBound::of_retention(retention);
+            let accepted_at = Timestamp(1_000 * Span::DAY.0);
+            bound.max() - (accepted_at - bound.synced_once_accepted(accepted_at))
+        };
+        assert_eq!(left(Span(30 * Span::DAY.0)), Span::DAY);
+        assert_eq!(left(Span(2 * Span::DAY.0)), Span::DAY);
+        assert_eq!(left(Span(16_000)), Span(8_000));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use super::absence::AbsenceBound;
 use super::batch::OpenBatch;
 use super::decided::Decided;
 use super::input::Coverage;
@@ -56,6 +57,9 @@ pub struct Accepted<'a> {
     pub signals_lost_at: Option<Timestamp>,
     /// Whatever consent was relied on is withheld: an absence before now counts no more.
     pub consent_is_withheld: bool,
+    /// How long consent may go unread; `None`: the changelog never loses an erasure, or nobody is kept whom one
+    /// could miss.
+    pub absence: Option<AbsenceBound>,
 }
 
 /// What is in doubt of a partition whose state is there.
@@ -190,7 +194,8 @@ impl Partition {
         ledger.topics = accepted.topics;
         ledger.recovering = false;
         if accepted.consent_is_withheld {
-            ledger.note_synced(ledger.now);
+            let synced = |bound: AbsenceBound| bound.synced_once_accepted(ledger.now);
+            ledger.note_synced(accepted.absence.map_or(ledger.now, synced));
         }
         ledger.signals_lost_at = accepted.signals_lost_at.or(ledger.signals_lost_at);
         batch.end_unplanned(vec![audit, Output::State { key, value }], Arc::from([]))

@@ -2,7 +2,9 @@
 
 use super::intake::Ended;
 use super::request::Request;
+use super::standstill::Place;
 use super::{Giving, Worker, room};
+use crate::task::Task;
 use assent_contract::domain::time::Moment;
 
 /// Where a turn stands: what is looked at next.
@@ -153,11 +155,14 @@ impl Worker {
         if tasks.values().any(|task| task.unread_too_long(now).is_some()) {
             return Some(Request::FindLoss);
         }
-        let waits = tasks.values().any(|task| task.barrier.has_open());
-        let at = || tasks.iter().map(|(&at, task)| (at, task.received().consent)).collect();
-        let at = waits.then(at);
-        let stands = self.standstill.look(at.clone(), now);
-        at.filter(|_| stands).map(Request::FollowConsentAnew)
+        let next = |task: &Task| task.received().consent;
+        let places = tasks.iter().map(|(&partition, task)| Place {
+            partition,
+            next: next(task),
+            waits: task.barrier.has_open(),
+        });
+        let all = || tasks.iter().map(|(&at, task)| (at, next(task))).collect();
+        self.standstill.look(places, now).then(|| Request::FollowConsentAnew(all()))
     }
 
     fn next_of_batch(&mut self, everything: bool, now: Moment) -> Option<Request> {

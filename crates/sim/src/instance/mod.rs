@@ -156,9 +156,10 @@ pub struct Instance {
     consent_at: BTreeMap<i32, i64>,
     /// Where the reading of the changelog for a rotation is, and where it ends.
     reread: BTreeMap<i32, (i64, i64)>,
-    /// Until another client asks, or follows.
+    /// Until another client asks.
     pub probe_is_stale: bool,
-    pub consumer_is_stale: bool,
+    /// Partitions of consent of which this client brings nothing, until another one follows.
+    pub stale_consent: BTreeSet<i32>,
     schemas: Schemas,
     /// Partitions whose clicks are not fetched.
     paused: BTreeSet<i32>,
@@ -197,7 +198,7 @@ impl Instance {
             consent_at: BTreeMap::new(),
             reread: BTreeMap::new(),
             probe_is_stale: false,
-            consumer_is_stale: false,
+            stale_consent: BTreeSet::new(),
             schemas: Schemas::default(),
             paused: BTreeSet::new(),
             refused: BTreeSet::new(),

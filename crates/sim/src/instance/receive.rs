@@ -40,15 +40,16 @@ impl Instance {
     }
 
     pub(super) fn receive_consent(&mut self, mut room: Room, around: &mut Around<'_>) {
-        let is_stalled = around.faults.is_in_force(Fault::StalledConsent, around.broker.now)
-            || self.consumer_is_stale
-            || around.is_away();
+        let is_stalled =
+            around.faults.is_in_force(Fault::StalledConsent, around.broker.now) || around.is_away();
         let (mut taken, mut largest) = (0, 0);
         self.settle_unreadable_consent(around);
         if !is_stalled && around.random.chance(85) {
             let most = around.random.pick(&[1, 2, 50]);
             let received = self.moment(around).uptime;
-            for (&partition, at) in &mut self.consent_at {
+            let stale = &self.stale_consent;
+            for (&partition, at) in self.consent_at.iter_mut().filter(|(it, _)| !stale.contains(it))
+            {
                 for _ in 0..most {
                     if room.is_over() {
                         break;

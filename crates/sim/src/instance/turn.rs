@@ -89,7 +89,8 @@ impl Instance {
             }
             Request::RenewProbe => self.probe_is_stale = false,
             Request::FollowConsentAnew(at) => {
-                (self.consumer_is_stale, self.consent_at) = (false, at);
+                self.stale_consent.clear();
+                self.consent_at = at;
             }
             Request::Decide => self.decide(around),
             Request::Conclude(ending) => self.conclude(ending, around),
@@ -162,7 +163,7 @@ impl Instance {
         self.surrender();
         let now = around.broker.now;
         self.member = Some(around.broker.group.join(self.name, now));
-        self.consumer_is_stale = false;
+        self.stale_consent.clear();
         self.waits_until = now + REJOIN;
     }
 }

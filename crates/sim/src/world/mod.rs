@@ -74,6 +74,8 @@ pub struct World<'s> {
     next_heartbeat_at: Timestamp,
     foreign: Vec<Foreign>,
     restarts: Vec<(Timestamp, usize)>,
+    /// An absence follows another one, if its loss is accepted until then.
+    away_again_before: Option<Timestamp>,
 }
 
 impl<'s> World<'s> {
@@ -115,6 +117,7 @@ impl<'s> World<'s> {
             next_heartbeat_at: START,
             foreign: Vec::new(),
             restarts: Vec::new(),
+            away_again_before: None,
         }
     }
 
@@ -127,7 +130,7 @@ impl<'s> World<'s> {
     pub fn run(&mut self) -> Option<Span> {
         self.strike_due();
         self.workload.begin(&mut self.random, &mut self.broker);
-        while self.broker.now < START + ACTIVE || !self.faults.plan.is_empty() {
+        while self.is_active() {
             self.step();
             if self.broker.now >= self.next_input_at {
                 let pause = self.workload.go_on(&mut self.random, &mut self.broker);
@@ -151,6 +154,14 @@ impl<'s> World<'s> {
             }
         }
         None
+    }
+
+    fn is_active(&self) -> bool {
+        let now = self.broker.now;
+        let is_before = |it| now < it;
+        is_before(START + ACTIVE)
+            || !self.faults.plan.is_empty()
+            || self.away_again_before.is_some_and(is_before)
     }
 
     /// Time passes, and whoever runs may have a turn.
@@ -180,8 +191,11 @@ impl<'s> World<'s> {
     fn call_person(&mut self) {
         let mut person = std::mem::take(&mut self.person);
         let (instances, mut around) = self.parts();
-        person.act(instances, &mut around);
+        let has_accepted = person.act(instances, &mut around);
         self.person = person;
+        if has_accepted {
+            self.be_away_again();
+        }
     }
 
     /// A coordinator that is away takes no member for dead.

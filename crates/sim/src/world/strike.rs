@@ -7,6 +7,12 @@ use crate::stage::{PARTITIONS, PURPOSES};
 use assent_contract::domain::time::{Span, Timestamp};
 use assent_contract::wire::read_back_audit_batch;
 
+/// For longer than a consumer may stand still, with the session that has to run out first.
+const OTHERS_DOWN: Span = Span(45_000);
+
+/// Sessions run out, and a person comes.
+const ACCEPTED_WITHIN: Span = Span(30_000);
+
 impl World<'_> {
     pub(super) fn kill(&mut self, down: Span) {
         let place = self.random.index(self.instances.len());
@@ -17,6 +23,7 @@ impl World<'_> {
     /// Returns how long it is in force.
     pub(super) fn strike_now(&mut self, fault: Fault) -> Span {
         let now = self.broker.now;
+        let may_change_rules = self.terms.rulebook == 0 && self.has_decided_everywhere();
         let (random, broker) = (&mut self.random, &mut self.broker);
         match fault {
             Fault::BrokerAway => return Span(random.between(500, 8_000)),
@@ -54,7 +61,10 @@ impl World<'_> {
                 self.move_clock(if fault == Fault::ClockBack { -by } else { by });
             }
             Fault::Leap => self.leap(),
-            Fault::Absence => self.be_away(),
+            Fault::Absence => {
+                let days = random.pick(&[20, 28, 29, 31, 31, 45]);
+                self.be_away(days);
+            }
             Fault::KeyRotation => {
                 self.rotate(9_000);
                 return Span(10_000);
@@ -65,9 +75,13 @@ impl World<'_> {
             }
             Fault::StaleConsumer => {
                 let place = random.index(self.instances.len());
-                self.instances[place].consumer_is_stale = true;
+                if random.chance(50) {
+                    self.instances[place].stale_consent.extend(0..PARTITIONS);
+                } else {
+                    self.leave_half_stale(place);
+                }
             }
-            Fault::RulebookChange if self.terms.rulebook > 0 => {}
+            Fault::RulebookChange if !may_change_rules => {}
             Fault::RulebookChange => {
                 self.terms.rulebook = random.pick(&[1, 2]);
                 let places = 0..self.instances.len();
@@ -78,6 +92,15 @@ impl World<'_> {
             _ => self.strike_topics(fault),
         }
         Span(1_000)
+    }
+
+    /// Its other partition, which others leave to it for a while, goes on.
+    fn leave_half_stale(&mut self, place: usize) {
+        let others = (0..self.instances.len()).filter(|other| *other != place);
+        for other in others {
+            self.instances[other].kill(self.stage, &self.terms, self.broker.now + OTHERS_DOWN);
+        }
+        self.instances[place].stale_consent.insert(0);
     }
 
     /// What comes on the topics, or goes from them.
@@ -141,6 +164,14 @@ impl World<'_> {
         }
     }
 
+    /// A partition of which nothing is decided takes each rulebook for a newer one, the old one of a rolling restart
+    /// too; the new one is then refused (docs/contract/rulebook.md#a-change-of-rulebook).
+    fn has_decided_everywhere(&self) -> bool {
+        let log = &self.broker.log;
+        let is_decided = |at| log.get(Topic::Audit, at).iter().any(|it| log.is_committed(it));
+        (0..PARTITIONS).all(is_decided)
+    }
+
     /// Up to where the consent of a partition is decided, and committed.
     fn decided_consent(&self, partition: i32) -> i64 {
         let log = &self.broker.log;
@@ -167,10 +198,21 @@ impl World<'_> {
         }
     }
 
+    /// Somebody accepted a loss, and before anybody reads what there is, nobody is there for weeks again; less than is
+    /// an absence by itself.
+    pub(super) fn be_away_again(&mut self) {
+        let now = self.broker.now;
+        if self.away_again_before.take().is_some_and(|before| now < before) {
+            self.faults.strike(Fault::Absence, now, Span(1_000));
+            let days = self.random.pick(&[20, 28]);
+            self.be_away(days);
+            self.away_again_before = None;
+        }
+    }
+
     /// Nobody runs for weeks. At their beginning some decide and some are erased; at their end, compaction
     /// takes what `delete.retention` allows, read or not.
-    fn be_away(&mut self) {
-        let days = self.random.pick(&[20, 28, 29, 31, 31, 45]);
+    fn be_away(&mut self, days: i64) {
         let by = Span(days * Span::DAY.0 + 40_000);
         let until = self.broker.now + by;
         self.stop_all(until + Span(200));
@@ -180,6 +222,7 @@ impl World<'_> {
         for planned in &mut self.faults.plan {
             planned.at = planned.at + by;
         }
+        self.away_again_before = self.random.chance(40).then_some(until + ACCEPTED_WITHIN);
         self.broker.tick(until);
         self.end_foreign();
         let outdated = Outdated { before: until - DELETE_RETENTION, below: i64::MAX };

@@ -2,6 +2,7 @@
 //! sale and sharing, whoever is met and however, until a new opt-in in two steps.
 
 use super::*;
+use crate::engine::absence::AbsenceBound;
 use crate::engine::loss::{Resume, TopicIds};
 
 pub const TWO: &str = r#"
@@ -19,6 +20,11 @@ segments:
 
 const LOST_AT: Timestamp = Timestamp(START.0 + Span::HOUR.0);
 const LATER: Timestamp = Timestamp(LOST_AT.0 + Span::HOUR.0);
+
+/// Half an hour more than the day in which what was accepted has to be read.
+fn bound() -> AbsenceBound {
+    AbsenceBound::of_retention(Span(2 * Span::DAY.0 + 30 * Span::MINUTE.0))
+}
 
 /// Anna, once she granted both purposes and looked twice.
 fn anna() -> Driver {
@@ -63,14 +69,15 @@ fn accept(partition: &mut Driver, doubt: Option<Doubt>) -> Vec<BatchOutput> {
         statement: "lost",
         signals_lost_at: Some(LOST_AT),
         consent_is_withheld: doubt.is_some_and(|doubt| doubt.consent),
+        absence: Some(bound()),
     };
     partition.accept_loss(LOST_AT, &accepted);
     partition.confirm();
     outputs
 }
 
-/// Who has read nothing for long, and was withheld for it, begins to count anew; a loss of clicks alone says
-/// nothing of consent.
+/// Who has read nothing for long, and was withheld for it, has a day to read it; a loss of clicks alone says nothing
+/// of consent.
 #[test]
 fn an_absence_counts_no_more_once_consent_is_withheld() {
     let doubt = |consent| Some(Doubt { consent, signals_lost_at: Some(LOST_AT) });
@@ -80,7 +87,7 @@ fn an_absence_counts_no_more_once_consent_is_withheld() {
         accept(&mut partition, doubt);
         partition.consent_synced_at()
     };
-    assert_eq!(synced_after(doubt(true)), Some(LOST_AT));
+    assert_eq!(synced_after(doubt(true)), Some(LOST_AT - Span(30 * Span::MINUTE.0)));
     assert_eq!(synced_after(doubt(false)), Some(START));
 }
 
@@ -177,6 +184,7 @@ fn a_loss_that_is_accepted_first_of_all_is_read_under_the_next_rulebook() {
         statement: "lost",
         signals_lost_at: Some(LOST_AT),
         consent_is_withheld: true,
+        absence: None,
     };
     let output = partition.accept_loss(LOST_AT, &accepted);
     partition.confirm();
