@@ -2,11 +2,13 @@
 //! record of a question holds a raw identifier (INV-6).
 
 mod affected;
+mod disk;
 mod explain;
 mod export;
 mod query;
 mod report;
 
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -30,13 +32,18 @@ fn access_topic(shop: &Shop<'_>) -> TopicPlan {
     TopicPlan { name: shop.topic(ACCESS), partitions: 1, config: vec![] }
 }
 
-/// Runs a question.
-pub fn ask(shop: &Shop<'_>, arguments: &[&str]) -> Finished {
+/// A question, not asked yet.
+pub fn question(shop: &Shop<'_>, arguments: &[&str]) -> Command {
     let mut command = shop.command(arguments);
     command
         .env("ASSENT__TOPICS__AUDIT_ACCESS", shop.topic(ACCESS))
         .env("ASSENT__AUDIT__OPERATOR", "auditor@shop.example");
-    Finished::of(&mut command)
+    command
+}
+
+/// Runs a question.
+pub fn ask(shop: &Shop<'_>, arguments: &[&str]) -> Finished {
+    Finished::of(&mut question(shop, arguments))
 }
 
 /// What is recorded of questions so far.

@@ -1,8 +1,13 @@
 //! Whom nobody maps: held, told, applied once the mapping comes; and an erasure takes identifiers along.
 
+use assent::serve::intake::kept::{HELD_FOR, Held};
+use assent::serve::intake::seal;
+use assent_contract::domain::pseudonym::{KeyRing, Keyset};
+use assent_contract::domain::time::{Span, Timestamp};
 use serde_json::json;
 
 use super::*;
+use crate::support::{self, Message};
 
 fn pending(shop: &Shop<'_>) -> Vec<serde_json::Value> {
     let ended = shop.run(&["intake", "pending", "--json"]).ok();
@@ -56,6 +61,55 @@ fn what_nobody_maps_is_held_until_the_mapping_comes() {
     serve.stop();
 }
 
+/// The one hold that there is gets a receipt so long ago that it ends this soon.
+fn make_it_end(kafka: &Kafka, shop: &Shop<'_>, within: Span) {
+    let keys = KeyRing::new(&Keyset::first(support::secret().try_into().unwrap()), &[]);
+    let held = support::latest(&shop.committed("consent-intake-state"));
+    let held: Vec<_> = held.into_iter().filter(|(key, _)| key.starts_with(b"h/")).collect();
+    let [(key, record)] = &held[..] else { panic!("{} holds", held.len()) };
+    let plain = seal::open_lasting(&keys, key, record.value.as_deref().unwrap()).unwrap();
+    let mut held: Held = serde_json::from_slice(&plain).unwrap();
+    held.received_at = Timestamp(now_ms()) + within - HELD_FOR;
+    let sealed = seal::seal_lasting(&keys, key, &held.encode()).unwrap();
+    let message = Message::new(shop.topic("consent-intake-state")).partition(record.partition);
+    kafka.produce([message.key(key.clone()).value(sealed)]);
+}
+
+#[test]
+fn what_nobody_mapped_in_a_week_ends_unapplied() {
+    let kafka = kafka_or_skip!();
+    let shop = open_platforms(kafka, NOWHERE);
+    let run = Service::start(&shop, "a");
+    let serve = Service::start_serving(&shop, "s", &[]);
+    let source = Caller::of(&serve, KETCH);
+    let body = ketch("max@example.com", &json!({"offers": "granted"}), now_ms() / 1_000 - 60);
+    assert_eq!(source.post("/v1/intake/ketch", &body).ok(202)["held"], 1);
+    serve.stop();
+    make_it_end(kafka, &shop, Span(15_000));
+    let serve = Service::start_serving(&shop, "s", &[]);
+    wait_until(WITHIN, "one that is held", || {
+        (serve.metrics().count("assent_intake_held", &[]) == 1).then_some(())
+    });
+    assert_eq!(pending(&shop).len(), 1);
+    let expired = [("source", "ketch"), ("outcome", "expired")];
+    wait_until(WITHIN, "its end", || {
+        (serve.metrics().count("assent_intake_held_total", &expired) == 1).then_some(())
+    });
+    assert!(pending(&shop).is_empty());
+    let server = Caller::of(&serve, SERVER);
+    map(&server, "max@example.com", "max");
+    map(&server, "lee@example.com", "lee");
+    let source = Caller::of(&serve, KETCH);
+    let later = ketch("lee@example.com", &json!({"offers": "granted"}), now_ms() / 1_000 - 60);
+    wait_until(WITHIN, "the mappings", || {
+        (source.post("/v1/intake/ketch", &later).ok(202)["held"] == 0).then_some(())
+    });
+    wait_until(WITHIN, "what comes after the mapping", || records(&shop, "lee").pop());
+    assert!(records(&shop, "max").is_empty(), "a grant of more than a week ago was applied");
+    run.stop();
+    serve.stop();
+}
+
 #[test]
 fn an_erasure_takes_the_identifiers_along() {
     let kafka = kafka_or_skip!();
@@ -76,7 +130,7 @@ fn an_erasure_takes_the_identifiers_along() {
         source.post("/v1/intake/ketch", &ketch(email, &json!({"offers": "granted"}), at)).ok(202)
     };
     wait_until(WITHIN, "the mappings", || (say("kim@example.com", at)["held"] == 0).then_some(()));
-    let known = || crate::support::latest(&shop.committed("identity-map")).len();
+    let known = || support::latest(&shop.committed("identity-map")).len();
     assert_eq!(known(), 4);
     let accepted = server.delete("/v1/subjects/kim").ok(202);
     server.await_honored(&accepted);
