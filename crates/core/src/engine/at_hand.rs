@@ -125,7 +125,7 @@ fn push(handled: &mut Vec<Handled>, token: StateToken, subject: Subject) -> usiz
 impl<'a> From<Kept<'a>> for Packed<'a> {
     fn from(kept: Kept<'a>) -> Self {
         match kept {
-            Kept::Resting(resting) => Self::Bytes(&resting.packed),
+            Kept::Resting(resting) => Self::Bytes(resting.packed),
             Kept::Signal(minute) => Self::Signal(minute),
         }
     }
@@ -150,7 +150,7 @@ impl<'a> After<'a> {
     pub fn bucket(self, bucket: usize) -> Vec<(StateToken, Packed<'a>)> {
         let changed = self.changed_in(bucket);
         let packed =
-            |(token, resting): (StateToken, &'a Resting)| (token, Packed::Bytes(&resting.packed));
+            |(token, resting): (StateToken, Resting<'a>)| (token, Packed::Bytes(resting.packed));
         let resting = self.subjects.bucket(bucket).map(packed);
         let signals = self.subjects.signals.bucket(bucket);
         let signals = signals.map(|(token, minute)| (token, Packed::Signal(minute)));
@@ -193,6 +193,8 @@ impl<'a> After<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::subject::Agenda;
+    use crate::engine::subjects;
     use assent_contract::domain::time::Timestamp;
 
     /// Of one bucket.
@@ -207,13 +209,13 @@ mod tests {
     }
 
     fn packed(erased_at: i64) -> Box<[u8]> {
-        Resting::of(&subject(erased_at)).packed
+        subjects::packed(&subject(erased_at)).into()
     }
 
     fn resting(numbers: &[u128]) -> Subjects {
         let mut subjects = Subjects::default();
         for &number in numbers {
-            subjects.insert(token(number), Resting::of(&subject(number as i64)));
+            subjects.insert(token(number), &packed(number as i64), Agenda::default());
         }
         subjects
     }

@@ -12,7 +12,6 @@ use super::partition::{Partition, Spare};
 use super::refusal::Refusal;
 use super::setup::Setup;
 use super::stats::Counted;
-use super::subjects::Resting;
 use super::undo::Undo;
 
 /// A decided batch. Its output is to be written as one transaction, or not at all.
@@ -52,6 +51,7 @@ impl Decided {
         }
         let Partition { state, stats, .. } = &mut self.partition;
         state.subjects.signals.clear_away();
+        stats.note_bytes(state.subjects.bytes());
         stats.signals = state.subjects.signals.len() as i64;
         end(self.partition, self.at_hand, self.buffers)
     }
@@ -89,29 +89,21 @@ fn put_back(partition: &mut Partition, handled: Handled) {
         backlog.outdated.remove(&token);
     }
     let subjects = &mut state.subjects;
-    let replaced = match left {
-        Left::AsItWas => {
-            if let Some(resting) = subjects.get_mut(token) {
-                resting.agenda = subject.agenda;
-            }
-            return;
-        }
+    match left {
+        Left::AsItWas => return subjects.set_agenda(token, subject.agenda),
         Left::Packed(packed) => {
-            let resting = Resting { packed, agenda: subject.agenda };
-            stats.add_bytes(resting.footprint() as i64);
             subjects.signals.remove(token);
-            subjects.insert(token, resting)
+            subjects.insert(token, &packed, subject.agenda);
         }
         Left::Signal(minute) => {
             subjects.signals.put(token, minute);
-            subjects.remove(token)
+            subjects.remove(token);
         }
         Left::Nothing => {
             subjects.signals.remove(token);
-            subjects.remove(token)
+            subjects.remove(token);
         }
-    };
-    stats.add_bytes(-replaced.map_or(0, |replaced| replaced.footprint() as i64));
+    }
     let after = is_there.then(|| Counted::of(&subject, policy.is_canary(token)));
     stats.replace(before.as_ref(), after.as_ref(), policy.edition);
 }

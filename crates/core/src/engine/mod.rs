@@ -4,6 +4,7 @@
 
 pub mod absence;
 mod accept;
+mod arena;
 mod at_hand;
 mod batch;
 mod batch_log;

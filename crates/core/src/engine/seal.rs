@@ -105,7 +105,7 @@ impl OpenBatch {
                 look_ahead(handled, policy, schedule, recheck_at, now);
                 packed.clear();
                 pack_subject(&handled.subject, &mut packed);
-                if resting.is_none_or(|resting| *resting.packed != *packed) {
+                if resting.is_none_or(|resting| resting.packed != packed) {
                     handled.left = Left::Packed(packed.as_slice().into());
                 }
             }
@@ -195,7 +195,7 @@ fn left_without_record(
 fn remove_all_violating(
     reviser: &mut Reviser<'_>,
     subject: &mut Subject,
-    resting: Option<&Resting>,
+    resting: Option<Resting<'_>>,
     now: Timestamp,
 ) -> Timestamp {
     let mut recheck_at = Timestamp::MAX;

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
-use super::token::{BUCKETS, StateToken, bucket_of};
+use super::token::{BUCKETS, StateToken, bucket_of, hash};
 use assent_contract::domain::time::{Span, Timestamp};
 
 /// Minutes since the epoch: how a binding time is kept.
@@ -75,11 +75,6 @@ pub fn time_of(minute: Minute) -> Timestamp {
 fn floor_minute(at: Timestamp) -> Minute {
     let minute = at.0.div_euclid(Span::MINUTE.0);
     minute.clamp(Minute::MIN.into(), Minute::MAX.into()) as Minute
-}
-
-/// Tokens are keyed hashes: nobody chooses them.
-fn hash(token: &[u8; 16]) -> u64 {
-    u64::from_le_bytes(*token.last_chunk().expect("16 bytes end in 8"))
 }
 
 impl Signals {

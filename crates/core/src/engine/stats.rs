@@ -19,7 +19,7 @@ pub struct Stats {
     pub pseudonyms: BTreeMap<u8, i64>,
     /// Subjects that have only a signal: [`Self::subjects`] does not count them.
     pub signals: i64,
-    /// Memory that the others take; the map's spare room not counted.
+    /// Memory that the others take ([`super::subjects::Subjects::bytes`]).
     bytes: i64,
 }
 
@@ -113,12 +113,11 @@ impl Stats {
         }
     }
 
-    /// A subject takes so many bytes more, or fewer.
-    pub fn add_bytes(&mut self, by: i64) {
-        self.bytes += by;
+    pub fn note_bytes(&mut self, bytes: usize) {
+        self.bytes = bytes as i64;
     }
 
-    /// Memory that all subjects take; the maps' spare room not counted.
+    /// Memory that all subjects take; the room to spare of pages and tables not counted.
     pub fn bytes(&self) -> i64 {
         self.bytes + self.signals * Signals::FOOTPRINT as i64
     }

@@ -10,8 +10,12 @@ use assent_contract::domain::time::Timestamp;
 
 #[derive(Clone, Debug, Default)]
 pub struct Timers {
-    heap: BinaryHeap<Reverse<(Timestamp, StateToken)>>,
+    heap: BinaryHeap<Reverse<Entry>>,
 }
+
+/// A token as its bytes, big-endian: in the order of the tokens, and 8 bytes less than as a number, with its
+/// alignment.
+type Entry = (Timestamp, [u8; 16]);
 
 impl Timers {
     /// Sees to it that a subject is looked at no later than when it is due. An entry that stands
@@ -19,14 +23,14 @@ impl Timers {
     pub fn schedule(&mut self, token: StateToken, agenda: &mut Agenda) {
         if agenda.due < agenda.scheduled {
             agenda.scheduled = agenda.due;
-            self.heap.push(Reverse((agenda.due, token)));
+            self.heap.push(Reverse((agenda.due, token.to_be_bytes())));
         }
     }
 
     /// Puts a subject's entry back after its batch was undone.
     pub fn reinstate(&mut self, token: StateToken, agenda: &Agenda) {
         if agenda.scheduled != Timestamp::MAX {
-            self.heap.push(Reverse((agenda.scheduled, token)));
+            self.heap.push(Reverse((agenda.scheduled, token.to_be_bytes())));
         }
     }
 
@@ -36,7 +40,8 @@ impl Timers {
         if *at > now {
             return None;
         }
-        self.heap.pop().map(|Reverse(entry)| entry)
+        let Reverse((at, token)) = self.heap.pop()?;
+        Some((at, StateToken::from_be_bytes(token)))
     }
 
     #[cfg(test)]

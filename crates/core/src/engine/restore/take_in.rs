@@ -9,7 +9,7 @@ use crate::engine::ledger::FORMAT;
 use crate::engine::partition::Partition;
 use crate::engine::stats::Counted;
 use crate::engine::subject::Subject;
-use crate::engine::subjects::Resting;
+use crate::engine::subjects;
 use crate::engine::token::StateToken;
 use assent_contract::domain::binary::Malformed;
 use assent_contract::domain::ids::CANARY_PURPOSE;
@@ -47,14 +47,14 @@ impl Partition {
             let record = subject.consent.record.as_mut();
             let renamed = record.is_some_and(|it| it.recognize(&self.state.names, &declared));
             self.look_ahead(token, &mut subject);
-            let resting = if layout.is_current && format == FORMAT && !renamed {
-                Resting { packed: bytes, agenda: subject.agenda }
+            let agenda = subject.agenda;
+            if layout.is_current && format == FORMAT && !renamed {
+                self.state.subjects.insert(token, &bytes, agenda);
             } else {
-                Resting::of(&subject)
-            };
-            self.stats.add_bytes(resting.footprint() as i64);
-            self.state.subjects.insert(token, resting);
+                self.state.subjects.insert(token, &subjects::packed(&subject), agenda);
+            }
         }
+        self.stats.note_bytes(self.state.subjects.bytes());
         self.stats.signals = self.state.subjects.signals.len() as i64;
         self.policy.judged = self.policy.judged_purposes(&self.state.names, &self.stats);
         Ok(signals)

@@ -64,8 +64,8 @@ fn change_key(scope: &mut Scope<'_>, subject_id: &[u8]) {
 
 /// Looks at every subject; in the order of their tokens (INV-10).
 fn list_unresolved(policy: &Policy, subjects: &Subjects) -> VecDeque<StateToken> {
-    let is_old = |resting: &Resting| policy.has_old_pseudonym(&resting.unpack());
-    let listed = subjects.iter().filter(|(_, resting)| is_old(resting));
+    let is_old = |resting: Resting<'_>| policy.has_old_pseudonym(&resting.unpack());
+    let listed = subjects.iter().filter(|(_, resting)| is_old(*resting));
     let mut tokens: Vec<StateToken> = listed.map(|(token, _)| token).collect();
     tokens.sort_unstable();
     tokens.into()

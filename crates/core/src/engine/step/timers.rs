@@ -4,7 +4,7 @@ use crate::engine::at_hand::AtHand;
 use crate::engine::batch::OpenBatch;
 use crate::engine::partition::Partition;
 use crate::engine::state::{Backlog, Schedule};
-use crate::engine::subjects::{Resting, Subjects};
+use crate::engine::subjects::Subjects;
 use crate::engine::token::StateToken;
 use assent_contract::domain::time::Timestamp;
 
@@ -62,7 +62,7 @@ fn take_due(
 ) -> Vec<StateToken> {
     let mut due = Vec::new();
     while let Some((at, token)) = schedule.timers.pop(now) {
-        let Some(Resting { agenda, .. }) = subjects.get_mut(token) else { continue };
+        let Some(mut agenda) = subjects.get(token).map(|it| it.agenda) else { continue };
         if agenda.scheduled != at || at_hand.is_open(token) {
             continue;
         }
@@ -70,7 +70,8 @@ fn take_due(
             due.push((agenda.due, token));
         } else {
             agenda.scheduled = Timestamp::MAX;
-            schedule.timers.schedule(token, agenda);
+            schedule.timers.schedule(token, &mut agenda);
+            subjects.set_agenda(token, agenda);
         }
     }
     if gate_open {
