@@ -1,4 +1,5 @@
-//! What a subject takes in memory: `cargo bench --bench memory -- dormant 1000000`, or `active`.
+//! What a subject takes in memory: `cargo bench --bench memory -- dormant 1000000`, or `active`. And how long a restore
+//! takes without a broker: `restore-dormant 1000000`, or `restore-active`.
 //!
 //! A dormant subject granted two purposes and never clicked. An active one did both, and is live in both. The figures
 //! are resident memory, so what the allocator keeps and the room to spare of pages and tables are in them, and what
@@ -6,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use assent_contract::domain::consent::{AgeBand, ConsentRecord, ConsentStatus, Decision};
 use assent_contract::domain::event::{ClickEvent, EventKind};
@@ -15,7 +17,8 @@ use assent_contract::domain::time::{Span, Timestamp};
 use assent_contract::rulebook;
 use assent_contract::wire::{ClickReader, Inbound, encode_click};
 use assent_core::engine::input::{ClickInput, ConsentBody, ConsentInput, Coverage};
-use assent_core::engine::{Partition, Restore, Setup};
+use assent_core::engine::output::{BatchOutput, Output};
+use assent_core::engine::{Decided, Partition, Restore, Setup};
 
 /// As Assent has it.
 #[global_allocator]
@@ -43,28 +46,48 @@ const VIEWS: usize = 3;
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|it| it != "--bench").collect();
-    let (is_active, subjects) = match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["dormant", subjects] => (false, subjects.parse()),
-        ["active", subjects] => (true, subjects.parse()),
-        [] => (false, Ok(100_000)),
-        _ => panic!("dormant or active, and how many"),
+    let (kind, subjects) = match &words[..] {
+        [kind, subjects] => (kind.as_str(), subjects.parse().expect("a number of subjects")),
+        _ => ("dormant", 100_000),
     };
-    measure(is_active, subjects.expect("a number of subjects"));
+    let setup = setup();
+    match kind {
+        "dormant" => measure_memory(&setup, false, subjects),
+        "active" => measure_memory(&setup, true, subjects),
+        "restore-dormant" => measure_restore(&setup, false, subjects),
+        "restore-active" => measure_restore(&setup, true, subjects),
+        _ => panic!("{kind}: see the head of benches/memory.rs"),
+    }
 }
 
-fn measure(is_active: bool, subjects: usize) {
-    let setup = setup();
+/// What a partition wrote to its state, in order.
+type StateLog = Vec<(Vec<u8>, Option<Vec<u8>>)>;
+
+/// Partitions that hold so many subjects; `written` gets what each batch wrote to the state.
+fn filled(
+    setup: &Arc<Setup>,
+    is_active: bool,
+    subjects: usize,
+    mut written: impl FnMut(usize, BatchOutput),
+) -> Vec<Partition> {
     let reader = ClickReader::new(setup.rulebook.fields, setup.partitioner, 1);
-    let mut partitions: Vec<Partition> = (0..PARTITIONS).map(|at| begun(&setup, at)).collect();
-    let before = resident();
+    let mut partitions: Vec<Partition> = (0..PARTITIONS).map(|at| begun(setup, at)).collect();
     for first in (0..subjects).step_by(BATCH * PARTITIONS) {
         for (at, slot) in partitions.iter_mut().enumerate() {
             let of_batch: Vec<usize> =
                 (first + at..subjects).step_by(PARTITIONS).take(BATCH).collect();
-            let partition = std::mem::replace(slot, begun(&setup, at));
-            *slot = decide(partition, &of_batch, is_active.then_some(&reader));
+            let partition = std::mem::replace(slot, begun(setup, at));
+            let (decided, output) = decide(partition, &of_batch, is_active.then_some(&reader));
+            written(at, output);
+            *slot = decided.confirm();
         }
     }
+    partitions
+}
+
+fn measure_memory(setup: &Arc<Setup>, is_active: bool, subjects: usize) {
+    let before = resident();
+    let partitions = filled(setup, is_active, subjects, |_, _| {});
     let counted: i64 = partitions.iter().map(|it| it.stats().bytes()).sum();
     let live: i64 = partitions.iter().flat_map(|it| it.stats().live_keys.values()).sum();
     let each = |bytes: usize| bytes as f64 / subjects as f64;
@@ -75,8 +98,40 @@ fn measure(is_active: bool, subjects: usize) {
     );
 }
 
+/// Of all that was ever written, as a topic before compaction has it.
+fn measure_restore(setup: &Arc<Setup>, is_active: bool, subjects: usize) {
+    let mut logs: Vec<StateLog> = vec![StateLog::new(); PARTITIONS];
+    let partitions = filled(setup, is_active, subjects, |at, output| {
+        logs[at].extend(output.outputs.into_iter().filter_map(|it| match it {
+            Output::State { key, value } => Some((key, value)),
+            _ => None,
+        }));
+    });
+    let packed: Vec<Vec<u8>> = partitions.iter().map(Partition::pack_subjects).collect();
+    drop(partitions);
+    let began = Instant::now();
+    let restored: Vec<Partition> =
+        logs.iter().enumerate().map(|(at, log)| restored(setup, at, log)).collect();
+    let took = began.elapsed();
+    assert!(restored.iter().map(Partition::pack_subjects).eq(packed), "it is the same state");
+    let each = took.as_nanos() as f64 / subjects as f64;
+    println!("{subjects} subjects restored in {took:.2?}, {each:.0} ns each");
+}
+
+fn restored(setup: &Arc<Setup>, partition: usize, log: &StateLog) -> Partition {
+    let mut restore = Restore::new(partition as i32);
+    for (key, value) in log {
+        restore.apply(key, value.as_deref()).expect("what was written");
+    }
+    restore.finish(Arc::clone(setup)).expect("nothing to refuse")
+}
+
 /// A batch of these subjects' consent and, where they are active, of their clicks.
-fn decide(partition: Partition, subjects: &[usize], reader: Option<&ClickReader>) -> Partition {
+fn decide(
+    partition: Partition,
+    subjects: &[usize],
+    reader: Option<&ClickReader>,
+) -> (Decided, BatchOutput) {
     let (next_click, next_consent) =
         partition.positions().map_or((0, 0), |it| (it.next_click, it.next_consent));
     let mut batch = partition.begin(START, true);
@@ -105,7 +160,7 @@ fn decide(partition: Partition, subjects: &[usize], reader: Option<&ClickReader>
     }
     let consent_to = next_consent + subjects.len() as i64;
     let covered = Coverage { click_to, consent_to, barrier: consent_to, synced: None };
-    batch.finish(covered).0.confirm()
+    batch.finish(covered)
 }
 
 fn begun(setup: &Arc<Setup>, partition: usize) -> Partition {
