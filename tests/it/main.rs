@@ -54,6 +54,7 @@ mod segment_lists;
 mod serve;
 mod signals;
 mod sim;
+mod sinks;
 mod stops;
 mod supervised;
 mod terminals;

@@ -106,6 +106,21 @@ fn the_shipped_rulebooks_document_is_current() {
     assert!(written == document, "docs/rulebook.md is old: UPDATE_DOCS=1 cargo test --test tidy");
 }
 
+/// What docs/sinks.md shows to be copied is what tests/it/sinks runs.
+#[test]
+fn the_page_of_sinks_shows_the_files_that_are_tested() {
+    let page = std::fs::read_to_string(root().join("docs/sinks.md")).expect("readable");
+    let entries = std::fs::read_dir(root().join("examples/sinks")).expect("a folder");
+    let mut names: Vec<_> = entries.map(|entry| entry.expect("an entry").file_name()).collect();
+    names.sort();
+    let missing = names.iter().filter(|name| {
+        let text = std::fs::read_to_string(root().join("examples/sinks").join(name));
+        !page.contains(&format!("\n{}```\n", text.expect("text")))
+    });
+    let missing: Vec<String> = missing.map(|name| name.display().to_string()).collect();
+    expect_none(&missing, "docs/sinks.md does not show these as they are");
+}
+
 fn is_rulebook(path: &str) -> bool {
     let text = std::fs::read_to_string(root().join(Path::new(path))).expect("readable");
     text.lines().any(|line| line.starts_with("rulebook:"))

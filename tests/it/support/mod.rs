@@ -15,6 +15,7 @@ mod registry;
 mod room;
 mod service;
 mod shop;
+mod sinks;
 pub mod yaml;
 
 use std::io::Write as _;
@@ -32,6 +33,7 @@ pub use records::{Isolation, Message, Record, TopicPlan, block_on, latest};
 pub use registry::{Gateway, Registry, confluent};
 pub use service::{Metrics, Service};
 pub use shop::{Plan, Shop, merge};
+pub use sinks::Sink;
 
 /// The broker that all tests share, or an early return where there is no Java or Maven (CI: a failure).
 macro_rules! kafka_or_skip {
