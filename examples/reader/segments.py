@@ -29,7 +29,7 @@ REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 
 try:
     import fastavro
-    from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+    from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Producer, TopicPartition
     from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 except ImportError as error:
     raise SystemExit(f"segments.py: this Python lacks {error.name}; install what it needs with `python3 -m "
@@ -103,6 +103,36 @@ class Registry:
             except OSError as error:
                 tell(f"{self.url}: {error}; asking again")
             time.sleep(1)
+
+
+class Acknowledger:
+    """Says in `reader-acks` how far the copy is, under the reader's id in the rulebook."""
+
+    def __init__(self, client, reader, topic):
+        schema = json.loads((SCHEMAS / "reader_ack.avsc").read_text())
+        form = fastavro.schema.to_parsing_canonical_form(schema)
+        self.header = b"\xc3\x01" + bytes.fromhex(fastavro.schema.fingerprint(form, "CRC-64-AVRO"))
+        self.schema, self.reader, self.topic = fastavro.parse_schema(schema), reader, topic
+        self.said = {}
+        self.producer = Producer(client | {"enable.idempotence": True, "partitioner": "murmur2_random"},
+                                 logger=quiet())
+
+    def say(self, topic, positions):
+        """After what is below these offsets is in the copy. What is lost on the way is said again with the next look."""
+        for part, offset in positions:
+            if self.said.get(part) != offset:
+                datum = io.BytesIO()
+                fastavro.schemaless_writer(datum, self.schema, {"offset": offset, "at": now()})
+                self.producer.produce(self.topic, key=f"{self.reader}/{topic}/{part}",
+                                      value=self.header + datum.getvalue(), on_delivery=self.delivered)
+                self.said[part] = offset
+        if self.producer.flush(5):
+            self.said.clear()
+
+    def delivered(self, error, _):
+        if error is not None:
+            self.said.clear()
+            tell(f"{self.topic} is not told how far this is: {error.str()}")
 
 
 class Copy:
@@ -208,6 +238,7 @@ class Follower:
             "fetch.wait.max.ms": 100,
         }, logger=quiet())
         self.reports = arguments.group is not None
+        self.acknowledger = arguments.ack and Acknowledger(client, arguments.ack, arguments.acks_topic)
         self.stopped = threading.Event()
         self.starts = {part: self.copy.start(self.topic, part, self.max_lag) for part in self.parts}
         self.consumer.assign([TopicPartition(self.topic, *start) for start in self.starts.items()])
@@ -242,6 +273,8 @@ class Follower:
         are_current = all([self.look_at(part) for part in self.parts])
         if self.reports:
             self.report()
+        if self.acknowledger:
+            self.acknowledger.say(self.topic, self.copy.positions())
         return are_current
 
     def report(self):
@@ -348,7 +381,7 @@ def check_protocol(_):
     copy = pathlib.Path(given("COPY")) / "copy.db"
     follower = Follower(argparse.Namespace(
         topic=given("TOPIC"), copy=copy, group=given("GROUP"), bootstrap=given("BOOTSTRAP_SERVERS"),
-        set=given_properties(), older_schema=[], registry=None))
+        set=given_properties(), older_schema=[], registry=None, ack=None))
     threading.Thread(target=answer, args=(copy, follower.stopped), daemon=True).start()
     try:
         follower.run(once=False)
@@ -395,6 +428,9 @@ def main():
     command.add_argument("--once", action="store_true")
     command.add_argument("--group", metavar="ID", help="commit how far the copy is under this consumer group, as "
                          "`readers` of the rulebook has it")
+    command.add_argument("--ack", metavar="READER", help="say in reader-acks how far the copy is, as this reader of "
+                         "the rulebook")
+    command.add_argument("--acks-topic", default="reader-acks", metavar="TOPIC", help="as Assent's topics.reader_acks")
     command.add_argument("--bootstrap", default="localhost:9092")
     command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE",
                          type=pair)

@@ -182,6 +182,8 @@ pub struct Topics {
     pub privacy_requests: String,
     pub identity_map: String,
     pub intake_state: String,
+    /// How far readers have applied segments, as they say; no topic of the pipeline's.
+    pub reader_acks: String,
 }
 
 impl Topics {
@@ -202,6 +204,7 @@ impl Topics {
             ("topics.privacy_requests", &self.privacy_requests),
             ("topics.identity_map", &self.identity_map),
             ("topics.intake_state", &self.intake_state),
+            ("topics.reader_acks", &self.reader_acks),
         ];
         match named.into_iter().find(|(_, name)| name.as_str() == topic) {
             Some((key, _)) => key,

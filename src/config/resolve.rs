@@ -145,6 +145,7 @@ fn topics(entries: &Entries) -> Result<Topics> {
         privacy_requests: topic("privacy_requests", "privacy-requests")?,
         identity_map: topic("identity_map", "identity-map")?,
         intake_state: topic("intake_state", "consent-intake-state")?,
+        reader_acks: topic("reader_acks", "reader-acks")?,
     };
     refuse_shared_topics(entries, &topics)?;
     Ok(topics)
@@ -162,6 +163,7 @@ fn refuse_shared_topics(entries: &Entries, topics: &Topics) -> Result<()> {
         ("topics.privacy_requests", &topics.privacy_requests),
         ("topics.identity_map", &topics.identity_map),
         ("topics.intake_state", &topics.intake_state),
+        ("topics.reader_acks", &topics.reader_acks),
     ];
     for (index, (key, name)) in named.iter().enumerate() {
         if let Some((other, _)) = named[..index].iter().find(|(_, earlier)| earlier == name) {

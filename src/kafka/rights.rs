@@ -66,6 +66,8 @@ pub struct Need {
     pub rights: Vec<Right>,
 }
 
+const ACKS: &str = "topics.reader_acks";
+
 const TO_READ: &[Right] = &[Right::Read, Right::Describe, Right::DescribeConfigs];
 
 /// Of `run`.
@@ -97,19 +99,12 @@ pub fn of_assent(config: &Config, plans: &[TopicPlan]) -> Vec<Need> {
 /// known, and nothing else is missing.
 pub fn add_reader_lag_rights(needs: &mut Vec<Need>, config: &Config, rulebook: &Rulebook) {
     let read = rulebook.purposes.iter().filter(|purpose| !purpose.readers.is_empty());
-    for purpose in read.clone() {
+    for purpose in read {
         let topic = Resource::Topic(config.topics.segments_of(&purpose.id));
         let of_topic = needs.iter_mut().filter(|need| need.resource == topic);
         of_topic.for_each(|need| need.rights.insert(0, Right::Read));
     }
-    let groups: BTreeSet<&str> =
-        read.flat_map(|purpose| &purpose.readers).map(|reader| &*reader.group_id).collect();
-    let others = groups.into_iter().filter(|group| *group != config.kafka.group_id);
-    needs.extend(others.map(|group| Need {
-        key: "rulebook",
-        resource: Resource::Group(group.to_owned()),
-        rights: vec![Right::Describe],
-    }));
+    needs.extend(of_groups_of_readers(config, rulebook));
 }
 
 /// Of `run`'s producers.
@@ -121,12 +116,33 @@ pub fn of_transactions(config: &Config) -> Need {
     }
 }
 
-/// Of `verify`, which only reads.
-pub fn of_verifier(config: &Config, plans: &[TopicPlan]) -> Vec<Need> {
-    let read = plans.iter().filter(|plan| plan.role != Role::Aside);
-    let mut needs: Vec<Need> = read.map(|plan| Need::of(plan, TO_READ.to_vec())).collect();
+/// Of `verify` and `report readers`, which only read.
+pub fn of_verifier(config: &Config, rulebook: &Rulebook, plans: &[TopicPlan]) -> Vec<Need> {
+    let is_read = |plan: &&TopicPlan| plan.role != Role::Aside || plan.key == ACKS;
+    let mut needs: Vec<Need> =
+        plans.iter().filter(is_read).map(|plan| Need::of(plan, TO_READ.to_vec())).collect();
+    needs.extend(of_groups_of_readers(config, rulebook));
     needs.push(of_readers_group(config));
     needs
+}
+
+/// To ask what the groups of declared readers have committed.
+fn of_groups_of_readers(config: &Config, rulebook: &Rulebook) -> impl Iterator<Item = Need> {
+    let readers = rulebook.purposes.iter().flat_map(|purpose| &purpose.readers);
+    let groups: BTreeSet<&str> = readers.map(|reader| &*reader.group_id).collect();
+    let others = groups.into_iter().filter(|group| *group != config.kafka.group_id);
+    let need = |group: &str| Need {
+        key: "rulebook",
+        resource: Resource::Group(group.to_owned()),
+        rights: vec![Right::Describe],
+    };
+    others.map(need).collect::<Vec<_>>().into_iter()
+}
+
+/// Of a reader that says how far it has applied segments.
+pub fn of_acknowledger(config: &Config) -> Need {
+    let resource = Resource::Topic(config.topics.reader_acks.clone());
+    Need { key: ACKS, resource, rights: vec![Right::Write, Right::Describe] }
 }
 
 /// Of `audit publish`, which reads the audit and nothing else.

@@ -35,6 +35,7 @@ pub fn must_be_known(plan: &TopicPlan) -> bool {
             | "topics.privacy_requests"
             | "topics.identity_map"
             | "topics.intake_state"
+            | "topics.reader_acks"
     )
 }
 

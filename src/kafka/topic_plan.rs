@@ -129,6 +129,7 @@ pub fn topic_plans(config: &Config, rulebook: &Rulebook) -> Vec<TopicPlan> {
         Role::Aside,
         delete(Some(Setting::AtLeast(AUDIT_RETENTION))),
     ));
+    plans.push(plan("topics.reader_acks", &topics.reader_acks, Role::Aside, compact()));
     plans
 }
 

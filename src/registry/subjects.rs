@@ -75,6 +75,7 @@ pub(super) fn schema_of(topics: &Topics, subject: &str) -> Option<SchemaName> {
         (&topics.dead_letters, SchemaName::DeadLetter),
         (&topics.audit_access, SchemaName::AuditAccess),
         (&topics.privacy_requests, SchemaName::PrivacyRequest),
+        (&topics.reader_acks, SchemaName::ReaderAck),
     ];
     let found = single.into_iter().find(|(name, _)| *name == topic).map(|(_, schema)| schema);
     found.or_else(|| topics.purpose_of(topic).map(|_| SchemaName::SegmentAssignment))

@@ -14,7 +14,7 @@ fn topics_are_made_once_and_pass_the_check() {
     let missing = shop.run(&["check", "--json"]);
     assert_eq!(missing.code, Some(1), "{missing:?}");
     let made = shop.run(&["topics", "create", "--partitions", "4", "--json"]).ok().json_lines();
-    assert_eq!(made.len(), 9, "{made:?}");
+    assert_eq!(made.len(), 10, "{made:?}");
     assert!(made.iter().all(|line| line["result"] == "created"), "{made:?}");
     let checked = shop.run(&["check", "--json"]).ok().json();
     assert_eq!(checked["ok"], true);

@@ -11,6 +11,7 @@ pub mod numbers;
 pub mod opt_out_test;
 pub mod period;
 pub mod privacy_metrics;
+pub mod readers;
 pub mod retention;
 pub mod risk_assessment;
 pub mod signals;

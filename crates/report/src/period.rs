@@ -100,6 +100,17 @@ pub fn business_days_after(time: Timestamp, count: u32) -> Timestamp {
     Day(day.0 + 1).begins_at()
 }
 
+/// How many business days lie behind an end that is past, the day of `now` among them; 0 before it.
+pub fn business_days_past(end: Timestamp, now: Timestamp) -> u64 {
+    if now < end {
+        return 0;
+    }
+    let (first, last) = (Day::of(end).0, Day::of(now).0);
+    let (weeks, rest) = ((last - first + 1) / 7, (last - first + 1) % 7);
+    let of_rest = (0..rest).filter(|day| Day(first + day).is_business_day()).count();
+    (weeks * 5) as u64 + of_rest as u64
+}
+
 /// `2026-11-22 09:00:00`, of which the reader is told that it is UTC.
 pub fn moment(time: Timestamp) -> String {
     let of_day = time.0.rem_euclid(Span::DAY.0) / 1_000;
@@ -169,6 +180,17 @@ mod tests {
             assert_eq!(business_days_after(at(day) + Span::HOUR, 15), at(end), "{day}");
         }
         assert_eq!(business_days_after(at("2026-11-27"), 1), at("2026-12-01"));
+    }
+
+    #[test]
+    fn what_is_past_its_end_is_so_by_business_days() {
+        let end = at("2026-12-19"); // a Saturday
+        for (now, days) in
+            [("2026-12-18", 0), ("2026-12-20", 0), ("2026-12-21", 1), ("2027-01-04", 11)]
+        {
+            assert_eq!(business_days_past(end, at(now)), days, "{now}");
+        }
+        assert_eq!(business_days_past(at("2026-12-21"), at("2026-12-21")), 1);
     }
 
     #[test]

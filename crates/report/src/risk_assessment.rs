@@ -242,6 +242,7 @@ fn flow(topic: &TopicFacts, rulebook: &Rulebook) -> Flow {
         Holding::Audit => ("Assent", vec!["auditors".to_owned()]),
         Holding::AuditAccess => ("commands that ask the audit", vec!["auditors".to_owned()]),
         Holding::DeadLetters => ("Assent", vec!["the data platform".to_owned()]),
+        Holding::ReaderAcks => ("readers", vec!["`assent report readers`".to_owned()]),
         Holding::State | Holding::Requests | Holding::Identities | Holding::IntakeState => {
             ("Assent", vec!["Assent".to_owned()])
         }

@@ -16,6 +16,7 @@ pub enum Holding {
     Contextual,
     DeadLetters,
     AuditAccess,
+    ReaderAcks,
     Requests,
     Identities,
     IntakeState,
@@ -60,6 +61,7 @@ impl Holding {
             Self::Contextual => "segments of the page at hand, under a token of the session for a day",
             Self::DeadLetters => "where an input lay that could not be used, and why; never its content",
             Self::AuditAccess => "who asked what of the audit, when and why",
+            Self::ReaderAcks => "how far each reader has applied the segments of a purpose: offsets and times",
             Self::Requests => "the register of requests: kind, scope, manner, times, how it ended, under a token",
             Self::Identities => "which subject an identifier of a consent platform belongs to: hashed and sealed",
             Self::IntakeState => "statements about consent that are being merged, or wait for their subject; sealed",
@@ -76,7 +78,7 @@ impl Holding {
                 "subjects who are in a segment, by pseudonyms of this purpose alone"
             }
             Self::Contextual => "sessions, by tokens of a day",
-            Self::DeadLetters => "nobody: offsets only",
+            Self::DeadLetters | Self::ReaderAcks => "nobody: offsets only",
             Self::AuditAccess => "operators by name; subjects by tokens",
             Self::Requests => "whoever made a request, by tokens",
             Self::Identities | Self::IntakeState => "subjects, by hashes and sealed ids",
@@ -95,6 +97,9 @@ impl Holding {
             Self::Contextual => "the page shows what suits it, without a profile",
             Self::DeadLetters => "whoever sent such an input can find and fix it",
             Self::AuditAccess => "questions about people leave a trace",
+            Self::ReaderAcks => {
+                "it is seen whether an opt-out has reached everybody who uses segments"
+            }
             Self::Requests => "11 CCR 7101 wants records of requests",
             Self::Identities => "a statement of a consent platform reaches the right subject",
             Self::IntakeState => "no statement is lost or applied twice",
@@ -121,6 +126,9 @@ impl Holding {
                 rulebook, retired key; and each value ends by itself with its lease"
             }
             Self::Contextual | Self::DeadLetters => "by age (retention)",
+            Self::ReaderAcks => {
+                "a newer one of the same reader and partition replaces the older one"
+            }
             Self::Requests => "a tombstone 24 months after the last change",
             Self::Identities => "a null value that the shop writes",
             Self::IntakeState => "a tombstone once merged; what waits for its subject after 7 days",

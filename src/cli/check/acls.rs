@@ -24,7 +24,7 @@ pub fn of_reader(
     rulebook: &Rulebook,
     principal: &str,
     purpose: &str,
-) -> Option<String> {
+) -> Option<Vec<String>> {
     let topics = &config.topics;
     let is_declared = rulebook.purposes.iter().any(|declared| declared.id == purpose);
     let (key, topic) = match purpose {
@@ -35,7 +35,9 @@ pub fn of_reader(
         "dead-letters" => ("topics.dead_letters", topics.dead_letters.clone()),
         _ => return None,
     };
-    Some(rights::of_reader(key, topic).granted_by(config, principal))
+    let mut needs = vec![rights::of_reader(key, topic)];
+    needs.extend(is_declared.then(|| rights::of_acknowledger(config)));
+    Some(granted(&needs, config, principal))
 }
 
 /// What the producers of an input need.
@@ -69,11 +71,11 @@ pub fn of_reporter(config: &Config, rulebook: &Rulebook, principal: &str) -> Vec
     granted(&rights::of_reporter(config, &plans), config, principal)
 }
 
-/// What `assent verify` needs: to read.
+/// What `assent verify` and `assent report readers` need: to read.
 pub fn of_verifier(config: &Config, rulebook: &Rulebook, principal: &str) -> Vec<String> {
     let mut plans = topic_plans(config, rulebook);
     plans.extend(served_topic_plans(config));
-    granted(&rights::of_verifier(config, &plans), config, principal)
+    granted(&rights::of_verifier(config, rulebook, &plans), config, principal)
 }
 
 /// What `assent serve` needs: to read what it answers from, and to write what it takes in. It reads every

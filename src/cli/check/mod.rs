@@ -34,7 +34,8 @@ pub struct Args {
     /// Only print the kafka-acls commands that this configuration needs
     #[arg(long, value_name = "PRINCIPAL", num_args = 0..=1, default_missing_value = ASSENT)]
     print_acls: Option<String>,
-    /// With --print-acls: print the read-only grants that `assent verify` needs
+    /// With --print-acls: print the read-only grants that `assent verify` and `assent
+    /// report readers` need
     #[arg(long, requires = "print_acls")]
     verifier: bool,
     /// With --print-acls: print the grants for readers of this purpose, of `contextual` segments, of
@@ -67,8 +68,8 @@ pub struct Args {
     /// its own; the rulebook needs `canary: true`
     #[arg(long, requires = "print_acls", conflicts_with_all = ["verifier", "reader", "writer", "creator", "auditor", "publisher", "serve"])]
     canary: bool,
-    /// With --print-acls: print the grants that `assent report` needs; `report opt-out-test` without
-    /// --verify also needs those of --verifier
+    /// With --print-acls: print the grants that `assent report` needs; `report readers`, and
+    /// `report opt-out-test` without --verify, also need those of --verifier
     #[arg(long, requires = "print_acls", conflicts_with_all = ["verifier", "reader", "writer", "creator", "auditor", "publisher", "serve", "canary"])]
     reporter: bool,
 }
@@ -124,7 +125,7 @@ fn readers_acls(
     own_principal(principal, &format!("reader {purpose}"))?;
     let usage = |message: String| Err(Failure::new(Exit::Usage, message));
     match acls::of_reader(config, rulebook, principal, purpose) {
-        Some(command) => Ok(vec![command]),
+        Some(commands) => Ok(commands),
         None => usage(format!(
             "--reader {purpose}: unknown reader; use `contextual`, `audit`, `consent`, `dead-letters` \
              or a purpose of the rulebook: {}",

@@ -7,6 +7,7 @@ mod opt_out_test;
 mod output;
 mod period;
 mod privacy_metrics;
+mod readers;
 mod records;
 mod retention_policy;
 mod risk_assessment;
@@ -34,6 +35,7 @@ enum Command {
     RetentionPolicy(retention_policy::Args),
     RiskAssessment(risk_assessment::Args),
     OptOutTest(opt_out_test::Args),
+    Readers(readers::Args),
 }
 
 pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
@@ -43,5 +45,6 @@ pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
         Command::RetentionPolicy(args) => retention_policy::execute(args, globals),
         Command::RiskAssessment(args) => risk_assessment::execute(args, globals),
         Command::OptOutTest(args) => opt_out_test::execute(args, globals),
+        Command::Readers(args) => readers::execute(args, globals),
     }
 }

@@ -34,8 +34,8 @@ impl Gathered {
     }
 }
 
-/// All that `run` and `serve` have; those of `serve` where it is configured, or where they are there. Not the
-/// canary's, which holds nobody's data.
+/// All that `run` and `serve` have; those of `serve` where it is configured, or where they are there, as those of
+/// readers. Not the canary's, which holds nobody's data.
 fn facts(config: &Config, rulebook: &Rulebook) -> Result<Vec<TopicFacts>> {
     let rulebook = rulebook.clone().without_canary();
     let admin = Admin::new(config)?;
@@ -43,7 +43,12 @@ fn facts(config: &Config, rulebook: &Rulebook) -> Result<Vec<TopicFacts>> {
     let served = all_served_topic_plans(config).into_iter();
     let served =
         served.filter(|plan| config.is_served() || cluster.topics.contains_key(&plan.name));
-    let plans: Vec<TopicPlan> = topic_plans(config, &rulebook).into_iter().chain(served).collect();
+    // Readers acknowledge if they like.
+    let is_used = |plan: &TopicPlan| {
+        plan.key != "topics.reader_acks" || cluster.topics.contains_key(&plan.name)
+    };
+    let plans = topic_plans(config, &rulebook).into_iter().filter(is_used);
+    let plans: Vec<TopicPlan> = plans.chain(served).collect();
     let there = |plan: &&TopicPlan| cluster.topics.contains_key(&plan.name);
     let names: Vec<&str> = plans.iter().filter(there).map(|plan| plan.name.as_str()).collect();
     let mut settings = admin.settings(&names)?;
@@ -79,6 +84,7 @@ fn holding(config: &Config, plan: &TopicPlan) -> Holding {
         "topics.contextual" => Holding::Contextual,
         "topics.dead_letters" => Holding::DeadLetters,
         "topics.audit_access" => Holding::AuditAccess,
+        "topics.reader_acks" => Holding::ReaderAcks,
         "topics.privacy_requests" => Holding::Requests,
         "topics.identity_map" => Holding::Identities,
         "topics.intake_state" => Holding::IntakeState,

@@ -184,6 +184,13 @@ pub(super) const KEYS: &[Declaration] = &[
             many partitions as consent.",
     },
     Declaration {
+        key: "topics.reader_acks",
+        kind: Kind::Topic,
+        default: "reader-acks",
+        meaning: "Written by readers that say how far they have applied segments: ReaderAck. Only \
+            `report readers` reads it.",
+    },
+    Declaration {
         key: "rulebook",
         kind: Kind::Path,
         default: "rules/children-retail.yaml",

@@ -45,8 +45,11 @@ impl Preflight<'_> {
     /// And those of commands, where they are there, or the configuration says that the commands are used.
     fn plans_in(&self, cluster: &Cluster) -> Vec<TopicPlan> {
         let is_looked_at = |plan: &TopicPlan| {
-            let is_aside = plan.role == Role::Aside;
-            !is_aside || self.config.audit.is_used() || cluster.topics.contains_key(&plan.name)
+            let is_used = match plan.key {
+                "topics.reader_acks" => false, // by readers, if they like
+                _ => plan.role != Role::Aside || self.config.audit.is_used(),
+            };
+            is_used || cluster.topics.contains_key(&plan.name)
         };
         let all = topic_plans(self.config, self.rulebook).into_iter();
         all.filter(is_looked_at).collect()

@@ -41,6 +41,7 @@ fn topics() -> Topics {
         dead_letters: "letters".to_owned(),
         audit_access: "access".to_owned(),
         privacy_requests: "requests".to_owned(),
+        reader_acks: "acks".to_owned(),
         identity_map: "identities".to_owned(),
         intake_state: "intake".to_owned(),
     }

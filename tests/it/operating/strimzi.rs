@@ -31,6 +31,7 @@ fn printed(config: &Config, more: &[&str]) -> Grants {
             "clickstream": topics.clickstream, "consent": topics.consent, "segments": topics.segments,
             "contextual": topics.contextual, "audit": topics.audit, "state": topics.state, "dead_letters": topics.dead_letters,
             "privacy_requests": topics.privacy_requests, "identity_map": topics.identity_map, "intake_state": topics.intake_state,
+            "reader_acks": topics.reader_acks,
         },
         "serve": {"clients": clients},
     });

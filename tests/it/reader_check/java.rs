@@ -6,8 +6,8 @@ use std::process::Command;
 use super::{CHECKED, assert_gone, check, root, with};
 use crate::support::{Finished, LeftOut, Shop, leave_out};
 
-/// Builds it into this folder, from what Maven has fetched before.
-fn built(folder: &Path) -> Result<Vec<String>, LeftOut> {
+/// Builds it into this folder, from what Maven has fetched before: the words that start it.
+pub fn built(folder: &Path) -> Result<Vec<String>, LeftOut> {
     let lacks = || {
         LeftOut::because(
             "Maven or what it fetches is not there: mvn -f examples/reader-java/pom.xml process-classes",
@@ -26,7 +26,7 @@ fn built(folder: &Path) -> Result<Vec<String>, LeftOut> {
     let classes = format!("{0}/classes:{0}/lib/*", folder.display());
     // As a test's broker has it: starting is most of what it does.
     let words = ["java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-cp"];
-    let words = words.into_iter().chain([classes.as_str(), "SegmentReader", "check-protocol"]);
+    let words = words.into_iter().chain([classes.as_str(), "SegmentReader"]);
     Ok(words.map(str::to_owned).collect())
 }
 
@@ -39,6 +39,7 @@ fn the_example_in_java_keeps_every_rule() {
         Err(why) => return leave_out(&why),
     };
     let shop = Shop::open(kafka);
+    let reader = [&reader[..], &["check-protocol".to_owned()]].concat();
     let finished = Finished::of(&mut check(&shop, &["--json", "--timeout", "2m"], &reader)).ok();
     assert_eq!(with("ok", &finished), CHECKED, "{}", finished.stdout);
     assert_gone(&shop);

@@ -1,7 +1,7 @@
 //! `assent reader check` on a real Kafka: the examples in Python and Java pass it, and each of some planted
 //! mistakes is found and named.
 
-mod java;
+pub mod java;
 mod mistakes;
 mod refusals;
 

@@ -3,6 +3,7 @@
 mod kpi;
 mod opt_out_test;
 mod privacy_metrics;
+mod readers;
 mod retention_policy;
 mod risk_assessment;
 
@@ -11,7 +12,9 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::browser::{in_chromium, tools};
-use crate::support::{Finished, Kafka, Plan, Shop, TopicPlan, leave_out, now_ms};
+use crate::support::{
+    Finished, Kafka, Plan, Shop, TopicPlan, datum, leave_out, now_ms, schema_text,
+};
 
 pub const OFFERS: &str = "personalized-offers";
 pub const ADS: &str = "partner-advertising";
@@ -35,6 +38,21 @@ pub fn json(shop: &Shop<'_>, arguments: &[&str], code: i32) -> Value {
     let done = shop.run(&[&["--json", "report"], arguments].concat());
     assert_eq!(done.code, Some(code), "{}\n{}", done.stdout, done.stderr);
     done.json()
+}
+
+/// The vectors lack some schemas, so the fingerprint is computed here, as the Avro specification has it.
+pub fn framed(schema: &str, record: &Value) -> Vec<u8> {
+    const EMPTY: u64 = 0xc15d_213a_a4d7_a795;
+    let text = schema_text(schema);
+    let canonical = apache_avro::Schema::parse_str(&text).unwrap().canonical_form();
+    // apache-avro 0.22 leaves braces around a primitive whose logical type it strips.
+    let canonical = canonical.replace(r#"{"type":"long"}"#, r#""long""#);
+    let fingerprint = canonical.bytes().fold(EMPTY, |crc, byte| {
+        let index = (crc ^ u64::from(byte)) & 0xff;
+        let entry = (0..8).fold(index, |fp, _| (fp >> 1) ^ (EMPTY & (fp & 1).wrapping_neg()));
+        (crc >> 8) ^ entry
+    });
+    [&[0xc3, 1], &fingerprint.to_le_bytes()[..], &datum(&text, record)].concat()
 }
 
 /// A usage or data error: one message, and nothing on stdout.

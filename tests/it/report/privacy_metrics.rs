@@ -4,10 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{ADS, DAY_MS, OFFERS, access_topic, json, year_of_now};
-use crate::support::{
-    Message, Plan, Service, Shop, consent, datum, schema_text, view, wait_until, with,
-};
+use super::{ADS, DAY_MS, OFFERS, access_topic, framed, json, year_of_now};
+use crate::support::{Message, Plan, Service, Shop, consent, view, wait_until, with};
 
 /// 2025: whatever day it is, it is over.
 const JANUARY_1: i64 = 1_735_689_600_000;
@@ -21,23 +19,8 @@ fn request(shop: &Shop<'_>, id: u32, kind: &str, status: &str, days: Option<i64>
         "honored_at": days.map(|days| received_at + days * DAY_MS),
         "chain": null, "sequence": null, "basis_of_denial": null,
     });
-    let value = framed(&record);
+    let value = framed("privacy_request", &record);
     Message::new(shop.topic("privacy-requests")).key(id).value(value)
-}
-
-/// The vectors lack this schema, so its fingerprint is computed here, as the Avro specification has it.
-fn framed(record: &Value) -> Vec<u8> {
-    const EMPTY: u64 = 0xc15d_213a_a4d7_a795;
-    let text = schema_text("privacy_request");
-    let canonical = apache_avro::Schema::parse_str(&text).unwrap().canonical_form();
-    // apache-avro 0.22 leaves braces around a primitive whose logical type it strips.
-    let canonical = canonical.replace(r#"{"type":"long"}"#, r#""long""#);
-    let fingerprint = canonical.bytes().fold(EMPTY, |crc, byte| {
-        let index = (crc ^ u64::from(byte)) & 0xff;
-        let entry = (0..8).fold(index, |fp, _| (fp >> 1) ^ (EMPTY & (fp & 1).wrapping_neg()));
-        (crc >> 8) ^ entry
-    });
-    [&[0xc3, 1], &fingerprint.to_le_bytes()[..], &datum(&text, record)].concat()
 }
 
 fn of<'j>(report: &'j Value, request: &str) -> &'j Value {

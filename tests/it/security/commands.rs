@@ -73,6 +73,7 @@ fn every_command_works(secured: &Secured, login: Login) {
         (&creator, &["topics", "create", "--partitions", "2"]),
         (&assent, &["check"]),
         (&verifier, &["verify", "--json"]),
+        (&verifier, &["report", "readers", "--json"]),
     ] {
         let ended = run_as(&shop, who, command).ok();
         let warned = told(&ended).iter().any(|line| line.contains("WARN") || line.contains('%'));

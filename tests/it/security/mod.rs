@@ -130,10 +130,12 @@ impl Secured {
         Shop::open_with(&self.kafka, &Plan { partitions: 2, ..Plan::of_lookers(version, 2) })
     }
 
-    /// The same with the canary switched on.
+    /// The same with the canary switched on, and a reader of the first purpose.
     fn shop_with_canary(&self, version: &str) -> Shop<'_> {
         let lookers = Plan::of_lookers(version, 2);
-        let rulebook = lookers.rulebook.map(|it| format!("canary: true\n{it}"));
+        let readers = "retention: 30d, readers: [{id: mail, kind: own, group_id: mailer}]}";
+        let rulebook = lookers.rulebook.map(|it| it.replacen("retention: 30d}", readers, 1));
+        let rulebook = rulebook.map(|it| format!("canary: true\n{it}"));
         let purposes = vec![OFFERS, ADS, "canary"];
         Shop::open_with(&self.kafka, &Plan { partitions: 2, rulebook, purposes, ..lookers })
     }

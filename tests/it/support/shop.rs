@@ -193,6 +193,7 @@ impl<'k> Shop<'k> {
                 "privacy_requests": self.topic("privacy-requests"),
                 "identity_map": self.topic("identity-map"),
                 "intake_state": self.topic("consent-intake-state"),
+                "reader_acks": self.topic("reader-acks"),
             },
             "rulebook": "rulebook.yaml",
             "keyset": "keyset.json",

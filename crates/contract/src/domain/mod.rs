@@ -2,6 +2,7 @@
 //!
 //! Knows no clock, randomness, I/O, Kafka or metrics. Everything else builds on it.
 
+pub mod ack;
 pub mod audit;
 pub mod binary;
 pub mod calendar;

@@ -19,7 +19,7 @@ pub use framing::{Framing, frame};
 pub use known::{KnownSchemas, Registered, UnknownId, Unread, out_of_reach};
 pub use output::{
     audit_outline, decode_assignment, decode_audit_access, decode_audit_batch, decode_contextual,
-    decode_dead_letter, decode_privacy_request, read_back_audit_batch,
+    decode_dead_letter, decode_privacy_request, decode_reader_ack, read_back_audit_batch,
 };
 pub use schema::SchemaName;
 

@@ -1,4 +1,4 @@
-//! What Assent writes, read back: for readers of the segment topics, tests and audits.
+//! What Assent and the readers write, read back: for readers of the segment topics, tests, audits and reports.
 //!
 //! They never panic and take no more memory than a small multiple of the value's own.
 
@@ -9,6 +9,7 @@ use super::evolved;
 use super::framing::{Framed, WriterSchemas};
 use super::known::{KnownSchemas, Unread};
 use super::schema::SchemaName;
+use crate::domain::ack::ReaderAck;
 use crate::domain::audit::access::AuditAccess;
 use crate::domain::audit::{AuditBatch, Outline};
 use crate::domain::binary::Malformed;
@@ -74,6 +75,11 @@ pub fn decode_privacy_request(
 pub fn decode_audit_access(value: &[u8], known: &KnownSchemas) -> Result<AuditAccess, Unread> {
     let (plan, body) = WriterSchemas::of(SchemaName::AuditAccess).resolve(value, known)?;
     evolved::audit_access(plan, body).map_err(|_| not_one(SchemaName::AuditAccess))
+}
+
+/// A value of `reader-acks`.
+pub fn decode_reader_ack(value: &[u8], known: &KnownSchemas) -> Result<ReaderAck, Unread> {
+    decode(SchemaName::ReaderAck, value, known)
 }
 
 /// An audit batch for its writer, who reads its own batches back and asks nobody what their id names.

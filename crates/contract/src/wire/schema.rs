@@ -15,6 +15,7 @@ pub enum SchemaName {
     AuditBatch,
     AuditAccess,
     PrivacyRequest,
+    ReaderAck,
 }
 
 static SCHEMAS: LazyLock<[Arc<Schema>; SchemaName::ALL.len()]> = LazyLock::new(|| {
@@ -29,7 +30,7 @@ static PLANS: LazyLock<[Plan; SchemaName::ALL.len()]> = LazyLock::new(|| {
 });
 
 impl SchemaName {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::ClickEvent,
         Self::ConsentRecord,
         Self::SegmentAssignment,
@@ -38,6 +39,7 @@ impl SchemaName {
         Self::AuditBatch,
         Self::AuditAccess,
         Self::PrivacyRequest,
+        Self::ReaderAck,
     ];
 
     /// The file's text, with its documentation.
@@ -51,6 +53,7 @@ impl SchemaName {
             Self::AuditBatch => include_str!("../../../../schemas/audit_batch.avsc"),
             Self::AuditAccess => include_str!("../../../../schemas/audit_access.avsc"),
             Self::PrivacyRequest => include_str!("../../../../schemas/privacy_request.avsc"),
+            Self::ReaderAck => include_str!("../../../../schemas/reader_ack.avsc"),
         }
     }
 

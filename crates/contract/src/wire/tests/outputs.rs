@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::*;
+use crate::domain::ack::ReaderAck;
 use crate::domain::audit::access::{AuditAccess, AuditCommand};
 use crate::domain::audit::{AuditBatch, AuditEntry, Change, Effect};
 use crate::domain::dead_letter::DeadLetter;
@@ -126,6 +127,16 @@ proptest! {
         prop_assert_eq!(decode_privacy_request(&value, &KnownSchemas::none()), Ok(request));
         let longer = [&value[..], &[0]].concat();
         prop_assert!(decode_privacy_request(&longer, &KnownSchemas::none()).is_err());
+    }
+
+    #[test]
+    fn what_readers_acknowledge_survives(offset in any::<i64>(), at in time()) {
+        let ack = ReaderAck { offset, at };
+        is_avro(SchemaName::ReaderAck, &ack.body())?;
+        let value = frame(SchemaName::ReaderAck, &ack.body());
+        prop_assert_eq!(decode_reader_ack(&value, &KnownSchemas::none()), Ok(ack));
+        let longer = [&value[..], &[0]].concat();
+        prop_assert!(decode_reader_ack(&longer, &KnownSchemas::none()).is_err());
     }
 
     #[test]

@@ -36,6 +36,8 @@ final class Follower {
     private final Path file;
     private final BinaryMessageDecoder<GenericRecord> decoder;
     private volatile boolean isStopped;
+    /** Null: nobody is told how far this is. */
+    private Acknowledger acknowledger;
     private long maxLagMs;
 
     Follower(Properties client, String topic, Path file) throws IOException {
@@ -46,6 +48,10 @@ final class Follower {
             // For values of an older schema: decoder.addSchema.
             decoder = new BinaryMessageDecoder<>(GenericData.get(), new Schema.Parser().parse(schema));
         }
+    }
+
+    void acknowledge(Acknowledger acknowledger) {
+        this.acknowledger = acknowledger;
     }
 
     void stop() {
@@ -145,7 +151,11 @@ final class Follower {
         }
         for (Map.Entry<TopicPartition, Long> end : ends.entrySet()) {
             int part = end.getKey().partition();
-            if (consumer.position(end.getKey()) >= end.getValue()) {
+            long position = consumer.position(end.getKey());
+            if (acknowledger != null) {
+                acknowledger.say(part, position); // all below it is in the copy
+            }
+            if (position >= end.getValue()) {
                 copy.markCurrent(part, askedAt);
             } else if (copy.start(topic, part, maxLagMs).isEmpty()) {
                 beginAnew(consumer, copy, end.getKey());

@@ -12,14 +12,17 @@ import java.util.Properties;
  * Keeps a copy of one segment topic in a SQLite file, following the rules of docs/readers.md.
  *
  * <pre>
- *   follow BOOTSTRAP TOPIC FILE [PROPERTIES]   keep the copy up to date until interrupted
- *   show FILE PSEUDONYM                        print the segments to use now, or nothing: the default one
- *   check-protocol                             answer `assent reader check`, which starts it
+ *   follow BOOTSTRAP TOPIC FILE [PROPERTIES [READER ACKS-TOPIC]]
+ *                         keep the copy up to date until interrupted; with READER, say in ACKS-TOPIC how far
+ *                         it is, as this reader of the rulebook
+ *   show FILE PSEUDONYM   print the segments to use now, or nothing: the default one
+ *   check-protocol        answer `assent reader check`, which starts it
  * </pre>
  */
 public final class SegmentReader {
     private static final String USAGE =
-        "usage: SegmentReader follow BOOTSTRAP TOPIC FILE [PROPERTIES] | show FILE PSEUDONYM | check-protocol";
+        "usage: SegmentReader follow BOOTSTRAP TOPIC FILE [PROPERTIES [READER ACKS-TOPIC]] | show FILE PSEUDONYM"
+        + " | check-protocol";
 
     public static void main(String[] arguments) {
         try {
@@ -32,10 +35,15 @@ public final class SegmentReader {
 
     private static void run(List<String> arguments) throws Exception {
         String command = arguments.isEmpty() ? "" : arguments.get(0);
-        if (command.equals("follow") && (arguments.size() == 4 || arguments.size() == 5)) {
-            Properties client = properties(arguments.size() == 5 ? arguments.get(4) : null);
+        if (command.equals("follow") && List.of(4, 5, 7).contains(arguments.size())) {
+            Properties client = properties(arguments.size() >= 5 ? arguments.get(4) : null);
             client.put("bootstrap.servers", arguments.get(1));
-            new Follower(client, arguments.get(2), Path.of(arguments.get(3))).run();
+            String topic = arguments.get(2);
+            Follower follower = new Follower(client, topic, Path.of(arguments.get(3)));
+            if (arguments.size() == 7) {
+                follower.acknowledge(new Acknowledger(client, topic, arguments.get(5), arguments.get(6)));
+            }
+            follower.run();
         } else if (command.equals("show") && arguments.size() == 3) {
             Path file = Path.of(arguments.get(1));
             if (!Files.exists(file)) {
