@@ -21,6 +21,7 @@ const CUSTOM: &str = "tests/it/operating/crds";
 
 const SHIPPED: &str = "rules/children-retail.yaml";
 const VALUES: [&str; 2] = ["least", "all"];
+const WITH_SERVE: [&str; 3] = ["least", "all", "serve"];
 
 /// `helm VERB` of the chart with a file of its ci/, the shipped rulebook, and more arguments.
 fn helm(program: &Path, verb: &[&str], values: &str, more: &[&str]) -> Finished {
@@ -75,7 +76,7 @@ pub fn config_of(manifests: &[Value]) -> Config {
 #[test]
 fn helm_finds_no_fault() {
     let program = tool_or_skip!("helm");
-    for values in VALUES {
+    for values in WITH_SERVE {
         let linted = helm(&program, &["lint", "--strict"], values, &[]).ok();
         assert!(linted.stdout.contains("0 chart(s) failed"), "{}", linted.stdout);
     }
@@ -92,7 +93,7 @@ fn manifests_are_what_kubernetes_takes() {
     }
     let folder = tempfile::tempdir().expect("temp dir");
     let file = folder.path().join("rendered.yaml");
-    for values in VALUES {
+    for values in WITH_SERVE {
         for version in KUBERNETES {
             let rendered = template(&program, values, &["--kube-version", version]).ok().stdout;
             std::fs::write(&file, &rendered).expect("written");
@@ -125,6 +126,8 @@ fn what_is_missing_or_wrong_is_said() {
         (&["--set", "config.pipeline.state_dir=/tmp"], "/config/pipeline/state_dir"),
         (&["--set", r"config.kafka.properties.sasl\.password=secret"], "sasl.password"),
         (&["--set", "podMonitor.interval=60s"], "/podMonitor/interval"),
+        (&["--set", "serve.enabled=true"], "config.serve.clients is empty"),
+        (&["--set", "serve.config.serve.listen=x"], "/serve/config/serve/listen"),
         (&["--set", "strimzi.enabled=true"], "strimzi.cluster is empty"),
         (
             &[

@@ -11,6 +11,7 @@ mod followed;
 mod live;
 mod panels;
 mod runbooks;
+mod served;
 mod strimzi;
 
 use std::collections::BTreeSet;
