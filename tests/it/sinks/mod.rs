@@ -1,6 +1,8 @@
 //! The sinks of docs/sinks.md, with the files of examples/sinks that the page shows: Kafka Connect into PostgreSQL,
 //! and Flink SQL. Each has to follow an opt-out, and to show nothing that was aborted.
 
+mod mirror;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -154,10 +156,7 @@ fn a_row_of_postgres_is_there_after_consent_and_gone_after_the_opt_out() {
     let row = database.psql(&["-c", &format!("{row} '{}'", pseudonym(OFFERS, "kim"))]).ok();
     assert_eq!(row.stdout, "{lookers}|OPT_IN\n");
 
-    kafka.produce([
-        shop.consent(&consent("kim", 2, "WITHDRAWN", &[OFFERS])),
-        shop.erasure("lee"),
-    ]);
+    kafka.produce([shop.consent(&consent("kim", 2, "WITHDRAWN", &[OFFERS])), shop.erasure("lee")]);
     database.await_subjects("personalized_offers_now", &worker, &["max"]);
     database.await_subjects("personalized_offers", &worker, &["max", "over"]);
     database.run("purge.sql");
@@ -198,10 +197,8 @@ fn flink_deletes_what_a_tombstone_removes() {
     let shop = Shop::open_with(kafka, &registered(registry));
     let service = inhabited(&shop);
     abort(&shop, &assignment(&shop, registry, "aborted", now_ms() + 3_600_000));
-    let environment = [
-        ("KAFKA_BOOTSTRAP_SERVERS", kafka.bootstrap()),
-        ("SCHEMA_REGISTRY_URL", registry.url()),
-    ];
+    let environment =
+        [("KAFKA_BOOTSTRAP_SERVERS", kafka.bootstrap()), ("SCHEMA_REGISTRY_URL", registry.url())];
     let flink = sink_or_skip!("flink", &[&of_shop(&shop, "flink.sql")], &environment);
     let printed = |kind: &str, subject: &str| {
         let line = format!("{kind}[{}, [lookers], ", pseudonym(OFFERS, subject));
