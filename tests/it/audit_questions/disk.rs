@@ -40,13 +40,11 @@ fn an_index_on_a_full_disk_is_one_message_and_no_answer() {
     await_entries(&shop, SUBJECT, 3);
     service.stop();
     std::fs::create_dir(shop.folder().join("index")).unwrap();
-    for kib in [16, 128] {
-        let full = ask_on_disk(&shop, kib);
-        assert_eq!((full.code, full.stdout.as_str()), (Some(1), ""), "{kib} KiB: {full:?}");
-        let says = ["--index index/audit.redb: No space left on device", "name another directory"];
-        assert!(says.iter().all(|it| full.stderr.contains(it)), "{kib} KiB: {full:?}");
-        assert_eq!(full.stderr.lines().count(), 1, "{kib} KiB: {full:?}");
-    }
+    let full = ask_on_disk(&shop, 16);
+    assert_eq!((full.code, full.stdout.as_str()), (Some(1), ""), "{full:?}");
+    let says = ["--index index/audit.redb: No space left on device", "name another directory"];
+    assert!(says.iter().all(|it| full.stderr.contains(it)), "{full:?}");
+    assert_eq!(full.stderr.lines().count(), 1, "{full:?}");
     assert_eq!(recorded(&shop).len(), 0, "nothing was answered");
     assert_eq!(ask(&shop, &QUERY).ok().stdout.matches("APPLIED").count(), 1);
 }
