@@ -14,7 +14,7 @@ use crate::support::{
     pseudonym, read_datum, schema_text, view, wait_until, with,
 };
 
-const WITHIN: Duration = Duration::from_secs(60);
+const WITHIN: Duration = Duration::from_mins(1);
 const READERS: [&str; 5] = ["committing", "java", "lagging", "liar", "python"];
 
 fn plan(name: &str) -> Plan {

@@ -35,11 +35,10 @@ fn everything(shop: &Shop<'_>, second: &Kafka) -> std::path::PathBuf {
     }
     let kinds = ["checkpoints.topic", "heartbeats.topic", "offset-syncs.topic"];
     let stores = ["offset.storage", "status.storage", "config.storage"];
-    for topic in kinds.iter().chain(&stores) {
-        text.push_str(&format!("{topic}.replication.factor=1\n"));
-    }
+    let factor = |topic: &&str| format!("{topic}.replication.factor=1\n");
+    text.extend(kinds.iter().chain(&stores).map(factor));
     text.push_str("replication.factor=1\noffset.lag.max=0\nrefresh.topics.interval.seconds=5\n");
-    text.push_str(&format!("first->second.groups={}\n", shop.group_id()));
+    text.extend([format!("first->second.groups={}\n", shop.group_id())]);
     let file = shop.folder().join("mirror.properties");
     std::fs::write(&file, text).expect("written");
     file

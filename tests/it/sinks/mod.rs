@@ -20,7 +20,7 @@ const OFFERS: &str = "personalized-offers";
 const TOPIC: &str = "segments.personalized-offers";
 /// A worker is up within 6 s on a machine that does nothing else.
 const STARTED_WITHIN: Duration = Duration::from_mins(3);
-const WITHIN: Duration = Duration::from_secs(60);
+const WITHIN: Duration = Duration::from_mins(1);
 
 macro_rules! sink_or_skip {
     ($($argument:expr),*) => {
@@ -45,7 +45,7 @@ fn of_shop(shop: &Shop<'_>, name: &str) -> PathBuf {
 }
 
 /// Two people with an assignment each, written by Assent with schemas of the registry.
-fn inhabited<'k>(shop: &Shop<'k>) -> Service {
+fn inhabited(shop: &Shop<'_>) -> Service {
     let service = Service::start(shop, "a");
     service.await_ready();
     for subject in ["kim", "lee"] {
