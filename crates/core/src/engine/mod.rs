@@ -31,6 +31,7 @@ mod restore;
 mod revise;
 mod seal;
 mod setup;
+pub mod shadow;
 mod signals;
 mod state;
 pub mod stats;
