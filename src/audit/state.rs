@@ -17,8 +17,13 @@ const TRIES: usize = 3;
 
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Takes the memory of the partition's subjects, some 100 to 250 bytes each.
-pub fn restored(config: &Arc<Config>, setup: Arc<Setup>, partition: i32) -> Result<Partition> {
+/// Takes the memory of the partition's subjects, some 100 to 250 bytes each. `each` is told of every record.
+pub fn restored(
+    config: &Arc<Config>,
+    setup: Arc<Setup>,
+    partition: i32,
+    mut each: impl FnMut(),
+) -> Result<Partition> {
     let topic = &config.topics.state;
     let probe = Probe::with(config, "report", Isolation::Uncommitted)
         .map_err(|error| Failure::config(format!("kafka.properties: {error}")))?;
@@ -27,6 +32,7 @@ pub fn restored(config: &Arc<Config>, setup: Arc<Setup>, partition: i32) -> Resu
         let mut restore = Restore::new(partition);
         let mut malformed = BTreeMap::new();
         let take = |_: Place, key: &[u8], value: Option<&[u8]>| {
+            each();
             match restore.apply(key, value) {
                 Err(error) if value.is_some() => _ = malformed.insert(key.to_vec(), error),
                 _ => _ = malformed.remove(key), // overwritten: a later record wins

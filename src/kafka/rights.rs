@@ -165,9 +165,9 @@ pub fn of_auditor(config: &Config) -> Vec<Need> {
     needs
 }
 
-/// Of whoever makes reports: reads what they count, and the settings of every topic; writes nothing. Neither
-/// segments nor the state are read.
-pub fn of_reporter(config: &Config, plans: &[TopicPlan]) -> Vec<Need> {
+/// Of whoever makes reports: reads what they count, and the settings of every topic; writes nothing. Segments
+/// are not read, and the state only where the rulebook measures a purpose (`has_measure`).
+pub fn of_reporter(config: &Config, plans: &[TopicPlan], has_measure: bool) -> Vec<Need> {
     let topics = &config.topics;
     let read = [
         &topics.audit,
@@ -177,7 +177,8 @@ pub fn of_reporter(config: &Config, plans: &[TopicPlan]) -> Vec<Need> {
         &topics.privacy_requests,
     ];
     let of_topic = |plan: &TopicPlan| {
-        let is_read = read.contains(&&plan.name);
+        let is_measured = has_measure && plan.name == topics.state;
+        let is_read = is_measured || read.contains(&&plan.name);
         if is_read { TO_READ.to_vec() } else { vec![Right::Describe, Right::DescribeConfigs] }
     };
     let mut needs: Vec<Need> = plans.iter().map(|plan| Need::of(plan, of_topic(plan))).collect();
@@ -359,6 +360,22 @@ pub fn is_refusal_code(code: RDKafkaErrorCode) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_makes_reports_reads_the_state_only_where_its_totals_are_asked_for() {
+        let config = crate::config::load(None, &std::collections::BTreeMap::new()).unwrap();
+        let rulebook = assent_contract::rulebook::compile(
+            b"rulebook: 1\ndefault_segment: all\nsegments:\n- {id: a, \
+            why: w, owner: o, approach: contextual, when: {page: {category: toys}}}\n",
+        );
+        let plans = crate::kafka::topic_plan::topic_plans(&config, &rulebook.unwrap());
+        let reads_state = |has_measure| {
+            let needs = of_reporter(&config, &plans, has_measure);
+            let state = needs.iter().find(|need| need.key == "topics.state").unwrap();
+            state.rights.contains(&Right::Read)
+        };
+        assert!(reads_state(true) && !reads_state(false));
+    }
 
     #[test]
     fn what_is_missing_is_one_sentence_and_one_command() {

@@ -52,6 +52,7 @@ mod rulebook;
 mod security;
 mod segment_lists;
 mod serve;
+mod shadow;
 mod signals;
 mod sim;
 mod sinks;

@@ -1,6 +1,6 @@
 //! What all runs share, made once: rulebooks, keys, names of purposes and people.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use assent_contract::domain::partitioner::Partitioner;
@@ -53,6 +53,8 @@ struct Rules {
     /// What becomes of the last purpose.
     offers: Offers,
     has_toys: bool,
+    /// Who is held out of the first purpose, and who of the second.
+    holdouts: [Option<&'static str>; 2],
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -65,9 +67,24 @@ enum Offers {
 /// One that a run begins with, and two that may follow it: both lack a segment; one suspends a purpose,
 /// the other no longer has it.
 const RULEBOOKS: [Rules; 3] = [
-    Rules { version: "r-1", offers: Offers::Run, has_toys: true },
-    Rules { version: "r-2", offers: Offers::Suspended, has_toys: false },
-    Rules { version: "r-3", offers: Offers::Absent, has_toys: false },
+    Rules {
+        version: "r-1",
+        offers: Offers::Run,
+        has_toys: true,
+        holdouts: [Some("30%"), Some("50%")],
+    },
+    Rules {
+        version: "r-2",
+        offers: Offers::Suspended,
+        has_toys: false,
+        holdouts: [None, Some("50%")],
+    },
+    Rules {
+        version: "r-3",
+        offers: Offers::Absent,
+        has_toys: false,
+        holdouts: [Some("50%"), None],
+    },
 ];
 
 pub struct Stage {
@@ -104,6 +121,31 @@ impl Stage {
             no_schemas: Arc::new(KnownSchemas::none()),
             schemas: std::array::from_fn(|ids| Arc::new(known_schemas(ids))),
         }
+    }
+
+    /// Does this rulebook hold the subject out of a purpose?
+    pub fn holds_out(&self, rulebook: &Rulebook, purpose: &str, subject: &str) -> bool {
+        let declared = rulebook.purpose_index(purpose).map(|at| &rulebook.purposes[at]);
+        let holdout = declared.and_then(|purpose| purpose.measure.as_ref());
+        holdout.is_some_and(|it| it.takes(self.holdout_number(subject, purpose)))
+    }
+
+    /// The same under either keyset: the lowest version says it.
+    fn holdout_number(&self, subject: &str, purpose: &str) -> u64 {
+        let place = PURPOSES.iter().position(|id| *id == purpose).expect("a purpose of the stage");
+        let token = self.keys[1].state_token(subject.as_bytes());
+        self.keys[1].holdout_number(place, token)
+    }
+
+    /// Of everybody and every purpose.
+    pub fn holdout_numbers(&self) -> BTreeMap<(String, String), u64> {
+        let people = SUBJECTS.into_iter().chain(STRANGERS);
+        let both = people.flat_map(|subject| PURPOSES.map(|purpose| (subject, purpose)));
+        let of = |(subject, purpose): (&str, &str)| {
+            let number = self.holdout_number(subject, purpose);
+            ((subject.to_owned(), purpose.to_owned()), number)
+        };
+        both.map(of).collect()
     }
 
     /// What is known of these ids.
@@ -146,7 +188,12 @@ fn known_schemas(ids: usize) -> KnownSchemas {
 }
 
 /// Windows are short, so that a history of a minute crosses their edges.
-fn text(Rules { version, offers, has_toys }: Rules) -> String {
+fn text(Rules { version, offers, has_toys, holdouts }: Rules) -> String {
+    let measure = |share: Option<&str>, rest: &str| {
+        share.map_or(String::new(), |it| format!(", measure: {{holdout: {it}, {rest}}}"))
+    };
+    let ads = measure(holdouts[0], "of: any, within: 50s");
+    let mail = measure(holdouts[1], "of: [PURCHASE, PRODUCT_VIEW], within: 1h");
     let toys = if has_toys {
         "  - {id: ads-toys, title: T, why: w, owner: o, approach: behavioral, purpose: ads, \
          when: {last: {where: {category: toys}, within: 25s}}}\n"
@@ -167,8 +214,8 @@ fn text(Rules { version, offers, has_toys }: Rules) -> String {
         "rulebook: {version}
 default_segment: all
 purposes:
-  - {{id: ads, title: Ads, sale_or_share: true, requires_opt_in: true, retention: 1h}}
-  - {{id: mail, title: Mail, sale_or_share: false, requires_opt_in: false, retention: 1d}}
+  - {{id: ads, title: Ads, sale_or_share: true, requires_opt_in: true, retention: 1h{ads}}}
+  - {{id: mail, title: Mail, sale_or_share: false, requires_opt_in: false, retention: 1d{mail}}}
 {purpose}segments:
 {toys}  - {{id: ads-viewers, title: T, why: w, owner: o, approach: behavioral, purpose: ads, when: {{count: {{of: PRODUCT_VIEW, within: 40s, at_least: 2}}}}}}
   - {{id: ads-adults, title: T, why: w, owner: o, approach: demographic, purpose: ads, when: {{age_band: {{in: [FROM_18]}}}}}}
@@ -177,4 +224,19 @@ purposes:
 {segments}  - {{id: toy-pages, title: T, why: w, owner: o, approach: contextual, when: {{page: {{category: toys}}}}}}
 "
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn some_are_held_out_and_some_are_not() {
+        let stage = Stage::new();
+        let first = &stage.rulebooks[0].0;
+        for purpose in ["ads", "mail"] {
+            let held = SUBJECTS.iter().filter(|it| stage.holds_out(first, purpose, it)).count();
+            assert!((1..SUBJECTS.len()).contains(&held), "{purpose}: {held}");
+        }
+    }
 }

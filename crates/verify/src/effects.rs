@@ -230,6 +230,7 @@ impl Partition<'_> {
         findings: &mut Findings,
     ) {
         let Some(terms) = review.terms[usize::from(effect.purpose)] else { return };
+        self.look_for_held_out(subject, terms.purpose, review, findings);
         let view = &self.subjects.at(subject).consent;
         let verdict = view.verdict(terms, None, review.batch.decided_at);
         let stands = view.is_sure() || view.version() == entry.consent_version;
@@ -243,6 +244,25 @@ impl Partition<'_> {
             }
             Some(_) if stands => {}
             _ => findings.unchecked(Unchecked::StandingUnknown, 1),
+        }
+    }
+
+    /// INV-10: whoever the rulebook holds out gets no assignment, whatever the gate allows.
+    fn look_for_held_out(
+        &mut self,
+        subject: usize,
+        purpose: usize,
+        review: &BatchUnderReview<'_>,
+        findings: &mut Findings,
+    ) {
+        let id = &self.setup.purposes[purpose];
+        let declared = review.rulebook.and_then(|it| Some(&it.purposes[it.purpose_index(id)?]));
+        let Some(holdout) = declared.and_then(|it| it.measure.as_ref()) else { return };
+        let key = &self.subjects.at(subject).key;
+        if holdout.takes(self.setup.keys.holdout_number(purpose, key)) {
+            let place = (self.setup.audit, self.number, review.offset);
+            let detail = format!("an assignment was written for a subject who is held out of {id}");
+            findings.violation(Invariant::Deterministic, place, detail);
         }
     }
 

@@ -68,7 +68,8 @@ pub fn of_auditor(config: &Config, principal: &str) -> Vec<String> {
 pub fn of_reporter(config: &Config, rulebook: &Rulebook, principal: &str) -> Vec<String> {
     let mut plans = topic_plans(config, &rulebook.clone().without_canary());
     plans.extend(served_topic_plans(config));
-    granted(&rights::of_reporter(config, &plans), config, principal)
+    let has_measure = rulebook.purposes.iter().any(|purpose| purpose.measure.is_some());
+    granted(&rights::of_reporter(config, &plans, has_measure), config, principal)
 }
 
 /// What `assent verify` and `assent report readers` need: to read.

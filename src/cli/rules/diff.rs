@@ -47,16 +47,20 @@ pub fn run(args: &Args, globals: &Globals) -> Result<()> {
     }
     match admission {
         Admission::Same | Admission::NewVersion => Ok(()),
-        Admission::SameVersion => Err(Failure::new(Exit::Data, refusal(new_path, &new.version))),
+        Admission::SameVersion => Err(refusal(new_path, &new.version)),
     }
 }
 
-fn refusal(new: &Path, version: &str) -> String {
-    format!(
-        "{}: rulebook: version {version:?} is also the version of the old rulebook, whose content \
-         differs; set a new version, for example `rulebook: {:?}`",
-        new.display(),
-        format!("{version}-2"),
+/// Both have this version, and they differ.
+pub(super) fn refusal(new: &Path, version: &str) -> Failure {
+    Failure::new(
+        Exit::Data,
+        format!(
+            "{}: rulebook: version {version:?} is also the version of the old rulebook, whose content \
+             differs; set a new version, for example `rulebook: {:?}`",
+            new.display(),
+            format!("{version}-2"),
+        ),
     )
 }
 

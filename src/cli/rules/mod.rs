@@ -4,6 +4,7 @@
 mod check;
 mod diff;
 mod doc;
+mod shadow;
 mod trial;
 
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use crate::config::read_rulebook;
 use crate::failure::{Exit, Result};
 use assent_contract::rulebook::Rulebook;
 
-/// Check, explain, compare and try rulebooks
+/// Check, explain, compare and try rulebooks, and show what a rollout would do
 #[derive(clap::Args)]
 #[command(
     after_help = "Example:\n  assent rules check\n  assent rules doc --out rulebook.html\n  assent \
@@ -29,6 +30,7 @@ enum Command {
     Check(check::Args),
     Doc(doc::Args),
     Diff(diff::Args),
+    Shadow(shadow::Args),
     Try(trial::Args),
 }
 
@@ -37,6 +39,7 @@ pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
         Command::Check(args) => check::run(args, globals),
         Command::Doc(args) => doc::run(args, globals),
         Command::Diff(args) => diff::run(args, globals),
+        Command::Shadow(args) => shadow::run(args, globals),
         Command::Try(args) => trial::run(args, globals),
     }
 }

@@ -124,6 +124,11 @@ fn purpose(answer: &Purpose, rulebook: &Rulebook) -> Vec<String> {
         }
     }
     lines.extend(answer.counters.iter().map(counter));
+    lines.extend(answer.measured.as_ref().map(|it| {
+        let followed = if it.converted { "followed" } else { "has not followed" };
+        let since = when::text(it.since);
+        format!("- Kept to measure the purpose: a segment first held at {since}; what is counted {followed}.")
+    }));
     lines
 }
 

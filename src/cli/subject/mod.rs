@@ -3,6 +3,8 @@
 mod markdown;
 mod report;
 
+pub use report::unlike;
+
 use super::Globals;
 use crate::failure::Result;
 

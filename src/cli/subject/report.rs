@@ -81,8 +81,18 @@ pub struct Purpose {
     pub segments: Vec<String>,
     pub expires_at: Option<Timestamp>,
     pub counters: Vec<Counter>,
+    /// What is kept to measure the purpose; `None`: nothing.
+    pub measured: Option<Measured>,
     #[serde(skip)]
     pub basis: Option<Basis>,
+}
+
+#[derive(Serialize)]
+pub struct Measured {
+    /// When a segment first held.
+    pub since: Timestamp,
+    /// What the rulebook counts has followed.
+    pub converted: bool,
 }
 
 #[derive(Serialize)]
@@ -112,7 +122,7 @@ pub fn execute(args: &Args, globals: &Globals) -> Result<()> {
     let index = args.options.open_index(&config, &ends)?;
     let partition = subject.partition(&config, index.lows().len());
     let now = SystemClock.now();
-    let state = restored(&config, Arc::new(setup_of(&start, &counts)), partition)?;
+    let state = restored(&config, Arc::new(setup_of(&start, &counts)), partition, || {})?;
     let held = state.held_of(subject.id.as_bytes(), now);
     let entries = index.of_subject(subject.tokens.iter().copied(), None)?.len() as u64;
     let record = changelog_record(&config, &ends, partition, index.lows().len(), &subject)?;
@@ -185,6 +195,7 @@ fn purpose(held: &HeldPurpose, pseudonym: String) -> Purpose {
         segments: live.map(|it| it.segments.clone()).unwrap_or_default(),
         expires_at: live.map(|it| it.expires_at),
         counters: held.counters.iter().map(counter).collect(),
+        measured: held.trial.map(|it| Measured { since: it.since, converted: it.has_converted }),
         basis: live.map(|it| it.basis),
     }
 }
@@ -198,7 +209,8 @@ fn counter(held: &HeldCounter) -> Counter {
     Counter { rule: held.rule.clone(), kept: held.kept.iter().map(item).collect() }
 }
 
-fn unlike(config: &Config) -> Failure {
+/// The topics have not the shape that the running instance has.
+pub fn unlike(config: &Config) -> Failure {
     Failure::config(format!(
         "topics {}, {} and {} are not all there with as many partitions as {}, or this user may not \
          describe them; use the configuration of the running instance",

@@ -1,6 +1,7 @@
 //! `assent report` on a real Kafka: each number of a report follows what the topics and the rulebook say.
 
 mod kpi;
+mod lift;
 mod opt_out_test;
 mod privacy_metrics;
 mod readers;

@@ -74,6 +74,7 @@ fn every_command_works(secured: &Secured, login: Login) {
         (&assent, &["check"]),
         (&verifier, &["verify", "--json"]),
         (&verifier, &["report", "readers", "--json"]),
+        (&verifier, &["rules", "shadow", "rulebook.yaml", "--json"]),
     ] {
         let ended = run_as(&shop, who, command).ok();
         let warned = told(&ended).iter().any(|line| line.contains("WARN") || line.contains('%'));

@@ -27,7 +27,8 @@ pub use inputs::{consent, view, with};
 pub use kafka::{BrokerPlan, Kafka, LeftOut};
 pub use process::{Assent, Finished, Signal, signal};
 pub use pseudonyms::{
-    pseudonym, pseudonym_bytes, pseudonym_under, secret, session_token, session_token_under,
+    holdout_number, pseudonym, pseudonym_bytes, pseudonym_under, secret, session_token,
+    session_token_under,
 };
 pub use records::{Isolation, Message, Record, TopicPlan, block_on, latest};
 pub use registry::{Gateway, Registry, confluent};

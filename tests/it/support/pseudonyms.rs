@@ -49,16 +49,27 @@ pub fn session_token_under(
     URL_SAFE_NO_PAD.encode(token_under(version, secret, &info, session_id))
 }
 
+/// What says whether a subject is held out of a purpose: below a share of 2^64 (docs/contract/pseudonyms.md#holdout).
+pub fn holdout_number(purpose: &str, subject_id: &str) -> u64 {
+    let state = pseudonym_bytes("state", subject_id);
+    let tag = hmac(&secret(), &format!("holdout|{purpose}|{VERSION}"), &state[1..]);
+    u64::from_be_bytes(*tag.first_chunk().expect("16 bytes"))
+}
+
 fn token(info: &str, id: &str) -> [u8; 17] {
     token_under(VERSION, &secret(), info, id)
 }
 
 fn token_under(version: u8, secret: &[u8], info: &str, id: &str) -> [u8; 17] {
+    let mut token = [version; 17];
+    token[1..].copy_from_slice(&hmac(secret, info, id.as_bytes()));
+    token
+}
+
+fn hmac(secret: &[u8], info: &str, data: &[u8]) -> [u8; 16] {
     let mut key = [0; 32];
     let hkdf = Hkdf::<Sha256>::new(Some(b"assent/v1"), secret);
     hkdf.expand(info.as_bytes(), &mut key).expect("32 bytes");
-    let mac = Hmac::<Sha256>::new_from_slice(&key).expect("a key").chain_update(id).finalize();
-    let mut token = [version; 17];
-    token[1..].copy_from_slice(&mac.into_bytes()[..16]);
-    token
+    let mac = Hmac::<Sha256>::new_from_slice(&key).expect("a key").chain_update(data).finalize();
+    *mac.into_bytes().first_chunk().expect("32 bytes")
 }

@@ -19,6 +19,7 @@ pub(super) fn purpose(canonical: fn(Measure, &Filter) -> String) -> Purpose {
         suspended: false,
         retention: RETENTION,
         readers: Vec::new(),
+        measure: None,
         slots: vec![Slot { measure, filter, canonical }],
         segments: vec![SegmentRule {
             id: SEGMENT.to_owned(),

@@ -72,7 +72,8 @@ impl<'r> Listed<'r> {
         }
     }
 
-    /// Which optional click fields it reads; the union over all segments is [`Rulebook::fields`].
+    /// Which optional click fields it reads; the union over all segments, and what is measured, is
+    /// [`Rulebook::fields`].
     pub fn fields(&self) -> ClickFields {
         let mut fields = ClickFields::default();
         match self.rule {

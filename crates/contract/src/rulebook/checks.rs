@@ -50,6 +50,7 @@ fn check_purpose(purpose: &PurposeSpec, segments: &[SegmentSpec], faults: &mut F
         faults.add(id.place, message);
     }
     check_readers(purpose, faults);
+    check_measure(purpose, faults);
     let uses =
         |segment: &SegmentSpec| segment.purpose.as_ref().is_some_and(|p| p.value == id.value);
     if !id.value.is_empty() && !segments.iter().any(uses) {
@@ -85,6 +86,22 @@ fn check_readers(purpose: &PurposeSpec, faults: &mut Faults) {
         let message = format!("more than {READERS_MAX} readers of one purpose; remove some");
         faults.add(beyond.id.place, message);
     }
+}
+
+/// What is kept of a subject to measure is kept no longer than its clicks.
+fn check_measure(purpose: &PurposeSpec, faults: &mut Faults) {
+    let within = purpose.measure.as_ref().and_then(|measure| measure.within.as_ref());
+    let (Some(within), Some(retention)) = (within, purpose.retention) else { return };
+    if within.value > retention {
+        faults.add(within.place, longer_than_kept(within.value, retention));
+    }
+}
+
+fn longer_than_kept(window: Span, retention: Span) -> String {
+    format!(
+        "{window} is longer than the `retention` of the purpose, {retention}; shorten it, or have \
+         counsel agree to a longer retention"
+    )
 }
 
 /// Kafka takes any text; what we print into commands takes these.
@@ -223,11 +240,7 @@ fn check_windows(condition: &ConditionSpec, retention: Span, faults: &mut Faults
         ConditionKind::Click(click) => {
             let window = window(click.measure);
             if window > retention {
-                let message = format!(
-                    "{window} is longer than the `retention` of the purpose, {retention}; shorten \
-                     it, or have counsel agree to a longer retention"
-                );
-                faults.add(click.window_place, message);
+                faults.add(click.window_place, longer_than_kept(window, retention));
             }
         }
         _ => {}

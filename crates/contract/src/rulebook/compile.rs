@@ -10,10 +10,10 @@ use sha2::{Digest, Sha256};
 use super::canary;
 use super::checks;
 use super::conditions::{ConditionKind, ConditionSpec, kind_symbol};
-use super::spec::{self, PurposeSpec, ReaderSpec, RulebookSpec, SegmentSpec};
+use super::spec::{self, MeasureSpec, PurposeSpec, ReaderSpec, RulebookSpec, SegmentSpec};
 use super::{
-    Approach, Bound, Condition, ContextualRule, DistinctField, Filter, Measure, PageCondition,
-    Purpose, Reader, Rulebook, SegmentRule, Slot, value_hash,
+    Approach, Bound, Condition, ContextualRule, DistinctField, Filter, Holdout, Measure,
+    PageCondition, Purpose, Reader, Rulebook, SegmentRule, Slot, value_hash,
 };
 use crate::domain::event::ClickFields;
 use crate::domain::time::Span;
@@ -65,6 +65,7 @@ fn purpose(declared: PurposeSpec, segments: &[SegmentSpec]) -> Purpose {
         suspended: declared.suspended,
         retention: declared.retention.unwrap_or_default(),
         readers,
+        measure: declared.measure.and_then(holdout),
         slots: slots.slots,
         segments,
         id,
@@ -75,6 +76,13 @@ fn purpose(declared: PurposeSpec, segments: &[SegmentSpec]) -> Purpose {
 fn reader(declared: ReaderSpec) -> Option<Reader> {
     let (id, group_id) = (declared.id.value, declared.group_id.value);
     declared.kind.map(|kind| Reader { id, kind, group_id })
+}
+
+/// One with a faulty share or window never gets here.
+fn holdout(declared: MeasureSpec) -> Option<Holdout> {
+    let (percent, within) = (declared.percent?, declared.within?.value);
+    let of = Filter { kinds: declared.of, ..Filter::default() };
+    Some(Holdout { percent, of, within })
 }
 
 fn segment_rule(segment: &SegmentSpec, slots: &mut Slots) -> SegmentRule {
@@ -205,6 +213,9 @@ fn fields_read(purposes: &[Purpose], contextual: &[ContextualRule]) -> ClickFiel
     let mut fields = ClickFields::default();
     for slot in purposes.iter().flat_map(|purpose| &purpose.slots) {
         add_slot(slot, &mut fields);
+    }
+    for holdout in purposes.iter().filter_map(|purpose| purpose.measure.as_ref()) {
+        add_filter(&holdout.of, &mut fields);
     }
     for rule in contextual {
         add_page(&rule.condition, &mut fields);

@@ -219,7 +219,7 @@ fn values(node: &Node, name: &str, faults: &mut Faults) -> Vec<String> {
 }
 
 /// `None`: any kind.
-fn kinds(node: &Node, name: &str, faults: &mut Faults) -> Option<Vec<EventKind>> {
+pub(super) fn kinds(node: &Node, name: &str, faults: &mut Faults) -> Option<Vec<EventKind>> {
     if matches!(&node.content, Content::Text { text, .. } if text == "any") {
         return None;
     }

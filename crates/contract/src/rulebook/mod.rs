@@ -12,6 +12,7 @@ mod compile;
 mod conditions;
 pub mod diff;
 mod fields;
+mod holdout;
 mod readers;
 pub mod render;
 mod spec;
@@ -22,6 +23,7 @@ pub mod words;
 
 pub use catalog::{Listed, Rule};
 pub use compile::compile;
+pub use holdout::Holdout;
 pub use readers::{Reader, ReaderKind};
 
 use crate::domain::consent::AgeBand;
@@ -62,6 +64,8 @@ pub struct Purpose {
     pub retention: Span,
     /// Sorted by id.
     pub readers: Vec<Reader>,
+    /// `None`: nobody is held out.
+    pub measure: Option<Holdout>,
     /// The distinct conditions of this purpose's segments that need a counter.
     pub slots: Vec<Slot>,
     /// Sorted by id; a segment's place here is its bit in a [`SegmentSet`].

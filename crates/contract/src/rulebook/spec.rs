@@ -4,7 +4,9 @@
 
 use super::conditions::{self, ConditionSpec};
 use super::fields::{Fields, items, text};
+use super::holdout::{Holdout, PERCENT_MAX};
 use super::{Approach, ReaderKind};
+use crate::domain::event::EventKind;
 use crate::domain::time::Span;
 use crate::yaml::{Content, Fault, Faults, Node, Place, Placed};
 
@@ -28,6 +30,16 @@ pub(super) struct PurposeSpec {
     /// `None`: faulty.
     pub retention: Option<Span>,
     pub readers: Vec<ReaderSpec>,
+    pub measure: Option<MeasureSpec>,
+}
+
+pub(super) struct MeasureSpec {
+    /// `None`: faulty.
+    pub percent: Option<u8>,
+    /// `None`: any.
+    pub of: Option<Vec<EventKind>>,
+    /// `None`: faulty.
+    pub within: Option<Placed<Span>>,
 }
 
 pub(super) struct ReaderSpec {
@@ -50,8 +62,17 @@ pub(super) struct SegmentSpec {
 }
 
 const RULEBOOK: [&str; 5] = ["rulebook", "default_segment", "purposes", "segments", "canary"];
-const PURPOSE: [&str; 7] =
-    ["id", "title", "sale_or_share", "requires_opt_in", "retention", "suspended", "readers"];
+const PURPOSE: [&str; 8] = [
+    "id",
+    "title",
+    "sale_or_share",
+    "requires_opt_in",
+    "retention",
+    "suspended",
+    "readers",
+    "measure",
+];
+const MEASURE: [&str; 3] = ["holdout", "of", "within"];
 const READER: [&str; 3] = ["id", "kind", "group_id"];
 const SEGMENT: [&str; 7] = ["id", "title", "why", "owner", "approach", "purpose", "when"];
 
@@ -112,6 +133,7 @@ fn purpose(node: &Node, faults: &mut Faults) -> Option<PurposeSpec> {
         suspended: fields.switch_or_off("suspended", faults),
         retention: fields.duration("retention", retention, faults).map(|placed| placed.value),
         readers: readers(&fields, faults),
+        measure: measure(&fields, faults),
         id,
     })
 }
@@ -119,6 +141,37 @@ fn purpose(node: &Node, faults: &mut Faults) -> Option<PurposeSpec> {
 fn readers(fields: &Fields<'_>, faults: &mut Faults) -> Vec<ReaderSpec> {
     let Some(node) = fields.find("readers") else { return Vec::new() };
     items(node, "readers", faults).iter().filter_map(|node| reader(node, faults)).collect()
+}
+
+/// `measure: {holdout: 10%, of: PURCHASE, within: 14d}`.
+fn measure(fields: &Fields<'_>, faults: &mut Faults) -> Option<MeasureSpec> {
+    let node = fields.find("measure")?;
+    let fields = Fields::of(node, "`measure`", &MEASURE, faults)?;
+    let of = fields.required(
+        "of",
+        "name the kind of click that is a conversion, for example PURCHASE",
+        faults,
+    );
+    let within = "say how long after the assignment a click is a conversion, for example 14d";
+    Some(MeasureSpec {
+        percent: share(&fields, faults),
+        of: of.and_then(|node| conditions::kinds(node, "of", faults)),
+        within: fields.duration("within", within, faults),
+    })
+}
+
+fn share(fields: &Fields<'_>, faults: &mut Faults) -> Option<u8> {
+    let advice = "say how many of a hundred get no assignment, for example 10%";
+    let written = fields.text("holdout", advice, faults);
+    let percent = Holdout::parse_share(&written.value);
+    if percent.is_none() && !written.value.is_empty() {
+        let message = format!(
+            "`holdout` is `{}`; write a whole number from 1 to {PERCENT_MAX} and %, for example 10%",
+            written.value
+        );
+        faults.add(written.place, message);
+    }
+    percent
 }
 
 fn reader(node: &Node, faults: &mut Faults) -> Option<ReaderSpec> {

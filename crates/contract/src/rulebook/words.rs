@@ -2,7 +2,9 @@
 //!
 //! Reads the compiled conditions, the ones that run; says nothing that they don't.
 
-use super::{Bound, Condition, DistinctField, Filter, Measure, PageCondition, Purpose, Slot};
+use super::{
+    Bound, Condition, DistinctField, Filter, Holdout, Measure, PageCondition, Purpose, Slot,
+};
 use crate::domain::consent::AgeBand;
 use crate::domain::event::EventKind;
 use crate::domain::time::Span;
@@ -118,6 +120,11 @@ fn slot_words(slot: &Slot, retention: Span) -> String {
             format!("the region of the latest click with a region, {}", last(retention))
         }
     }
+}
+
+/// `purchases`: what is counted where people are held out.
+pub(super) fn conversions(holdout: &Holdout) -> String {
+    all_clicks(&holdout.of)
 }
 
 fn limit(bound: Bound) -> (&'static str, i64) {

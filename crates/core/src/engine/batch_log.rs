@@ -1,6 +1,7 @@
 //! The log of one batch: what it has decided so far, in the order of the inputs.
 
 use super::input::{Rejection, payload_hash};
+use super::lift::Lifts;
 use super::output::{DeadLetterNote, InputTopic, OptOut, Output, Tally, Violations};
 use assent_contract::domain::audit::{AuditEntry, AuditToken, Effect, Sha256Hash};
 use assent_contract::domain::event::SignalSource;
@@ -25,6 +26,7 @@ pub struct BatchLog {
     /// A source gave a sign: the ledger changed although no entry says so.
     pub signs_changed: bool,
     pub violations: Violations,
+    pub lifts: Lifts,
     /// Not of the canary's clicks.
     pub counts_verdicts: bool,
     counts: Counts,
@@ -68,6 +70,7 @@ impl BatchLog {
             opt_outs: Vec::new(),
             signs_changed: false,
             violations: Violations::default(),
+            lifts: Lifts::new(),
             counts_verdicts: true,
             counts: Counts {
                 outcomes: [[0; Outcome::ALL.len()]; 2],

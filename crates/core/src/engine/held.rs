@@ -1,6 +1,7 @@
 //! Everything that a partition holds of one subject, for whoever asks what is held of them
 //! (`assent subject report`).
 
+use super::lift::Trial;
 use super::partition::Partition;
 use super::subject::{Assigned, PurposeState, Subject};
 use super::subjects::Kept;
@@ -30,6 +31,8 @@ pub struct HeldPurpose {
     /// `None`: no key is live.
     pub live: Option<HeldLive>,
     pub counters: Vec<HeldCounter>,
+    /// Only where the rulebook measures the purpose.
+    pub trial: Option<Trial>,
 }
 
 pub struct HeldLive {
@@ -66,6 +69,7 @@ impl Partition {
                     .and_then(|it| it.live.as_ref())
                     .map(|it| self.held_live(&judged.id, it)),
                 counters: state.map_or_else(Vec::new, |it| self.held_counters(at, it)),
+                trial: state.and_then(|state| state.trial),
             }
         });
         let purposes = purposes.collect();

@@ -19,6 +19,7 @@ pub struct Layout {
 
 struct Mapping {
     slots: usize,
+    is_measured: bool,
     /// Each old slot's new place; `None`: the purpose is gone.
     moved: Option<(Vec<Option<usize>>, usize)>,
 }
@@ -34,7 +35,8 @@ impl Layout {
             let name = names.find(&old.id)?;
             let new = to.purposes.iter().find(|purpose| purpose.id == old.id);
             let moved = new.map(|new| (moves(old, new), new.slots.len()));
-            Some((name, Mapping { slots: old.slots.len(), moved }))
+            let is_measured = new.is_some_and(|new| new.measure.is_some());
+            Some((name, Mapping { slots: old.slots.len(), is_measured, moved }))
         });
         Self { is_current: from.sha256 == to.sha256, purposes: purposes.collect() }
     }
@@ -50,6 +52,7 @@ impl Layout {
         subject.purposes.retain_mut(|state| {
             let mapping = self.purposes.get(&state.name);
             let counters = std::mem::take(&mut state.counters);
+            state.trial = state.trial.filter(|_| mapping.is_some_and(|it| it.is_measured));
             if let Some((moves, slots)) = mapping.and_then(|mapping| mapping.moved.as_ref()) {
                 state.counters = counters.remap(moves, *slots);
                 return true;

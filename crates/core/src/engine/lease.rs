@@ -4,6 +4,7 @@
 use super::edition::Edition;
 use super::policy::Policy;
 use super::subject::{Assigned, Subject};
+use super::token::StateToken;
 use assent_contract::domain::consent::{AgeBand, ConsentStatus};
 use assent_contract::domain::gate::{self, PurposeTerms};
 use assent_contract::domain::outcome::Basis;
@@ -73,7 +74,8 @@ pub fn next_due(subject: &Subject, policy: &Policy, now: Timestamp) -> Timestamp
             let terms = Terms::of(subject, judged.terms)?;
             lease_turn(live, &terms, policy.setup.lease, subject.agenda.deferred)
         });
-        turn.into_iter().chain(window).chain(lease).filter(|&at| at > now).min()
+        let trial = policy.rule(index).and_then(|rule| state.trial_ends_at(rule));
+        turn.into_iter().chain(window).chain(lease).chain(trial).filter(|&at| at > now).min()
     });
     purposes.chain(retention).min().unwrap_or(Timestamp::MAX)
 }
@@ -96,7 +98,7 @@ fn renews_at(live: &Assigned, lease: Span) -> Timestamp {
 
 /// Does what is live or counted differ from what the rules say now? After a restore: a closed gate held
 /// an assignment back, the lease became shorter, or a new rulebook suspends what was only counted.
-pub fn is_behind(subject: &Subject, policy: &Policy, now: Timestamp) -> bool {
+pub fn is_behind(subject: &Subject, token: StateToken, policy: &Policy, now: Timestamp) -> bool {
     policy.purposes().iter().enumerate().any(|(index, judged)| {
         let Some(state) = subject.purpose(judged.terms.name) else { return false };
         let verdict = gate::decide_standing(&subject.consent, judged.terms, now);
@@ -107,6 +109,12 @@ pub fn is_behind(subject: &Subject, policy: &Policy, now: Timestamp) -> bool {
         };
         let segments = state.counters.segments(rule, terms.age_band, now);
         if segments == 0 {
+            return state.live.is_some() || state.trial.is_some_and(|trial| trial.is_in);
+        }
+        if state.awaits_trial(rule) {
+            return true;
+        }
+        if policy.holds_out(index, token) {
             return state.live.is_some();
         }
         let wanted = terms.assign(segments, basis, now, policy.setup.lease, policy.edition);

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::lift::Lifts;
 use super::loss::TopicIds;
 use super::token::BUCKETS;
 use assent_contract::domain::audit::Sha256Hash;
@@ -63,6 +64,8 @@ pub struct Ledger {
     /// decided yet. A partition that was never in sync has the clock of its first batch: it began to read
     /// no later. Written with every batch, and at least hourly; at a crash it is as old as that.
     pub consent_synced_at: Timestamp,
+    /// Of held-out subjects and the others: lies in records of its own, not in this one.
+    pub lifts: Lifts,
 }
 
 /// Where the rewriting of buckets stands (see `store`).

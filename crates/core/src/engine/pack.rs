@@ -6,11 +6,13 @@
 //! token      17 bytes                                          (if 1)
 //! record     version, age band, guardian?, second step?, decisions…, undeclared…   (if 2)
 //! signal_at  ms · erased_at ms                                 (if 16 · if 32)
-//! purposes   count, each: name, pseudonym (17 bytes), counters, live?
+//! purposes   count, each: name, pseudonym (17 bytes), counters, byte: 1 live · 2 trial · 4 in · 8 converted
+//!            live (if 1), since (if 2)
 //! ```
 //! Numbers are Avro longs. A subject that is unpacked and packed again gives the same bytes. A
 //! subject that has only a signal has no token: 8 bytes in all.
 
+use super::lift::Trial;
 use super::signals::{self, Minute};
 use super::subject::{Assigned, PurposeState, Subject};
 use super::window::Counters;
@@ -28,9 +30,14 @@ const UNDECODABLE: u8 = 8;
 const SIGNAL: u8 = 16;
 const ERASED: u8 = 32;
 
+/// Of a purpose. One that is not measured is packed as it was before there were trials.
+const LIVE: u8 = 1;
+const TRIAL: u8 = 2;
+const IN: u8 = 4;
+const CONVERTED: u8 = 8;
+
 pub fn pack_subject(subject: &Subject, out: &mut Vec<u8>) {
     let consent = &subject.consent;
-    let flag = |set: bool, flag: u8| if set { flag } else { 0 };
     out.push(
         flag(subject.audit_token.is_some(), TOKEN)
             | flag(consent.record.is_some(), RECORD)
@@ -193,18 +200,25 @@ fn pack_purpose(state: &PurposeState, out: &mut Vec<u8>) {
     out.put_long(i64::from(state.name));
     out.put_fixed(&state.pseudonym.0);
     state.counters.pack(out);
-    match &state.live {
-        None => out.push(0),
-        Some(live) => {
-            out.push(1);
-            out.put_long(live.segments as u64 as i64);
-            out.put_long((live.segments >> 64) as u64 as i64);
-            out.put_long(live.basis as i64);
-            out.put_long(live.decided_at.0);
-            out.put_long((live.expires_at - live.decided_at).0);
-            out.put_long(i64::from(live.edition));
-        }
+    let trial = state
+        .trial
+        .map_or(0, |trial| TRIAL | flag(trial.is_in, IN) | flag(trial.has_converted, CONVERTED));
+    out.push(trial | flag(state.live.is_some(), LIVE));
+    if let Some(live) = &state.live {
+        out.put_long(live.segments as u64 as i64);
+        out.put_long((live.segments >> 64) as u64 as i64);
+        out.put_long(live.basis as i64);
+        out.put_long(live.decided_at.0);
+        out.put_long((live.expires_at - live.decided_at).0);
+        out.put_long(i64::from(live.edition));
     }
+    if let Some(trial) = &state.trial {
+        out.put_long(trial.since.0);
+    }
+}
+
+fn flag(set: bool, flag: u8) -> u8 {
+    if set { flag } else { 0 }
 }
 
 fn unpack_purpose(
@@ -215,8 +229,21 @@ fn unpack_purpose(
     let name = name_id(reader)?;
     let pseudonym = Pseudonym(reader.fixed()?);
     let counters = Counters::unpack(reader, slots(name))?;
-    let live = if reader.bool()? { Some(unpack_assigned(reader, format)?) } else { None };
-    Ok(PurposeState { name, pseudonym, counters, live })
+    let flags = reader.byte()?;
+    let has = |flag: u8| flags & flag != 0;
+    let is_possible =
+        flags & !(LIVE | TRIAL | IN | CONVERTED) == 0 && (has(TRIAL) || !has(IN | CONVERTED));
+    if !is_possible {
+        return Err(Malformed("purpose"));
+    }
+    let live = if has(LIVE) { Some(unpack_assigned(reader, format)?) } else { None };
+    let trial = if has(TRIAL) {
+        let since = Timestamp(reader.long()?);
+        Some(Trial { since, is_in: has(IN), has_converted: has(CONVERTED) })
+    } else {
+        None
+    };
+    Ok(PurposeState { name, pseudonym, counters, live, trial })
 }
 
 fn unpack_assigned(reader: &mut Reader<'_>, format: u8) -> Result<Assigned, Malformed> {

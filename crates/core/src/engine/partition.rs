@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::at_hand::{After, AtHand, Packed};
 use super::batch_log::EntryBuffers;
+use super::lift::Lifts;
 use super::loss::{StateHead, TopicIds};
 use super::pack::pack_signal;
 use super::policy::Policy;
@@ -194,6 +195,11 @@ impl Partition {
     /// Of each configured source, its last heartbeat or record here: append times.
     pub fn last_signs(&self) -> &BTreeMap<String, Timestamp> {
         &self.state.ledger.last_signs
+    }
+
+    /// What was counted of held-out subjects and the others, by month and purpose.
+    pub fn lifts(&self) -> &Lifts {
+        &self.state.ledger.lifts
     }
 
     pub fn stats(&self) -> &Stats {

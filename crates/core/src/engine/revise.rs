@@ -6,6 +6,7 @@ use super::lease::{self, Terms};
 use super::output::Output;
 use super::policy::Policy;
 use super::subject::{Assigned, PurposeState, Subject};
+use super::token::StateToken;
 use super::window::Counters;
 use assent_contract::domain::audit::{Change, Effect, chain};
 use assent_contract::domain::gate;
@@ -24,6 +25,7 @@ pub struct Reviser<'a> {
 /// How a subject came to be revised.
 #[derive(Clone, Copy)]
 pub struct Trigger<'a> {
+    pub token: StateToken,
     /// The raw id, where the input named it: a timer has none.
     pub subject_id: Option<&'a [u8]>,
     /// An erasure names itself as every tombstone's reason.
@@ -79,6 +81,7 @@ impl Reviser<'_> {
         if may_be_allowed_later {
             let state = &mut subject.purposes[at];
             state.counters = Counters::default();
+            state.trial = None;
             self.change_key(state, index, trigger);
         } else {
             subject.purposes.remove(at);
@@ -115,10 +118,15 @@ impl Reviser<'_> {
         if segments == 0 {
             let left = self.why_left(state, purpose);
             self.remove_live(state, index, left);
+            state.leave_trial(purpose, now);
+        } else if self.policy.holds_out(index, trigger.token) {
+            self.hold_out(state, index);
+            subject.agenda.deferred |= self.begin_trial(state, index, true);
         } else {
             let wanted =
                 terms.assign(segments, basis, now, self.policy.setup.lease, self.policy.edition);
-            subject.agenda.deferred |= self.assign_if_due(state, index, purpose, &terms, wanted);
+            let is_deferred = self.assign_if_due(state, index, purpose, &terms, wanted);
+            subject.agenda.deferred |= is_deferred | self.begin_trial(state, index, false);
         }
         if let Some(Retired { pseudonym }) = retired {
             self.push_tombstone(index, pseudonym, TombstoneReason::KeyRetired);
@@ -168,7 +176,9 @@ impl Reviser<'_> {
         if let Err(at) = subject.purposes.binary_search_by_key(&name, |state| state.name) {
             let pseudonym = self.policy.setup.keys.pseudonym(rule, subject_id);
             let counters = Counters::default();
-            subject.purposes.insert(at, PurposeState { name, pseudonym, counters, live: None });
+            subject
+                .purposes
+                .insert(at, PurposeState { name, pseudonym, counters, live: None, trial: None });
         }
     }
 
@@ -247,6 +257,7 @@ impl Reviser<'_> {
             TombstoneReason::SegmentsLeft
         } else {
             state.counters = Counters::default();
+            state.trial = None;
             self.why_withheld(index, verdict)
         };
         self.remove_live(state, index, reason);
@@ -256,7 +267,12 @@ impl Reviser<'_> {
         }
     }
 
-    fn remove_live(&mut self, state: &mut PurposeState, index: usize, reason: TombstoneReason) {
+    pub(super) fn remove_live(
+        &mut self,
+        state: &mut PurposeState,
+        index: usize,
+        reason: TombstoneReason,
+    ) {
         if state.live.take().is_some() {
             self.push_tombstone(index, state.pseudonym, reason);
         }

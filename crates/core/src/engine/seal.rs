@@ -9,6 +9,7 @@ use super::decided::Decided;
 use super::input::Coverage;
 use super::lease;
 use super::ledger::Ledger;
+use super::lift;
 use super::output::{BatchOutput, Output, Violations};
 use super::pack::pack_subject;
 use super::partition::Partition;
@@ -158,6 +159,7 @@ impl OpenBatch {
         let Partition { policy, state, .. } = &mut self.partition;
         // What is written under a rulebook can be read under the next one by its text alone.
         note_rulebook(&mut self.log, policy, &mut state.ledger);
+        write_lifts(&mut self.log, &mut state.ledger);
         state.let_signals_go();
         state.ledger.signals = Some(state.subjects.signals.len() as i64);
         if state.fresh {
@@ -173,6 +175,15 @@ impl OpenBatch {
         .write(&mut state.ledger);
         state.written_at = state.ledger.now;
         state.fresh = false;
+    }
+}
+
+/// What the batch counted, put to the totals.
+fn write_lifts(log: &mut BatchLog, ledger: &mut Ledger) {
+    let counted = std::mem::take(&mut log.lifts);
+    for (of, total) in lift::add_up(&mut ledger.lifts, counted, log.now) {
+        let (key, value) = (store::lift_key(&of), total.map(lift::Lift::pack));
+        log.outputs.push(Output::State { key, value });
     }
 }
 

@@ -7,6 +7,7 @@
 //! | `d/<n>` | a delta: the subjects that a transaction changed, or removed | every transaction that changed some |
 //! | `b/<bucket>/<chunk>` | a bucket: all subjects whose token begins with that byte | in turn |
 //! | `r/<sha256>` | a rulebook's file | before the first transaction that it decides |
+//! | `t/<month>/<purpose>` | totals of a month, to measure a purpose ([`super::lift`]) | when they change |
 //! | `n` | numbers of undeclared purposes that records of format 1 still use | once, after that format |
 //! | `l/<sequence>` | what was lost, in words | by `state accept-loss`, with the audit batch of that number |
 //!
@@ -18,6 +19,7 @@
 
 use super::at_hand::{After, Packed};
 use super::ledger::{Cycle, FORMAT, Ledger, pack_former_names};
+use super::lift::Month;
 use super::output::Output;
 use super::pack::pack_signal;
 use super::token::{BUCKETS, StateToken};
@@ -75,9 +77,20 @@ pub fn begins_anew(key: &[u8], value: Option<&[u8]>) -> bool {
     ledger.is_some_and(|read| read.is_ok_and(|(ledger, _)| ledger.recovering))
 }
 
-/// Is this key of evidence, which a lost state's successor keeps?
+/// Is this key of what a lost state's successor keeps: evidence, and totals?
 pub fn is_evidence(key: &[u8]) -> bool {
-    key.starts_with(b"r/") || key.starts_with(b"l/")
+    key.starts_with(b"r/") || key.starts_with(b"l/") || key.starts_with(b"t/")
+}
+
+/// The totals of a month and purpose.
+pub fn lift_key((month, purpose): &(Month, String)) -> Vec<u8> {
+    format!("t/{}/{purpose}", month.text()).into_bytes()
+}
+
+/// Of which month and purpose a record holds the totals; `None`: of none.
+pub fn lift_of(key: &[u8]) -> Option<(Month, String)> {
+    let (month, purpose) = std::str::from_utf8(key).ok()?.strip_prefix("t/")?.split_once('/')?;
+    Some((Month::parse(month)?, purpose.to_owned()))
 }
 
 fn delta_key(number: i64) -> Vec<u8> {

@@ -4,6 +4,7 @@
 //! only for purposes that the gate allows.
 
 use super::edition::Edition;
+use super::lift::Trial;
 use super::signals::{self, Minute};
 use super::window::Counters;
 use assent_contract::domain::audit::AuditToken;
@@ -42,6 +43,8 @@ pub struct PurposeState {
     pub counters: Counters,
     /// The last committed value of `pseudonym`'s key, unless it is null.
     pub live: Option<Assigned>,
+    /// Only where the rulebook measures the purpose.
+    pub trial: Option<Trial>,
 }
 
 /// What the last assignment of a live key said.

@@ -1,5 +1,6 @@
 //! The month's figures for a person: a picture, and under each its table.
 
+use super::lift::{Lift, Measured};
 use super::{Kpi, Of, OfPurpose};
 use crate::chart::bars;
 use crate::form::{Document, Report, Text};
@@ -18,10 +19,7 @@ impl Report for Kpi {
         document.list(self.notes.iter());
         self.put_capture(&mut document);
         self.put_opt_outs(&mut document);
-        document.section("Lift");
-        document.paragraph(
-            "Not measured: the rulebook holds nobody out, so there is nobody to compare with.",
-        );
+        self.put_lift(&mut document);
         self.put_queries(&mut document);
         self.put_complaints(&mut document);
         document
@@ -85,6 +83,42 @@ impl Kpi {
         document.table("Opt-outs by purpose", &head, rows.collect());
     }
 
+    fn put_lift(&self, document: &mut Document) {
+        document.section("Lift");
+        let measured: Vec<(&OfPurpose, &Measured)> =
+            self.purposes.iter().filter_map(|it| Some((it, it.measured.as_ref()?))).collect();
+        if measured.is_empty() {
+            document.paragraph(
+                "Not measured: the rulebook holds nobody out, so there is nobody to compare with.",
+            );
+            return;
+        }
+        document.paragraph(
+            "What assignments bring about. A share of the subjects, drawn by a secret key, is held out: they get no \
+             assignment, and everything else is decided of them as of the others. Both groups are of those who came \
+             into a segment of the purpose in the month; each counts once. Relative is how much larger the share of \
+             conversions is among those who were assigned. The interval holds 95 in 100 (of the logarithm of the \
+             quotient of the shares, after Katz): where it reaches across 0, the month shows no effect.",
+        );
+        document.list(measured.iter().map(|(purpose, it)| {
+            format!(
+                "{}: conversions are {}, within {} after coming into a segment.",
+                purpose.purpose, it.counted, it.within
+            )
+        }));
+        let head = [
+            "Purpose",
+            "Assigned",
+            "Conversions",
+            "Held out",
+            "Conversions",
+            "Relative",
+            "95 % interval",
+        ];
+        let rows = measured.iter().map(|(purpose, it)| lift_row(purpose, it)).collect();
+        document.table("Lift by purpose", &head, rows);
+    }
+
     fn put_queries(&self, document: &mut Document) {
         document.section("Questions to the audit");
         let queries = &self.audit_queries;
@@ -123,10 +157,49 @@ impl Kpi {
     }
 }
 
+fn lift_row(purpose: &OfPurpose, measured: &Measured) -> Vec<Text> {
+    let name = Text::code(purpose.purpose.as_str());
+    let Some(lift) = &purpose.lift else {
+        let few = format!("blank: fewer than {} in a group", measured.least);
+        let blanks = std::iter::repeat_n("-", 5).map(Text::from);
+        return std::iter::once(name).chain(blanks).chain([few.into()]).collect();
+    };
+    let Lift { treated, held_out, converted_treated, converted_held_out, relative, low, high } =
+        *lift;
+    let interval = low.zip(high).map(|(low, high)| format!("{} to {}", signed(low), signed(high)));
+    vec![
+        name,
+        treated.into(),
+        of_group(converted_treated, treated).into(),
+        held_out.into(),
+        of_group(converted_held_out, held_out).into(),
+        relative.map_or("-".to_owned(), signed).into(),
+        interval.unwrap_or_else(|| "-".to_owned()).into(),
+    ]
+}
+
+fn of_group(converted: u64, all: u64) -> String {
+    format!("{converted} ({:.1} %)", converted as f64 / all as f64 * 100.0)
+}
+
+/// `+12.5 %`.
+fn signed(share: f64) -> String {
+    format!("{:+.1} %", share * 100.0)
+}
+
 /// `None`: nobody was asked.
 fn rate(of: Of) -> Option<f64> {
     (of.asked > 0).then(|| of.granted as f64 / of.asked as f64)
 }
+
+/// Age bands by age, in words.
+const BANDS: [(&str, &str); 5] = [
+    ("UNDER_13", "under 13"),
+    ("FROM_13_TO_15", "13 to 15"),
+    ("FROM_16_TO_17", "16 to 17"),
+    ("FROM_18", "18 or older"),
+    ("UNKNOWN", "unknown"),
+];
 
 fn capture_rows(purpose: &OfPurpose) -> Vec<Vec<Text>> {
     let row = |band: &str, of: Of| {
@@ -139,7 +212,11 @@ fn capture_rows(purpose: &OfPurpose) -> Vec<Vec<Text>> {
             of.never_asked.into(),
         ]
     };
-    let bands = purpose.capture.by_age_band.iter().map(|(band, of)| row(band, *of));
+    let band = |(symbol, words): &(&str, &'static str)| {
+        let of = purpose.capture.by_age_band.get(symbol).copied();
+        row(words, of.unwrap_or_default())
+    };
+    let bands = BANDS.iter().map(band);
     std::iter::once(row("all", purpose.capture.all)).chain(bands).collect()
 }
 
@@ -147,6 +224,7 @@ fn capture_rows(purpose: &OfPurpose) -> Vec<Vec<Text>> {
 mod tests {
     use std::collections::BTreeMap;
 
+    use super::super::lift::{Groups, Measured};
     use super::super::{Totals, people::Captured};
     use crate::form::{Report, html, markdown};
     use crate::period::Period;
@@ -154,14 +232,23 @@ mod tests {
     use assent_contract::domain::consent::AgeBand;
     use serde_json::json;
 
+    fn measured(held_out: u64) -> Measured {
+        let groups =
+            Groups { treated: 900, held_out, converted_treated: 45, converted_held_out: 4 };
+        let (counted, within) = ("purchases".to_owned(), "14 days".to_owned());
+        Measured { groups, least: 100, counted, within }
+    }
+
     fn kpi() -> super::Kpi {
-        let mut totals = Totals::of(vec!["ads".to_owned()]);
+        let mut totals = Totals::of(vec!["ads".to_owned(), "few".to_owned()]);
+        totals.measured[1] = Some(measured(99));
         let captured = Captured { asked: 4, granted: 3, never_asked: 2 };
         totals.captured[0].insert(AgeBand::Under13, captured);
         totals.opt_outs[0].count = 2;
         totals.opt_outs[0].took_ms = vec![1_500, 500];
         totals.opt_outs[0].within_15_business_days = 2;
         totals.queries = BTreeMap::from([(AuditCommand::Query, 7)]);
+        totals.measured[0] = Some(measured(100));
         totals.finish(
             "2026-11".into(),
             Period::month("2026-11").unwrap(),
@@ -172,6 +259,8 @@ mod tests {
 
     #[test]
     fn the_json_is_that_of_the_contract() {
+        let whole = serde_json::to_value(kpi()).unwrap();
+        let found = &whole["purposes"][0]["lift"];
         let zero = json!({"asked": 0, "granted": 0, "never_asked": 0});
         let expected = json!({
             "month": "2026-11", "from": 1_793_491_200_000_i64, "to": 1_796_083_200_000_i64,
@@ -183,13 +272,22 @@ mod tests {
                 }},
                 "opt_outs": {"count": 2, "median_s": 1.0, "p99_s": 1.5, "max_s": 1.5,
                     "within_15_business_days": 2},
+                "lift": {"treated": 900, "held_out": 100, "converted_treated": 45,
+                    "converted_held_out": 4, "relative": 0.25, "low": found["low"], "high": found["high"]},
+            }, {
+                "purpose": "few",
+                "capture": {"asked": 0, "granted": 0, "never_asked": 0, "by_age_band": {
+                    "FROM_13_TO_15": zero, "FROM_16_TO_17": zero, "FROM_18": zero, "UNDER_13": zero, "UNKNOWN": zero,
+                }},
+                "opt_outs": {"count": 0, "median_s": null, "p99_s": null, "max_s": null,
+                    "within_15_business_days": 0},
                 "lift": null,
             }],
             "audit_queries": {"count": 7, "by_kind": {"AFFECTED": 0, "EXPLAIN": 0, "EXPORT": 0,
                 "OTHER": 0, "QUERY": 7, "SUBJECT_REPORT": 0}},
             "complaints": null,
         });
-        assert_eq!(serde_json::to_value(kpi()).unwrap(), expected);
+        assert_eq!(whole, expected);
     }
 
     #[test]
@@ -201,8 +299,15 @@ mod tests {
             assert!(after.trim_start().starts_with("<div class=\"wide\""), "{after}");
         }
         let text = markdown(&kpi().document());
-        assert!(text.contains("| `ads` | UNDER_13 | 4 | 3 | 75.0 % | 2 |"), "{text}");
+        assert!(text.contains("| `ads` | under 13 | 4 | 3 | 75.0 % | 2 |"), "{text}");
         assert!(text.contains("| `ads` | 2 | 1.000 s | 1.500 s | 1.500 s | 2 |"), "{text}");
         assert!(text.contains("- a note") && !text.contains("<svg"));
+        let row =
+            "| `ads` | 900 | 45 (5.0 %) | 100 | 4 (4.0 %) | \\+25.0 % | \\-54.1 % to +240.3 % |";
+        assert!(text.contains(row), "{text}");
+        assert!(
+            text.contains(r"| `few` | \- | \- | \- | \- | \- | blank: fewer than 100 in a group |"),
+            "{text}"
+        );
     }
 }

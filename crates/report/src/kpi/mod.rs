@@ -1,8 +1,8 @@
-//! The month's figures: consent capture, opt-outs, questions to the audit, complaints. `lift` is null: no rulebook of
-//! this version holds anybody out.
+//! The month's figures: consent capture, opt-outs, lift, questions to the audit, complaints.
 
 pub mod complaints;
 mod document;
+pub mod lift;
 pub mod opt_outs;
 pub mod people;
 
@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use self::complaints::Complaints;
+use self::lift::{Lift, Measured};
 use self::opt_outs::OptOuts;
 use self::people::Captured;
 use crate::numbers::Seconds;
@@ -41,12 +42,12 @@ pub struct OfPurpose {
     pub purpose: String,
     pub capture: Capture,
     pub opt_outs: Times,
+    /// `None`: not measured, or of too few.
     pub lift: Option<Lift>,
+    /// `None`: the rulebook holds nobody out.
+    #[serde(skip)]
+    pub measured: Option<Measured>,
 }
-
-/// Not measured in this version.
-#[derive(Clone, Debug, Serialize, PartialEq)]
-pub enum Lift {}
 
 #[derive(Clone, Debug, Serialize, PartialEq, Eq)]
 pub struct Capture {
@@ -83,13 +84,15 @@ pub struct Totals {
     pub captured: Vec<BTreeMap<AgeBand, Captured>>,
     pub opt_outs: Vec<OptOuts>,
     pub queries: BTreeMap<AuditCommand, u64>,
+    pub measured: Vec<Option<Measured>>,
 }
 
 impl Totals {
     pub fn of(purposes: Vec<String>) -> Self {
         let captured = vec![BTreeMap::new(); purposes.len()];
         let opt_outs = vec![OptOuts::default(); purposes.len()];
-        Self { purposes, captured, opt_outs, queries: BTreeMap::new() }
+        let measured = vec![None; purposes.len()];
+        Self { purposes, captured, opt_outs, queries: BTreeMap::new(), measured }
     }
 
     /// `reach`: what of the month the topics still hold.
@@ -100,14 +103,15 @@ impl Totals {
         complaints: Option<Complaints>,
         mut notes: Vec<String>,
     ) -> Kpi {
-        let Self { purposes, captured, opt_outs, queries } = self;
+        let Self { purposes, captured, opt_outs, queries, measured } = self;
         notes.extend(untold(&opt_outs));
-        let purposes = purposes.into_iter().zip(captured).zip(opt_outs);
-        let purposes = purposes.map(|((purpose, captured), opt_outs)| OfPurpose {
+        let purposes = purposes.into_iter().zip(captured).zip(opt_outs).zip(measured);
+        let purposes = purposes.map(|(((purpose, captured), opt_outs), measured)| OfPurpose {
             purpose,
             capture: capture(&captured),
             opt_outs: times(opt_outs),
-            lift: None,
+            lift: measured.as_ref().and_then(Measured::lift),
+            measured,
         });
         let of =
             |kind: AuditCommand| (kind.symbol(), queries.get(&kind).copied().unwrap_or_default());

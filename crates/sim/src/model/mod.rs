@@ -7,6 +7,7 @@
 //! afresh, so a timer that the engine forgets shows as a difference.
 
 pub mod consent;
+pub mod lift;
 pub mod windows;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ use assent_contract::rulebook::{ContextualRule, Rulebook};
 use assent_core::engine::input::{ClickInput, ConsentBody, ConsentInput};
 
 use consent::{ConsentView, Mark};
+use lift::{Seen, Sight};
 use windows::{Counted, Question};
 
 /// Something that happened to a subject, after the `now` of its batch.
@@ -93,6 +95,10 @@ pub struct Model<'a> {
     now: Timestamp,
     gate_open: bool,
     facts: BTreeMap<String, Vec<Fact<'a>>>,
+    /// What the keys say of a subject and a purpose: those below the share are held out, and nobody else.
+    pub numbers: BTreeMap<(String, String), u64>,
+    /// For the purposes that are measured.
+    past: Vec<Seen>,
     /// All of it, in order: subject, purpose's index, what.
     written: Vec<(String, usize, Change)>,
     entries: Vec<Entry>,
@@ -103,7 +109,7 @@ impl<'a> Model<'a> {
         let (now, facts, written) = (Timestamp::MIN, BTreeMap::new(), Vec::new());
         #[rustfmt::skip]
         return Self { rulebook, lease, signals_max: usize::MAX, floor: None, lost_at: None, now,
-            gate_open: false, facts, written, entries: Vec::new() };
+            gate_open: false, facts, numbers: BTreeMap::new(), past: Vec::new(), written, entries: Vec::new() };
     }
 
     /// Consent by offset, then due timers (here by subject), then clicks by offset.
@@ -267,6 +273,7 @@ impl<'a> Model<'a> {
             entry.verdicts = self.verdicts(subject.unwrap_or(""), Some(click.occurred_at));
         }
         if let Some(subject) = subject {
+            self.note_conversion(subject, click, &entry.verdicts);
             entry = self.closed(entry, subject);
             entry.consent_version = entry.consent_version.filter(|_| decided);
             let profiled = moved || entry.verdicts.iter().any(|verdict| verdict.allows());
@@ -306,7 +313,9 @@ impl<'a> Model<'a> {
     /// The entry with what must be written now that its fact stands.
     fn closed(&mut self, mut entry: Entry, subject: &str) -> Entry {
         for at in 0..self.rulebook.purposes.len() {
-            if let Some(change) = self.due(subject, at) {
+            let (sight, change) = self.due(subject, at);
+            self.note(subject, at, sight);
+            if let Some(change) = change {
                 self.written.push((subject.to_owned(), at, change.clone()));
                 entry.effects.push((at, change));
             }
@@ -324,33 +333,80 @@ impl<'a> Model<'a> {
         purposes.map(|of| if stale { Verdict::ConsentStale } else { verdict(of) }).collect()
     }
 
-    /// What must be written of a subject and purpose now.
-    fn due(&self, subject: &str, at: usize) -> Option<Change> {
+    /// What a subject is to a purpose now, and what must be written of both.
+    fn due(&self, subject: &str, at: usize) -> (Sight, Option<Change>) {
         let (purpose, now, live) = (&self.rulebook.purposes[at], self.now, self.live(subject, at));
         let view = self.consent_view(subject);
         let verdict = view.verdict(purpose, None, now);
         let removed = |reason| live.map(|_| Err(reason));
         let (Some(basis), Some(record)) = (verdict.basis(), view.record) else {
-            let erased = matches!(self.facts(subject).last()?.1, What::Erased(_));
+            let last = self.facts(subject).last();
+            let erased = last.is_some_and(|last| matches!(last.1, What::Erased(_)));
             let reason = TombstoneReason::Withheld(verdict);
-            return removed(if erased { TombstoneReason::Erasure } else { reason });
+            let reason = if erased { TombstoneReason::Erasure } else { reason };
+            return (Sight::Withheld, removed(reason));
         };
         let clicks = self.counted(subject, at);
         let question = Question { purpose, clicks: &clicks, age_band: record.age_band, now };
         let holding = purpose.segments.iter().filter(|segment| question.holds(&segment.condition));
         let segments: Vec<_> = holding.map(|segment| segment.id.clone()).collect();
         if segments.is_empty() {
-            return removed(TombstoneReason::SegmentsLeft);
+            return (Sight::Outside, removed(TombstoneReason::SegmentsLeft));
+        }
+        let inside = Sight::Inside { assignable: self.gate_open };
+        if self.is_held_out(subject, at) {
+            return (inside, removed(TombstoneReason::RulebookChanged));
         }
         if !self.gate_open {
             let stale = removed(TombstoneReason::Withheld(Verdict::ConsentStale));
-            return stale.filter(|_| live.is_some_and(|live| now >= live.expires_at));
+            let is_over = live.is_some_and(|live| now >= live.expires_at);
+            return (inside, stale.filter(|_| is_over));
         }
         let grant = record.decisions.get(&purpose.id).filter(|_| basis != Basis::NotOptedOut);
         let end = grant.and_then(|it| it.expires_at).unwrap_or(Timestamp::MAX);
         let expires_at = (now + self.lease).min(end);
         let wanted = Assigned { segments, basis, decided_at: now, expires_at };
-        live.is_none_or(|live| self.replaces(&wanted, live)).then_some(Ok(wanted))
+        let is_due = live.is_none_or(|live| self.replaces(&wanted, live));
+        (inside, is_due.then_some(Ok(wanted)))
+    }
+
+    /// Are so many of a hundred below its number?
+    fn is_held_out(&self, subject: &str, at: usize) -> bool {
+        let purpose = &self.rulebook.purposes[at];
+        let Some(measure) = &purpose.measure else { return false };
+        let number = self.numbers.get(&(subject.to_owned(), purpose.id.clone()));
+        number.is_some_and(|it| (u128::from(*it) * 100) >> 64 < u128::from(measure.percent))
+    }
+
+    fn note(&mut self, subject: &str, at: usize, sight: Sight) {
+        let is_held_out = self.is_held_out(subject, at);
+        let purpose = &self.rulebook.purposes[at];
+        let Some(measure) = &purpose.measure else { return };
+        self.past.push(Seen {
+            at: self.now,
+            subject: subject.to_owned(),
+            purpose: purpose.id.clone(),
+            within: measure.within,
+            is_held_out,
+            sight,
+        });
+    }
+
+    /// An allowed click, before anything follows from it.
+    fn note_conversion(&mut self, subject: &str, click: &Click<'a>, verdicts: &[Verdict]) {
+        for (at, verdict) in verdicts.iter().enumerate() {
+            let measure = self.rulebook.purposes[at].measure.as_ref();
+            let kinds = measure.map(|it| it.of.kinds.as_ref());
+            let counts = kinds.is_some_and(|it| it.is_none_or(|it| it.contains(&click.kind)));
+            if counts && verdict.allows() {
+                self.note(subject, at, Sight::Converting(click.occurred_at.min(self.now)));
+            }
+        }
+    }
+
+    /// What was counted of those held out and of the others.
+    pub fn lifts(&self) -> lift::Totals {
+        lift::totals(&self.past)
     }
 
     fn replaces(&self, wanted: &Assigned, live: &Assigned) -> bool {

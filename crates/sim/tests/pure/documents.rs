@@ -48,9 +48,11 @@ proptest! {
 
     /// INV-11: the table of fields names exactly what is decoded.
     #[test]
-    fn the_fields_of_all_segments_are_those_that_are_decoded(yaml in rulebooks::text()) {
+    fn the_fields_of_all_segments_and_measures_are_those_that_are_decoded(yaml in rulebooks::text()) {
         let rulebook = book(&yaml);
-        let named = rulebook.listed().map(|s| s.fields()).fold(ClickFields::default(), union);
+        let mut named = rulebook.listed().map(|s| s.fields()).fold(ClickFields::default(), union);
+        let measures = rulebook.purposes.iter().filter_map(|purpose| purpose.measure.as_ref());
+        named.kind |= measures.into_iter().any(|measure| measure.of.kinds.is_some());
         prop_assert_eq!(named, rulebook.fields);
     }
 

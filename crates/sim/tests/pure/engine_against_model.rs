@@ -15,7 +15,8 @@
 //! a closed gate that writes, or that forgets what it deferred, or that defers contextual
 //! segments · a binding time that is not rounded up · a superseded record's signal that is dropped ·
 //! a click judged before its own signal · an erasure without residue · one count too few kept · a
-//! 24-hour sum that goes by days · a subject named in the audit whom nothing allowed.
+//! 24-hour sum that goes by days · a subject named in the audit whom nothing allowed · a subject who is held out
+//! and is assigned, or is not counted · a click before an assignment that counts for it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -34,6 +35,7 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
 use crate::histories::{Batch, Body, History, click_input};
+use crate::model::lift::Totals;
 use crate::model::{Entry, Model};
 use crate::plans;
 use crate::seen::{Eye, Seen};
@@ -85,6 +87,7 @@ impl<'a> Lab<'a> {
         let eye = Eye::new(&history.rulebook, &setup.keys);
         let mut model = Model::new(&history.rulebook, history.lease);
         model.signals_max = history.signals_max;
+        model.numbers = numbers(&setup);
         let (steady, restored) = (restore(&setup, &[]), restore(&setup, &[]));
         let mut lab = Self {
             history,
@@ -168,6 +171,9 @@ impl<'a> Lab<'a> {
             let subjects = crate::histories::SUBJECTS.iter();
             subjects.filter(|subject| self.model.live(subject, purpose).is_some()).count() as i64
         };
+        let model = self.model.lifts();
+        let lifts = [&self.steady, &self.restored].map(lifts);
+        assert_eq!(lifts, [model.clone(), model], "batch {at}: those held out and the others");
         let stats = self.steady.stats();
         let kept: [i64; 4] = SubjectKind::ALL.map(|kind| {
             let by_label = stats.subjects_by_label().filter(|(label, _)| *label == kind.label());
@@ -221,6 +227,27 @@ impl<'a> Lab<'a> {
         });
         assert_eq!(wanted.collect::<Vec<_>>(), seen.contextual, "batch {at}: contextual segments");
     }
+}
+
+/// What the keys say of everybody and every purpose.
+fn numbers(setup: &Setup) -> BTreeMap<(String, String), u64> {
+    let (keys, ids) = (&setup.keys, setup.rulebook.purposes.iter().map(|it| &it.id).enumerate());
+    let both = ids.flat_map(|it| crate::histories::SUBJECTS.map(|subject| (subject, it)));
+    let of = |(subject, (at, id)): (&str, (usize, &String))| {
+        let number = keys.holdout_number(at, keys.state_token(subject.as_bytes()));
+        ((subject.to_owned(), id.clone()), number)
+    };
+    both.map(of).collect()
+}
+
+/// What it counted, as the model has it.
+fn lifts(partition: &Partition) -> Totals {
+    let counted = partition.lifts().iter();
+    let totals = counted.map(|((month, purpose), it)| {
+        let of = [it.treated, it.held_out, it.converted_treated, it.converted_held_out];
+        ((month.text(), purpose.clone()), of)
+    });
+    totals.collect()
 }
 
 fn setup(history: &History) -> Arc<Setup> {

@@ -7,6 +7,7 @@ mod canary;
 mod documents;
 mod engine_against_model;
 mod explained;
+mod held_out;
 mod histories;
 mod many_timers;
 mod model_vectors;

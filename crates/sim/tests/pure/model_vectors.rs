@@ -29,6 +29,7 @@ fn record(value: &Value) -> Option<ConsentRecord> {
 
 fn purpose(sale_or_share: bool, requires_opt_in: bool, suspended: bool) -> Purpose {
     Purpose {
+        measure: None,
         readers: vec![],
         id: "p".to_owned(),
         title: "P".to_owned(),

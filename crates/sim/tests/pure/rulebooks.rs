@@ -36,7 +36,16 @@ struct PurposePlan {
     requires_opt_in: bool,
     suspended: bool,
     retention: usize,
+    measure: Option<MeasurePlan>,
     segments: Vec<Plan>,
+}
+
+/// Kinds as a bit mask; 0: any.
+#[derive(Clone, Debug)]
+struct MeasurePlan {
+    percent: u8,
+    kinds: u8,
+    window: usize,
 }
 
 /// A condition; windows are places in those that fit the purpose's retention.
@@ -99,9 +108,20 @@ fn plan() -> impl Strategy<Value = Plan> {
 
 fn purpose() -> impl Strategy<Value = PurposePlan> {
     let flags = (any::<bool>(), any::<bool>(), prop::bool::weighted(0.05));
-    (flags, 0..RETENTIONS.len(), vec(plan(), 1..4)).prop_map(|(flags, retention, segments)| {
-        let (sale_or_share, requires_opt_in, suspended) = flags;
-        PurposePlan { sale_or_share, requires_opt_in, suspended, retention, segments }
+    let measure = prop::option::of(measure());
+    (flags, 0..RETENTIONS.len(), measure, vec(plan(), 1..4)).prop_map(
+        |(flags, retention, measure, segments)| {
+            let (sale_or_share, requires_opt_in, suspended) = flags;
+            PurposePlan { sale_or_share, requires_opt_in, suspended, retention, measure, segments }
+        },
+    )
+}
+
+fn measure() -> impl Strategy<Value = MeasurePlan> {
+    (1u8..=50, 0u8..64, 0..WINDOWS.len()).prop_map(|(percent, kinds, window)| MeasurePlan {
+        percent,
+        kinds,
+        window,
     })
 }
 
@@ -116,6 +136,10 @@ pub fn text() -> impl Strategy<Value = String> {
                 "sale_or_share": plan.sale_or_share, "requires_opt_in": plan.requires_opt_in,
                 "suspended": plan.suspended,
             }));
+            if let Some(measure) = &plan.measure {
+                let declared = declared.last_mut().expect("just declared");
+                declared["measure"] = measure.render(RETENTIONS[plan.retention].1);
+            }
             for (at, condition) in plan.segments.iter().enumerate() {
                 let mut segment = segment(&format!("{id}-s{at}"), condition.approach());
                 segment["purpose"] = json!(id);
@@ -137,10 +161,25 @@ fn segment(id: &str, approach: &str) -> Value {
     json!({"id": id, "title": "Some", "why": "to test", "owner": "tests", "approach": approach})
 }
 
+impl MeasurePlan {
+    fn render(&self, retention: u64) -> Value {
+        let kinds = (0..KINDS.len()).filter(|at| self.kinds >> at & 1 == 1).map(|at| KINDS[at]);
+        let kinds: Vec<&str> = kinds.collect();
+        let of = if kinds.is_empty() { json!("any") } else { json!(kinds) };
+        let within = fitting(self.window, retention);
+        json!({"holdout": format!("{}%", self.percent), "of": of, "within": within})
+    }
+}
+
+/// One of the windows that are no longer than the retention.
+fn fitting(at: usize, retention: u64) -> &'static str {
+    let fitting = WINDOWS.iter().filter(|window| window.1 <= retention).count();
+    WINDOWS[at % fitting].0
+}
+
 impl Plan {
     fn render(&self, retention: u64) -> Value {
-        let fitting = WINDOWS.iter().filter(|window| window.1 <= retention).count();
-        let window = |at: &usize| WINDOWS[at % fitting].0;
+        let window = |at: &usize| fitting(*at, retention);
         let parts = |parts: &[Plan]| -> Vec<Value> {
             parts.iter().map(|part| part.render(retention)).collect()
         };

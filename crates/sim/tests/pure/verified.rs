@@ -35,7 +35,7 @@ pub struct Logs {
     pub clicks: Vec<Record>,
     pub audit: Vec<Record>,
     /// By purpose.
-    segments: BTreeMap<usize, Vec<Record>>,
+    pub segments: BTreeMap<usize, Vec<Record>>,
     letters: Vec<Record>,
     /// The first offset that the clickstream still holds.
     pub first_click: i64,
@@ -48,7 +48,7 @@ pub fn readers(history: &History) -> Readers {
     }
 }
 
-fn purposes(history: &History) -> Vec<String> {
+pub fn purposes(history: &History) -> Vec<String> {
     history.rulebook.purposes.iter().map(|it| it.id.clone()).collect()
 }
 
@@ -245,7 +245,7 @@ pub struct Taken {
 }
 
 /// What `verify` finds.
-fn verify(history: &History, logs: &Logs) -> Vec<Violation> {
+pub fn verify(history: &History, logs: &Logs) -> Vec<Violation> {
     let mut rulebooks = Rulebooks::default();
     rulebooks.add(history.rulebook.clone());
     verify_by(history, logs, &rulebooks, (None, None))

@@ -8,7 +8,7 @@ use super::ground::{Case, Sources};
 use assent_contract::domain::audit::Change;
 use assent_contract::domain::pseudonym::KeyHistory;
 use assent_contract::domain::time::Timestamp;
-use assent_contract::rulebook::Purpose;
+use assent_contract::rulebook::{Holdout, Purpose};
 use assent_contract::wire::ConsentReading;
 use assent_inquiry::explain::PurposeAnswer;
 use assent_inquiry::live::{Last, last_effect};
@@ -16,10 +16,14 @@ use assent_inquiry::segments::{Known, Named, named};
 
 /// What a purpose's last effect says, up to and with the entry in question.
 #[derive(Serialize)]
+#[allow(clippy::struct_field_names)] // the names of the JSON
 pub struct Assignment {
     pub assignment: Written,
     /// Every segment of the purpose in the rulebook that applied; empty where it is not known.
     pub segments: Vec<Segment>,
+    /// How many of the subjects the rulebook holds out of the purpose; it says of nobody that they are.
+    #[serde(skip)]
+    pub held_out: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -55,7 +59,8 @@ pub fn assignment(sources: &Sources<'_>, case: &Case, answer: &PurposeAnswer) ->
     let told = last.as_ref().zip(purpose).and_then(|it| value(sources, case, it.0, it.1));
     let written = written(case, last.as_ref(), told.as_ref());
     let segments = purpose.map(|it| segments(it, &written)).unwrap_or_default();
-    Assignment { assignment: written, segments }
+    let held_out = purpose.and_then(|it| it.measure.as_ref()).map(Holdout::share);
+    Assignment { assignment: written, segments, held_out }
 }
 
 /// What the value named, as its hash proves.

@@ -120,6 +120,9 @@ fn purpose(answer: &PurposeAnswer, assignment: &Assignment) -> Vec<String> {
     }
     lines.push(format!("  {}", written(&assignment.assignment)));
     lines.extend(assignment.segments.iter().map(segment));
+    lines.extend(assignment.held_out.as_ref().map(|share| {
+        format!("    the rulebook holds out {share} of the subjects: they are assigned nothing, whatever holds")
+    }));
     lines
 }
 

@@ -1,6 +1,7 @@
 //! `assent report kpi`: the month's figures, from consent changelog, audit, clickstream and the record of questions.
 
 mod complaints;
+mod lift;
 mod month;
 
 use std::path::PathBuf;
@@ -15,11 +16,12 @@ use crate::failure::Result;
 use crate::kafka::scan::Ends;
 use month::Reading;
 
-/// Report the month's figures: consent capture, opt-outs, questions to the audit, complaints
+/// Report the month's figures: consent capture, opt-outs, lift, questions to the audit, complaints
 ///
 /// By purpose: how many were asked and agreed at the month's end, by age band; how many opted out in
-/// the month, and how long that took from their act to the commit. Numbers that
-/// the topics no longer hold are said to be missing. Keeps the subjects of one partition in memory at a
+/// the month, and how long that took from their act to the commit; and for a purpose that the
+/// rulebook measures, what assignments brought about. Numbers that the topics no longer hold are said
+/// to be missing. Keeps the subjects of one partition in memory at a
 /// time.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  assent report kpi --month 2026-11 --html november.html\n  \

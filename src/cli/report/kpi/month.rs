@@ -7,6 +7,7 @@ use indicatif::ProgressBar;
 use super::super::super::progress;
 use super::super::audit::each_batch;
 use super::super::records::{Held, each_record, find_partitions, partitions};
+use super::lift;
 use crate::audit::inputs::{ConsentAt, clicks_at, each_consent, readers};
 use crate::config::Config;
 use crate::failure::{Failure, Result};
@@ -15,6 +16,7 @@ use assent_contract::domain::ids::RESERVED_PREFIX;
 use assent_contract::domain::time::Timestamp;
 use assent_contract::rulebook::Rulebook;
 use assent_contract::wire::{ConsentReading, decode_audit_access};
+use assent_core::engine::lift::Month;
 use assent_report::kpi::complaints::Complaints;
 use assent_report::kpi::opt_outs::Reckoning;
 use assent_report::kpi::people::People;
@@ -33,6 +35,10 @@ pub struct Reading<'a> {
     held: Held,
     /// Of the questions to the audit.
     asked: Held,
+    /// Of the totals in the state.
+    counted: Held,
+    /// When the last conversion of the month can come; `None`: nothing is measured.
+    final_at: Option<Timestamp>,
     /// Subjects whose record of the month's end is gone.
     came_later: u64,
     has_rotated: bool,
@@ -53,13 +59,17 @@ impl<'a> Reading<'a> {
                 purposes.len()
             )));
         }
+        let mut totals = Totals::of(purposes.clone());
+        totals.measured = lift::measured(rulebook);
         let sold = rulebook.declared().enumerate().filter(|(_, it)| it.sale_or_share);
         Ok(Self {
             config,
             ends,
             month,
             sold: sold.map(|(at, _)| at).collect(),
-            totals: Totals::of(purposes.clone()),
+            totals,
+            counted: Held::default(),
+            final_at: final_at(rulebook, month),
             purposes,
             held: Held::default(),
             asked: Held::default(),
@@ -70,12 +80,17 @@ impl<'a> Reading<'a> {
 
     pub fn read(&mut self) -> Result<()> {
         let topics = &self.config.topics;
-        self.ends.demand(&[&topics.consent, &topics.audit, &topics.clickstream])?;
+        let mut read = vec![topics.consent.as_str(), &topics.audit, &topics.clickstream];
+        read.extend(self.final_at.map(|_| topics.state.as_str()));
+        self.ends.demand(&read)?;
         let count = partitions(self.config, &topics.consent)?;
         let readers = readers(self.config, count as usize);
         let bar = progress::bar(0, "records");
         for partition in 0..count {
             self.partition(partition, &readers, &bar)?;
+            if self.final_at.is_some() {
+                self.lift(partition, &bar)?;
+            }
         }
         self.questions(&bar)?;
         bar.finish_and_clear();
@@ -101,6 +116,19 @@ impl<'a> Reading<'a> {
         let made_at: BTreeMap<i64, Timestamp> =
             clicks.into_iter().map(|(offset, click)| (offset, click.occurred_at)).collect();
         self.has_rotated |= reckoning.finish(&people, &made_at, &mut self.totals.opt_outs);
+        Ok(())
+    }
+
+    /// Adds what the partition counted of those held out and of the others.
+    fn lift(&mut self, partition: i32, bar: &ProgressBar) -> Result<()> {
+        let month = Month::of(self.month.from);
+        let (counted, damaged) = lift::read(self.config, self.ends, partition, month, bar)?;
+        self.counted.and(Held { begins_at: None, damaged });
+        for (id, measured) in self.purposes.iter().zip(&mut self.totals.measured) {
+            if let (Some(measured), Some(groups)) = (measured, counted.get(id)) {
+                measured.groups.add(*groups);
+            }
+        }
         Ok(())
     }
 
@@ -138,7 +166,8 @@ impl<'a> Reading<'a> {
 
     fn notes(&self, now: Timestamp) -> Vec<String> {
         let mut notes = Vec::new();
-        let begins = [("audit", self.held), ("record of questions", self.asked)];
+        let begins =
+            [("audit", self.held), ("record of questions", self.asked), ("state", self.counted)];
         for (what, held) in begins {
             if let Some(at) = held.begins_at.filter(|at| *at > self.month.from) {
                 notes.push(format!(
@@ -156,6 +185,9 @@ impl<'a> Reading<'a> {
         if now < self.month.to {
             notes.push(format!("The month is not over: it is counted up to {} UTC.", moment(now)));
         }
+        if let Some(at) = self.final_at.filter(|at| now < *at && self.month.from < now) {
+            notes.push(format!("Conversions still come: the lift is final on {} UTC.", moment(at)));
+        }
         if self.came_later > 0 {
             notes.push(format!(
                 "{} subjects have only records that are later than the month: they came later, or compaction removed \
@@ -171,6 +203,12 @@ impl<'a> Reading<'a> {
         }
         notes
     }
+}
+
+/// Whoever came at the month's end has this long.
+fn final_at(rulebook: &Rulebook, month: Period) -> Option<Timestamp> {
+    let measured = rulebook.declared().filter_map(|purpose| purpose.measure.as_ref());
+    measured.map(|holdout| holdout.within).max().map(|within| month.to + within)
 }
 
 fn see(people: &mut People<'_>, at: &ConsentAt) {

@@ -12,6 +12,9 @@ use crate::domain::audit::AuditToken;
 pub struct KeyHistory {
     versions: BTreeMap<u8, Status>,
     keys: BTreeMap<u8, Version>,
+    /// Of the lowest version: the state's, and that of each purpose's holdout.
+    state: TokenKey,
+    holdouts: Vec<TokenKey>,
 }
 
 struct Version {
@@ -27,7 +30,16 @@ impl KeyHistory {
             let purposes = purposes.iter().map(|purpose| root.purpose_key(purpose)).collect();
             (version, Version { audit: root.purpose_key(ring::AUDIT), purposes })
         });
-        Self { keys: keys.collect(), versions: keyset.versions().collect() }
+        let keys = keys.collect();
+        let secret = |version| keyset.secrets().find(|(it, ..)| *it == version).map(|it| it.2);
+        let lowest = secret(keyset.lowest()).expect("the lowest version keeps its secret");
+        let lowest = Root::new(keyset.lowest(), lowest);
+        Self {
+            keys,
+            versions: keyset.versions().collect(),
+            state: lowest.purpose_key(ring::STATE),
+            holdouts: purposes.iter().map(|purpose| lowest.holdout_key(purpose)).collect(),
+        }
     }
 
     /// The versions whose tokens can be computed.
@@ -44,6 +56,11 @@ impl KeyHistory {
     pub fn pseudonym(&self, version: u8, purpose: usize, subject: &[u8]) -> Option<Pseudonym> {
         let keys = self.keys.get(&version)?;
         Some(keys.purposes[purpose].token(version, subject))
+    }
+
+    /// What says whether the subject is held out of a purpose.
+    pub fn holdout_number(&self, purpose: usize, subject: &[u8]) -> u64 {
+        self.holdouts[purpose].number(u128::from_be_bytes(self.state.hmac16(subject)))
     }
 
     /// The subject in the audit, under every version that can be computed.
@@ -74,6 +91,9 @@ mod tests {
         assert_eq!(history.pseudonym(3, 0, b"s"), None);
         assert_eq!(history.status(3), None);
         assert_eq!(history.audit_tokens(b"s").nth(1), Some(ring.audit_token(b"s")));
+        let number = ring.holdout_number(1, ring.state_token(b"s"));
+        assert_eq!(history.holdout_number(1, b"s"), number);
+        assert_ne!(history.holdout_number(0, b"s"), number);
     }
 
     #[test]

@@ -22,6 +22,9 @@ const SALT: &[u8] = b"assent/v1";
 /// The reserved purpose under which the audit names a subject (docs/contract/pseudonyms.md#derivation).
 pub(super) const AUDIT: &str = "audit";
 
+/// The reserved purpose under which the state is keyed.
+pub(super) const STATE: &str = "state";
+
 /// Session keys kept prepared: clicks come from today and the day before, a replay walks through
 /// its days, and two late days still find room.
 const SESSION_DAYS_KEPT: usize = 4;
@@ -39,6 +42,8 @@ pub struct KeyRing {
     /// Of the lowest version, as `state` is: what the intake keeps for years outlives rotations.
     lasting: Zeroizing<[u8; 32]>,
     finding: TokenKey,
+    /// Of the lowest version, by the purpose's index.
+    holdouts: Vec<TokenKey>,
     fingerprints: BTreeMap<u8, [u8; 32]>,
     versions: Vec<(u8, Status)>,
 }
@@ -70,7 +75,7 @@ impl KeyRing {
                 .map(|(_, root)| prepare(root))
                 .collect(),
             audit: active.purpose_key(AUDIT),
-            state: lowest.purpose_key("state"),
+            state: lowest.purpose_key(STATE),
             session_root: active.clone(),
             sealing: roots
                 .iter()
@@ -79,6 +84,7 @@ impl KeyRing {
                 .collect(),
             lasting: lowest.derive("intake", "lasting"),
             finding: TokenKey::new(&lowest.derive("intake", "finding")),
+            holdouts: purposes.iter().map(|purpose| lowest.holdout_key(purpose)).collect(),
             fingerprints: roots
                 .iter()
                 .map(|(&version, (_, root))| (version, *root.derive("fingerprint", "")))
@@ -95,6 +101,13 @@ impl KeyRing {
     /// What the state keeps a subject under: the same for as long as the lowest key exists.
     pub fn state_token(&self, subject: &[u8]) -> u128 {
         u128::from_be_bytes(self.state.hmac16(subject))
+    }
+
+    /// What says whether a subject of the state is held out of a purpose (docs/contract/pseudonyms.md#holdout):
+    /// evenly distributed, and the same for as long as the lowest key exists. Whoever knows the state's token
+    /// needs no raw id.
+    pub fn holdout_number(&self, purpose_index: usize, state_token: u128) -> u64 {
+        self.holdouts[purpose_index].number(state_token)
     }
 
     /// The key under which the intake seals what it keeps for itself (docs/decisions/0020-the-intake.md), of a
@@ -202,9 +215,15 @@ impl TokenKey {
         Self(Hmac::new_from_slice(key).expect("HMAC takes a key of any length"))
     }
 
-    fn hmac16(&self, data: &[u8]) -> [u8; 16] {
+    pub(super) fn hmac16(&self, data: &[u8]) -> [u8; 16] {
         let tag = self.0.clone().chain_update(data).finalize().into_bytes();
         *tag.first_chunk().expect("SHA-256 has 32 bytes")
+    }
+
+    /// The first 8 bytes of the HMAC of a token of the state.
+    pub(super) fn number(&self, state_token: u128) -> u64 {
+        let tag = self.hmac16(&state_token.to_be_bytes());
+        u64::from_be_bytes(*tag.first_chunk().expect("16 bytes"))
     }
 
     pub(super) fn token(&self, version: u8, data: &[u8]) -> Pseudonym {
@@ -238,6 +257,10 @@ impl Root {
 
     pub(super) fn purpose_key(&self, purpose: &str) -> TokenKey {
         TokenKey::new(&self.derive("pseudonym", purpose))
+    }
+
+    pub(super) fn holdout_key(&self, purpose: &str) -> TokenKey {
+        TokenKey::new(&self.derive("holdout", purpose))
     }
 
     fn session_key(&self, day: i64) -> TokenKey {

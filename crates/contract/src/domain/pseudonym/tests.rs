@@ -89,6 +89,21 @@ fn the_state_is_keyed_under_the_lowest_version_for_ever() {
 }
 
 #[test]
+fn who_is_held_out_is_as_the_contract_says_whatever_key_is_active() {
+    let vectors = vectors();
+    let purposes = ["personalized-offers".to_owned(), "partner-advertising".to_owned()];
+    let rings = [1, 2].map(|active| KeyRing::new(&keyset(&vectors, active), &purposes));
+    for case in vectors["holdout"]["cases"].as_array().unwrap() {
+        let index = purposes.iter().position(|p| p == text(&case["purpose"])).unwrap();
+        for ring in &rings {
+            let token = ring.state_token(text(&case["subject_id"]).as_bytes());
+            let number = ring.holdout_number(index, token);
+            assert_eq!(format!("{number:016x}"), text(&case["number"]));
+        }
+    }
+}
+
+#[test]
 fn a_pseudonym_is_read_strictly() {
     let text = Pseudonym([9; 17]).text();
     assert_eq!(text.len(), TEXT_LEN);

@@ -69,8 +69,21 @@ fn of_purpose(change: &Change, old: Option<&Purpose>, new: &Purpose) -> Option<G
         (Some("readers"), _) if has_more(before, &new.readers) => {
             (Within45Days, "data goes to a reader that was not named before")
         }
+        (Some("measure"), _) if measures_more(old, new) => {
+            (Within45Days, "more is read of a person, to measure")
+        }
         _ => return None,
     })
+}
+
+/// Is more counted, or for longer? How many are held out is no matter of what is done with anybody's data.
+fn measures_more(old: Option<&Purpose>, new: &Purpose) -> bool {
+    let (before, after) = (old.and_then(|old| old.measure.as_ref()), new.measure.as_ref());
+    match (before, after) {
+        (_, None) => false,
+        (None, Some(_)) => true,
+        (Some(before), Some(after)) => before.of != after.of || before.within < after.within,
+    }
 }
 
 /// Is one among the new ones who was not there, or was something else to the shop?

@@ -5,7 +5,7 @@ use crate::domain::outcome::Verdict::{
     GuardianConsentMissing, OptInMissing, OptOutSignal, OwnOptInMissing, PurposeSuspended,
 };
 use crate::domain::outcome::{TombstoneReason, Verdict};
-use crate::rulebook::{Purpose, Reader, Rulebook, words};
+use crate::rulebook::{Holdout, Purpose, Reader, Rulebook, words};
 
 pub(super) fn compare(old: &Rulebook, new: &Rulebook, changes: &mut Vec<Change>) {
     for before in &old.purposes {
@@ -113,6 +113,7 @@ fn changed(old: &Purpose, new: &Purpose) -> Vec<Change> {
     changes.extend((old.retention != new.retention).then(|| retention(old, new)));
     changes.extend((old.title != new.title).then(|| title(old, new)));
     changes.extend((old.readers != new.readers).then(|| readers(old, new)));
+    changes.extend((old.measure != new.measure).then(|| measure(old, new)));
     changes
 }
 
@@ -184,6 +185,43 @@ fn readers(old: &Purpose, new: &Purpose) -> Change {
         before: Some(before),
         after: Some(after),
         ..whole(new, Kind::Changed, says, live_keys)
+    }
+}
+
+/// Whom the key takes of a smaller share it takes of a larger one, too.
+fn measure(old: &Purpose, new: &Purpose) -> Change {
+    let [before, after] = [old, new].map(|it| held_out(it.measure.as_ref()));
+    let percent = |purpose: &Purpose| purpose.measure.as_ref().map_or(0, |it| it.percent);
+    let ended = TombstoneReason::RulebookChanged.label();
+    let live_keys = match percent(new).cmp(&percent(old)) {
+        std::cmp::Ordering::Greater => format!(
+            "those of subjects who are held out from now on end with {ended}; the others stay; counters are kept"
+        ),
+        std::cmp::Ordering::Less => {
+            "they stay; subjects who are held out no more are assigned again; counters are \
+             kept"
+                .to_owned()
+        }
+        std::cmp::Ordering::Equal => "they stay and keep their counters".to_owned(),
+    };
+    Change {
+        field: Some("measure"),
+        says: format!("{after} instead of {before}"),
+        before: Some(before),
+        after: Some(after),
+        ..whole(new, Kind::Changed, String::new(), live_keys)
+    }
+}
+
+fn held_out(holdout: Option<&Holdout>) -> String {
+    match holdout {
+        None => "nobody is held out".to_owned(),
+        Some(holdout) => format!(
+            "{} are held out, to measure {} within {}",
+            holdout.share(),
+            words::conversions(holdout),
+            words::span(holdout.within)
+        ),
     }
 }
 

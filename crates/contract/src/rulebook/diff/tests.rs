@@ -355,3 +355,31 @@ fn a_material_change_says_why() {
     let expected = serde_json::json!({"why": "data is used for longer", "due": "within_45_days"});
     assert_eq!(json["material"], expected);
 }
+
+#[test]
+fn a_holdout_ends_keys_and_is_material_where_more_is_counted() {
+    let measured = |percent: u8, rest: &str| {
+        format!("retention: 90d, measure: {{holdout: {percent}%, {rest}}}}}")
+    };
+    let change = |old: &str, new: &str| {
+        let book = |to: &str| book(&BASE.replace("retention: 90d}", to));
+        let found = changes(&book(old), &book(new));
+        let [change] = &found[..] else { panic!("{found:#?}") };
+        assert_eq!((change.id.as_str(), change.field), ("offers", Some("measure")));
+        (change.says.clone(), change.live_keys.clone(), change.material.is_some())
+    };
+    let (none, purchases) = ("retention: 90d}", "of: PURCHASE, within: 14d");
+    let (says, live_keys, material) = change(none, &measured(10, purchases));
+    let expected =
+        "10% are held out, to measure purchases within 14 days instead of nobody is held out";
+    assert!(says == expected && material, "{says}");
+    assert!(live_keys.contains("end with rulebook_changed"), "{live_keys}");
+    let (_, live_keys, material) = change(&measured(10, purchases), none);
+    assert!(live_keys.contains("assigned again") && !material, "{live_keys}");
+    let (_, live_keys, material) =
+        change(&measured(10, purchases), &measured(10, "of: PURCHASE, within: 30d"));
+    assert!(live_keys == "they stay and keep their counters" && material);
+    assert!(!change(&measured(10, purchases), &measured(20, purchases)).2);
+    assert!(!change(&measured(10, purchases), &measured(10, "of: PURCHASE, within: 7d")).2);
+    assert!(change(&measured(10, purchases), &measured(10, "of: any, within: 14d")).2);
+}

@@ -57,9 +57,14 @@ impl Section {
 pub(super) enum Block {
     Section(Section),
     Heading(Text),
+    /// Under a heading.
+    Subheading(Text),
     Paragraph(Text),
     List(Vec<Item>),
-    Table { head: &'static [&'static str], rows: Vec<Vec<Text>> },
+    Table {
+        head: &'static [&'static str],
+        rows: Vec<Vec<Text>>,
+    },
 }
 
 pub(super) struct Item {
@@ -152,6 +157,10 @@ impl Document {
 
     pub fn heading(&mut self, text: impl Into<Text>) {
         self.blocks.push(Block::Heading(text.into()));
+    }
+
+    pub fn subheading(&mut self, text: impl Into<Text>) {
+        self.blocks.push(Block::Subheading(text.into()));
     }
 
     pub fn paragraph(&mut self, text: impl Into<Text>) {

@@ -1,6 +1,7 @@
 //! Every field of a click that is read, by what, and why. No other is decoded (INV-11).
 
 use super::document::{Document, Section, Text};
+use super::holdout;
 use crate::rulebook::{Listed, Rulebook};
 
 /// The gate's: always read. (field, reader, why)
@@ -59,7 +60,8 @@ pub(super) fn put(document: &mut Document, rulebook: &Rulebook) {
             .and_see(Section::Segments)
             .and("."),
     );
-    document.table(&["Field", "Read by", "Why"], gate.chain(rules).collect());
+    let all = gate.chain(rules).chain(holdout::reads(rulebook)).collect();
+    document.table(&["Field", "Read by", "Why"], all);
     let read = rulebook.fields.names();
     let unread = OPTIONAL.iter().copied().filter(|field| !read.contains(field));
     document.paragraph(

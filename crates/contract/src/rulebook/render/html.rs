@@ -7,14 +7,14 @@ use crate::domain::markup::html as escaped;
 
 const STYLE: &str = "\
 body{font:16px/1.5 Georgia,serif;color:#1a1a1a;background:#fff;max-width:62rem;margin:2rem auto;padding:0 1.5rem}
-h1,h2,h3,th,nav{font-family:Helvetica,Arial,sans-serif}
-h1{font-size:1.9rem}h2{margin-top:2.6rem;border-bottom:1px solid #999;padding-bottom:.2rem}h3{margin:1.8rem 0 .4rem}
+h1,h2,h3,h4,th,nav{font-family:Helvetica,Arial,sans-serif}
+h1{font-size:1.9rem}h2{margin-top:2.6rem;border-bottom:1px solid #999;padding-bottom:.2rem}h3{margin:1.8rem 0 .4rem}h4{margin:1.4rem 0 .3rem;font-size:1rem}
 table{border-collapse:collapse;width:100%;font-size:.9rem;margin:1rem 0}
 th,td{border:1px solid #bbb;padding:.35rem .55rem;text-align:left;vertical-align:top}
 th{background:#f0f0ec}
 code{font:.85em/1.4 Menlo,Consolas,monospace;background:#f4f4f0;padding:0 .2em;overflow-wrap:break-word}
 li{margin:.15rem 0}
-@media print{body{max-width:none;margin:0;font-size:11pt}tr,h2,h3{break-inside:avoid;break-after:auto}h2,h3{break-after:avoid}}
+@media print{body{max-width:none;margin:0;font-size:11pt}tr,h2,h3,h4{break-inside:avoid;break-after:auto}h2,h3,h4{break-after:avoid}}
 ";
 
 /// Where a reference to a section leads.
@@ -63,6 +63,7 @@ pub(super) fn put_block(out: &mut String, block: &Block, href: Href) {
             );
         }
         Block::Heading(text) => put(out, &["<h3>", &inline(text, href), "</h3>\n"]),
+        Block::Subheading(text) => put(out, &["<h4>", &inline(text, href), "</h4>\n"]),
         Block::Paragraph(text) => put(out, &["<p>", &inline(text, href), "</p>\n"]),
         Block::List(items) => put_items(out, items, href),
         Block::Table { head, rows } => put_table(out, head, rows, href),

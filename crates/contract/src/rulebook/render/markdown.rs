@@ -18,6 +18,7 @@ fn put_block(out: &mut String, block: &Block) {
     match block {
         Block::Section(section) => put_line(out, &["## ", &section.title()]),
         Block::Heading(text) => put_line(out, &["### ", &inline(text)]),
+        Block::Subheading(text) => put_line(out, &["#### ", &inline(text)]),
         Block::Paragraph(text) => put_line(out, &[&inline(text)]),
         Block::List(items) => put_items(out, items, 0),
         Block::Table { head, rows } => put_table(out, head, rows),

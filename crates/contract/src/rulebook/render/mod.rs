@@ -9,6 +9,7 @@ mod data_map;
 mod document;
 mod fields;
 mod gate;
+mod holdout;
 mod html;
 mod markdown;
 mod opening;

@@ -14,6 +14,10 @@ const WIDTH: usize = 1_000;
 /// Of a box's text: so many fit into 13 px of Helvetica.
 const PIXELS_A_CHARACTER: usize = 8;
 
+/// What the dashed lines are.
+const DASHED: &str = "<p>Dashed: chosen by the current page alone, whoever looks at it. No data of a person is used, so it \
+    passes by the gate.</p>\n";
+
 /// From what, to whom.
 struct Output {
     name: String,
@@ -36,9 +40,11 @@ pub(super) fn of(rulebook: &Rulebook) -> String {
         lines.extend([edge(from, (2, at), class), edge((2, at), (3, at), class)]);
         boxes.extend([node(2, at, &output.name), node(3, at, &output.reader)]);
     }
+    let is_dashed = outputs.iter().any(|output| output.is_page);
+    let caption = if is_dashed { DASHED } else { "" };
     format!(
         "<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"Data map: clicks and consent pass \
-         the gate, and become segments for their readers; the table below says the same\">\n{}{}</svg>\n",
+         the gate, and become segments for their readers; the table below says the same\">\n{}{}</svg>\n{caption}",
         lines.concat(),
         boxes.concat(),
     )

@@ -1,6 +1,7 @@
 //! What data is used for, and whose.
 
 use super::document::{Document, Section, Text};
+use super::holdout;
 use crate::rulebook::{Purpose, Reader, Rulebook, words};
 
 pub(super) fn put(document: &mut Document, rulebook: &Rulebook) {
@@ -34,6 +35,7 @@ pub(super) fn put(document: &mut Document, rulebook: &Rulebook) {
         ),
     );
     readers(document, rulebook);
+    holdout::put(document, rulebook);
     document.heading("Whose data may be used");
     document.table(
         &["Purpose", "Under 13, or age unknown", "13 to 15", "16 and older"],

@@ -1,6 +1,7 @@
 //! How long anything is kept.
 
 use super::document::{Document, Section, Text};
+use super::holdout;
 use crate::rulebook::{Rulebook, words};
 
 /// What no rulebook sets. (what, how long, why)
@@ -76,7 +77,11 @@ pub(super) fn put(document: &mut Document, rulebook: &Rulebook) {
     let fixed = FIXED.iter().map(|&(what, long, why)| vec![what.into(), long.into(), why.into()]);
     document.table(
         &["What", "How long", "Why"],
-        purposes.chain(std::iter::once(oldest)).chain(fixed).collect(),
+        purposes
+            .chain(std::iter::once(oldest))
+            .chain(holdout::kept(rulebook))
+            .chain(fixed)
+            .collect(),
     );
     document.paragraph(
         "The retention of topics is the one with which Assent creates them; assent check reports \

@@ -7,21 +7,21 @@ use crate::rulebook::{Listed, Rulebook};
 pub(super) fn put(document: &mut Document, rulebook: &Rulebook) {
     document.section(Section::Segments);
     for purpose in &rulebook.purposes {
-        document.paragraph(
-            Text::strong("For the purpose")
-                .and(format!(" “{}” (", purpose.title))
+        document.heading(
+            Text::from(format!("For the purpose “{}” (", purpose.title))
                 .and_code(purpose.id.as_str())
-                .and("), on clicks that the gate allowed for it:"),
+                .and(")"),
         );
+        document.paragraph("On clicks that the gate allowed for this purpose:");
         for segment in purpose.listed() {
             put_segment(document, &segment);
         }
     }
     if !rulebook.contextual.is_empty() {
-        document.paragraph(Text::strong("Contextual").and(
-            " segments have no purpose and depend only on the current page, not on who looks at \
-             it:",
-        ));
+        document.heading("Contextual");
+        document.paragraph(
+            "These have no purpose and depend only on the current page, not on who looks at it:",
+        );
         for rule in &rulebook.contextual {
             put_segment(document, &rule.listed());
         }
@@ -29,7 +29,7 @@ pub(super) fn put(document: &mut Document, rulebook: &Rulebook) {
 }
 
 fn put_segment(document: &mut Document, segment: &Listed<'_>) {
-    document.heading(Text::from(segment.title).and(" (").and_code(segment.id).and(")"));
+    document.subheading(Text::from(segment.title).and(" (").and_code(segment.id).and(")"));
     document.list([
         Item::labeled("Why", segment.why),
         Item::labeled("Owner", segment.owner),

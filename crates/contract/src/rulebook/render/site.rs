@@ -75,27 +75,36 @@ fn file_of(section: Section) -> String {
 
 impl Site<'_> {
     fn index(&self, opening: &[Block]) -> Page {
-        let mut list = String::from("<ul>\n");
+        let mut list = String::from("<h2>Contents</h2>\n<ul>\n");
         for section in &self.sections {
             let link = html::link(&file_of(*section), &section.title());
             html::put(&mut list, &["<li>", &link, "</li>\n"]);
         }
         html::put(&mut list, &["<li>", &html::link(HISTORY, HISTORY_TITLE), "</li>\n</ul>\n"]);
         let title = format!("Rulebook {}", self.rulebook.version);
-        self.page(INDEX, &title, &list, opening)
+        // The contents stand in for the navigation of the other pages.
+        let body = self.body("", "", opening, &list);
+        Page { name: INDEX.to_owned(), html: html::page(&title, STYLE, &body) }
     }
 
     /// `before`: markup above the blocks.
     fn page(&self, name: &str, title: &str, before: &str, blocks: &[Block]) -> Page {
-        let mut body = self.navigation(name);
+        let navigation = self.navigation(name);
+        let body = self.body(&navigation, before, blocks, "");
+        Page { name: name.to_owned(), html: html::page(title, STYLE, &body) }
+    }
+
+    fn body(&self, navigation: &str, before: &str, blocks: &[Block], after: &str) -> String {
+        let mut body = navigation.to_owned();
         body.push_str("<main>\n");
         body.push_str(before);
         for block in blocks {
             html::put_block(&mut body, block, file_of);
         }
+        body.push_str(after);
         body.push_str("</main>\n");
         body.push_str(&self.footer());
-        Page { name: name.to_owned(), html: html::page(title, STYLE, &body) }
+        body
     }
 
     fn navigation(&self, current: &str) -> String {

@@ -28,7 +28,7 @@ fn every_part_of_section_6_is_there() {
         "# Rulebook 2026-11-22\n",
         "| `partner-advertising` | Advertising with partners | yes | required | no | 30 days |",
         "- **Default segment**: `all-visitors`",
-        "### Looks at preschool toys (`preschool-explorers`)",
+        "#### Looks at preschool toys (`preschool-explorers`)",
         "- **Why**: Show the preschool landing page first",
         "- **Owner**: marketing@shop.example",
         "- **In it while**: at least 3 product views in category “preschool-toys”, within the last 7 days",
@@ -167,9 +167,14 @@ fn the_pages_of_a_site_lead_to_each_other_and_nowhere_else() {
     for Page { name, html } in &pages {
         let targets: Vec<&str> =
             html.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
-        assert!(targets.len() >= names.len(), "{name} leads to every page: {targets:?}");
+        // The index has its contents, and is not among them.
+        let is_index = name == "index.html";
+        let mut others = names.iter().filter(|other| !is_index || **other != *name);
+        let leads = |other: &&str| targets.contains(other);
+        assert!(others.all(leads), "{name} leads to every page: {targets:?}");
         assert!(targets.iter().all(|target| names.contains(target)), "{name}: {targets:?}");
-        assert_eq!(html.matches("aria-current").count(), 2, "{name}: once in the style, once here");
+        let current = html.matches("aria-current").count();
+        assert_eq!(current, 2 - usize::from(is_index), "{name}: once in the style, once here");
         for reach in ["<script", "<link", "<img", "http:", "https:", "url(", "@import"] {
             assert!(!html.contains(reach), "{name}: {reach}");
         }
@@ -251,4 +256,25 @@ fn nothing_that_a_rulebook_wrote_becomes_markup_in_a_site() {
             assert!(!html.contains(markup), "{name}: {markup}");
         }
     }
+}
+
+#[test]
+fn whoever_is_held_out_is_in_every_section_that_it_concerns_and_nobody_where_nobody_is() {
+    let measured = SHIPPED.replacen(
+        "retention: 90d",
+        "retention: 90d\n    measure: {holdout: 10%, of: PURCHASE, within: 14d}",
+        1,
+    );
+    let document =
+        |yaml: &str| render(&compile(yaml.as_bytes()).expect("a rulebook"), Format::Markdown);
+    let (with, without) = (document(&measured), document(SHIPPED));
+    for expected in [
+        "| `personalized-offers` | 10% of the subjects | purchases | 14 days after the assignment |",
+        "| `kind` | the measure of `personalized-offers` |",
+        "| when a subject was first assigned for `personalized-offers`, or would have been,",
+    ] {
+        assert!(with.contains(expected), "{expected}: {with}");
+        assert!(!without.contains(expected), "{expected}");
+    }
+    assert!(!without.contains("held out"));
 }

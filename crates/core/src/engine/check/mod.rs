@@ -27,7 +27,8 @@ pub fn of_subject(
         let index = policy.purposes().iter().position(|judged| judged.terms.name == state.name)?;
         let judged = &policy.purposes()[index];
         let standing = gate::decide_standing(&subject.consent, judged.terms, now);
-        let (live, counted) = (state.live.as_ref(), !state.counters.is_empty());
+        let live = state.live.as_ref();
+        let counted = !state.counters.is_empty() || state.trial.is_some();
         let broken = invariants::kept_only_while_allowed(standing, live.is_some(), counted);
         let broken = broken.or_else(|| {
             let live = live.filter(|live| live.decided_at == now)?;

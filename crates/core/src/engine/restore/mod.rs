@@ -8,6 +8,7 @@ use super::edition::Edition;
 use super::judged_purposes::JudgedPurposes;
 use super::layout::{self, Layout};
 use super::ledger::{Cycle, FORMATS, Ledger, unpack_former_names};
+use super::lift::{Lift, Lifts};
 use super::loss::AuditHead;
 use super::pack::unpack_signal;
 use super::partition::{Partition, Spare};
@@ -17,7 +18,7 @@ use super::setup::Setup;
 use super::signals::Minute;
 use super::state::{Backlog, Schedule, State};
 use super::stats::Stats;
-use super::store::BucketChunks;
+use super::store::{BucketChunks, lift_of};
 use super::subjects::Subjects;
 use super::token::{BUCKETS, StateToken, bucket_of};
 use assent_contract::domain::audit::{Sha256Hash, chain};
@@ -42,12 +43,14 @@ pub struct Restore {
     chunks: BucketChunks,
     /// The rulebooks kept as evidence, by the hash of the file.
     rulebooks: BTreeMap<Sha256Hash, Box<[u8]>>,
+    lifts: Lifts,
 }
 
 /// What a lost state was decided under, as far as it could be read: configuration, and evidence.
 pub struct Salvage {
     ledger: Option<Ledger>,
     rulebooks: BTreeMap<Sha256Hash, Box<[u8]>>,
+    lifts: Lifts,
 }
 
 /// The format of a record, and the rulebook that its subjects' counters were laid out by.
@@ -74,13 +77,14 @@ impl Restore {
             forms: Vec::new(),
             chunks: BucketChunks::default(),
             rulebooks: BTreeMap::new(),
+            lifts: Lifts::new(),
         }
     }
 
     /// What of it outlasts its loss.
     pub fn salvage(&self) -> Salvage {
         let ledger = self.meta.as_ref().map(|(ledger, _)| ledger.clone());
-        Salvage { ledger, rulebooks: self.rulebooks.clone() }
+        Salvage { ledger, rulebooks: self.rulebooks.clone(), lifts: self.lifts.clone() }
     }
 
     /// Stands in for a state that was lost: at the audit's head, with no subject.
@@ -103,14 +107,22 @@ impl Restore {
         let mut recovered = Self::new(partition);
         recovered.meta = Some((ledger, PurposeNames::default()));
         recovered.rulebooks = salvage.rulebooks;
+        recovered.lifts = salvage.lifts;
         recovered
     }
 
     /// Takes one record, in the order of the offsets; `None` is a tombstone.
     pub fn apply(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), Malformed> {
-        let key = std::str::from_utf8(key).map_err(|_| Malformed("state key"))?;
-        let mut parts = key.split('/');
+        let text = std::str::from_utf8(key).map_err(|_| Malformed("state key"))?;
+        let mut parts = text.split('/');
         match (parts.next(), value) {
+            (Some("t"), value) => {
+                let of = lift_of(key).ok_or(Malformed("state key"))?;
+                self.lifts.remove(&of);
+                if let Some(value) = value {
+                    self.lifts.insert(of, Lift::unpack(value)?);
+                }
+            }
             (Some("meta"), Some(value)) => self.meta = Some(Ledger::unpack(value)?),
             (Some("d"), Some(value)) => self.merge(value)?,
             (Some("b"), value) => {
@@ -190,6 +202,7 @@ impl Restore {
             check(&ledger, &setup)?;
         }
         note(&mut ledger, &setup);
+        ledger.lifts = self.lifts;
         self.former_names
             .iter()
             .for_each(|(id, undeclared_token)| names.place_former(*id, *undeclared_token));

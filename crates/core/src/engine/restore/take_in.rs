@@ -84,7 +84,7 @@ impl Partition {
         if outdated {
             self.backlog.outdated.insert(token);
         }
-        subject.agenda.due = if !outdated && lease::is_behind(subject, &self.policy, now) {
+        subject.agenda.due = if !outdated && lease::is_behind(subject, token, &self.policy, now) {
             now
         } else {
             lease::next_due(subject, &self.policy, now)

@@ -122,7 +122,7 @@ fn use_click(
         subject.consent.make_up_for(unkept);
         subject.consent.bind(at)
     });
-    let trigger = Trigger { subject_id: Some(subject_id), erased: false };
+    let trigger = Trigger { token, subject_id: Some(subject_id), erased: false };
     if moved {
         reviser.revise_all(subject, trigger);
     }
@@ -160,6 +160,7 @@ impl Reviser<'_> {
             || allowed.any(|(index, (judged, _))| {
                 self.policy.rule(index).is_some_and(|rule| rule.counts(click))
                     || subject.purpose(judged.terms.name).is_none()
+                    || self.converts(subject, index, click)
             })
     }
 
@@ -181,6 +182,7 @@ impl Reviser<'_> {
             if self.log.verdicts[index].allows() {
                 allowed = true;
                 self.ensure_state(subject, index, trigger);
+                self.convert(subject, index, click, trigger.token);
                 self.observe(subject, index, click, t, offset, trigger);
             }
         }

@@ -122,7 +122,8 @@ fn decide_consent(
     subject.audit_token = Some(audit_token);
     let outcome = change(subject);
     let erased = outcome == Outcome::Erased;
-    Reviser { policy, log }.revise_all(subject, Trigger { subject_id: Some(input.key), erased });
+    let trigger = Trigger { token, subject_id: Some(input.key), erased };
+    Reviser { policy, log }.revise_all(subject, trigger);
     if matches!(outcome, Outcome::Applied | Outcome::Erased | Outcome::Unreadable) {
         standing_verdicts(policy, subject, log);
     }

@@ -1,7 +1,7 @@
 //! What an input about one subject may touch: the subjects at hand and the batch's log. The ledger, the
 //! timers and what a rotation or a new rulebook has left to do are out of its reach.
 
-use crate::engine::at_hand::AtHand;
+use crate::engine::at_hand::{AtHand, Handled};
 use crate::engine::batch_log::BatchLog;
 use crate::engine::policy::Policy;
 use crate::engine::revise::Reviser;
@@ -32,6 +32,7 @@ impl Scope<'_> {
     /// Settles, as upkeep, a subject that the batch has opened.
     pub fn settle(&mut self, place: usize, subject_id: Option<&[u8]>) {
         let mut reviser = Reviser { policy: self.policy, log: self.log };
-        reviser.settle(&mut self.at_hand[place].subject, InputKind::Upkeep, subject_id);
+        let Handled { token, subject, .. } = &mut self.at_hand[place];
+        reviser.settle(subject, *token, InputKind::Upkeep, subject_id);
     }
 }

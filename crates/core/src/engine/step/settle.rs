@@ -5,6 +5,7 @@ use crate::engine::at_hand::Handled;
 use crate::engine::revise::{Reviser, Trigger};
 use crate::engine::stats::Counted;
 use crate::engine::subject::Subject;
+use crate::engine::token::StateToken;
 use assent_contract::domain::outcome::{InputKind, Outcome};
 
 impl Reviser<'_> {
@@ -42,20 +43,26 @@ impl Reviser<'_> {
         if self.has_to_settle(subject, subject_id.is_some()) {
             let upkeep = self.wants_upkeep(subject, subject_id.is_some());
             let kind = if upkeep { InputKind::Upkeep } else { InputKind::Timer };
-            self.settle(subject, kind, subject_id);
+            self.settle(subject, handled.token, kind, subject_id);
         }
     }
 
     /// What is due of a subject without an input, as an entry of its own where it had an effect.
-    pub fn settle(&mut self, subject: &mut Subject, kind: InputKind, subject_id: Option<&[u8]>) {
+    pub fn settle(
+        &mut self,
+        subject: &mut Subject,
+        token: StateToken,
+        kind: InputKind,
+        subject_id: Option<&[u8]>,
+    ) {
         subject.consent.expire(self.log.now);
         if self.misses_signal(subject) {
             subject.consent.make_up_for(self.log.unkept);
         }
-        if let (Some(token), Some(subject_id)) = (&mut subject.audit_token, subject_id) {
-            *token = self.policy.setup.keys.audit_token(subject_id);
+        if let (Some(named), Some(subject_id)) = (&mut subject.audit_token, subject_id) {
+            *named = self.policy.setup.keys.audit_token(subject_id);
         }
-        self.revise_all(subject, Trigger { subject_id, erased: false });
+        self.revise_all(subject, Trigger { token, subject_id, erased: false });
         if !self.log.effects.is_empty() {
             let outcome =
                 if kind == InputKind::Upkeep { Outcome::Revised } else { Outcome::Elapsed };

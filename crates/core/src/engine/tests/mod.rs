@@ -20,6 +20,7 @@ mod dead;
 mod driver;
 mod ends;
 mod former;
+mod lift;
 mod repaired;
 mod signals;
 mod undeclared;

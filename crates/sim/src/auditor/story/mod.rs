@@ -1,6 +1,7 @@
 //! INV-1, 3, 4, 5, 13: what was decided is what the reference model says, entry by entry, and what is
 //! live is what the gate allows.
 
+mod counted;
 mod seen;
 
 use super::Findings;
@@ -19,6 +20,7 @@ use assent_contract::domain::segment::SegmentAssignment;
 use assent_contract::domain::time::Span;
 use assent_contract::rulebook::Rulebook;
 use assent_core::engine::input::{ClickInput, ConsentInput};
+use counted::Counted;
 use seen::{Eye, Live};
 
 /// A reader drops a value past its end; Assent removes it within a minute where it runs.
@@ -38,8 +40,10 @@ pub fn check(
     let mut eye = Eye::new(stage);
     let mut model = Model::new(&stage.rulebooks[0].0, world.terms.lease);
     model.signals_max = world.terms.signals_max;
+    model.numbers = stage.holdout_numbers();
+    let mut counted = Counted::default();
     let mut is_exact = true;
-    for part in parts {
+    for (place, part) in parts.iter().enumerate() {
         let batch = &part.batch;
         let step = world.witness.losses.get(&part.transaction);
         let first = &stage.rulebooks[0].0;
@@ -67,6 +71,13 @@ pub fn check(
         if let Some(detail) = differs(view, stage, part, inputs, (&expected, &seen)) {
             let detail = format!("sequence {}: {detail}", batch.sequence);
             return findings.add(Invariant::Consent, partition, detail);
+        }
+        let is_asked = counted.take(part) || place + 1 == parts.len();
+        if is_exact
+            && is_asked
+            && let Some(detail) = counted.differs(&model)
+        {
+            return findings.add(Invariant::Deterministic, partition, detail);
         }
         check_moved(world, partition, part, &model, &seen, findings);
         check_live(world, partition, part, stage, &eye, &model, findings);
@@ -216,6 +227,10 @@ fn check_live(
     let batch = &part.batch;
     let now = batch.decided_at;
     for ((place, pseudonym), Live { subject, assignment }) in &eye.live {
+        if stage.holds_out(rulebook_of(stage, assignment), PURPOSES[*place], subject) {
+            let detail = format!("{subject} is held out of {}, and assigned", PURPOSES[*place]);
+            findings.add(Invariant::Deterministic, partition, detail);
+        }
         let purpose = model.rulebook.purposes.iter().find(|it| it.id == PURPOSES[*place]);
         let Some(purpose) = purpose else { continue };
         let mut view = model.consent_view(subject);
