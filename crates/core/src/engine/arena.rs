@@ -182,15 +182,8 @@ impl Arena {
     }
 
     fn take_slot(&mut self, size: usize) -> Handle {
-        let number = match self.open.get(size).and_then(|open| open.last()) {
-            Some(&number) => number,
-            None => {
-                let at = self.take_page(size, PAGE_BYTES / slot_bytes(size) * slot_bytes(size));
-                self.pages[at.page()].used = 0;
-                self.list_as_open(at.page() as u32);
-                at.page() as u32
-            }
-        };
+        let open = self.open.get(size).and_then(|open| open.last().copied());
+        let number = open.unwrap_or_else(|| self.open_page(size));
         let page = &mut self.pages[number as usize];
         let slot = if page.free == NONE {
             page.fresh += 1;
@@ -209,6 +202,15 @@ impl Arena {
         Handle::new(number, slot)
     }
 
+    /// A page without pieces.
+    fn open_page(&mut self, size: usize) -> u32 {
+        let at = self.take_page(size, PAGE_BYTES / slot_bytes(size) * slot_bytes(size));
+        let number = at.page() as u32;
+        self.pages[at.page()].used = 0;
+        self.list_as_open(number);
+        number
+    }
+
     /// A page with one piece in it.
     fn take_page(&mut self, size: usize, bytes: usize) -> Handle {
         let page = Page {
@@ -219,17 +221,12 @@ impl Arena {
             fresh: 0,
             open_at: NOWHERE,
         };
-        let number = match self.empty.pop() {
-            Some(number) => {
-                self.pages[number as usize] = page;
-                number
-            }
-            None => {
-                self.pages.push(page);
-                self.pages.len() as u32 - 1
-            }
-        };
-        Handle::new(number, 0)
+        if let Some(number) = self.empty.pop() {
+            self.pages[number as usize] = page;
+            return Handle::new(number, 0);
+        }
+        self.pages.push(page);
+        Handle::new(self.pages.len() as u32 - 1, 0)
     }
 
     fn empty_page(&mut self, number: u32) {
@@ -297,7 +294,9 @@ mod tests {
         assert_eq!(arena.used_bytes(), 200 * 96);
         let pages = arena.pages.len();
         assert_eq!(pages, 200_usize.div_ceil(PAGE_BYTES / 96));
-        small.into_iter().for_each(|at| arena.remove(at));
+        for at in small {
+            arena.remove(at);
+        }
         assert_eq!((arena.allocated(), arena.used_bytes()), (0, 0));
         let large = arena.insert(&[&[7; 5_000]]);
         assert_eq!((arena.pages.len(), arena.get(large)), (pages, &[7; 5_000][..]));
@@ -330,7 +329,9 @@ mod tests {
                     prop_assert_eq!(arena.get(*at), &piece[..]);
                 }
             }
-            model.into_values().for_each(|(at, _)| arena.remove(at));
+            for (at, _) in model.into_values() {
+                arena.remove(at);
+            }
             prop_assert_eq!((arena.allocated(), arena.used_bytes()), (0, 0));
         }
     }

@@ -1,5 +1,6 @@
 //! The log of one batch: what it has decided so far, in the order of the inputs.
 
+use super::audience::Masks;
 use super::input::{Rejection, payload_hash};
 use super::lift::Lifts;
 use super::output::{DeadLetterNote, InputTopic, OptOut, Output, Tally, Violations};
@@ -27,6 +28,10 @@ pub struct BatchLog {
     pub signs_changed: bool,
     pub violations: Violations,
     pub lifts: Lifts,
+    /// Who may be named, where a purpose has a minimum audience.
+    pub masks: Masks,
+    /// What the audit is to state of that.
+    pub statement: Option<String>,
     /// Not of the canary's clicks.
     pub counts_verdicts: bool,
     counts: Counts,
@@ -71,6 +76,8 @@ impl BatchLog {
             signs_changed: false,
             violations: Violations::default(),
             lifts: Lifts::new(),
+            masks: Masks::default(),
+            statement: None,
             counts_verdicts: true,
             counts: Counts {
                 outcomes: [[0; Outcome::ALL.len()]; 2],

@@ -6,8 +6,8 @@
 //! token      17 bytes                                          (if 1)
 //! record     version, age band, guardian?, second step?, decisions…, undeclared…   (if 2)
 //! signal_at  ms · erased_at ms                                 (if 16 · if 32)
-//! purposes   count, each: name, pseudonym (17 bytes), counters, byte: 1 live · 2 trial · 4 in · 8 converted
-//!            live (if 1), since (if 2)
+//! purposes   count, each: name, pseudonym (17 bytes), counters, byte: 1 live · 2 trial · 4 in · 8 converted ·
+//!            16 qualified; live (if 1), since (if 2), segments (if 16)
 //! ```
 //! Numbers are Avro longs. A subject that is unpacked and packed again gives the same bytes. A
 //! subject that has only a signal has no token: 8 bytes in all.
@@ -22,6 +22,7 @@ use assent_contract::domain::merge::{DecisionInForce, GuardianTerms, RecordInFor
 use assent_contract::domain::outcome::Basis;
 use assent_contract::domain::pseudonym::Pseudonym;
 use assent_contract::domain::time::{Span, Timestamp};
+use assent_contract::rulebook::SegmentSet;
 
 const TOKEN: u8 = 1;
 const RECORD: u8 = 2;
@@ -35,6 +36,7 @@ const LIVE: u8 = 1;
 const TRIAL: u8 = 2;
 const IN: u8 = 4;
 const CONVERTED: u8 = 8;
+const QUALIFIED: u8 = 16;
 
 pub fn pack_subject(subject: &Subject, out: &mut Vec<u8>) {
     let consent = &subject.consent;
@@ -203,10 +205,9 @@ fn pack_purpose(state: &PurposeState, out: &mut Vec<u8>) {
     let trial = state
         .trial
         .map_or(0, |trial| TRIAL | flag(trial.is_in, IN) | flag(trial.has_converted, CONVERTED));
-    out.push(trial | flag(state.live.is_some(), LIVE));
+    out.push(trial | flag(state.live.is_some(), LIVE) | flag(state.qualified != 0, QUALIFIED));
     if let Some(live) = &state.live {
-        out.put_long(live.segments as u64 as i64);
-        out.put_long((live.segments >> 64) as u64 as i64);
+        pack_segments(live.segments, out);
         out.put_long(live.basis as i64);
         out.put_long(live.decided_at.0);
         out.put_long((live.expires_at - live.decided_at).0);
@@ -215,10 +216,23 @@ fn pack_purpose(state: &PurposeState, out: &mut Vec<u8>) {
     if let Some(trial) = &state.trial {
         out.put_long(trial.since.0);
     }
+    if state.qualified != 0 {
+        pack_segments(state.qualified, out);
+    }
 }
 
 fn flag(set: bool, flag: u8) -> u8 {
     if set { flag } else { 0 }
+}
+
+fn pack_segments(segments: SegmentSet, out: &mut Vec<u8>) {
+    out.put_long(segments as u64 as i64);
+    out.put_long((segments >> 64) as u64 as i64);
+}
+
+fn unpack_segments(reader: &mut Reader<'_>) -> Result<SegmentSet, Malformed> {
+    let (low, high) = (reader.long()? as u64, reader.long()? as u64);
+    Ok(u128::from(low) | u128::from(high) << 64)
 }
 
 fn unpack_purpose(
@@ -231,8 +245,8 @@ fn unpack_purpose(
     let counters = Counters::unpack(reader, slots(name))?;
     let flags = reader.byte()?;
     let has = |flag: u8| flags & flag != 0;
-    let is_possible =
-        flags & !(LIVE | TRIAL | IN | CONVERTED) == 0 && (has(TRIAL) || !has(IN | CONVERTED));
+    let is_possible = flags & !(LIVE | TRIAL | IN | CONVERTED | QUALIFIED) == 0
+        && (has(TRIAL) || !has(IN | CONVERTED));
     if !is_possible {
         return Err(Malformed("purpose"));
     }
@@ -243,12 +257,12 @@ fn unpack_purpose(
     } else {
         None
     };
-    Ok(PurposeState { name, pseudonym, counters, live, trial })
+    let qualified = if has(QUALIFIED) { unpack_segments(reader)? } else { 0 };
+    Ok(PurposeState { name, pseudonym, counters, qualified, live, trial })
 }
 
 fn unpack_assigned(reader: &mut Reader<'_>, format: u8) -> Result<Assigned, Malformed> {
-    let low = reader.long()? as u64;
-    let high = reader.long()? as u64;
+    let segments = unpack_segments(reader)?;
     let basis = *usize::try_from(reader.long()?)
         .ok()
         .and_then(|index| Basis::ALL.get(index))
@@ -258,7 +272,7 @@ fn unpack_assigned(reader: &mut Reader<'_>, format: u8) -> Result<Assigned, Malf
     }
     let decided_at = Timestamp(reader.long()?);
     Ok(Assigned {
-        segments: u128::from(low) | u128::from(high) << 64,
+        segments,
         basis,
         decided_at,
         expires_at: decided_at + Span(reader.long()?),

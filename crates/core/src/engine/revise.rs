@@ -80,8 +80,7 @@ impl Reviser<'_> {
         self.remove_live(&mut subject.purposes[at], index, reason);
         if may_be_allowed_later {
             let state = &mut subject.purposes[at];
-            state.counters = Counters::default();
-            state.trial = None;
+            (state.counters, state.qualified, state.trial) = (Counters::default(), 0, None);
             self.change_key(state, index, trigger);
         } else {
             subject.purposes.remove(at);
@@ -113,24 +112,69 @@ impl Reviser<'_> {
             return;
         };
         state.counters.prune(purpose, now);
+        // Whoever is named stays so under another key.
+        let named = state.live.map_or(0, |live| self.policy.named_now(&live, purpose));
         let retired = self.change_key(state, index, trigger);
-        let segments = state.counters.segments(purpose, terms.age_band, now);
-        if segments == 0 {
+        let qualified = state.counters.segments(purpose, terms.age_band, now);
+        // Whoever is held out is in no audience; when they came is counted as of all others.
+        let is_held_out = self.policy.holds_out(index, trigger.token);
+        let segments = if purpose.min_members.is_some() {
+            let counted = if is_held_out { 0 } else { qualified };
+            self.of_audience(state, index, counted, named)
+        } else {
+            qualified
+        };
+        if is_held_out && qualified != 0 {
+            self.hold_out(state, index);
+        } else if segments == 0 {
             let left = self.why_left(state, purpose);
             self.remove_live(state, index, left);
-            state.leave_trial(purpose, now);
-        } else if self.policy.holds_out(index, trigger.token) {
-            self.hold_out(state, index);
-            subject.agenda.deferred |= self.begin_trial(state, index, true);
         } else {
             let wanted =
                 terms.assign(segments, basis, now, self.policy.setup.lease, self.policy.edition);
-            let is_deferred = self.assign_if_due(state, index, purpose, &terms, wanted);
-            subject.agenda.deferred |= is_deferred | self.begin_trial(state, index, false);
+            subject.agenda.deferred |= self.assign_if_due(state, index, purpose, &terms, wanted);
+        }
+        if qualified == 0 {
+            state.leave_trial(purpose, now);
+        } else {
+            subject.agenda.deferred |= self.begin_trial(state, index, is_held_out);
         }
         if let Some(Retired { pseudonym }) = retired {
             self.push_tombstone(index, pseudonym, TombstoneReason::KeyRetired);
         }
+    }
+
+    /// Of the segments that a subject is in, those with the audience that the rulebook asks for.
+    fn of_audience(
+        &self,
+        state: &mut PurposeState,
+        index: usize,
+        qualified: SegmentSet,
+        named: SegmentSet,
+    ) -> SegmentSet {
+        state.qualified = qualified;
+        let rule = self.policy.purposes()[index].rule;
+        let mask = rule.and_then(|rule| self.log.masks.of_purpose(rule));
+        mask.unwrap_or_default().of(qualified, named)
+    }
+
+    /// Does what is named of the subject differ from what may be, since a segment opened or closed?
+    pub fn awaits_audience(&self, subject: &Subject) -> bool {
+        if self.log.masks.is_empty() {
+            return false;
+        }
+        let judged = self.policy.purposes().iter().enumerate();
+        judged.filter_map(|(index, it)| Some((index, it.terms.name, it.rule?))).any(
+            |(index, name, rule)| {
+                let Some(mask) = self.log.masks.of_purpose(rule) else { return false };
+                let (Some(state), Some(purpose)) = (subject.purpose(name), self.policy.rule(index))
+                else {
+                    return false;
+                };
+                let named = state.live.map_or(0, |live| self.policy.named_now(&live, purpose));
+                mask.of(state.qualified, named) != named
+            },
+        )
     }
 
     /// Writes what is due, or says that a closed gate, or a key that is no longer emitted, holds it
@@ -175,10 +219,15 @@ impl Reviser<'_> {
         let name = judged.terms.name;
         if let Err(at) = subject.purposes.binary_search_by_key(&name, |state| state.name) {
             let pseudonym = self.policy.setup.keys.pseudonym(rule, subject_id);
-            let counters = Counters::default();
-            subject
-                .purposes
-                .insert(at, PurposeState { name, pseudonym, counters, live: None, trial: None });
+            let state = PurposeState {
+                name,
+                pseudonym,
+                counters: Counters::default(),
+                qualified: 0,
+                live: None,
+                trial: None,
+            };
+            subject.purposes.insert(at, state);
         }
     }
 
@@ -256,8 +305,7 @@ impl Reviser<'_> {
         let reason = if verdict.allows() {
             TombstoneReason::SegmentsLeft
         } else {
-            state.counters = Counters::default();
-            state.trial = None;
+            (state.counters, state.qualified, state.trial) = (Counters::default(), 0, None);
             self.why_withheld(index, verdict)
         };
         self.remove_live(state, index, reason);

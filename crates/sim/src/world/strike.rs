@@ -74,24 +74,32 @@ impl World<'_> {
                 self.instances[place].probe_is_stale = true;
             }
             Fault::StaleConsumer => {
-                let place = random.index(self.instances.len());
-                if random.chance(50) {
-                    self.instances[place].stale_consent.extend(0..PARTITIONS);
-                } else {
-                    self.leave_half_stale(place);
-                }
+                let (place, is_whole) = (random.index(self.instances.len()), random.chance(50));
+                self.make_stale(place, is_whole);
             }
             Fault::RulebookChange if !may_change_rules => {}
             Fault::RulebookChange => {
                 self.terms.rulebook = random.pick(&[1, 2]);
-                let places = 0..self.instances.len();
-                let after = |place: usize| now + Span(1 + place as i64 * 4_000);
-                self.restarts = places.map(|place| (after(place), place)).collect();
+                self.restart_in_turn();
                 return Span(10_000);
             }
             _ => self.strike_topics(fault),
         }
         Span(1_000)
+    }
+
+    fn restart_in_turn(&mut self) {
+        let after = |place: usize| self.broker.now + Span(1 + place as i64 * 4_000);
+        let places = 0..self.instances.len();
+        self.restarts = places.map(|place| (after(place), place)).collect();
+    }
+
+    fn make_stale(&mut self, place: usize, is_whole: bool) {
+        if is_whole {
+            self.instances[place].stale_consent.extend(0..PARTITIONS);
+        } else {
+            self.leave_half_stale(place);
+        }
     }
 
     /// Its other partition, which others leave to it for a while, goes on.

@@ -30,6 +30,7 @@ fn record(value: &Value) -> Option<ConsentRecord> {
 fn purpose(sale_or_share: bool, requires_opt_in: bool, suspended: bool) -> Purpose {
     Purpose {
         measure: None,
+        min_members: None,
         readers: vec![],
         id: "p".to_owned(),
         title: "P".to_owned(),
