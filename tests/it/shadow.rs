@@ -163,13 +163,13 @@ fn only(counts: Counts, like: &Counts) -> Counts {
 /// Everything live rests on this rulebook.
 fn await_swept(shop: &Shop<'_>, version: &str) {
     wait_until(WITHIN, "the sweep to be through", || {
-        let all = PURPOSES.iter().flat_map(|purpose| {
+        let mut all = PURPOSES.iter().flat_map(|purpose| {
             latest(&shop.committed(&format!("segments.{purpose}"))).into_values()
         });
         let is_new = |record: crate::support::Record| {
             decode("segment_assignment", &record.value.unwrap())["rulebook"] == version
         };
-        all.map(is_new).all(|it| it).then_some(())
+        all.all(is_new).then_some(())
     });
 }
 
