@@ -7,8 +7,8 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
 
+use assent::clock::{Clock as _, SystemClock};
 use assent_contract::domain::consent::{AgeBand, ConsentRecord, ConsentStatus, Decision};
 use assent_contract::domain::event::{ClickEvent, EventKind};
 use assent_contract::domain::partitioner::Partitioner;
@@ -88,13 +88,13 @@ fn filled(
 fn measure_memory(setup: &Arc<Setup>, is_active: bool, subjects: usize) {
     let before = resident();
     let partitions = filled(setup, is_active, subjects, |_, _| {});
-    let counted: i64 = partitions.iter().map(|it| it.stats().bytes()).sum();
+    let counted: usize = partitions.iter().map(Partition::subjects_bytes).sum();
     let live: i64 = partitions.iter().flat_map(|it| it.stats().live_keys.values()).sum();
     let each = |bytes: usize| bytes as f64 / subjects as f64;
     println!(
         "{subjects} subjects, {live} live keys: {:.0} bytes each resident, {:.0} counted",
         each(resident() - before),
-        each(counted as usize),
+        each(counted),
     );
 }
 
@@ -109,7 +109,7 @@ fn measure_restore(setup: &Arc<Setup>, is_active: bool, subjects: usize) {
     });
     let packed: Vec<Vec<u8>> = partitions.iter().map(Partition::pack_subjects).collect();
     drop(partitions);
-    let began = Instant::now();
+    let began = SystemClock.instant();
     let restored: Vec<Partition> =
         logs.iter().enumerate().map(|(at, log)| restored(setup, at, log)).collect();
     let took = began.elapsed();

@@ -197,7 +197,7 @@ fn add_task(sums: &mut BTreeMap<Sum, i64>, shared: &Shared, task: &Task) {
     let stats = task.engine.stats();
     let mut count = |sum, by| *sums.entry(sum).or_default() += by;
     count(Sum::OptOutsPending, task.opt_outs_pending().0 as i64);
-    count(Sum::StateBytes, stats.bytes());
+    count(Sum::StateBytes, task.engine.subjects_bytes() as i64);
     for (consent, number) in stats.subjects_by_label() {
         count(Sum::Subjects(consent), number);
     }

@@ -57,7 +57,6 @@ impl Decided {
         }
         let Partition { state, stats, .. } = &mut self.partition;
         state.subjects.signals.clear_away();
-        stats.note_bytes(state.subjects.bytes());
         stats.signals = state.subjects.signals.len() as i64;
         self.partition.look_at_audiences();
         end(self.partition, self.at_hand, self.buffers)

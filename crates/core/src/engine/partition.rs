@@ -15,6 +15,7 @@ use super::pack::pack_signal;
 use super::policy::Policy;
 use super::refusal::{self, Refusal};
 use super::setup::Setup;
+use super::signals::Signals;
 use super::state::{Backlog, Schedule, State};
 use super::stats::Stats;
 use super::token::BUCKETS;
@@ -172,6 +173,12 @@ impl Partition {
             let (heard, rulebook) = (hearing.heard.as_deref(), &policy.setup.rulebook);
             hearing.due = Some(state.audiences.due(heard, rulebook, state.ledger.now));
         }
+    }
+
+    /// Memory that all subjects take, in bytes; the room to spare of pages and tables not counted.
+    pub fn subjects_bytes(&self) -> usize {
+        let subjects = &self.state.subjects;
+        subjects.bytes() + subjects.signals.len() * Signals::FOOTPRINT
     }
 
     /// Every subject as it lies in the state, in the order of the tokens: what two partitions that

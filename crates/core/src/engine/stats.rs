@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use super::edition::Edition;
-use super::signals::Signals;
 use super::subject::Subject;
 use assent_contract::domain::merge::NameId;
 use assent_contract::rulebook::SegmentSet;
@@ -19,8 +18,6 @@ pub struct Stats {
     pub pseudonyms: BTreeMap<u8, i64>,
     /// Subjects that have only a signal: [`Self::subjects`] does not count them.
     pub signals: i64,
-    /// Memory that the others take ([`super::subjects::Subjects::bytes`]).
-    bytes: i64,
 }
 
 /// What is counted of one subject.
@@ -120,15 +117,6 @@ impl Stats {
                 self.shift(after, edition, 1);
             }
         }
-    }
-
-    pub fn note_bytes(&mut self, bytes: usize) {
-        self.bytes = bytes as i64;
-    }
-
-    /// Memory that all subjects take; the room to spare of pages and tables not counted.
-    pub fn bytes(&self) -> i64 {
-        self.bytes + self.signals * Signals::FOOTPRINT as i64
     }
 
     /// By label. Includes subjects that have only a signal.

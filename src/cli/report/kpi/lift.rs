@@ -29,8 +29,8 @@ fn of_purpose(purpose: &Purpose) -> Option<Measured> {
 }
 
 /// Of fewer in a group, nothing is said.
-fn least(_purpose: &Purpose) -> u64 {
-    GROUP_MIN
+fn least(purpose: &Purpose) -> u64 {
+    purpose.min_members.map_or(GROUP_MIN, |least| GROUP_MIN.max(least.into()))
 }
 
 /// Adds what the state of a partition has of the month. Returns how many records can't be read.

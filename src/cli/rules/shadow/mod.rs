@@ -24,6 +24,7 @@ use crate::kafka::scan::Ends;
 use crate::pipeline::preflight::counts;
 use crate::pipeline::shared::setup_of;
 use assent_contract::domain::time::{Span, Timestamp};
+use assent_contract::rulebook::Rulebook;
 use assent_contract::rulebook::diff::{Admission, admission};
 use assent_core::engine::Setup;
 use comparison::Comparison;
@@ -66,7 +67,11 @@ pub fn run(args: &Args, globals: &Globals) -> Result<()> {
     let counts = counts(&config, &start.rulebook, &cluster).ok_or_else(|| unlike(&config))?;
     let ends = Ends::new(&config)?;
     let bar = progress::bar(0, "records");
-    let side = |start| Arc::new(setup_of(start, &counts));
+    let side = |start| {
+        let setup = setup_of(start, &counts);
+        let rulebook = Arc::new(without_minimum(&setup.rulebook));
+        Arc::new(Setup { rulebook, ..setup })
+    };
     let asked_at = SystemClock.now();
     let since = args.since.map(|it| asked_at - Span(it.as_millis() as i64));
     let sides =
@@ -79,6 +84,15 @@ pub fn run(args: &Args, globals: &Globals) -> Result<()> {
     bar.finish_and_clear();
     let shadow = Shadow::of(comparison, (&start.rulebook, &new), reaches_to, asked_at);
     if globals.json { stdout::json(&shadow) } else { stdout::line(&shadow.text()) }
+}
+
+/// A minimum audience is held against totals, which one partition does not know: see [`result`].
+fn without_minimum(rulebook: &Rulebook) -> Rulebook {
+    let mut rulebook = rulebook.clone();
+    for purpose in &mut rulebook.purposes {
+        purpose.min_members = None;
+    }
+    rulebook
 }
 
 /// The same topics under two rulebooks.

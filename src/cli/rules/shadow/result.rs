@@ -29,11 +29,12 @@ pub struct Shadow {
 struct Segment {
     purpose: String,
     segment: String,
-    now: u64,
-    then: u64,
-    settled: u64,
-    enter: u64,
-    leave: u64,
+    /// `None`, as of all numbers here: it is under the purpose's minimum audience.
+    now: Option<u64>,
+    then: Option<u64>,
+    settled: Option<u64>,
+    enter: Option<u64>,
+    leave: Option<u64>,
     /// Its conditions look further back than the clicks reach.
     partial_history: bool,
 }
@@ -71,15 +72,18 @@ impl Shadow {
         let reasons = moved.map(|row| OfSegment {
             purpose: row.purpose.clone(),
             segment: row.segment.clone(),
-            enter: row.enter.clone(),
-            leave: row.leave.clone(),
+            enter: shown(&row.enter, (running, new), &row.purpose),
+            leave: shown(&row.leave, (running, new), &row.purpose),
         });
         Self {
             running: running.version.clone(),
             new: new.version.clone(),
             clicks_from: reaches_to,
             reasons: reasons.collect(),
-            segments: rows.iter().map(|row| segment(row, is_partial(row))).collect(),
+            segments: rows
+                .iter()
+                .map(|row| segment(row, (running, new), is_partial(row)))
+                .collect(),
             verdicts: verdicts
                 .into_iter()
                 .map(|((purpose, verdict), [now, settled])| {
@@ -102,7 +106,8 @@ impl Shadow {
         let head = ["purpose", "segment", "now", "then", "settled", "enter", "leave"];
         let rows = self.segments.iter().map(|it| {
             let Segment { purpose, segment, now, then, settled, enter, leave, .. } = it;
-            let numbers = [now, then, settled, enter, leave].map(u64::to_string);
+            let numbers = [now, then, settled, enter, leave]
+                .map(|number| number.map_or_else(|| "-".to_owned(), |number| number.to_string()));
             [vec![purpose.clone(), segment.clone()], numbers.to_vec()].concat()
         });
         lines.extend(columns(&head, rows.collect(), 2));
@@ -135,18 +140,33 @@ impl Shadow {
     }
 }
 
-fn segment(row: &Row, partial_history: bool) -> Segment {
-    let sum = |reasons: &BTreeMap<&str, u64>| reasons.values().sum();
+fn segment(row: &Row, rulebooks: (&Rulebook, &Rulebook), partial_history: bool) -> Segment {
+    let sum = |reasons: &BTreeMap<&str, u64>| reasons.values().sum::<u64>();
+    let may_show = |count| may_show(count, rulebooks, &row.purpose);
+    let number = |count| Some(count).filter(|count| may_show(*count));
     Segment {
         purpose: row.purpose.clone(),
         segment: row.segment.clone(),
-        now: row.now,
-        then: row.then,
-        settled: row.settled,
-        enter: sum(&row.enter),
-        leave: sum(&row.leave),
+        now: number(row.now),
+        then: number(row.then),
+        settled: number(row.settled),
+        enter: number(sum(&row.enter)),
+        leave: number(sum(&row.leave)),
         partial_history,
     }
+}
+
+/// Is it no smaller than the minimum audience that either rulebook has for the purpose?
+fn may_show(count: u64, (running, new): (&Rulebook, &Rulebook), purpose: &str) -> bool {
+    [running, new].iter().all(|rulebook| {
+        let declared = rulebook.purpose_index(purpose).map(|at| &rulebook.purposes[at]);
+        declared.is_none_or(|purpose| purpose.shown(count).is_some())
+    })
+}
+
+fn shown(reasons: &Reasons, rulebooks: (&Rulebook, &Rulebook), purpose: &str) -> Reasons {
+    let shown = reasons.iter().filter(|(_, count)| may_show(**count, rulebooks, purpose));
+    shown.map(|(why, count)| (*why, *count)).collect()
 }
 
 fn listed(reasons: &Reasons) -> String {

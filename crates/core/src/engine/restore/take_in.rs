@@ -60,7 +60,6 @@ impl Partition {
                 self.state.subjects.insert(token, &subjects::packed(&subject), agenda);
             }
         }
-        self.stats.note_bytes(self.state.subjects.bytes());
         self.stats.signals = self.state.subjects.signals.len() as i64;
         self.policy.judged = self.policy.judged_purposes(&self.state.names, &self.stats);
         Ok(signals)

@@ -254,7 +254,7 @@ fn a_state_from_before_signals_were_counted_apart_is_read() {
     restore.apply(b"d/0", Some(&delta)).unwrap();
     restore.apply(b"meta", Some(&meta)).unwrap();
     let mut partition = Driver::new(restore.finish(Arc::clone(&setup)).unwrap());
-    assert_eq!((partition.stats().signals, partition.stats().bytes()), (2, 42));
+    assert_eq!((partition.stats().signals, partition.subjects_bytes()), (2, 42));
     let next = flood(&mut partition, 1..2, 1);
     let read_again = [(b"d/0".to_vec(), Some(delta)), (rulebook, Some(TWO.into()))];
     let mut restore = Restore::new(3);
