@@ -4,11 +4,13 @@
 //! as the answer → its batch is cut, decided, written and committed → forgotten, and counted.
 
 pub mod assignment;
+mod audiences;
 mod bounded;
 mod bounds;
 mod clock_watch;
 pub mod crash;
 mod edges;
+mod heard;
 mod identity;
 mod keys;
 pub mod loss_words;
@@ -23,6 +25,7 @@ mod rights;
 mod runner;
 pub mod shared;
 mod stop;
+mod sums;
 pub mod survey;
 mod suspects;
 pub mod take_up_error;
@@ -80,6 +83,9 @@ pub fn start(start: Start) -> Result<Running> {
     }
     if shared.registry.is_some() {
         background(&shared, "schemas", Shared::look_up_schemas)?;
+    }
+    if audiences::are_asked_for(&shared) {
+        background(&shared, "audiences", audiences::run)?;
     }
     let has_readers = |shared: &Shared| {
         shared.setup().rulebook.purposes.iter().any(|purpose| !purpose.readers.is_empty())

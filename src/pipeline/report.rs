@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::edges::Edges;
 use super::shared::Shared;
+use super::sums::Sum;
 use crate::http::{PartitionStatus, Reason, WAIT_MAX};
 use assent_contract::domain::ids::{CANARY_PURPOSE, is_valid_id};
 use assent_contract::domain::time::{Moment, Span, Timestamp};
@@ -21,14 +22,12 @@ use assent_core::task::{Closed, Task};
 /// How often the gauges and the status are brought up to date.
 pub const REPORT_EVERY: Span = Span(200);
 
-/// A sample of a summed gauge.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Sum {
-    OptOutsPending,
-    StateBytes,
-    Subjects(&'static str),
-    LiveKeys { purpose: String, key_version: u8 },
-    Members { purpose: String, segment: String },
+/// The minimum audience of its purpose.
+fn least(sum: &Sum, shared: &Shared) -> Option<u32> {
+    let (Sum::LiveKeys { purpose, .. } | Sum::Members { purpose, .. }) = sum else { return None };
+    let setup = shared.setup();
+    let rulebook = &setup.rulebook;
+    rulebook.purpose_index(purpose).and_then(|at| rulebook.purposes[at].min_members)
 }
 
 /// What one worker reported last.
@@ -79,7 +78,14 @@ impl Report {
         shared.metrics.opt_out_oldest_pending_timestamp_seconds.set(seconds);
         for (sum, value) in sums {
             let before = self.sums.insert(sum.clone(), value).unwrap_or(0);
-            add(shared, &sum, value - before);
+            match least(&sum, shared) {
+                None => add(shared, &sum, value - before),
+                Some(least) => {
+                    let part = (self.worker, value);
+                    let show = |shown| show(shared, &sum, shown);
+                    shared.small_counts.show(&sum, part, least, show);
+                }
+            }
         }
     }
 
@@ -226,6 +232,24 @@ fn add(shared: &Shared, sum: &Sum, by: i64) {
         Sum::Members { purpose, segment } => {
             metrics.segment_members.with_label_values(&[purpose, segment]).add(by);
         }
+    }
+}
+
+/// A count of an audience; `None`: it is too small to be shown.
+fn show(shared: &Shared, sum: &Sum, shown: Option<i64>) {
+    let metrics = &shared.metrics;
+    let (gauge, purpose, of) = match sum {
+        Sum::LiveKeys { purpose, key_version } => {
+            (&metrics.live_keys, purpose, key_version.to_string())
+        }
+        Sum::Members { purpose, segment } => (&metrics.segment_members, purpose, segment.clone()),
+        Sum::OptOutsPending | Sum::StateBytes | Sum::Subjects(_) => return,
+    };
+    let labels = [purpose.as_str(), of.as_str()];
+    match shown {
+        Some(count) => gauge.with_label_values(&labels).set(count),
+        // A series that is not there is none to remove.
+        None => drop(gauge.remove_label_values(&labels)),
     }
 }
 

@@ -8,9 +8,11 @@ use rdkafka::error::KafkaResult;
 
 use super::bounds;
 use super::clock_watch::ClockWatch;
+use super::heard::HeardAudiences;
 use super::oldest::OldestOptOuts;
 use super::publish::Destinations;
 use super::stop::Stop;
+use super::sums::SmallCounts;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::Status;
@@ -59,6 +61,9 @@ pub struct Shared {
     pub clock: Arc<dyn Clock>,
     pub clock_watch: ClockWatch,
     pub oldest_opt_outs: OldestOptOuts,
+    pub audiences: HeardAudiences,
+    /// Of purposes with a minimum audience.
+    pub small_counts: SmallCounts,
     pub stop: Arc<Stop>,
 }
 
@@ -141,6 +146,8 @@ pub fn share(start: Start, counts: Counts, purposes: &[String], framings: &Frami
         clock_watch: ClockWatch::started(start.clock.moment()),
         clock: start.clock,
         oldest_opt_outs: OldestOptOuts::default(),
+        audiences: HeardAudiences::default(),
+        small_counts: SmallCounts::default(),
         stop: Arc::default(),
         counts,
         config,

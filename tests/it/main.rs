@@ -11,6 +11,7 @@ mod support;
 use assent_sim::model;
 
 mod absence;
+mod audience;
 mod audit;
 mod audit_questions;
 mod bad_input;

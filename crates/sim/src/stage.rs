@@ -168,7 +168,7 @@ fn text(Rules { version, offers, has_toys }: Rules) -> String {
 default_segment: all
 purposes:
   - {{id: ads, title: Ads, sale_or_share: true, requires_opt_in: true, retention: 1h}}
-  - {{id: mail, title: Mail, sale_or_share: false, requires_opt_in: false, retention: 1d}}
+  - {{id: mail, title: Mail, sale_or_share: false, requires_opt_in: false, retention: 1d, min_members: 3}}
 {purpose}segments:
 {toys}  - {{id: ads-viewers, title: T, why: w, owner: o, approach: behavioral, purpose: ads, when: {{count: {{of: PRODUCT_VIEW, within: 40s, at_least: 2}}}}}}
   - {{id: ads-adults, title: T, why: w, owner: o, approach: demographic, purpose: ads, when: {{age_band: {{in: [FROM_18]}}}}}}

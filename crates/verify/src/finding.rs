@@ -32,6 +32,7 @@ pub enum Unchecked {
     OlderThanAudit,
     BehindGap,
     Sweeping,
+    AudienceUnknown,
     NotDecided,
     LettersDeleted,
     BeforeLoss,
@@ -65,6 +66,10 @@ impl Unchecked {
             Self::KeyEmptied => "effects: they use a retired key whose secret was removed",
             Self::OlderThanAudit => "segment records: older than the audit that was read",
             Self::BehindGap => "inputs: their audit batch is missing (see INV-9)",
+            Self::AudienceUnknown => {
+                "segments with a minimum audience: what was stated of them, or the assignment before, is \
+                 not in what was read"
+            }
             Self::Sweeping => "live keys: a sweep after a change of the rulebook was in progress",
             Self::NotDecided => "inputs: not decided when the end of the audit was read",
             Self::BeforeLoss => "outcomes: from before an accepted loss",

@@ -11,6 +11,7 @@
 //!
 //! Nothing is guessed: what compaction or retention took is counted as unchecked.
 
+mod audiences;
 mod clicks;
 mod consent_view;
 mod effects;
@@ -23,10 +24,12 @@ mod outputs;
 mod partition;
 mod rows;
 mod segments;
+mod stated;
 mod subjects;
 mod unproven;
 mod unreadable;
 
+pub use audiences::Statements;
 pub use finding::{Findings, Unchecked, Violation};
 pub use inputs::{Readers, Record};
 pub use letters::Letters;

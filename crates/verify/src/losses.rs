@@ -2,7 +2,7 @@
 
 use super::finding::{Findings, Unchecked};
 use super::partition::{BatchUnderReview, Partition, Sink};
-use assent_contract::domain::audit::{AuditBatch, loss};
+use assent_contract::domain::audit::{AuditBatch, audiences, loss};
 use assent_contract::domain::invariants::Invariant;
 
 impl Partition<'_> {
@@ -21,6 +21,9 @@ impl Partition<'_> {
         findings: &mut Findings,
     ) {
         self.compacted = true;
+        if audiences::is_statement(&batch.rulebook) {
+            return self.state_audiences(offset, batch, findings);
+        }
         if self.loss == Some(batch.sequence) && loss::statement(&batch.rulebook).is_none() {
             let place = (self.setup.audit, self.number, offset);
             let detail = "the state names a loss here that the audit does not record";

@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 
+use super::audiences::Statements;
 use super::consent_view::{ConsentView, Kept, Mark, Terms};
 use super::finding::{Findings, Unchecked};
 use super::grants;
@@ -14,7 +15,7 @@ use super::subjects::{Place, Subject, Subjects};
 use super::unproven::Unproven;
 use super::{Horizon, Rulebooks};
 use assent_contract::domain::audit::verify::{ChainVerifier, FaultKind, Link};
-use assent_contract::domain::audit::{AuditBatch, AuditEntry, Sha256Hash, chain};
+use assent_contract::domain::audit::{AuditBatch, AuditEntry, Sha256Hash, audiences, chain};
 use assent_contract::domain::intake::ConsentBody;
 use assent_contract::domain::invariants::{self, Invariant};
 use assent_contract::domain::outcome::InputKind;
@@ -80,6 +81,8 @@ pub struct Partition<'a> {
     pub(super) absent_left_off: u64,
     /// Batches of clicks that nobody can read now, as far as clicks were read.
     pub(super) unreadable: Vec<(i64, i64)>,
+    /// Of the minimum audience.
+    pub(super) statements: Statements,
 }
 
 /// The batch that is being checked, and the rules it was decided under.
@@ -120,6 +123,7 @@ impl<'a> Partition<'a> {
             absent: Vec::new(),
             absent_left_off: 0,
             unreadable: Vec::new(),
+            statements: Statements::default(),
         }
     }
 
@@ -197,7 +201,13 @@ impl<'a> Partition<'a> {
         sink: Sink<'_>,
         findings: &mut Findings,
     ) {
+        if audiences::is_statement(&batch.rulebook) {
+            return self.state_audiences(offset, batch, findings);
+        }
         let rulebook = self.setup.rulebooks.get(&batch.rulebook_sha256);
+        if let Some(rulebook) = rulebook {
+            self.check_stated(rulebook, findings);
+        }
         self.note_rulebook(offset, batch, findings);
         let declared = self.declared(rulebook);
         let terms = batch.purposes.iter().map(|id| {
@@ -382,6 +392,7 @@ impl<'a> Partition<'a> {
         self.say_all(sink);
         let audited_from = if self.whole { Some(Timestamp::MIN) } else { self.audited_from };
         let horizon = Horizon {
+            statements: std::mem::take(&mut self.statements),
             audited_from: audited_from.unwrap_or(Timestamp::MAX),
             sweeping_to: self.progress.as_ref().and_then(|it| {
                 let changed_at = it.changed_at?;

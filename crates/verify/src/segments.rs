@@ -12,6 +12,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use super::Rulebooks;
+use super::audiences::{Statements, too_small};
 use super::finding::{Findings, Unchecked};
 use super::inputs::Record;
 use super::outputs::token_of;
@@ -32,6 +33,8 @@ pub struct Horizon {
     pub audited_from: Timestamp,
     /// A sweep to this rulebook may not be through: it began less than an hour before the end.
     pub sweeping_to: Option<String>,
+    /// How segments with a minimum audience stood.
+    pub statements: Statements,
 }
 
 /// A partition of a segment topic, and what its records are checked against.
@@ -82,6 +85,8 @@ struct Value {
     expires_at: Timestamp,
     /// Index into the versions that were met.
     rulebook: u16,
+    /// Index into the sets of segments that were met, where some rulebook asks for an audience.
+    segments: u32,
 }
 
 /// No lease is longer (`pipeline.lease`): the one that applied is not recorded anywhere.
@@ -124,11 +129,15 @@ pub struct SegmentPartition<'a> {
     scope: SegmentScope<'a>,
     keys: HashMap<Pseudonym, Key, FixedState>,
     rulebook_versions: Vec<String>,
+    segment_sets: Vec<Vec<String>>,
+    has_least: bool,
 }
 
 impl<'a> SegmentPartition<'a> {
     pub fn new(scope: SegmentScope<'a>) -> Self {
-        Self { scope, keys: HashMap::default(), rulebook_versions: Vec::new() }
+        let has_least = scope.rulebooks.have_least(scope.purpose);
+        let (rulebook_versions, segment_sets) = (Vec::new(), Vec::new());
+        Self { scope, keys: HashMap::default(), rulebook_versions, segment_sets, has_least }
     }
 
     /// A record, in the order of the offsets.
@@ -212,6 +221,7 @@ impl<'a> SegmentPartition<'a> {
             value: Some(Value {
                 expires_at: assignment.expires_at,
                 rulebook: self.rulebook_number(assignment.rulebook),
+                segments: self.set_number(assignment.segments),
             }),
         })
     }
@@ -246,8 +256,49 @@ impl<'a> SegmentPartition<'a> {
         }) as u16
     }
 
+    fn set_number(&mut self, segments: Vec<String>) -> u32 {
+        if !self.has_least {
+            return 0;
+        }
+        let known = self.segment_sets.iter().position(|known| *known == segments);
+        known.unwrap_or_else(|| {
+            self.segment_sets.push(segments);
+            self.segment_sets.len() - 1
+        }) as u32
+    }
+
+    /// INV-3: an assignment names no segment below the minimum audience, as its chain stated it. `before`:
+    /// the record under the same pseudonym before it.
+    fn judge_audience(
+        &self,
+        (partition, offset): (i32, i64),
+        (stored, before): (&StoredRecord, Option<&StoredRecord>),
+        findings: &mut Findings,
+    ) {
+        let Some(value) = stored.value.filter(|_| self.has_least) else { return };
+        let version = &self.rulebook_versions[usize::from(value.rulebook)];
+        if self.scope.rulebooks.least(version, self.scope.purpose).is_none() {
+            return;
+        }
+        let horizon = self.scope.horizons.get(&partition);
+        let Some(standing) = horizon.and_then(|it| it.statements.before(offset)) else {
+            return findings.unchecked(Unchecked::AudienceUnknown, 1);
+        };
+        let named = |segment: &str| {
+            let before = before?.value.map(|value| &self.segment_sets[value.segments as usize]);
+            Some(before.is_some_and(|set| set.iter().any(|id| id == segment)))
+        };
+        let segments = &self.segment_sets[value.segments as usize];
+        let found = too_small(segments, self.scope.purpose, standing, named, findings);
+        if let Some(segment) = found {
+            let place = (self.scope.topic, self.scope.partition, stored.offset);
+            let detail = format!("names {segment} below its minimum audience");
+            findings.violation(Invariant::Closed, place, detail);
+        }
+    }
+
     /// What the first pass left, in its order.
-    pub fn row(&mut self, pseudonym: Pseudonym, row: Row) {
+    pub fn row(&mut self, pseudonym: Pseudonym, row: Row, findings: &mut Findings) {
         let key = self.keys.entry(pseudonym).or_default();
         match row {
             Row::FinalVerdict { partition, final_verdict } => {
@@ -257,14 +308,19 @@ impl<'a> SegmentPartition<'a> {
                 key.has_effect = true;
                 let mut rest = key.records[key.next..].iter();
                 let found = rest.position(|it| it.mark() == mark(written, decided_at));
-                key.missing = if let Some(at) = found {
-                    key.records[key.next + at].named = true;
-                    key.next += at + 1;
-                    None
+                if let Some(at) = found {
+                    let at = key.next + at;
+                    key.records[at].named = true;
+                    key.next = at + 1;
+                    key.missing = None;
+                    let key = &self.keys[&pseudonym];
+                    let before = at.checked_sub(1).map(|before| &key.records[before]);
+                    let stored = (&key.records[at], before);
+                    self.judge_audience((partition, offset), stored, findings);
                 } else {
                     let is_tombstone = matches!(written, Written::Removed(_));
-                    Some(Missing { partition, offset, decided_at, is_tombstone })
-                };
+                    key.missing = Some(Missing { partition, offset, decided_at, is_tombstone });
+                }
             }
         }
     }
@@ -409,7 +465,7 @@ mod tests {
     fn a_value_that_outlasts_its_grant_or_any_lease_is_found() {
         let decided_at = Timestamp(1_795_305_600_000);
         let lasts = |span: Span, grant: Option<Span>| {
-            let value = Value { expires_at: decided_at + span, rulebook: 0 };
+            let value = Value { expires_at: decided_at + span, rulebook: 0, segments: 0 };
             let final_verdict = FinalVerdict {
                 verdict: Some(Verdict::OptIn),
                 grant_ends_at: grant.map(|span| decided_at + span),

@@ -5,14 +5,16 @@ use std::collections::HashMap;
 use serde_json::json;
 
 use super::super::{stderr, stdout};
-use super::chosen;
 use super::latest::{Assigned, Latest};
+use super::{chosen, in_words};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::failure::Result;
-use assent_contract::rulebook::Rulebook;
+use assent_contract::rulebook::{Purpose, Rulebook};
 
 /// Count the members of each segment of the rulebook, those without members too
+///
+/// A count under the minimum audience of its purpose (`min_members`) is null in JSON, and - otherwise.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  assent segments count --purpose personalized-offers --json")]
 pub struct Args {
@@ -26,7 +28,8 @@ pub struct Args {
 struct Count {
     purpose: String,
     segment: String,
-    members: u64,
+    /// `None`: under the minimum audience of its purpose.
+    members: Option<u64>,
 }
 
 pub fn run(args: &Args, config: &Config, rulebook: &Rulebook, is_json: bool) -> Result<()> {
@@ -37,13 +40,13 @@ pub fn run(args: &Args, config: &Config, rulebook: &Rulebook, is_json: bool) -> 
     let mut counts = Vec::new();
     for purpose in chosen {
         let place = purposes.iter().position(|id| *id == purpose.id).unwrap_or_default();
-        let declared = purpose.segments.iter().map(|rule| rule.id.as_str());
-        let (of_purpose, others) = counted(&purpose.id, declared, &latest.counts(place, now));
+        let (of_purpose, others) = counted(purpose, &latest.counts(place, now));
         counts.extend(of_purpose);
         if others > 0 {
             stderr::warning(&format!(
-                "{others} assignments for {} have a segment that this rulebook lacks; `assent run` \
+                "{} assignments for {} have a segment that this rulebook lacks; `assent run` \
                  ends them once it runs with this rulebook",
+                in_words(purpose, others),
                 purpose.id
             ));
         }
@@ -52,20 +55,16 @@ pub fn run(args: &Args, config: &Config, rulebook: &Rulebook, is_json: bool) -> 
 }
 
 /// Each declared segment, and how many assignments name one that is not declared.
-fn counted<'a>(
-    purpose: &str,
-    declared: impl Iterator<Item = &'a str>,
-    sets: &HashMap<&Assigned, u64>,
-) -> (Vec<Count>, u64) {
-    let declared: Vec<&str> = declared.collect();
+fn counted(purpose: &Purpose, sets: &HashMap<&Assigned, u64>) -> (Vec<Count>, u64) {
+    let declared: Vec<&str> = purpose.segments.iter().map(|rule| rule.id.as_str()).collect();
     let members = |segment: &str| {
         let having = sets.iter().filter(|(set, _)| set.segments.iter().any(|id| id == segment));
         having.map(|(_, count)| count).sum()
     };
     let count = |segment: &&str| Count {
-        purpose: purpose.to_owned(),
+        purpose: purpose.id.clone(),
         segment: (*segment).to_owned(),
-        members: members(segment),
+        members: purpose.shown(members(segment)),
     };
     let is_other = |set: &Assigned| set.segments.iter().any(|id| !declared.contains(&id.as_str()));
     let others = sets.iter().filter(|(set, _)| is_other(set)).map(|(_, count)| count).sum();
@@ -77,6 +76,7 @@ fn print(counts: &[Count], is_json: bool) -> Result<()> {
         return stdout::json(&json!({ "counts": counts }));
     }
     for Count { purpose, segment, members } in counts {
+        let members = members.map_or("-".to_owned(), |members| members.to_string());
         stdout::line(&format!("{purpose}  {segment}  {members}"))?;
     }
     Ok(())
@@ -100,9 +100,34 @@ mod tests {
             set(&["b", "gone"], Basis::OptIn),
         ];
         let sets: HashMap<&Assigned, u64> = sets.iter().zip([1, 10, 100, 1_000]).collect();
-        let (counts, others) = counted("offers", ["a", "b", "c"].into_iter(), &sets);
-        let members: Vec<_> = counts.iter().map(|it| (it.segment.as_str(), it.members)).collect();
-        assert_eq!(members, [("a", 111), ("b", 1_001), ("c", 0)]);
-        assert_eq!(others, 1_000);
+        let check = |least: &str, expected: [Option<u64>; 3]| {
+            let (counts, others) = counted(&purpose(least), &sets);
+            let members: Vec<_> =
+                counts.iter().map(|it| (it.segment.as_str(), it.members)).collect();
+            assert_eq!(members, [("a", expected[0]), ("b", expected[1]), ("c", expected[2])]);
+            assert_eq!(others, 1_000);
+        };
+        check("", [Some(111), Some(1_001), Some(0)]);
+        check("min_members: 111,", [Some(111), Some(1_001), None]);
+        check("min_members: 112,", [None, Some(1_001), None]);
+    }
+
+    /// With segments a, b and c.
+    fn purpose(least: &str) -> Purpose {
+        let segment = |id: &str| {
+            format!(
+                "  - {{id: {id}, why: w, owner: o, approach: demographic, purpose: offers, when: \
+                 {{age_band: {{in: [FROM_18]}}}}}}\n"
+            )
+        };
+        let rulebook = format!(
+            "rulebook: r\ndefault_segment: d\npurposes:\n  - {{id: offers, {least} sale_or_share: \
+             false, requires_opt_in: true, retention: 1d}}\nsegments:\n{}{}{}",
+            segment("a"),
+            segment("b"),
+            segment("c")
+        );
+        let compiled = assent_contract::rulebook::compile(rulebook.as_bytes());
+        compiled.expect("a sound rulebook").purposes.remove(0)
     }
 }

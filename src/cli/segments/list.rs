@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::super::{stderr, stdout};
-use super::{chosen, each_change, render, with_segment};
+use super::{chosen, each_change, in_words, render, with_segment};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::failure::Result;
@@ -62,7 +62,7 @@ pub fn run(args: &Args, config: &Config, rulebook: &Rulebook, is_json: bool) -> 
         stderr::warning(&format!("{} values in the segment topics can't be read", live.unreadable));
     }
     if wanted.is_empty() {
-        stderr::line(&live.emptiness(now, &purposes));
+        stderr::line(&live.emptiness(now, &purposes, rulebook));
     }
     Ok(())
 }
@@ -80,7 +80,7 @@ impl Live {
     }
 
     /// Why nothing that was asked for is live.
-    fn emptiness(&self, now: Timestamp, purposes: &[String]) -> String {
+    fn emptiness(&self, now: Timestamp, purposes: &[String], rulebook: &Rulebook) -> String {
         let of = purposes.join(", ");
         let (live, expired): (Vec<_>, Vec<_>) =
             self.assignments.values().partition(|assignment| assignment.expires_at > now);
@@ -90,14 +90,24 @@ impl Live {
                  decided what is in Kafka (`assent wait-ready --caught-up`)"
             );
         }
+        // Each of several purposes has a minimum of its own: the greatest is the one to keep to.
+        let chosen = rulebook.purposes.iter().filter(|purpose| purposes.contains(&purpose.id));
+        let strictest = chosen.max_by_key(|purpose| purpose.min_members);
+        let told = |count: usize| {
+            strictest.map_or_else(|| count.to_string(), |purpose| in_words(purpose, count as u64))
+        };
         match (live.len(), expired.len()) {
             (0, 0) => format!("no live assignment for {of}: tombstones removed every assignment"),
             (0, expired) => format!(
-                "no live assignment for {of}: {expired} assignments have expired; they are renewed \
-                 only while `assent run` is running"
+                "no live assignment for {of}: {} assignments have expired; they are renewed \
+                 only while `assent run` is running",
+                told(expired)
             ),
             (live, _) => {
-                format!("no live assignment has this segment; {of} has {live} live assignments")
+                format!(
+                    "no live assignment has this segment; {of} has {} live assignments",
+                    told(live)
+                )
             }
         }
     }

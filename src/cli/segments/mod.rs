@@ -18,7 +18,7 @@ use crate::registry::Reading;
 use assent_contract::domain::foreign_text::shown;
 use assent_contract::domain::pseudonym::{KeyRing, Pseudonym};
 use assent_contract::domain::segment::SegmentAssignment;
-use assent_contract::rulebook::Rulebook;
+use assent_contract::rulebook::{Purpose, Rulebook};
 
 /// Read the segment topics: list, count, watch, get one pseudonym, or export for a list of ids
 #[derive(clap::Args)]
@@ -80,6 +80,12 @@ fn chosen(named: Option<&String>, rulebook: &Rulebook) -> Result<Vec<String>> {
             None => Err(unknown("--purpose", named, "purpose", declared())),
         },
     }
+}
+
+/// A count of a purpose's live assignments, as far as it may be told.
+fn in_words(purpose: &Purpose, count: u64) -> String {
+    let least = purpose.min_members.unwrap_or_default();
+    purpose.shown(count).map_or_else(|| format!("fewer than {least}"), |count| count.to_string())
 }
 
 /// The purposes among these that have the segment.

@@ -247,7 +247,9 @@ impl Passes<'_> {
                     self.bar.inc(1);
                     partition.record(&record, &mut outcome.findings);
                 }
-                spill.rows((index, number), |pseudonym, row| partition.row(pseudonym, row))?;
+                spill.rows((index, number), |pseudonym, row| {
+                    partition.row(pseudonym, row, &mut outcome.findings);
+                })?;
                 partition.unplaced(|each| spill.rows((index, NOWHERE), |_, row| each(row)))?;
                 partition.finish(&mut outcome.findings);
                 *outcome.checked.entry(topic.clone()).or_default() += scan.records;

@@ -25,6 +25,12 @@ use assent_core::commit::{Batch, Found};
 const READ_BACK: Duration = Duration::from_secs(5);
 
 impl Runner {
+    /// What do the partitions say of their audiences?
+    pub(super) fn hear_audiences(&mut self) {
+        let heard = self.shared.audiences.heard();
+        self.worker.heard_audiences(heard.as_ref(), self.shared.clock.moment());
+    }
+
     /// Where does consent end?
     pub(super) fn ask(&mut self, partitions: &[i32], within: Span) {
         let sent = self.shared.clock.moment();

@@ -185,6 +185,7 @@ impl Runner {
             Request::TakeUpKeys => self.take_up_keys(),
             Request::StartSweep(partitions) => self.start_sweep(partitions),
             Request::Sweep => self.sweep(),
+            Request::HearAudiences => self.hear_audiences(),
             Request::Ask { partitions, within } => self.ask(&partitions, within),
             Request::RenewProbe => self.renew_probe(),
             Request::Settle { locate } => self.settle(locate),

@@ -35,6 +35,8 @@ pub struct Copy {
     table: Arc<Table>,
     partitioner: Partitioner,
     purposes: Vec<String>,
+    /// Of each, the minimum audience.
+    least: Vec<Option<u32>>,
     following: Following,
 }
 
@@ -48,7 +50,8 @@ impl Copy {
         let taking = Taking { table: Arc::clone(&table), schemas };
         let plan = Plan { name: "lookup-copy", topics, ask_every: ASK_EVERY };
         let following = follow::start(config, plan, taking)?;
-        Ok(Self { table, partitioner: config.kafka.partitioner, purposes, following })
+        let least = rulebook.purposes.iter().map(|it| it.min_members).collect();
+        Ok(Self { table, least, partitioner: config.kafka.partitioner, purposes, following })
     }
 
     /// May it answer now?
@@ -104,7 +107,12 @@ impl Copy {
         metrics.lookup_copy_lag_seconds.set(age);
         metrics.lookup_copy_in_sync.set(i64::from(self.is_in_sync()));
         for (purpose, id) in self.purposes.iter().enumerate() {
-            metrics.lookup_copy_keys.with_label_values(&[id]).set(self.table.keys(purpose) as i64);
+            let keys = self.table.keys(purpose) as i64;
+            if self.least[purpose].is_none_or(|least| keys >= i64::from(least)) {
+                metrics.lookup_copy_keys.with_label_values(&[id]).set(keys);
+            } else {
+                let _ = metrics.lookup_copy_keys.remove_label_values(&[id]);
+            }
         }
         metrics.lookup_copy_bytes.set(self.table.bytes() as i64);
     }

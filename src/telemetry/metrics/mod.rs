@@ -197,11 +197,12 @@ catalog! {
          appears in the partition counts as opted out as of the last dropped one. Alert at half of \
          it: somebody sends signals under made-up ids, or a site sends a new id with each page.";
     segment_members: IntGaugeVec["purpose", "segment"] =
-        "Live keys in a segment. After a sudden fall, look at assent_tombstones_total by reason; \
-         after a sudden rise, at the last rulebook.";
+        "Live keys in a segment; absent below the minimum audience of its purpose. After a sudden \
+         fall, look at assent_tombstones_total by reason; after a sudden rise, at the last rulebook.";
     live_keys: IntGaugeVec["purpose", "key_version"] =
-        "Live keys: pseudonyms whose last committed value is not null. For a retiring key version \
-         this must fall to 0 before you retire it.";
+        "Live keys: pseudonyms whose last committed value is not null; absent below the minimum \
+         audience of their purpose. For a retiring key version this must fall to 0 before you retire \
+         it.";
     clock_ahead_seconds: Gauge[] =
         "How far the wall clock is ahead of the monotonic clock and the broker's append times, if \
          that is more than 5 minutes and nothing is decided; else 0. Above 0: correct the clock; \
@@ -359,8 +360,8 @@ catalog! {
     lookup_copy_in_sync: IntGauge[] =
         "1 while look-ups are answered from the copy, 0 while they get the default segment.";
     lookup_copy_keys: IntGaugeVec["purpose"] =
-        "Keys in the look-up copy. If it differs from assent_live_keys for long, restart the \
-         instance and report it.";
+        "Keys in the look-up copy; absent below the minimum audience of the purpose. If it differs \
+         from assent_live_keys for long, restart the instance and report it.";
     lookup_copy_bytes: IntGauge[] =
         "Memory of the look-up copy's tables. Plan about 60 bytes for each live key.";
     intake_pending: IntGauge[] =

@@ -171,7 +171,7 @@ impl Metrics {
         for verdict in Verdict::ALL {
             self.verdicts_total.with_label_values(&[id, verdict.label()]);
         }
-        for segment in &purpose.segments {
+        for segment in purpose.segments.iter().filter(|_| purpose.shown(0).is_some()) {
             self.segment_members.with_label_values(&[id, &segment.id]);
         }
     }
@@ -179,7 +179,7 @@ impl Metrics {
     /// Also for keys that came while the service ran.
     pub fn keys_at_zero(&self, rulebook: &Rulebook, keys: &KeyRing) {
         for version in keys.live_versions().map(|version| version.to_string()) {
-            for purpose in rulebook.declared() {
+            for purpose in rulebook.declared().filter(|it| it.shown(0).is_some()) {
                 self.live_keys.with_label_values(&[purpose.id.as_str(), version.as_str()]);
             }
         }

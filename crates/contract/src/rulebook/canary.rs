@@ -18,6 +18,7 @@ pub(super) fn purpose(canonical: fn(Measure, &Filter) -> String) -> Purpose {
         requires_opt_in: true,
         suspended: false,
         retention: RETENTION,
+        min_members: None,
         readers: Vec::new(),
         slots: vec![Slot { measure, filter, canonical }],
         segments: vec![SegmentRule {

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::conditions::{ConditionKind, ConditionSpec};
 use super::readers::READERS_MAX;
 use super::spec::{PurposeSpec, RulebookSpec, SegmentSpec, Text};
-use super::{Approach, Measure, SEGMENTS_MAX, themes};
-use crate::domain::audit::loss;
+use super::{Approach, Measure, SEGMENTS_MAX, audience, themes};
+use crate::domain::audit::{audiences, loss};
 use crate::domain::ids::{RESERVED_PURPOSES, is_slug};
 use crate::domain::time::Span;
 use crate::yaml::{Faults, Place};
@@ -32,10 +32,12 @@ pub(super) fn check(spec: &RulebookSpec, faults: &mut Faults) {
 
 /// In the audit such a version stands for something else.
 fn check_version(version: &Text, faults: &mut Faults) {
-    if loss::statement(&version.value).is_some() {
-        let message =
-            format!("`rulebook` must not begin with `{}`; choose another version", loss::MARK);
-        faults.add(version.place, message);
+    for mark in [loss::MARK, audiences::MARK] {
+        if version.value.starts_with(mark) {
+            let message =
+                format!("`rulebook` must not begin with `{mark}`; choose another version");
+            faults.add(version.place, message);
+        }
     }
 }
 
@@ -50,6 +52,16 @@ fn check_purpose(purpose: &PurposeSpec, segments: &[SegmentSpec], faults: &mut F
         faults.add(id.place, message);
     }
     check_readers(purpose, faults);
+    if let Some(least) = &purpose.min_members
+        && !audience::LEAST_RANGE.contains(&least.value)
+    {
+        let message = format!(
+            "`min_members` must be {} to {}; leave it out for no minimum audience",
+            audience::LEAST_RANGE.start(),
+            audience::LEAST_RANGE.end()
+        );
+        faults.add(least.place, message);
+    }
     let uses =
         |segment: &SegmentSpec| segment.purpose.as_ref().is_some_and(|p| p.value == id.value);
     if !id.value.is_empty() && !segments.iter().any(uses) {

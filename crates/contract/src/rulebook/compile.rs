@@ -64,6 +64,7 @@ fn purpose(declared: PurposeSpec, segments: &[SegmentSpec]) -> Purpose {
         requires_opt_in: declared.requires_opt_in,
         suspended: declared.suspended,
         retention: declared.retention.unwrap_or_default(),
+        min_members: declared.min_members.and_then(|least| u32::try_from(least.value).ok()),
         readers,
         slots: slots.slots,
         segments,

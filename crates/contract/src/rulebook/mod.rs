@@ -4,6 +4,7 @@
 //! compile (shared, sorted, indexed) → the [`Rulebook`] that runs → render (the documents) and diff (what
 //! a change means). Evaluation over a subject's counters is `engine::window`'s.
 
+pub mod audience;
 mod canary;
 mod catalog;
 mod checks;
@@ -60,6 +61,8 @@ pub struct Purpose {
     pub requires_opt_in: bool,
     pub suspended: bool,
     pub retention: Span,
+    /// The minimum audience ([`audience`]); `None`: there is none.
+    pub min_members: Option<u32>,
     /// Sorted by id.
     pub readers: Vec<Reader>,
     /// The distinct conditions of this purpose's segments that need a counter.

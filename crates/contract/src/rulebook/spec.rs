@@ -3,7 +3,7 @@
 //! A text that is missing or faulty is empty here, and its fault is named already.
 
 use super::conditions::{self, ConditionSpec};
-use super::fields::{Fields, items, text};
+use super::fields::{Fields, integer, items, text};
 use super::{Approach, ReaderKind};
 use crate::domain::time::Span;
 use crate::yaml::{Content, Fault, Faults, Node, Place, Placed};
@@ -27,6 +27,8 @@ pub(super) struct PurposeSpec {
     pub suspended: bool,
     /// `None`: faulty.
     pub retention: Option<Span>,
+    /// `None`: none is asked for, or it is faulty.
+    pub min_members: Option<Placed<i64>>,
     pub readers: Vec<ReaderSpec>,
 }
 
@@ -50,8 +52,16 @@ pub(super) struct SegmentSpec {
 }
 
 const RULEBOOK: [&str; 5] = ["rulebook", "default_segment", "purposes", "segments", "canary"];
-const PURPOSE: [&str; 7] =
-    ["id", "title", "sale_or_share", "requires_opt_in", "retention", "suspended", "readers"];
+const PURPOSE: [&str; 8] = [
+    "id",
+    "title",
+    "sale_or_share",
+    "requires_opt_in",
+    "retention",
+    "suspended",
+    "min_members",
+    "readers",
+];
 const READER: [&str; 3] = ["id", "kind", "group_id"];
 const SEGMENT: [&str; 7] = ["id", "title", "why", "owner", "approach", "purpose", "when"];
 
@@ -111,6 +121,9 @@ fn purpose(node: &Node, faults: &mut Faults) -> Option<PurposeSpec> {
         requires_opt_in: fields.switch("requires_opt_in", opt_in, faults),
         suspended: fields.switch_or_off("suspended", faults),
         retention: fields.duration("retention", retention, faults).map(|placed| placed.value),
+        min_members: fields
+            .find("min_members")
+            .and_then(|node| integer(node, "min_members", faults)),
         readers: readers(&fields, faults),
         id,
     })

@@ -111,6 +111,24 @@ fn what_is_faulty_at_the_top_is_refused() {
 }
 
 #[test]
+fn a_minimum_audience_is_a_number_from_two_on() {
+    let with =
+        |least: &str| replaced("retention: 30d", &format!("min_members: {least}, retention: 30d"));
+    assert_eq!(accepted(&with("2")).purposes[0].min_members, Some(2));
+    assert_eq!(accepted(&with("1000000")).purposes[0].min_members, Some(1_000_000));
+    assert_eq!(accepted(&with_when(COUNT)).purposes[0].min_members, None);
+    for wrong in ["▸0", "▸1", "▸-5", "▸1000001"] {
+        check_marked(&with(wrong), "`min_members` must be 2 to 1000000; leave it out");
+    }
+    check_marked(&with("▸\"5\""), "`min_members` must be a whole number, without quotes");
+    check_marked(&with("▸half"), "`min_members` must be a whole number");
+    check_marked(
+        &with_when(COUNT).replace("rulebook: v1", "rulebook: ▸\"audiences: none\""),
+        "must not begin with `audiences: `",
+    );
+}
+
+#[test]
 fn readers_are_read_in_the_order_of_their_ids_and_faulty_ones_refused() {
     let with =
         |readers: &str| replaced("retention: 30d", &format!("retention: 30d, readers: {readers}"));

@@ -210,6 +210,8 @@ impl OpenBatch {
         purposes: Arc<[String]>,
     ) -> (Decided, BatchOutput) {
         self.log.outputs.extend(outputs);
+        // It judges nobody by how segments stand now, and states nothing of it.
+        self.partition.state.audiences = self.undo.audiences().clone();
         self.write_state(&[]);
         let (decided, output) = self.close();
         (decided, BatchOutput { purposes, ..output })

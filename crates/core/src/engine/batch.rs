@@ -30,6 +30,9 @@ impl Partition {
         self.state.ledger.now = now;
         log.unkept = self.state.ledger.unkept_signals();
         self.state.let_signals_go();
+        let (heard, rulebook) = (self.hearing.heard.as_deref(), &self.policy.setup.rulebook);
+        log.statement = self.state.audiences.advance(heard, rulebook, now);
+        log.masks = self.state.audiences.masks(rulebook);
         OpenBatch { partition: self, at_hand: spare.at_hand, log, undo }
     }
 }

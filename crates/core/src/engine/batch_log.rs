@@ -1,5 +1,6 @@
 //! The log of one batch: what it has decided so far, in the order of the inputs.
 
+use super::audience::Masks;
 use super::input::{Rejection, payload_hash};
 use super::output::{DeadLetterNote, InputTopic, OptOut, Output, Tally, Violations};
 use assent_contract::domain::audit::{AuditEntry, AuditToken, Effect, Sha256Hash};
@@ -25,6 +26,10 @@ pub struct BatchLog {
     /// A source gave a sign: the ledger changed although no entry says so.
     pub signs_changed: bool,
     pub violations: Violations,
+    /// Who may be named, where a purpose has a minimum audience.
+    pub masks: Masks,
+    /// What the audit is to state of that.
+    pub statement: Option<String>,
     /// Not of the canary's clicks.
     pub counts_verdicts: bool,
     counts: Counts,
@@ -68,6 +73,8 @@ impl BatchLog {
             opt_outs: Vec::new(),
             signs_changed: false,
             violations: Violations::default(),
+            masks: Masks::default(),
+            statement: None,
             counts_verdicts: true,
             counts: Counts {
                 outcomes: [[0; Outcome::ALL.len()]; 2],

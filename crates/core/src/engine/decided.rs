@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use super::at_hand::{AtHand, Handled, Left};
+use super::audience::Heard;
 use super::batch_log::EntryBuffers;
 use super::partition::{Partition, Spare};
 use super::refusal::Refusal;
@@ -44,6 +45,11 @@ impl Decided {
         Ok(())
     }
 
+    /// What the partitions say of their audiences, from the next batch on.
+    pub fn hear(&mut self, heard: Option<&Arc<Heard>>) {
+        self.partition.hear(heard);
+    }
+
     /// The batch is committed: what it made of its subjects is what they are.
     pub fn confirm(mut self) -> Partition {
         for handled in self.at_hand.drain() {
@@ -53,6 +59,7 @@ impl Decided {
         state.subjects.signals.clear_away();
         stats.note_bytes(state.subjects.bytes());
         stats.signals = state.subjects.signals.len() as i64;
+        self.partition.look_at_audiences();
         end(self.partition, self.at_hand, self.buffers)
     }
 
@@ -68,6 +75,7 @@ impl Decided {
             schedule.timers.reinstate(token, &agenda);
         }
         self.undo.put_back(state);
+        self.partition.look_at_audiences();
         end(self.partition, self.at_hand, self.buffers)
     }
 }

@@ -54,6 +54,7 @@ impl Layout {
                 state.counters = counters.remap(moves, *slots);
                 return true;
             }
+            state.qualified = 0;
             // Of a purpose that is gone only what is live is left, until it has its tombstone (INV-11).
             state.live.is_some()
         });

@@ -1,6 +1,7 @@
 //! When an assignment is written, renewed, or looked at again: its lease, its grant, its windows.
 //! Keeps INV-13: nothing is usable for longer than its lease without being decided again.
 
+use super::audience::Masks;
 use super::edition::Edition;
 use super::policy::Policy;
 use super::subject::{Assigned, Subject};
@@ -96,7 +97,7 @@ fn renews_at(live: &Assigned, lease: Span) -> Timestamp {
 
 /// Does what is live or counted differ from what the rules say now? After a restore: a closed gate held
 /// an assignment back, the lease became shorter, or a new rulebook suspends what was only counted.
-pub fn is_behind(subject: &Subject, policy: &Policy, now: Timestamp) -> bool {
+pub fn is_behind(subject: &Subject, policy: &Policy, masks: &Masks, now: Timestamp) -> bool {
     policy.purposes().iter().enumerate().any(|(index, judged)| {
         let Some(state) = subject.purpose(judged.terms.name) else { return false };
         let verdict = gate::decide_standing(&subject.consent, judged.terms, now);
@@ -105,7 +106,11 @@ pub fn is_behind(subject: &Subject, policy: &Policy, now: Timestamp) -> bool {
         else {
             return state.live.is_some() || !state.counters.is_empty();
         };
-        let segments = state.counters.segments(rule, terms.age_band, now);
+        let mut segments = state.counters.segments(rule, terms.age_band, now);
+        if let Some(mask) = judged.rule.and_then(|rule| masks.of_purpose(rule)) {
+            segments =
+                mask.of(segments, state.live.map_or(0, |live| policy.named_now(&live, rule)));
+        }
         if segments == 0 {
             return state.live.is_some();
         }

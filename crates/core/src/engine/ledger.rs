@@ -15,8 +15,9 @@ use assent_contract::domain::time::Timestamp;
 /// The form of everything in assent-state. Another form is refused, never guessed at; the ones before are
 /// read, and whatever is written again is written in this one. In format 1 a live key also had the
 /// version of the consent record that it rested on, and undeclared purposes stood in the table of names.
-/// Formats 1 and 2 don't say when consent was last in sync.
-pub const FORMAT: u8 = 3;
+/// Formats 1 and 2 don't say when consent was last in sync. Up to format 3 a subject does not say in which
+/// segments with a minimum audience it is.
+pub const FORMAT: u8 = 4;
 
 /// Formats that are read.
 pub const FORMATS: std::ops::RangeInclusive<u8> = 1..=FORMAT;

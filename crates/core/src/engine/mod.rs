@@ -6,6 +6,7 @@ pub mod absence;
 mod accept;
 mod arena;
 mod at_hand;
+pub mod audience;
 mod batch;
 mod batch_log;
 mod check;

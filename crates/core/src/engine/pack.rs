@@ -6,7 +6,7 @@
 //! token      17 bytes                                          (if 1)
 //! record     version, age band, guardian?, second step?, decisions…, undeclared…   (if 2)
 //! signal_at  ms · erased_at ms                                 (if 16 · if 32)
-//! purposes   count, each: name, pseudonym (17 bytes), counters, live?
+//! purposes   count, each: name, pseudonym (17 bytes), counters, flags, live (if 1), qualified (if 2)
 //! ```
 //! Numbers are Avro longs. A subject that is unpacked and packed again gives the same bytes. A
 //! subject that has only a signal has no token: 8 bytes in all.
@@ -20,6 +20,7 @@ use assent_contract::domain::merge::{DecisionInForce, GuardianTerms, RecordInFor
 use assent_contract::domain::outcome::Basis;
 use assent_contract::domain::pseudonym::Pseudonym;
 use assent_contract::domain::time::{Span, Timestamp};
+use assent_contract::rulebook::SegmentSet;
 
 const TOKEN: u8 = 1;
 const RECORD: u8 = 2;
@@ -27,6 +28,10 @@ const CONTRADICTED: u8 = 4;
 const UNDECODABLE: u8 = 8;
 const SIGNAL: u8 = 16;
 const ERASED: u8 = 32;
+
+/// Of a purpose.
+const LIVE: u8 = 1;
+const QUALIFIED: u8 = 2;
 
 pub fn pack_subject(subject: &Subject, out: &mut Vec<u8>) {
     let consent = &subject.consent;
@@ -193,18 +198,29 @@ fn pack_purpose(state: &PurposeState, out: &mut Vec<u8>) {
     out.put_long(i64::from(state.name));
     out.put_fixed(&state.pseudonym.0);
     state.counters.pack(out);
-    match &state.live {
-        None => out.push(0),
-        Some(live) => {
-            out.push(1);
-            out.put_long(live.segments as u64 as i64);
-            out.put_long((live.segments >> 64) as u64 as i64);
-            out.put_long(live.basis as i64);
-            out.put_long(live.decided_at.0);
-            out.put_long((live.expires_at - live.decided_at).0);
-            out.put_long(i64::from(live.edition));
-        }
+    let qualified = if state.qualified == 0 { 0 } else { QUALIFIED };
+    let live = if state.live.is_some() { LIVE } else { 0 };
+    out.push(live | qualified);
+    if let Some(live) = &state.live {
+        pack_segments(live.segments, out);
+        out.put_long(live.basis as i64);
+        out.put_long(live.decided_at.0);
+        out.put_long((live.expires_at - live.decided_at).0);
+        out.put_long(i64::from(live.edition));
     }
+    if state.qualified != 0 {
+        pack_segments(state.qualified, out);
+    }
+}
+
+fn pack_segments(segments: SegmentSet, out: &mut Vec<u8>) {
+    out.put_long(segments as u64 as i64);
+    out.put_long((segments >> 64) as u64 as i64);
+}
+
+fn unpack_segments(reader: &mut Reader<'_>) -> Result<SegmentSet, Malformed> {
+    let (low, high) = (reader.long()? as u64, reader.long()? as u64);
+    Ok(u128::from(low) | u128::from(high) << 64)
 }
 
 fn unpack_purpose(
@@ -215,13 +231,17 @@ fn unpack_purpose(
     let name = name_id(reader)?;
     let pseudonym = Pseudonym(reader.fixed()?);
     let counters = Counters::unpack(reader, slots(name))?;
-    let live = if reader.bool()? { Some(unpack_assigned(reader, format)?) } else { None };
-    Ok(PurposeState { name, pseudonym, counters, live })
+    let flags = reader.byte()?;
+    if flags & !(LIVE | QUALIFIED) != 0 {
+        return Err(Malformed("purpose"));
+    }
+    let live = (flags & LIVE != 0).then(|| unpack_assigned(reader, format)).transpose()?;
+    let qualified = if flags & QUALIFIED == 0 { 0 } else { unpack_segments(reader)? };
+    Ok(PurposeState { name, pseudonym, counters, qualified, live })
 }
 
 fn unpack_assigned(reader: &mut Reader<'_>, format: u8) -> Result<Assigned, Malformed> {
-    let low = reader.long()? as u64;
-    let high = reader.long()? as u64;
+    let segments = unpack_segments(reader)?;
     let basis = *usize::try_from(reader.long()?)
         .ok()
         .and_then(|index| Basis::ALL.get(index))
@@ -231,7 +251,7 @@ fn unpack_assigned(reader: &mut Reader<'_>, format: u8) -> Result<Assigned, Malf
     }
     let decided_at = Timestamp(reader.long()?);
     Ok(Assigned {
-        segments: u128::from(low) | u128::from(high) << 64,
+        segments,
         basis,
         decided_at,
         expires_at: decided_at + Span(reader.long()?),

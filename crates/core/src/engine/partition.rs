@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::at_hand::{After, AtHand, Packed};
+use super::audience::{Heard, Hearing};
 use super::batch_log::EntryBuffers;
 use super::loss::{StateHead, TopicIds};
 use super::pack::pack_signal;
@@ -39,6 +40,7 @@ pub struct Partition {
     pub(super) stats: Stats,
     pub(super) spare: Spare,
     pub(super) sessions: SessionKeys,
+    pub(super) hearing: Hearing,
 }
 
 /// The memory of the last batch, empty, for the next one: each needs about what the last one did.
@@ -124,6 +126,7 @@ impl Partition {
             .chain(housekeeping)
             .chain(sweep)
             .chain(signals)
+            .chain(self.hearing.due)
             .min()
     }
 
@@ -137,6 +140,37 @@ impl Partition {
         self.policy.setup = setup;
         self.backlog.unresolved.clear();
         Ok(())
+    }
+
+    /// Does any purpose have a minimum audience, so that other partitions' counts are asked for?
+    pub fn has_audiences(&self) -> bool {
+        !self.state.audiences.is_empty()
+    }
+
+    /// What the partitions say of their audiences, from now on; `None`: nothing is known.
+    pub fn hear(&mut self, heard: Option<&Arc<Heard>>) {
+        let is_new = match (&self.hearing.heard, heard) {
+            (Some(before), Some(now)) => !Arc::ptr_eq(before, now),
+            (before, now) => before.is_some() != now.is_some(),
+        };
+        if is_new {
+            self.hearing.heard = heard.cloned();
+            self.look_at_audiences();
+        }
+    }
+
+    /// What it was told last of all partitions' audiences.
+    pub fn heard(&self) -> Option<&Arc<Heard>> {
+        self.hearing.heard.as_ref()
+    }
+
+    /// When the audiences ask for a batch.
+    pub(super) fn look_at_audiences(&mut self) {
+        let Self { policy, state, hearing, .. } = self;
+        if !state.audiences.is_empty() {
+            let (heard, rulebook) = (hearing.heard.as_deref(), &policy.setup.rulebook);
+            hearing.due = Some(state.audiences.due(heard, rulebook, state.ledger.now));
+        }
     }
 
     /// Every subject as it lies in the state, in the order of the tokens: what two partitions that

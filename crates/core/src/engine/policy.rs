@@ -11,7 +11,7 @@ use super::subject::{Assigned, Subject};
 use super::token::StateToken;
 use assent_contract::domain::gate::PurposeTerms;
 use assent_contract::domain::merge::{NameId, PurposeNames};
-use assent_contract::rulebook::{Purpose, Rulebook};
+use assent_contract::rulebook::{Purpose, Rulebook, SegmentSet};
 
 pub struct Policy {
     pub setup: Arc<Setup>,
@@ -75,6 +75,22 @@ impl Policy {
     pub fn has_old_pseudonym(&self, subject: &Subject) -> bool {
         let active = self.setup.keys.active();
         subject.purposes.iter().any(|state| state.pseudonym.version() != active)
+    }
+
+    /// The segments of `now` that an assignment names, which may be of an earlier rulebook.
+    pub fn named_now(&self, live: &Assigned, now: &Purpose) -> SegmentSet {
+        if live.edition == self.edition {
+            return live.segments;
+        }
+        let past = self.past.get(usize::from(live.edition)).and_then(Option::as_ref);
+        let before = past.and_then(|past| past.purposes.iter().find(|it| it.id == now.id));
+        let Some(before) = before else { return 0 };
+        let is_named = |id: &str| {
+            let bit = before.segments.iter().position(|segment| segment.id == id);
+            bit.is_some_and(|bit| live.segments >> bit & 1 == 1)
+        };
+        let named = now.segments.iter().enumerate().filter(|(_, it)| is_named(&it.id));
+        named.fold(0, |set, (bit, _)| set | 1 << bit)
     }
 
     /// Did a segment that this assignment names leave the rulebook, or change in it?

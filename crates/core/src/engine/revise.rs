@@ -78,7 +78,7 @@ impl Reviser<'_> {
         self.remove_live(&mut subject.purposes[at], index, reason);
         if may_be_allowed_later {
             let state = &mut subject.purposes[at];
-            state.counters = Counters::default();
+            (state.counters, state.qualified) = (Counters::default(), 0);
             self.change_key(state, index, trigger);
         } else {
             subject.purposes.remove(at);
@@ -110,8 +110,14 @@ impl Reviser<'_> {
             return;
         };
         state.counters.prune(purpose, now);
+        // Whoever is named stays so under another key.
+        let named = state.live.map_or(0, |live| self.policy.named_now(&live, purpose));
         let retired = self.change_key(state, index, trigger);
-        let segments = state.counters.segments(purpose, terms.age_band, now);
+        let qualified = state.counters.segments(purpose, terms.age_band, now);
+        let segments = match purpose.min_members {
+            None => qualified,
+            Some(_) => self.of_audience(state, index, qualified, named),
+        };
         if segments == 0 {
             let left = self.why_left(state, purpose);
             self.remove_live(state, index, left);
@@ -123,6 +129,39 @@ impl Reviser<'_> {
         if let Some(Retired { pseudonym }) = retired {
             self.push_tombstone(index, pseudonym, TombstoneReason::KeyRetired);
         }
+    }
+
+    /// Of the segments that a subject is in, those with the audience that the rulebook asks for.
+    fn of_audience(
+        &self,
+        state: &mut PurposeState,
+        index: usize,
+        qualified: SegmentSet,
+        named: SegmentSet,
+    ) -> SegmentSet {
+        state.qualified = qualified;
+        let rule = self.policy.purposes()[index].rule;
+        let mask = rule.and_then(|rule| self.log.masks.of_purpose(rule));
+        mask.unwrap_or_default().of(qualified, named)
+    }
+
+    /// Does what is named of the subject differ from what may be, since a segment opened or closed?
+    pub fn awaits_audience(&self, subject: &Subject) -> bool {
+        if self.log.masks.is_empty() {
+            return false;
+        }
+        let judged = self.policy.purposes().iter().enumerate();
+        judged.filter_map(|(index, it)| Some((index, it.terms.name, it.rule?))).any(
+            |(index, name, rule)| {
+                let Some(mask) = self.log.masks.of_purpose(rule) else { return false };
+                let (Some(state), Some(purpose)) = (subject.purpose(name), self.policy.rule(index))
+                else {
+                    return false;
+                };
+                let named = state.live.map_or(0, |live| self.policy.named_now(&live, purpose));
+                mask.of(state.qualified, named) != named
+            },
+        )
     }
 
     /// Writes what is due, or says that a closed gate, or a key that is no longer emitted, holds it
@@ -167,8 +206,9 @@ impl Reviser<'_> {
         let name = judged.terms.name;
         if let Err(at) = subject.purposes.binary_search_by_key(&name, |state| state.name) {
             let pseudonym = self.policy.setup.keys.pseudonym(rule, subject_id);
-            let counters = Counters::default();
-            subject.purposes.insert(at, PurposeState { name, pseudonym, counters, live: None });
+            let (counters, qualified) = (Counters::default(), 0);
+            let state = PurposeState { name, pseudonym, counters, qualified, live: None };
+            subject.purposes.insert(at, state);
         }
     }
 
@@ -246,7 +286,7 @@ impl Reviser<'_> {
         let reason = if verdict.allows() {
             TombstoneReason::SegmentsLeft
         } else {
-            state.counters = Counters::default();
+            (state.counters, state.qualified) = (Counters::default(), 0);
             self.why_withheld(index, verdict)
         };
         self.remove_live(state, index, reason);

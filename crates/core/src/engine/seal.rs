@@ -2,6 +2,7 @@
 //! INV-9: coverage and sequence have no gap and no overlap.
 
 use super::at_hand::{After, AtHand, Handled, Left};
+use super::audience::Audiences;
 use super::batch::OpenBatch;
 use super::batch_log::{BatchLog, Mark};
 use super::check::{self, Covered};
@@ -16,6 +17,7 @@ use super::policy::Policy;
 use super::revise::Reviser;
 use super::signals::{self, Signals};
 use super::state::Schedule;
+use super::stats::qualified;
 use super::store::{self, Store};
 use super::subject::Subject;
 use super::subjects::{Kept, Resting};
@@ -109,6 +111,9 @@ impl OpenBatch {
                     handled.left = Left::Packed(packed.as_slice().into());
                 }
             }
+            if !state.audiences.is_empty() {
+                recount(&mut state.audiences, handled, policy.is_canary(handled.token));
+            }
             let was_nothing = before.is_none() && handled.left == Left::Nothing;
             if handled.left != Left::AsItWas && !was_nothing {
                 changed.push(handled.token);
@@ -146,6 +151,8 @@ impl OpenBatch {
         !log.marks.is_empty()
             || !changed.is_empty()
             || log.signs_changed
+            || log.statement.is_some()
+            || state.audiences.sweep != self.undo.audiences().sweep
             || state.subjects.signals.have_ended()
             || coverage.click_to != state.ledger.next_click
             || coverage.consent_to != state.ledger.next_consent
@@ -163,7 +170,15 @@ impl OpenBatch {
         if state.fresh {
             state.ledger.note_synced(state.ledger.now);
         }
+        let audiences = &mut state.audiences;
+        let audience = if audiences.is_empty() {
+            std::mem::take(&mut audiences.is_left_over).then_some(None)
+        } else {
+            let rulebook = &policy.setup.rulebook;
+            Some(Some(audiences.record(rulebook, state.ledger.now).pack()))
+        };
         Store {
+            audience,
             after: After { subjects: &state.subjects, at_hand: &self.at_hand, changed },
             names: &state.names,
             layout: &policy.setup.rulebook.sha256,
@@ -223,6 +238,14 @@ fn look_ahead(
     }
 }
 
+/// Where the subject counted before the batch, and where it does now.
+fn recount(audiences: &mut Audiences, handled: &Handled, is_canary: bool) {
+    audiences.count(handled.before.as_ref().map_or(&[], |it| &it.qualified), -1);
+    if matches!(handled.left, Left::AsItWas | Left::Packed(_)) {
+        audiences.count(&qualified(&handled.subject, is_canary), 1);
+    }
+}
+
 fn recount_signals(at_hand: &mut AtHand, signals: &mut Signals, undo: &mut Undo) {
     for Handled { token, left, .. } in at_hand.open_mut() {
         let before = signals.get(*token);
@@ -245,18 +268,46 @@ fn write_audit(
     let (click, consent) = (ledger.next_click, ledger.next_consent);
     let (mut covered, mut broken) = (Covered { click, consent }, None);
     let mut audits = Vec::new();
+    if let Some(statement) = log.statement.take() {
+        audits.push(state_audiences(log, chain_name, policy, ledger, statement));
+    }
     let mut rest = log.marks.as_slice();
     for part in split(log, click, consent, coverage) {
         let (marks, later) = rest.split_at(part.entries);
         rest = later;
         broken = broken.or_else(|| covered.take(&part, marks, log.gate_open));
         let body = encode_part(log, chain_name, policy, ledger, &part);
-        ledger.head = chain::body_hash(&body);
-        ledger.next_sequence += 1;
-        audits.push(Output::Audit { body });
+        audits.push(chained(ledger, body));
     }
     log.violations.broken = broken.or_else(|| covered.end(coverage));
     log.outputs.append(&mut audits);
+}
+
+/// A batch of its own, before those that are decided by it.
+fn state_audiences(
+    log: &BatchLog,
+    chain: &str,
+    policy: &Policy,
+    ledger: &mut Ledger,
+    statement: String,
+) -> Output {
+    let (clicks, consent) = (ledger.next_click, ledger.next_consent);
+    let mut body = Vec::new();
+    AuditBatch {
+        rulebook_sha256: chain::body_hash(statement.as_bytes()),
+        rulebook: statement,
+        purposes: Vec::new(),
+        ..head(log, chain, policy, ledger, (clicks, clicks), (consent, consent), consent)
+    }
+    .encode(&mut body);
+    chained(ledger, body)
+}
+
+/// The next batch of the chain.
+fn chained(ledger: &mut Ledger, body: Vec<u8>) -> Output {
+    ledger.head = chain::body_hash(&body);
+    ledger.next_sequence += 1;
+    Output::Audit { body }
 }
 
 fn encode_part(
@@ -266,24 +317,7 @@ fn encode_part(
     ledger: &Ledger,
     part: &Part,
 ) -> Vec<u8> {
-    let rulebook = &policy.setup.rulebook;
-    let head = AuditBatch {
-        chain: chain.to_owned(),
-        sequence: ledger.next_sequence,
-        previous: ledger.head,
-        decided_at: log.now,
-        rulebook: rulebook.version.clone(),
-        rulebook_sha256: rulebook.sha256,
-        key_version: policy.setup.keys.active(),
-        click_from: part.click.0,
-        click_to: part.click.1,
-        consent_from: part.consent.0,
-        consent_to: part.consent.1,
-        barrier: part.barrier,
-        gate_open: log.gate_open,
-        purposes: policy.judged.ids.to_vec(),
-        entries: Vec::new(),
-    };
+    let head = head(log, chain, policy, ledger, part.click, part.consent, part.barrier);
     let mut body = Vec::with_capacity(part.bytes.len() + 512);
     head.encode_head(&mut body);
     if part.entries > 0 {
@@ -292,6 +326,36 @@ fn encode_part(
     }
     body.put_long(0);
     body
+}
+
+/// A batch without entries that covers these inputs.
+fn head(
+    log: &BatchLog,
+    chain: &str,
+    policy: &Policy,
+    ledger: &Ledger,
+    (click_from, click_to): (i64, i64),
+    (consent_from, consent_to): (i64, i64),
+    barrier: i64,
+) -> AuditBatch {
+    let rulebook = &policy.setup.rulebook;
+    AuditBatch {
+        chain: chain.to_owned(),
+        sequence: ledger.next_sequence,
+        previous: ledger.head,
+        decided_at: log.now,
+        rulebook: rulebook.version.clone(),
+        rulebook_sha256: rulebook.sha256,
+        key_version: policy.setup.keys.active(),
+        click_from,
+        click_to,
+        consent_from,
+        consent_to,
+        barrier,
+        gate_open: log.gate_open,
+        purposes: policy.judged.ids.to_vec(),
+        entries: Vec::new(),
+    }
 }
 
 /// Every rulebook that ever decided is kept by its hash, as evidence.

@@ -6,6 +6,7 @@ use std::collections::{BTreeSet, VecDeque};
 use foldhash::fast::FixedState;
 use hashbrown::HashSet;
 
+use super::audience::Audiences;
 use super::ledger::Ledger;
 use super::store::BucketChunks;
 use super::subjects::Subjects;
@@ -25,6 +26,7 @@ pub struct State {
     /// As of the last committed batch, but for when the timers have them.
     pub subjects: Subjects,
     pub chunks: BucketChunks,
+    pub audiences: Audiences,
 }
 
 /// When subjects are looked at. All of it are hints: a subject's own agenda says what counts.

@@ -33,6 +33,8 @@ pub struct Counted {
     key_version: u8,
     of_that_version: i64,
     of_others: Vec<u8>,
+    /// Purposes with a minimum audience: what it is in.
+    pub qualified: Vec<(NameId, SegmentSet)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,8 +98,15 @@ impl Counted {
             key_version,
             of_that_version: versions.clone().filter(|it| *it == key_version).count() as i64,
             of_others: versions.filter(|it| *it != key_version).collect(),
+            qualified: qualified(subject, is_canary),
         }
     }
+}
+
+/// Where a subject counts in an audience; the canary does nowhere.
+pub fn qualified(subject: &Subject, is_canary: bool) -> Vec<(NameId, SegmentSet)> {
+    let counts = subject.purposes.iter().filter(|state| state.qualified != 0 && !is_canary);
+    counts.map(|state| (state.name, state.qualified)).collect()
 }
 
 impl Stats {

@@ -3,6 +3,7 @@
 //!
 //! | key | value | written |
 //! |---|---|---|
+//! | `a` | the [`AudienceRecord`](super::audience::AudienceRecord) | every transaction, where a purpose has a minimum audience |
 //! | `meta` | the [`Ledger`](super::ledger::Ledger) | every transaction |
 //! | `d/<n>` | a delta: the subjects that a transaction changed, or removed | every transaction that changed some |
 //! | `b/<bucket>/<chunk>` | a bucket: all subjects whose token begins with that byte | in turn |
@@ -51,6 +52,10 @@ pub fn meta_key() -> Vec<u8> {
     b"meta".to_vec()
 }
 
+pub fn audience_key() -> Vec<u8> {
+    b"a".to_vec()
+}
+
 pub fn former_names_key() -> Vec<u8> {
     b"n".to_vec()
 }
@@ -94,6 +99,8 @@ pub struct Store<'a> {
     pub names: &'a PurposeNames,
     pub layout: &'a Sha256Hash,
     pub chunks: &'a mut BucketChunks,
+    /// What becomes of the record of the audiences; `None`: nothing.
+    pub audience: Option<Option<Vec<u8>>>,
     pub outputs: &'a mut Vec<Output>,
 }
 
@@ -109,6 +116,9 @@ impl Store<'_> {
         self.trim(&mut ledger.cycle);
         if std::mem::take(&mut ledger.former_names) {
             self.put(former_names_key(), Some(pack_former_names(self.names)));
+        }
+        if let Some(value) = self.audience.take() {
+            self.put(audience_key(), value);
         }
         self.put(meta_key(), Some(ledger.pack(self.names)));
     }

@@ -40,6 +40,8 @@ pub struct PurposeState {
     /// Under the key version that was active when it was computed: a timer has no raw id.
     pub pseudonym: Pseudonym,
     pub counters: Counters,
+    /// Of a purpose with a minimum audience: the segments that the subject is in, named or not.
+    pub qualified: SegmentSet,
     /// The last committed value of `pseudonym`'s key, unless it is null.
     pub live: Option<Assigned>,
 }

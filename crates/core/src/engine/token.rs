@@ -14,3 +14,8 @@ pub fn hash(token: &[u8; 16]) -> u64 {
 pub fn bucket_of(token: StateToken) -> usize {
     (token >> 120) as usize
 }
+
+/// `None`: it is beyond the last bucket.
+pub fn first_of_bucket(bucket: usize) -> Option<StateToken> {
+    (bucket < BUCKETS).then_some((bucket as StateToken) << 120)
+}

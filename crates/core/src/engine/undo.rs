@@ -1,5 +1,6 @@
 //! What a batch found of the partition besides its subjects, to put back if its transaction aborts.
 
+use super::audience::Audiences;
 use super::ledger::Ledger;
 use super::refusal::note;
 use super::setup::Setup;
@@ -13,6 +14,7 @@ pub struct Undo {
     written_at: Timestamp,
     chunks: BucketChunks,
     fresh: bool,
+    audiences: Audiences,
     pub signals: Recount,
 }
 
@@ -23,8 +25,14 @@ impl Undo {
             written_at: state.written_at,
             chunks: state.chunks.clone(),
             fresh: state.fresh,
+            audiences: state.audiences.clone(),
             signals: Recount::default(),
         }
+    }
+
+    /// How the audiences were.
+    pub fn audiences(&self) -> &Audiences {
+        &self.audiences
     }
 
     /// Another set-up, which stays if the batch is undone.
@@ -39,5 +47,6 @@ impl Undo {
         state.written_at = self.written_at;
         state.chunks = self.chunks;
         state.fresh = self.fresh;
+        state.audiences = self.audiences;
     }
 }

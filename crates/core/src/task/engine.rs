@@ -4,6 +4,7 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
+use crate::engine::audience::Heard;
 use crate::engine::output::BatchOutput;
 use crate::engine::{Decided, OpenBatch, Partition, Refusal, Setup};
 use assent_contract::domain::time::Timestamp;
@@ -53,6 +54,14 @@ impl Engine {
         match self {
             Self::AtRest(partition) => partition.has_live(subject_id),
             Self::Decided(decided) => decided.has_live(subject_id),
+        }
+    }
+
+    /// What the partitions say of their audiences, from the next batch on.
+    pub fn hear(&mut self, heard: Option<&Arc<Heard>>) {
+        match self {
+            Self::AtRest(partition) => partition.hear(heard),
+            Self::Decided(decided) => decided.hear(heard),
         }
     }
 

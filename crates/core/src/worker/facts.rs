@@ -9,6 +9,7 @@ use super::sweep::Swept;
 use super::turn::Turn;
 use super::{Giving, Taking, Worker};
 use crate::commit::{Ending, Event};
+use crate::engine::audience::Heard;
 use crate::engine::output::BatchOutput;
 use crate::engine::{Refusal, Setup};
 use crate::task::barrier::Question;
@@ -155,6 +156,15 @@ impl Worker {
             }
             _ => self.forwarding.failed(),
         }
+    }
+}
+
+/// Of other partitions.
+impl Worker {
+    /// This is what they say of their audiences; `None`: nobody knows.
+    pub fn heard_audiences(&mut self, heard: Option<&Arc<Heard>>, now: Moment) {
+        let heard = heard.filter(|heard| now.wall < heard.ends_at());
+        self.intake.tasks.values_mut().for_each(|task| task.engine.hear(heard));
     }
 }
 

@@ -4,7 +4,7 @@
 //! it, and tells the worker the facts that came of it. It must not know Kafka, a clock, threads or metrics.
 //!
 //! A turn, in this order: what the schema registry said, consent, misrouted consent, clicks, the group,
-//! partitions to restore, keys, questions to the broker, a batch. The commit protocol's actions come one
+//! partitions to restore, keys, audiences, questions to the broker, a batch. The commit protocol's actions come one
 //! after the other, with nothing between them but clicks that the rim may take in meanwhile
 //! ([`Worker::during_commit`]).
 

@@ -38,6 +38,8 @@ pub enum Request {
     StartSweep(Vec<i32>),
     /// Go on with that: [`super::Worker::hold_id`], then [`super::Worker::swept`].
     Sweep,
+    /// Say what the partitions of the group say of their audiences: [`super::Worker::heard_audiences`].
+    HearAudiences,
     /// Ask the broker where the consent of these partitions ends: [`super::Worker::answered`].
     Ask {
         partitions: Vec<i32>,

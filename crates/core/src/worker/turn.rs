@@ -26,6 +26,7 @@ pub enum Stage {
     Keys,
     StartSweep,
     Sweep,
+    Audiences,
     Ask,
     Settle,
     Standstill,
@@ -102,14 +103,18 @@ impl Worker {
             Stage::Restore => (Stage::Keys, self.next_of_taking(now)),
             Stage::Keys => {
                 let is_free = self.batches.in_hand().is_none();
-                let next = if is_free { Stage::StartSweep } else { Stage::Ask };
+                let next = if is_free { Stage::StartSweep } else { Stage::Audiences };
                 (next, is_free.then_some(Request::TakeUpKeys))
             }
             Stage::StartSweep => {
                 let bounds = &self.settings.bounds;
                 (Stage::Sweep, self.sweep.next(&mut self.intake.tasks, bounds, now))
             }
-            Stage::Sweep => (Stage::Ask, self.sweep.is_reading().then_some(Request::Sweep)),
+            Stage::Audiences => {
+                let asks = tasks.values().any(|task| task.engine.has_audiences());
+                (Stage::Ask, asks.then_some(Request::HearAudiences))
+            }
+            Stage::Sweep => (Stage::Audiences, self.sweep.is_reading().then_some(Request::Sweep)),
             Stage::Ask if tasks.is_empty() => (Stage::Batch, None),
             Stage::Ask => {
                 let interval = self.settings.commit_interval;

@@ -3,6 +3,7 @@
 //!
 //! | invariant | held to by |
 //! |---|---|
+//! | INV-3, minimum audience | how segments stand and what is published of them, by the reference model; every assignment, by what the audit states |
 //! | INV-1, 3, 4, 13 | the reference model, entry by entry (`story`); the live keys at the end |
 //! | INV-2, 3 | the true order of appends, which no clock or offset can hide (`truth`) |
 //! | INV-5, 8 | every record with its audit entry, every input with its outcome (`parts`, `story`) |

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::Findings;
 use crate::log::{Log, Stored, Topic};
 use crate::stage::GROUP;
-use assent_contract::domain::audit::{AuditBatch, Sha256Hash, chain, loss};
+use assent_contract::domain::audit::{AuditBatch, Sha256Hash, audiences, chain, loss};
 use assent_contract::domain::invariants::{self, Invariant};
 use assent_contract::wire::framing::HEADER_LEN;
 use assent_contract::wire::read_back_audit_batch;
@@ -14,6 +14,8 @@ use assent_contract::wire::read_back_audit_batch;
 /// A partition's share of a transaction.
 pub struct Part<'a> {
     pub transaction: usize,
+    /// What it states of audiences, before anything else.
+    pub stated: Option<(AuditBatch, Sha256Hash)>,
     pub batch: AuditBatch,
     pub hash: Sha256Hash,
     /// In the order in which they were written; the audit batch is among them.
@@ -62,14 +64,22 @@ pub fn of<'a>(log: &'a Log, findings: &mut Findings) -> BTreeMap<i32, Vec<Part<'
 }
 
 fn part(transaction: usize, records: Vec<Written<'_>>) -> Result<Part<'_>, String> {
-    let mut audits = records.iter().filter(|it| it.topic == Topic::Audit);
-    let (Some(audit), None) = (audits.next(), audits.next()) else {
-        return Err(format!("transaction {transaction}: not one audit batch for a state"));
+    let audits = records.iter().filter(|it| it.topic == Topic::Audit);
+    let mut batches = audits.map(audit).collect::<Result<Vec<_>, _>>()?;
+    let (Some((batch, hash)), stated) = (batches.pop(), batches.pop()) else {
+        return Err(format!("transaction {transaction}: no audit batch for a state"));
     };
-    let value = audit.stored.record.value.as_deref().unwrap_or_default();
+    let is_statement = |it: &(AuditBatch, Sha256Hash)| audiences::is_statement(&it.0.rulebook);
+    if !batches.is_empty() || !stated.iter().all(is_statement) {
+        return Err(format!("transaction {transaction}: not one audit batch for a state"));
+    }
+    Ok(Part { transaction, stated, batch, hash, records })
+}
+
+fn audit(written: &Written<'_>) -> Result<(AuditBatch, Sha256Hash), String> {
+    let value = written.stored.record.value.as_deref().unwrap_or_default();
     let batch = read_back_audit_batch(value).map_err(|it| format!("audit: {it}"))?;
-    let hash = chain::body_hash(&value[HEADER_LEN..]);
-    Ok(Part { transaction, batch, hash, records })
+    Ok((batch, chain::body_hash(&value[HEADER_LEN..])))
 }
 
 /// Does it record a loss that was accepted?
@@ -80,7 +90,11 @@ pub fn is_loss(batch: &AuditBatch) -> bool {
 /// INV-9, and INV-2 as far as the batches themselves say.
 pub fn check_chain(partition: i32, parts: &[Part<'_>], findings: &mut Findings) {
     let (mut sequence, mut previous, mut clicks, mut consent) = (0, chain::GENESIS, 0, 0);
-    for Part { batch, hash, .. } in parts {
+    let batches = parts.iter().flat_map(|part| {
+        let stated = part.stated.iter().map(|(batch, hash)| (batch, hash));
+        stated.chain([(&part.batch, &part.hash)])
+    });
+    for (batch, hash) in batches {
         let found = (batch.chain.clone(), batch.sequence, batch.previous);
         if found != (chain::name(GROUP, partition), sequence, previous) {
             let detail = format!("sequence {sequence} is {} of {}", batch.sequence, batch.chain);

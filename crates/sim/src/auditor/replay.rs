@@ -52,7 +52,7 @@ fn is_beyond(part: &Part<'_>, first: &Setup) -> bool {
 
 /// What differs, and the partition for the next one.
 fn run_again(
-    engine: Partition,
+    mut engine: Partition,
     (setup, stage): (&Setup, &Stage),
     world: &World<'_>,
     partition: i32,
@@ -61,6 +61,7 @@ fn run_again(
 ) -> (Partition, Option<String>) {
     let (batch, known) = (&part.batch, world.known(stage));
     let reader = ClickReader::new(setup.rulebook.fields, PARTITIONER, PARTITIONS);
+    engine.hear(world.witness.heard.get(&(part.transaction, partition)));
     let mut open = engine.begin(batch.decided_at, batch.gate_open);
     let held = world.witness.consents.get(&(part.transaction, partition));
     for offset in held.into_iter().flatten() {

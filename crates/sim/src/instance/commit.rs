@@ -1,6 +1,7 @@
 //! Deciding, and the actions of the commit protocol, each with whatever a fault makes of it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::{Around, Instance, publish};
 use crate::broker::{Committed, Refused, Request};
@@ -186,6 +187,10 @@ impl Instance {
                 let transaction = produced.map_err(Consequence::from)?;
                 around.witness.decided_at.insert(transaction, self.decided_at);
                 around.witness.synced.insert((transaction, partition), part.cut.coverage.synced);
+                let heard = self.worker.tasks().get(&partition).and_then(|it| it.engine.heard());
+                if let Some(heard) = heard {
+                    around.witness.heard.insert((transaction, partition), Arc::clone(heard));
+                }
                 self.witness_consents(transaction, partition, &mut around.witness.consents);
             }
             left = left.saturating_sub(part.output.outputs.len());

@@ -28,6 +28,7 @@ use assent_contract::wire::{ClickReader, ConsentReader};
 use assent_core::commit::Action;
 use assent_core::engine::Setup;
 use assent_core::engine::absence::AbsenceBound;
+use assent_core::engine::audience::Heard;
 use assent_core::engine::input::Synced;
 use assent_core::task::{Bounds, Task};
 use assent_core::worker::{Limits, Settings, Worker};
@@ -60,6 +61,8 @@ pub struct Witness {
     pub consents: BTreeMap<(usize, i32), Vec<i64>>,
     /// Up to when consent was in sync with a transaction's share of a partition.
     pub synced: BTreeMap<(usize, i32), Option<Synced>>,
+    /// What it was decided by of the audiences of other partitions.
+    pub heard: BTreeMap<(usize, i32), Arc<Heard>>,
     /// The transactions by which a person went on after a loss.
     pub losses: BTreeMap<usize, Step>,
     /// What the engine itself found broken.
@@ -166,6 +169,8 @@ pub struct Instance {
     /// Of those that were to be paused in this turn: the client refused.
     refused: BTreeSet<i32>,
     watch: Watch,
+    /// Of the audiences of all partitions, as it read them last.
+    heard: Option<Arc<Heard>>,
 }
 
 impl Instance {
@@ -203,6 +208,7 @@ impl Instance {
             paused: BTreeSet::new(),
             refused: BTreeSet::new(),
             watch: Watch::default(),
+            heard: None,
         }
     }
 

@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use super::{Around, Halt, Instance};
 use crate::faults::Fault;
-use crate::log::{Record, Stored, Topic, dead_clicks};
+use crate::log::{Log, Record, Stored, Topic, dead_clicks};
+use crate::stage::PARTITIONS;
 use crate::workload::partition_of;
 use assent_contract::domain::time::Span;
 use assent_contract::wire::{ConsentReader, Inbound, KnownSchemas};
+use assent_core::engine::audience::{Heard, Said};
 use assent_core::engine::output::InputTopic;
 use assent_core::task::Task;
 use assent_core::task::barrier::Arrival;
@@ -191,6 +193,17 @@ impl Instance {
         (taken, ended)
     }
 
+    /// The end of every partition's state is read now and then.
+    pub(super) fn hear_audiences(&mut self, around: &mut Around<'_>) {
+        if !around.is_away() && around.random.chance(20) {
+            let said = (0..PARTITIONS).filter_map(|at| Some((at, said(&around.broker.log, at)?)));
+            let as_of = self.moment(around).wall;
+            self.heard = Some(Arc::new(Heard { as_of, said: said.collect() }));
+        }
+        let now = self.moment(around);
+        self.worker.heard_audiences(self.heard.as_ref(), now);
+    }
+
     pub(super) fn ask(&mut self, partitions: &[i32], around: &Around<'_>) {
         if around.is_away() || self.probe_is_stale {
             return;
@@ -283,4 +296,14 @@ fn settle(task: &mut Task, log: &[Stored]) {
         task.receive_dead(&dead_clicks((from, last)));
     }
     task.end_fault(InputTopic::Clickstream);
+}
+
+/// What a partition's state says last, for a reader of committed records.
+fn said(log: &Log, partition: i32) -> Option<Said> {
+    let end = log.last_stable_offset(Topic::State, partition) as usize;
+    let committed = log.get(Topic::State, partition)[..end].iter().rev();
+    committed.filter(|stored| log.is_visible(stored)).find_map(|stored| {
+        let Record { key, value, .. } = &stored.record;
+        Said::read(key.as_deref().unwrap_or_default(), value.as_deref())
+    })
 }

@@ -80,6 +80,7 @@ impl Instance {
             Request::TakeUpKeys => self.take_up_keys(around),
             Request::StartSweep(partitions) => self.start_sweep(partitions, around),
             Request::Sweep => self.sweep(around),
+            Request::HearAudiences => self.hear_audiences(around),
             Request::Ask { partitions, .. } => self.ask(&partitions, around),
             Request::Settle { locate } => {
                 if locate {

@@ -6,6 +6,7 @@
 //! It knows no timers: before every entry, and once a batch for everybody, it looks at each subject
 //! afresh, so a timer that the engine forgets shows as a difference.
 
+pub mod audience;
 pub mod consent;
 pub mod windows;
 
@@ -20,6 +21,8 @@ use assent_contract::domain::time::{Span, Timestamp};
 use assent_contract::rulebook::{ContextualRule, Rulebook};
 use assent_core::engine::input::{ClickInput, ConsentBody, ConsentInput};
 
+use assent_core::engine::audience::Heard;
+use audience::{Audiences, Name};
 use consent::{ConsentView, Mark};
 use windows::{Counted, Question};
 
@@ -92,6 +95,11 @@ pub struct Model<'a> {
     lost_at: Option<Timestamp>,
     now: Timestamp,
     gate_open: bool,
+    pub audiences: Audiences,
+    /// What was heard of the audiences of other partitions, and which these are.
+    heard: (Option<&'a Heard>, Vec<i32>),
+    /// What the audit is to state of audiences with the batch at hand.
+    pub stated: Option<String>,
     facts: BTreeMap<String, Vec<Fact<'a>>>,
     /// All of it, in order: subject, purpose's index, what.
     written: Vec<(String, usize, Change)>,
@@ -103,7 +111,8 @@ impl<'a> Model<'a> {
         let (now, facts, written) = (Timestamp::MIN, BTreeMap::new(), Vec::new());
         #[rustfmt::skip]
         return Self { rulebook, lease, signals_max: usize::MAX, floor: None, lost_at: None, now,
-            gate_open: false, facts, written, entries: Vec::new() };
+            gate_open: false, audiences: Audiences::default(), heard: (None, Vec::new()), stated: None,
+            facts, written, entries: Vec::new() };
     }
 
     /// Consent by offset, then due timers (here by subject), then clicks by offset.
@@ -113,7 +122,7 @@ impl<'a> Model<'a> {
         consent: &[ConsentInput<'a>],
         clicks: &[ClickInput<'a>],
     ) -> Vec<Entry> {
-        (self.now, self.gate_open) = (self.now.max(wall), gate_open);
+        self.begin(wall, gate_open);
         for input in consent {
             self.consent(input);
         }
@@ -130,7 +139,7 @@ impl<'a> Model<'a> {
     /// Consent was lost, and a person goes on: whoever has a record is withheld until another is read, and
     /// counts as having sent a signal.
     pub fn withhold(&mut self, wall: Timestamp) -> Vec<Entry> {
-        (self.now, self.gate_open) = (self.now.max(wall), false);
+        self.begin(wall, false);
         for subject in self.facts.keys().cloned().collect::<Vec<_>>() {
             if self.consent_view(&subject).record.is_some() {
                 self.look(&subject);
@@ -147,8 +156,47 @@ impl<'a> Model<'a> {
     /// The loss is on record: whoever is met from now on may have sent a signal before it.
     pub fn lose(&mut self, wall: Timestamp) -> Vec<Entry> {
         (self.now, self.gate_open) = (self.now.max(wall), false);
+        self.stated = None;
         self.lost_at = Some(self.now);
         Vec::new()
+    }
+
+    /// This was heard of the audiences of these other partitions.
+    pub fn hear(&mut self, heard: Option<&'a Heard>, others: Vec<i32>) {
+        self.heard = (heard, others);
+    }
+
+    /// How segments stand is taken of what the last batch left.
+    fn begin(&mut self, wall: Timestamp, gate_open: bool) {
+        let members = self.members();
+        (self.now, self.gate_open) = (self.now.max(wall), gate_open);
+        let heard = (self.heard.0, self.heard.1.as_slice());
+        self.stated = self.audiences.stand(self.rulebook, &members, heard, self.now);
+    }
+
+    /// How many subjects are in each segment of a purpose with a minimum audience, named or not.
+    pub fn members(&self) -> BTreeMap<Name, u64> {
+        let mut members = BTreeMap::new();
+        for (at, purpose) in self.rulebook.purposes.iter().enumerate() {
+            let people = self.facts.keys().filter(|it| !it.starts_with("__assent_canary_"));
+            let holding = people.filter(|_| purpose.min_members.is_some());
+            for segment in holding.flat_map(|subject| self.holding(subject, at)) {
+                *members.entry((purpose.id.clone(), segment)).or_insert(0) += 1;
+            }
+        }
+        members
+    }
+
+    /// The segments that hold for a subject that the gate allows.
+    fn holding(&self, subject: &str, at: usize) -> Vec<String> {
+        let (purpose, now, view) =
+            (&self.rulebook.purposes[at], self.now, self.consent_view(subject));
+        let verdict = view.verdict(purpose, None, now);
+        let Some(record) = view.record.filter(|_| verdict.allows()) else { return Vec::new() };
+        let clicks = self.counted(subject, at);
+        let question = Question { purpose, clicks: &clicks, age_band: record.age_band, now };
+        let holding = purpose.segments.iter().filter(|segment| question.holds(&segment.condition));
+        holding.map(|segment| segment.id.clone()).collect()
     }
 
     /// At the end of a batch. An eighth of those that may be kept goes at once, and whoever sent as late
@@ -335,10 +383,11 @@ impl<'a> Model<'a> {
             let reason = TombstoneReason::Withheld(verdict);
             return removed(if erased { TombstoneReason::Erasure } else { reason });
         };
-        let clicks = self.counted(subject, at);
-        let question = Question { purpose, clicks: &clicks, age_band: record.age_band, now };
-        let holding = purpose.segments.iter().filter(|segment| question.holds(&segment.condition));
-        let segments: Vec<_> = holding.map(|segment| segment.id.clone()).collect();
+        let mut segments = self.holding(subject, at);
+        if purpose.min_members.is_some() {
+            let named = |id: &String| live.is_some_and(|live| live.segments.contains(id));
+            segments.retain(|id| self.audiences.may_name(&purpose.id, id, named(id)));
+        }
         if segments.is_empty() {
             return removed(TombstoneReason::SegmentsLeft);
         }

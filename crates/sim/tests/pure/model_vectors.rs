@@ -36,6 +36,7 @@ fn purpose(sale_or_share: bool, requires_opt_in: bool, suspended: bool) -> Purpo
         requires_opt_in,
         suspended,
         retention: Span(30 * Span::DAY.0),
+        min_members: None,
         slots: Vec::new(),
         segments: Vec::new(),
     }

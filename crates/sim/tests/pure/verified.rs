@@ -302,7 +302,7 @@ fn verify_by(history: &History, logs: &Logs, rulebooks: &Rulebooks, told: Told) 
         }
         let of_it = rows.iter().filter(|row| row.0 == at);
         for (_, pseudonym, row) in of_it.filter(|row| row.1 != UNPLACED) {
-            segment.row(*pseudonym, *row);
+            segment.row(*pseudonym, *row, &mut findings);
         }
         let unplaced = rows.iter().filter(|row| row.0 == at && row.1 == UNPLACED);
         let named: Result<(), ()> = segment.unplaced(|each| {

@@ -25,7 +25,7 @@ use crate::failure::{Failure, Result};
 use crate::kafka::admin::Admin;
 use crate::kafka::scan::Ends;
 use assent_contract::domain::audit::access::AuditCommand;
-use assent_contract::domain::audit::loss;
+use assent_contract::domain::audit::{audiences, loss};
 use assent_contract::domain::hex::hex;
 use assent_contract::wire::SchemaName;
 use assent_inquiry::filter::Filter;
@@ -129,7 +129,8 @@ fn chains(index: &Index, subject: Option<&Subject>, filter: &Filter) -> Result<V
                 at,
                 sequence: head.sequence,
                 rulebook: head.rulebook_sha256,
-                has_rulebook: loss::statement(&head.rulebook).is_none(),
+                has_rulebook: loss::statement(&head.rulebook).is_none()
+                    && !audiences::is_statement(&head.rulebook),
             });
         }
     };

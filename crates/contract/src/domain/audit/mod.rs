@@ -1,6 +1,7 @@
 //! The audit: what one transaction decided for one partition, linked by SHA-256 (INV-9).
 
 pub mod access;
+pub mod audiences;
 mod batch;
 pub mod chain;
 mod decode;

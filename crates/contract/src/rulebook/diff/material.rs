@@ -66,6 +66,7 @@ fn of_purpose(change: &Change, old: Option<&Purpose>, new: &Purpose) -> Option<G
         }
         (Some("suspended"), Kind::Looser) => (Within45Days, "data is used again for the purpose"),
         (Some("retention"), Kind::Looser) => (Within45Days, "data is used for longer"),
+        (Some("min_members"), Kind::Looser) => (Within45Days, "segments of fewer people are named"),
         (Some("readers"), _) if has_more(before, &new.readers) => {
             (Within45Days, "data goes to a reader that was not named before")
         }

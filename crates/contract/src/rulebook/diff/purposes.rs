@@ -111,6 +111,7 @@ fn changed(old: &Purpose, new: &Purpose) -> Vec<Change> {
         .map(|switch| switched(switch, new))
         .collect();
     changes.extend((old.retention != new.retention).then(|| retention(old, new)));
+    changes.extend((old.min_members != new.min_members).then(|| audience(old, new)));
     changes.extend((old.title != new.title).then(|| title(old, new)));
     changes.extend((old.readers != new.readers).then(|| readers(old, new)));
     changes
@@ -166,6 +167,31 @@ fn retention(old: &Purpose, new: &Purpose) -> Change {
     let says = format!("a click counts for {after} instead of {before}");
     Change {
         field: Some("retention"),
+        before: Some(before),
+        after: Some(after),
+        ..whole(new, change, says, live_keys)
+    }
+}
+
+/// A smaller audience, or none, tells more of a person.
+fn audience(old: &Purpose, new: &Purpose) -> Change {
+    let words =
+        |least: Option<u32>| least.map_or("none".to_owned(), |least| format!("{least} subjects"));
+    let (before, after) = (words(old.min_members), words(new.min_members));
+    let is_stricter = new.min_members > old.min_members;
+    let (change, live_keys) = if is_stricter {
+        let left = TombstoneReason::SegmentsLeft.label();
+        let ends = format!(
+            "segments with fewer subjects are named no more: those with half of it or less at once, the \
+             others after an hour; a key that has no segment left ends with {left}; counters are kept"
+        );
+        (Kind::Stricter, ends)
+    } else {
+        (Kind::Looser, "none end; segments with enough subjects are named".to_owned())
+    };
+    let says = format!("its minimum audience is {after} instead of {before}");
+    Change {
+        field: Some("min_members"),
         before: Some(before),
         after: Some(after),
         ..whole(new, change, says, live_keys)

@@ -102,6 +102,27 @@ fn a_purpose_is_stricter_or_looser_switch_by_switch() {
 }
 
 #[test]
+fn a_smaller_audience_is_looser_and_material_and_a_greater_one_is_neither() {
+    let offers = "sale_or_share: false, requires_opt_in: false, retention: 90d";
+    let with = |least: u32| format!("{offers}, min_members: {least}");
+    let of = |kind, says: &'static str, ends: &'static str| {
+        (About::Purpose, "offers", kind, Some("min_members"), says, ends)
+    };
+    let ends = "those with half of it or less at once, the others after an hour";
+    let asked = "its minimum audience is 50 subjects instead of none";
+    check(offers, &with(50), &[of(Kind::Stricter, asked, ends)]);
+    check_material(offers, &with(50), None);
+    let least = book(&BASE.replace(offers, &with(50)));
+    for (new, says) in [(offers.to_owned(), "is none"), (with(20), "is 20 subjects instead of 50")]
+    {
+        let changes = changes(&least, &book(&BASE.replace(offers, &new)));
+        let [change] = changes.as_slice() else { panic!("{changes:?}") };
+        assert!(change.says.contains(says), "{change:?}");
+        assert_eq!((change.change, change.material.is_some()), (Kind::Looser, true));
+    }
+}
+
+#[test]
 fn a_purpose_goes_with_its_segments_and_another_comes() {
     use About::{Purpose, Segment};
     let from = "id: ads, title: Ads";

@@ -33,6 +33,7 @@ pub(super) fn put(document: &mut Document, rulebook: &Rulebook) {
              purpose.",
         ),
     );
+    audiences(document, rulebook);
     readers(document, rulebook);
     document.heading("Whose data may be used");
     document.table(
@@ -46,6 +47,27 @@ pub(super) fn put(document: &mut Document, rulebook: &Rulebook) {
         )
         .and_see(Section::Gate)
         .and("). A subject of unknown age is treated as a child under 13."),
+    );
+}
+
+/// Only where some are asked for.
+fn audiences(document: &mut Document, rulebook: &Rulebook) {
+    let with_least =
+        rulebook.purposes.iter().filter_map(|purpose| Some((purpose, purpose.min_members?)));
+    let row = |(purpose, least): (&Purpose, u32)| {
+        vec![Text::code(purpose.id.as_str()), format!("{least} subjects").into()]
+    };
+    let rows: Vec<Vec<Text>> = with_least.map(row).collect();
+    if rows.is_empty() {
+        return;
+    }
+    document.heading("Minimum audience");
+    document.table(&["Purpose", "A segment is named from"], rows);
+    document.paragraph(
+        "No assignment names a segment of such a purpose until that many subjects are in it. Below, nobody new \
+         is named, and who is named stays so for an hour; at half of it or less the segment ends at once. \
+         Counts below it are not shown. It keeps segments from being about very few people; it is no \
+         anonymity.",
     );
 }
 

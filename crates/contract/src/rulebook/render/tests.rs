@@ -50,6 +50,16 @@ fn every_part_of_section_6_is_there() {
 }
 
 #[test]
+fn a_minimum_audience_is_told_where_there_is_one() {
+    let with = SHIPPED.replacen("retention: 90d", "retention: 90d\n    min_members: 50", 1);
+    let document = |text: &str| render(&compile(text.as_bytes()).unwrap(), Format::Markdown);
+    let told = document(&with);
+    assert!(told.contains("Minimum audience") && told.contains("50 subjects"), "{told}");
+    assert!(told.contains("it is no anonymity"), "{told}");
+    assert!(!document(SHIPPED).contains("Minimum audience"));
+}
+
+#[test]
 fn sections_are_numbered_and_every_reference_to_one_resolves() {
     let (markdown, page) = (shipped(Format::Markdown), shipped(Format::Html));
     let headings: Vec<&str> = markdown.lines().filter_map(|it| it.strip_prefix("## ")).collect();

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::audience::{AudienceRecord, Audiences, Hearing};
 use super::edition::Edition;
 use super::judged_purposes::JudgedPurposes;
 use super::layout::{self, Layout};
@@ -35,6 +36,7 @@ pub struct Restore {
     meta: Option<(Ledger, PurposeNames)>,
     /// Of format 1: numbers of undeclared purposes.
     former_names: Vec<(NameId, u128)>,
+    audience: Option<AudienceRecord>,
     /// Still packed, by bucket: most are overwritten before they are needed.
     buckets: Vec<BTreeMap<StateToken, Packed>>,
     /// What they were packed under: one form, or a few after a change.
@@ -70,6 +72,7 @@ impl Restore {
             partition,
             meta: None,
             former_names: Vec::new(),
+            audience: None,
             buckets: (0..BUCKETS).map(|_| BTreeMap::new()).collect(),
             forms: Vec::new(),
             chunks: BucketChunks::default(),
@@ -120,6 +123,7 @@ impl Restore {
                 }
                 self.take_bucket(bucket, chunk, value)?;
             }
+            (Some("a"), value) => self.audience = value.map(AudienceRecord::unpack).transpose()?,
             (Some("n"), Some(value)) => self.former_names = unpack_former_names(value)?,
             (Some("r"), Some(value)) => {
                 self.rulebooks.insert(chain::body_hash(value), value.into());
@@ -200,6 +204,8 @@ impl Restore {
             self.forms.iter().map(|it| (it.format, past.layouts.get(&it.rulebook))).collect();
         let stats = Stats::default();
         let judged = JudgedPurposes::new(&setup.rulebook, &declared, &names, &stats);
+        let audiences =
+            Audiences::new(self.partition, setup.input_partitions, &setup.rulebook, &declared);
         let mut partition = Partition {
             chain: chain::name(&setup.group_id, self.partition),
             policy: Policy {
@@ -217,16 +223,22 @@ impl Restore {
                 names,
                 subjects: Subjects::default(),
                 chunks: self.chunks,
+                audiences,
             },
             schedule: Schedule::default(),
             backlog: Backlog::default(),
             stats,
             spare: Spare::default(),
             sessions: SessionKeys::default(),
+            hearing: Hearing::default(),
         };
+        let Partition { policy, state, .. } = &mut partition;
+        state.audiences.resume(self.audience.as_ref(), policy, state.ledger.now);
         let signals_read = partition.take_in(self.buckets, &forms);
         let signals_read = signals_read.map_err(|e| damaged(e.to_string()))?;
-        partition.check_counts(signals_read).map_err(damaged)?;
+        partition.check_counts(signals_read).map_err(&damaged)?;
+        partition.check_audience(self.audience.as_ref()).map_err(damaged)?;
+        partition.look_at_audiences();
         Ok(partition)
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Packed;
+use crate::engine::audience::{AudienceRecord, Masks};
 use crate::engine::layout::Layout;
 use crate::engine::lease;
 use crate::engine::ledger::FORMAT;
@@ -12,6 +13,7 @@ use crate::engine::subject::Subject;
 use crate::engine::subjects;
 use crate::engine::token::StateToken;
 use assent_contract::domain::binary::Malformed;
+use assent_contract::domain::gate;
 use assent_contract::domain::ids::CANARY_PURPOSE;
 use assent_contract::domain::merge::{NameId, ShortToken, short_token};
 
@@ -31,6 +33,7 @@ impl Partition {
             // What somebody once decided of a purpose of this name was not the canary's.
             .filter(|(_, name)| self.state.names.name(*name) != CANARY_PURPOSE)
             .collect();
+        let masks = self.state.audiences.masks(&self.policy.setup.rulebook);
         let mut signals = 0;
         self.state.let_signals_go();
         for (token, packed) in buckets.into_iter().flatten() {
@@ -46,7 +49,10 @@ impl Partition {
             let mut subject = layout.unpack(&bytes, format)?;
             let record = subject.consent.record.as_mut();
             let renamed = record.is_some_and(|it| it.recognize(&self.state.names, &declared));
-            self.look_ahead(token, &mut subject);
+            if !layout.is_current || format < FORMAT {
+                self.qualify(&mut subject);
+            }
+            self.look_ahead(token, &mut subject, &masks);
             let agenda = subject.agenda;
             if layout.is_current && format == FORMAT && !renamed {
                 self.state.subjects.insert(token, &bytes, agenda);
@@ -73,18 +79,49 @@ impl Partition {
         says_the_same(found, signals, "signals of subjects without a record")
     }
 
+    /// What a subject is in under a rulebook that it was not packed under.
+    fn qualify(&self, subject: &mut Subject) {
+        let (policy, now) = (&self.policy, self.state.ledger.now);
+        for (index, judged) in policy.purposes().iter().enumerate() {
+            let Some(rule) = policy.rule(index).filter(|rule| rule.min_members.is_some()) else {
+                continue;
+            };
+            let allows = gate::decide_standing(&subject.consent, judged.terms, now).allows();
+            let age_band = subject.consent.record.as_ref().map(|record| record.age_band);
+            let states = subject.purposes.iter_mut();
+            for state in states.filter(|state| state.name == judged.terms.name) {
+                let segments = age_band.filter(|_| allows);
+                state.qualified =
+                    segments.map_or(0, |band| state.counters.segments(rule, band, now));
+            }
+        }
+    }
+
+    /// The record of the audiences says what its subjects do, unless it is of another rulebook.
+    pub(super) fn check_audience(&self, record: Option<&AudienceRecord>) -> Result<(), String> {
+        let sha256 = self.policy.setup.rulebook.sha256;
+        let said = record.map(|record| &record.said).filter(|said| said.rulebook == sha256);
+        match said {
+            Some(said) if said.counts != self.state.audiences.counts() => {
+                Err("other members of its segments than were counted".to_owned())
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Counts a subject and schedules its timer. Who has an assignment due that is not written (a closed
     /// gate, a shorter lease) is looked at with the first batch.
-    fn look_ahead(&mut self, token: StateToken, subject: &mut Subject) {
+    fn look_ahead(&mut self, token: StateToken, subject: &mut Subject, masks: &Masks) {
         let now = self.state.ledger.now;
         let counted = Counted::of(subject, self.policy.is_canary(token));
         self.stats.replace(None, Some(&counted), self.policy.edition);
+        self.state.audiences.count(&counted.qualified, 1);
         // The sweep after a new rulebook comes to those by itself, so many a batch.
         let outdated = self.policy.is_outdated(subject);
         if outdated {
             self.backlog.outdated.insert(token);
         }
-        subject.agenda.due = if !outdated && lease::is_behind(subject, &self.policy, now) {
+        subject.agenda.due = if !outdated && lease::is_behind(subject, &self.policy, masks, now) {
             now
         } else {
             lease::next_due(subject, &self.policy, now)

@@ -1,5 +1,5 @@
 //! What is due of a subject before its input, or without one: time, a new rulebook, a new key, a lost
-//! signal.
+//! signal, a segment that opened or closed.
 
 use crate::engine::at_hand::Handled;
 use crate::engine::revise::{Reviser, Trigger};
@@ -19,6 +19,7 @@ impl Reviser<'_> {
         self.policy.is_outdated(subject)
             || (is_named && self.policy.has_old_key(subject))
             || self.misses_signal(subject)
+            || self.awaits_audience(subject)
     }
 
     /// Without a record nothing is used, and the next one to come binds it.

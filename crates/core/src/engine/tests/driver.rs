@@ -109,6 +109,14 @@ impl Driver {
         }
     }
 
+    pub fn hear(&mut self, heard: &Arc<crate::engine::audience::Heard>) {
+        match self.0.as_mut().expect("a stage") {
+            Stage::AtRest(partition) => partition.hear(Some(heard)),
+            Stage::Decided(decided) => decided.hear(Some(heard)),
+            Stage::Open(_) => panic!("an open batch hears nothing"),
+        }
+    }
+
     pub fn has_live(&self, subject_id: &[u8]) -> bool {
         match self.0.as_ref().expect("a stage") {
             Stage::Decided(decided) => decided.has_live(subject_id),

@@ -76,6 +76,27 @@ fn a_state_of_format_2_counts_an_absence_from_its_last_batch() {
     assert_eq!(again.pack_subjects(), partition.pack_subjects());
 }
 
+/// Anna granted both purposes and looked twice. Format 3 says of nobody which audiences they are in.
+#[test]
+fn a_state_of_format_3_is_restored_and_rewritten() {
+    let setup = setup_of(TWO, &Keyset::first([7; 32]));
+    let log = read(include_str!("../../../../../tests/vectors/state_format_3.tsv"));
+    let mut partition = replayed(&log, &setup);
+    assert_eq!(live(&partition), ["ads", "offers"]);
+    assert_eq!(partition.consent_synced_at(), Some(START));
+    partition.begin(START + Span::MINUTE, true);
+    give(&mut partition, 1, &record(2, ConsentStatus::Denied));
+    let output = end(&mut partition, 2, 2);
+    partition.confirm();
+    assert_eq!(output.tally.tombstones.values().sum::<u64>(), 2);
+    let written = output.outputs.into_iter().filter_map(|it| match it {
+        Output::State { key, value } => Some((key, value)),
+        _ => None,
+    });
+    let again = replayed(&log.into_iter().chain(written).collect(), &setup);
+    assert_eq!(again.pack_subjects(), partition.pack_subjects());
+}
+
 #[test]
 fn a_state_of_the_format_before_is_restored_and_rewritten() {
     let setup = setup_of(TWO, &Keyset::first([7; 32]));

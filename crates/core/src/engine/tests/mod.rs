@@ -16,6 +16,7 @@ use assent_contract::domain::time::{Span, Timestamp};
 use assent_contract::rulebook;
 
 mod accepted;
+mod audience;
 mod dead;
 mod driver;
 mod ends;

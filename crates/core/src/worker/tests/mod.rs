@@ -41,10 +41,14 @@ fn at(uptime: i64) -> Moment {
 }
 
 fn task(partition: i32) -> Task {
-    let rulebook = Arc::new(rulebook::compile(RULES.as_bytes()).unwrap());
+    task_of(partition, RULES)
+}
+
+fn task_of(partition: i32, rules: &str) -> Task {
+    let rulebook = Arc::new(rulebook::compile(rules.as_bytes()).unwrap());
     let setup = Setup {
         rulebook,
-        rulebook_yaml: RULES.as_bytes().into(),
+        rulebook_yaml: rules.as_bytes().into(),
         keys: Arc::new(KeyRing::new(&Keyset::first([7; 32]), &["mail".to_owned()])),
         group_id: "assent".to_owned(),
         lease: Span::HOUR,
@@ -189,6 +193,19 @@ fn a_turn_has_its_order() {
             "Rest"
         ]
     );
+}
+
+#[test]
+fn other_partitions_are_heard_before_a_batch_where_a_purpose_has_a_minimum_audience() {
+    let mut worker = worker(1);
+    assert!(!turn(&mut worker, 10).contains(&Request::HearAudiences), "no purpose has one");
+    let rules = RULES.replace("retention:", "min_members: 2, retention:");
+    assert_ne!(rules, RULES);
+    worker.restored([(0, task_of(0, &rules))].into());
+    let requests = turn(&mut worker, 20);
+    let place = |wanted: &Request| requests.iter().position(|request| request == wanted);
+    let (heard, decided) = (place(&Request::HearAudiences), place(&Request::Decide));
+    assert!(heard.is_some() && heard < decided, "{requests:?}");
 }
 
 #[test]

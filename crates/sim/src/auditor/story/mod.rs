@@ -1,6 +1,7 @@
 //! INV-1, 3, 4, 5, 13: what was decided is what the reference model says, entry by entry, and what is
 //! live is what the gate allows.
 
+mod audience;
 mod seen;
 
 use super::Findings;
@@ -9,11 +10,11 @@ use super::parts::Part;
 use crate::faults::Fault;
 use crate::log::Topic;
 use crate::model::{Change, Entry, Model, What};
-use crate::stage::{PURPOSES, Stage};
+use crate::stage::{PARTITIONS, PURPOSES, Stage};
 use crate::steps::Step;
 use crate::world::World;
 use assent_contract::domain::invariants::{self, Invariant};
-use assent_contract::domain::outcome::{InputKind, TombstoneReason, Verdict};
+use assent_contract::domain::outcome::{InputKind, Outcome, TombstoneReason, Verdict};
 use assent_contract::domain::pseudonym::SessionKeys;
 use assent_contract::domain::segment::SegmentAssignment;
 use assent_contract::domain::time::Span;
@@ -54,6 +55,9 @@ pub fn check(
             held.into_iter().flatten().filter_map(|it| inputs.consent_input(*it)).collect();
         let clicks: Vec<ClickInput<'_>> =
             inputs.clicks.range(batch.click_from..batch.click_to).map(|it| copy(&it.1.1)).collect();
+        let heard = world.witness.heard.get(&(part.transaction, partition));
+        let others = (0..PARTITIONS).filter(|it| *it != partition).collect();
+        model.hear(heard.map(AsRef::as_ref), others);
         let expected = match step {
             None => model.step((batch.decided_at, batch.gate_open), &consent, &clicks),
             Some(Step::Withheld) => model.withhold(batch.decided_at),
@@ -63,6 +67,11 @@ pub fn check(
             Ok(seen) => without_gone(seen, partition, &model, findings),
             Err((invariant, detail)) => return findings.add(invariant, partition, detail),
         };
+        let broken = is_exact.then(|| audience::differs(part, &model, step)).flatten();
+        if let Some(detail) = broken {
+            let detail = format!("sequence {}: {detail}", batch.sequence);
+            return findings.add(Invariant::Closed, partition, detail);
+        }
         let view = if is_exact { whole } else { judged };
         if let Some(detail) = differs(view, stage, part, inputs, (&expected, &seen)) {
             let detail = format!("sequence {}: {detail}", batch.sequence);
@@ -100,7 +109,12 @@ fn copy<'a>(input: &ClickInput<'a>) -> ClickInput<'a> {
 /// All that the audit says of an entry.
 #[allow(clippy::unnecessary_wraps)] // one of two views, of which the other leaves entries out
 fn whole(entry: &Entry) -> Option<Entry> {
-    Some(Entry { contextual: vec![], dead_letter: None, ..entry.clone() })
+    let mut entry = Entry { contextual: vec![], dead_letter: None, ..entry.clone() };
+    // That a segment opened or closed is upkeep; the model does not tell it from a timer.
+    if entry.input == InputKind::Upkeep {
+        (entry.input, entry.outcome) = (InputKind::Timer, Outcome::Elapsed);
+    }
+    Some(entry)
 }
 
 /// Once keys or rules have changed, the sweep, which the model does not know, says when a key is

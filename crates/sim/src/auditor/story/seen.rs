@@ -1,12 +1,13 @@
 //! What was written, in the model's words: every effect of the audit with its record (INV-5), every
 //! token with its subject.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::auditor::parts::{Part, Written};
 use crate::log::Topic;
 use crate::model::{Assigned, Change, Entry};
 use crate::stage::{PURPOSES, STRANGERS, SUBJECTS, Stage};
+use assent_contract::domain::audit::audiences::{self, Stated};
 use assent_contract::domain::audit::{AuditEntry, AuditToken, Change as Named, chain::body_hash};
 use assent_contract::domain::invariants::Invariant;
 use assent_contract::domain::outcome::{DeadLetterReason, TombstoneReason, Verdict};
@@ -40,6 +41,10 @@ pub struct Eye {
     pseudonyms: BTreeMap<(usize, String), (&'static str, u8)>,
     /// By purpose's place and pseudonym.
     pub live: BTreeMap<(usize, String), Live>,
+    /// What the audit stated last of purposes with a minimum audience, by purpose and segment.
+    stated: BTreeMap<(String, String), Stated>,
+    /// Those purposes.
+    with_least: BTreeSet<String>,
 }
 
 fn broken<T>(invariant: Invariant, detail: impl Into<String>) -> Result<T, Broken> {
@@ -48,8 +53,16 @@ fn broken<T>(invariant: Invariant, detail: impl Into<String>) -> Result<T, Broke
 
 impl Eye {
     pub fn new(stage: &Stage) -> Self {
-        let mut eye =
-            Self { tokens: BTreeMap::new(), pseudonyms: BTreeMap::new(), live: BTreeMap::new() };
+        // Every rulebook of the stage asks for the same.
+        let purposes = stage.rulebooks[0].0.purposes.iter();
+        let with_least = purposes.filter(|it| it.min_members.is_some()).map(|it| it.id.clone());
+        let mut eye = Self {
+            tokens: BTreeMap::new(),
+            pseudonyms: BTreeMap::new(),
+            live: BTreeMap::new(),
+            stated: BTreeMap::new(),
+            with_least: with_least.collect(),
+        };
         for keys in &stage.keys {
             for subject in SUBJECTS.into_iter().chain(STRANGERS) {
                 eye.tokens.insert(keys.audit_token(subject.as_bytes()), subject);
@@ -69,6 +82,14 @@ impl Eye {
 
     pub fn see(&mut self, part: &Part<'_>) -> Result<Seen, Broken> {
         let mut seen = Seen::default();
+        if let Some((statement, _)) = &part.stated {
+            let Some(said) = audiences::read(&statement.rulebook) else {
+                return broken(Invariant::Closed, "a statement of audiences that says nothing");
+            };
+            let each = said.iter();
+            let each = each.map(|it| ((it.purpose.to_owned(), it.segment.to_owned()), it.stated));
+            self.stated = each.collect();
+        }
         let effects: Vec<Written<'_>> = part
             .records
             .iter()
@@ -148,6 +169,24 @@ impl Eye {
         })
     }
 
+    /// The first segment that an assignment may not name by what was stated.
+    fn too_small(&self, new: &SegmentAssignment, place: usize, subject: &str) -> Option<String> {
+        // Under an old key, too: a rotation moves whoever is named.
+        let is_its = |key: &(usize, String), live: &Live| key.0 == place && live.subject == subject;
+        let is_named = |segment: &String| {
+            let mut all = self.live.iter().filter(|(key, live)| is_its(key, live));
+            all.any(|(_, live)| live.assignment.segments.contains(segment))
+        };
+        let may_be =
+            |segment: &String| match self.stated.get(&(new.purpose.clone(), segment.clone())) {
+                Some(Stated::Open(_)) => true,
+                Some(Stated::Held) => is_named(segment),
+                None => false,
+            };
+        let has_least = self.with_least.contains(&new.purpose);
+        new.segments.iter().find(|segment| has_least && !may_be(segment)).cloned()
+    }
+
     fn change(
         &mut self,
         part: &Part<'_>,
@@ -167,6 +206,10 @@ impl Eye {
                 };
                 if assignment.pseudonym != key.1 || assignment.rulebook != part.batch.rulebook {
                     return broken(Invariant::Atomic, "an assignment of another key or rulebook");
+                }
+                if let Some(segment) = self.too_small(&assignment, key.0, subject) {
+                    let detail = format!("{segment} was named below its minimum audience");
+                    return broken(Invariant::Closed, detail);
                 }
                 let assigned = Assigned {
                     segments: assignment.segments.clone(),
