@@ -15,6 +15,9 @@ const MARGINS: u32 = 60;
 /// Characters of a label that fit beside the bars.
 const LABEL_MAX: usize = 32;
 
+/// Marks on the axis of values, where all are whole: none lies between two of a few.
+const MARKS_MAX: f64 = 10.0;
+
 /// More would be no picture.
 const BARS_MAX: usize = 40;
 
@@ -54,6 +57,8 @@ fn draw<'s>(svg: &'s mut String, bars: &[(String, f64)], most: f64, unit: &str) 
         .label_style(("sans-serif", 14).into_font().color(&INK))
         .axis_desc_style(("sans-serif", 14).into_font().color(&INK))
         .x_desc(unit)
+        .x_labels(marks(bars, most))
+        .x_label_formatter(&|value| format!("{value}"))
         .y_labels(bars.len())
         .y_label_formatter(&label)
         .draw()?;
@@ -65,6 +70,12 @@ fn draw<'s>(svg: &'s mut String, bars: &[(String, f64)], most: f64, unit: &str) 
         bar
     }))?;
     area.present()
+}
+
+fn marks(bars: &[(String, f64)], most: f64) -> usize {
+    let is_whole = bars.iter().all(|(_, value)| value.fract() == 0.0);
+    let marks = if is_whole { most.min(MARKS_MAX) } else { MARKS_MAX };
+    marks as usize + 1
 }
 
 fn shortened(bars: &[(String, f64)], at: i32) -> String {
@@ -97,6 +108,15 @@ mod tests {
     fn number(line: &str, name: &str) -> f64 {
         let (_, rest) = line.split_once(&format!(" {name}=\"")).unwrap();
         rest.split('"').next().unwrap().parse().unwrap()
+    }
+
+    #[test]
+    fn people_are_counted_in_whole_numbers() {
+        let svg = bars(&[("one".into(), 1.0), ("two".into(), 2.0)], "subjects").unwrap();
+        let marks: Vec<&str> = svg.lines().filter(|it| it.parse::<f64>().is_ok()).collect();
+        assert_eq!(marks, ["0", "1", "2"], "{svg}");
+        let svg = bars(&[("share".into(), 0.25)], "per cent").unwrap();
+        assert!(svg.lines().any(|it| it == "0.1"), "{svg}");
     }
 
     #[test]
