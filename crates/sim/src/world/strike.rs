@@ -7,9 +7,6 @@ use crate::stage::{PARTITIONS, PURPOSES};
 use assent_contract::domain::time::{Span, Timestamp};
 use assent_contract::wire::read_back_audit_batch;
 
-/// For longer than a consumer may stand still, with the session that has to run out first.
-const OTHERS_DOWN: Span = Span(45_000);
-
 /// Sessions run out, and a person comes.
 const ACCEPTED_WITHIN: Span = Span(30_000);
 
@@ -74,8 +71,9 @@ impl World<'_> {
                 self.instances[place].probe_is_stale = true;
             }
             Fault::StaleConsumer => {
-                let (place, is_whole) = (random.index(self.instances.len()), random.chance(50));
-                self.make_stale(place, is_whole);
+                let place = random.index(self.instances.len());
+                let (from, to) = random.pick(&[(0, PARTITIONS), (0, 1), (1, 2)]);
+                self.instances[place].stale_consent.extend(from..to);
             }
             Fault::RulebookChange if !may_change_rules => {}
             Fault::RulebookChange => {
@@ -92,23 +90,6 @@ impl World<'_> {
         let after = |place: usize| self.broker.now + Span(1 + place as i64 * 4_000);
         let places = 0..self.instances.len();
         self.restarts = places.map(|place| (after(place), place)).collect();
-    }
-
-    fn make_stale(&mut self, place: usize, is_whole: bool) {
-        if is_whole {
-            self.instances[place].stale_consent.extend(0..PARTITIONS);
-        } else {
-            self.leave_half_stale(place);
-        }
-    }
-
-    /// Its other partition, which others leave to it for a while, goes on.
-    fn leave_half_stale(&mut self, place: usize) {
-        let others = (0..self.instances.len()).filter(|other| *other != place);
-        for other in others {
-            self.instances[other].kill(self.stage, &self.terms, self.broker.now + OTHERS_DOWN);
-        }
-        self.instances[place].stale_consent.insert(0);
     }
 
     /// What comes on the topics, or goes from them.
