@@ -4,7 +4,7 @@
 use super::input::Coverage;
 use super::partition::Partition;
 use super::policy::Policy;
-use super::subject::{Assigned, Subject};
+use super::subject::Subject;
 use super::token::StateToken;
 use assent_contract::domain::gate::decide_standing;
 use assent_contract::domain::outcome::Verdict;
@@ -74,20 +74,7 @@ fn standing(
     let segments = live.filter(|live| live.expires_at > now);
     Standing {
         verdict: decide_standing(&subject.consent, terms, now),
-        segments: segments.map_or(0, |live| segments_now(policy, live, purpose)),
+        segments: segments.map_or(0, |live| policy.named_now(live, purpose)),
         is_held_out: policy.holds_out(index, token),
     }
-}
-
-/// Of an assignment that an earlier rulebook made, the segments that this one has, too.
-fn segments_now(policy: &Policy, live: &Assigned, purpose: &Purpose) -> SegmentSet {
-    if live.edition == policy.edition {
-        return live.segments;
-    }
-    let past = policy.past.get(usize::from(live.edition)).and_then(Option::as_ref);
-    let before = past.and_then(|it| Some(&it.purposes[it.purpose_index(&purpose.id)?]));
-    let named = before.map_or(&[][..], |before| &before.segments).iter().enumerate();
-    let named = named.filter(|(bit, _)| live.segments >> bit & 1 == 1);
-    let now = named.filter_map(|(_, it)| purpose.segments.iter().position(|to| to.id == it.id));
-    now.fold(0, |set, bit| set | 1 << bit)
 }
