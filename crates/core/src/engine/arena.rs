@@ -6,6 +6,8 @@
 //! free   number of the page's next free slot, 2 bytes
 //! ```
 
+use std::ops::Range;
+
 /// Small enough that a partition with few subjects has little room to spare: one page for each size in use.
 const PAGE_BYTES: usize = 8 << 10;
 
@@ -93,33 +95,59 @@ impl Handle {
     }
 }
 
+impl Page {
+    /// One piece has it to itself.
+    fn is_whole(&self) -> bool {
+        usize::from(self.size) == SIZES
+    }
+
+    /// The slot's bytes of the page.
+    fn slot(&self, number: usize) -> Range<usize> {
+        if self.is_whole() {
+            return 0..self.bytes.len();
+        }
+        let bytes = slot_bytes(self.size.into());
+        number * bytes..(number + 1) * bytes
+    }
+
+    /// Two bytes at the beginning of a slot: the length of its piece or, where it is free, the next free slot.
+    fn number_in(&self, slot: Range<usize>) -> u16 {
+        u16::from_le_bytes(*self.bytes[slot].first_chunk().expect("a slot begins with a number"))
+    }
+
+    fn put_number(&mut self, slot: Range<usize>, number: u16) {
+        self.bytes[slot][..LENGTH_BYTES].copy_from_slice(&number.to_le_bytes());
+    }
+
+    /// The bytes of the page that the slot's piece has.
+    fn piece(&self, number: usize) -> Range<usize> {
+        let slot = self.slot(number);
+        if self.is_whole() {
+            return slot;
+        }
+        let start = slot.start + LENGTH_BYTES;
+        start..start + usize::from(self.number_in(slot))
+    }
+}
+
 impl Arena {
     pub fn get(&self, at: Handle) -> &[u8] {
         let page = &self.pages[at.page()];
-        if usize::from(page.size) == SIZES {
-            return &page.bytes;
-        }
-        let slot = &page.bytes[at.slot() * slot_bytes(page.size.into())..];
-        let (length, piece) = slot.split_first_chunk().expect("a slot begins with a length");
-        &piece[..u16::from_le_bytes(*length).into()]
+        &page.bytes[page.piece(at.slot())]
     }
 
     /// For changes that leave the piece as long as it is.
     pub fn get_mut(&mut self, at: Handle) -> &mut [u8] {
         let page = &mut self.pages[at.page()];
-        if usize::from(page.size) == SIZES {
-            return &mut page.bytes;
-        }
-        let slot = &mut page.bytes[at.slot() * slot_bytes(page.size.into())..];
-        let (length, piece) = slot.split_first_chunk_mut().expect("a slot begins with a length");
-        &mut piece[..u16::from_le_bytes(*length).into()]
+        let piece = page.piece(at.slot());
+        &mut page.bytes[piece]
     }
 
     /// The piece is these parts, one after the other.
     pub fn insert(&mut self, parts: &[&[u8]]) -> Handle {
         let length = parts.iter().map(|part| part.len()).sum();
         let size = size_for(LENGTH_BYTES + length);
-        let at = if size == SIZES { self.take_page(size, length) } else { self.take_slot(size) };
+        let at = if size == SIZES { self.take_whole(length) } else { self.take_slot(size) };
         self.used_bytes += self.bytes_at(at);
         self.write(at, parts, length);
         at
@@ -146,8 +174,7 @@ impl Arena {
         if page.used == 0 {
             return self.empty_page(at.page() as u32);
         }
-        let start = at.slot() * slot_bytes(page.size.into());
-        page.bytes[start..start + 2].copy_from_slice(&page.free.to_le_bytes());
+        page.put_number(page.slot(at.slot()), page.free);
         page.free = at.slot() as u16;
         self.list_as_open(at.page() as u32);
     }
@@ -158,22 +185,15 @@ impl Arena {
     }
 
     fn bytes_at(&self, at: Handle) -> usize {
-        let page = &self.pages[at.page()];
-        let size = usize::from(page.size);
-        if size == SIZES { page.bytes.len() } else { slot_bytes(size) }
+        self.pages[at.page()].slot(at.slot()).len()
     }
 
     fn write(&mut self, at: Handle, parts: &[&[u8]], length: usize) {
         let page = &mut self.pages[at.page()];
-        let size = usize::from(page.size);
-        let mut rest = if size == SIZES {
-            &mut page.bytes[..]
-        } else {
-            let slot = &mut page.bytes[at.slot() * slot_bytes(size)..];
-            let (prefix, piece) = slot.split_at_mut(LENGTH_BYTES);
-            prefix.copy_from_slice(&(length as u16).to_le_bytes());
-            piece
-        };
+        if !page.is_whole() {
+            page.put_number(page.slot(at.slot()), length as u16);
+        }
+        let mut rest = self.get_mut(at);
         for part in parts {
             let (place, behind) = rest.split_at_mut(part.len());
             place.copy_from_slice(part);
@@ -190,9 +210,7 @@ impl Arena {
             page.fresh - 1
         } else {
             let slot = page.free;
-            let start = usize::from(slot) * slot_bytes(size);
-            let next = page.bytes[start..].first_chunk().expect("a free slot names the next");
-            page.free = u16::from_le_bytes(*next);
+            page.free = page.number_in(page.slot(slot.into()));
             slot
         };
         page.used += 1;
@@ -202,31 +220,36 @@ impl Arena {
         Handle::new(number, slot)
     }
 
-    /// A page without pieces.
+    /// A page for one piece.
+    fn take_whole(&mut self, length: usize) -> Handle {
+        let number = self.take_page(SIZES, length);
+        self.pages[number as usize].used = 1;
+        Handle::new(number, 0)
+    }
+
+    /// A page that has room.
     fn open_page(&mut self, size: usize) -> u32 {
-        let at = self.take_page(size, PAGE_BYTES / slot_bytes(size) * slot_bytes(size));
-        let number = at.page() as u32;
-        self.pages[at.page()].used = 0;
+        let number = self.take_page(size, PAGE_BYTES / slot_bytes(size) * slot_bytes(size));
         self.list_as_open(number);
         number
     }
 
-    /// A page with one piece in it.
-    fn take_page(&mut self, size: usize, bytes: usize) -> Handle {
+    /// A page without pieces.
+    fn take_page(&mut self, size: usize, bytes: usize) -> u32 {
         let page = Page {
             bytes: vec![0; bytes].into(),
             size: size as u8,
-            used: 1,
+            used: 0,
             free: NONE,
             fresh: 0,
             open_at: NOWHERE,
         };
         if let Some(number) = self.empty.pop() {
             self.pages[number as usize] = page;
-            return Handle::new(number, 0);
+            return number;
         }
         self.pages.push(page);
-        Handle::new(self.pages.len() as u32 - 1, 0)
+        self.pages.len() as u32 - 1
     }
 
     fn empty_page(&mut self, number: u32) {
