@@ -37,15 +37,7 @@ fn comes(partition: &mut Driver) -> BatchOutput {
 }
 
 fn buy(partition: &mut Driver, offset: i64, at: Timestamp) {
-    let click = Click {
-        subject_id: Some("anna"),
-        session_id: "s",
-        occurred_at: at,
-        kind: EventKind::Purchase,
-        gpc: Some(false),
-        ..Click::default()
-    };
-    partition.click(&ClickInput { offset, payload: Some(b"-"), click: Ok(click) });
+    act(partition, EventKind::Purchase, offset, at);
 }
 
 fn counted(partition: &Driver) -> Vec<[i64; 4]> {
@@ -55,14 +47,6 @@ fn counted(partition: &Driver) -> Vec<[i64; 4]> {
         [it.treated, it.held_out, it.converted_treated, it.converted_held_out]
     };
     lifts.map(|(key, it)| of(((&key.0, &key.1), it))).collect()
-}
-
-fn tombstones(output: &BatchOutput) -> Vec<TombstoneReason> {
-    let reason = |output: &Output| match output {
-        Output::Tombstone { reason, .. } => Some(*reason),
-        _ => None,
-    };
-    output.outputs.iter().filter_map(reason).collect()
 }
 
 #[test]

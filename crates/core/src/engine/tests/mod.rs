@@ -99,15 +99,28 @@ fn give(partition: &mut Driver, offset: i64, record: &ConsentRecord) {
 }
 
 fn look(partition: &mut Driver, offset: i64, at: Timestamp) {
+    act(partition, EventKind::ProductView, offset, at);
+}
+
+/// Anna's.
+fn act(partition: &mut Driver, kind: EventKind, offset: i64, at: Timestamp) {
     let click = Click {
         subject_id: Some("anna"),
         session_id: "s",
         occurred_at: at,
-        kind: EventKind::ProductView,
+        kind,
         gpc: Some(false),
         ..Click::default()
     };
     partition.click(&ClickInput { offset, payload: Some(b"-"), click: Ok(click) });
+}
+
+fn tombstones(output: &BatchOutput) -> Vec<TombstoneReason> {
+    let reason = |output: &Output| match output {
+        Output::Tombstone { reason, .. } => Some(*reason),
+        _ => None,
+    };
+    output.outputs.iter().filter_map(reason).collect()
 }
 
 fn end(partition: &mut Driver, click_to: i64, consent_to: i64) -> BatchOutput {

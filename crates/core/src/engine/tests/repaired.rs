@@ -29,14 +29,6 @@ fn batch_after(
     (partition, output)
 }
 
-fn tombstones(output: &BatchOutput) -> Vec<TombstoneReason> {
-    let reason = |output: &Output| match output {
-        Output::Tombstone { reason, .. } => Some(*reason),
-        _ => None,
-    };
-    output.outputs.iter().filter_map(reason).collect()
-}
-
 #[test]
 fn a_sound_subject_is_left_alone() {
     let (_, output) = next_batch(|_| ());
