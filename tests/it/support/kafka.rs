@@ -90,21 +90,9 @@ impl Kafka {
         if !plan.java_options.is_empty() {
             command.env("JDK_JAVA_OPTIONS", plan.java_options.join(" "));
         }
-        let started =
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-        let mut holder = match started {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Err(LeftOut("python3 is not on the PATH; scripts/kafka needs it".into()));
-            }
-            started => started.expect("python3 starts"),
-        };
-        let mut bootstrap = String::new();
-        BufReader::new(holder.stdout.take().unwrap()).read_line(&mut bootstrap).expect("stdout");
-        if bootstrap.is_empty() {
-            return Err(no_broker(holder));
-        }
+        let (holder, bootstrap) = hold(&mut command)?;
         Ok(Self {
-            bootstrap: bootstrap.trim().to_owned(),
+            bootstrap,
             directory,
             replication: if plan.nodes >= 3 { 3 } else { 1 },
             holder: Mutex::new(holder),
@@ -181,7 +169,23 @@ fn script(verb: &str, directory: &Path) -> Command {
 }
 
 /// A missing tool is a reason; anything else that keeps the broker from starting is a failure.
-pub(super) fn no_broker(mut holder: Child) -> LeftOut {
+/// Starts a script that keeps what it started for as long as its stdin is open; returns it, and the line that it
+/// tells once all is there.
+pub(super) fn hold(command: &mut Command) -> Result<(Child, String), LeftOut> {
+    let started =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut holder = match started {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(LeftOut::because("python3 is not on the PATH"));
+        }
+        started => started.expect("python3 starts"),
+    };
+    let mut told = String::new();
+    BufReader::new(holder.stdout.take().unwrap()).read_line(&mut told).expect("stdout");
+    if told.is_empty() { Err(no_broker(holder)) } else { Ok((holder, told.trim().to_owned())) }
+}
+
+fn no_broker(mut holder: Child) -> LeftOut {
     let mut said = String::new();
     let _ = holder.stderr.take().unwrap().read_to_string(&mut said);
     let status = holder.wait().expect("the script ends");

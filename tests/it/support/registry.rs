@@ -10,7 +10,7 @@ use std::sync::{Mutex, OnceLock};
 use serde_json::{Value, json};
 
 use super::avro;
-use super::kafka::{LeftOut, no_broker};
+use super::kafka::{LeftOut, hold};
 use super::process::Leash;
 use super::records::Message;
 
@@ -34,20 +34,8 @@ impl Registry {
         let directory = directory.expect("temp dir").keep();
         let mut command = script("hold", &directory);
         command.args(["--port", "0"]);
-        let started =
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-        let mut holder = match started {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Err(LeftOut::because("python3 is not on the PATH"));
-            }
-            started => started.expect("python3 starts"),
-        };
-        let mut url = String::new();
-        BufReader::new(holder.stdout.take().unwrap()).read_line(&mut url).expect("stdout");
-        if url.is_empty() {
-            return Err(no_broker(holder));
-        }
-        Ok(Self { url: url.trim().to_owned(), directory, holder: Mutex::new(holder) })
+        let (holder, url) = hold(&mut command)?;
+        Ok(Self { url, directory, holder: Mutex::new(holder) })
     }
 
     /// For `schema_registry.url`.

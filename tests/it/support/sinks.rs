@@ -1,11 +1,10 @@
 //! What copies segments elsewhere, or the database that they go to, for a test: a program of `scripts/sinks`, which
 //! outlives no test process.
 
-use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 
-use super::kafka::{LeftOut, no_broker};
+use super::kafka::{LeftOut, hold};
 
 pub struct Sink {
     directory: PathBuf,
@@ -27,20 +26,8 @@ impl Sink {
         let mut command = Command::new("python3");
         command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/sinks")).arg(verb);
         command.arg("--dir").arg(&directory).args(files).envs(environment.iter().copied());
-        let started =
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-        let mut holder = match started {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Err(LeftOut::because("python3 is not on the PATH"));
-            }
-            started => started.expect("python3 starts"),
-        };
-        let mut told = String::new();
-        BufReader::new(holder.stdout.take().unwrap()).read_line(&mut told).expect("stdout");
-        if told.is_empty() {
-            return Err(no_broker(holder));
-        }
-        Ok(Self { directory, told: told.trim().to_owned(), holder })
+        let (holder, told) = hold(&mut command)?;
+        Ok(Self { directory, told, holder })
     }
 
     pub fn told(&self) -> &str {
