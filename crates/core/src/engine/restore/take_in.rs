@@ -50,7 +50,7 @@ impl Partition {
             let record = subject.consent.record.as_mut();
             let renamed = record.is_some_and(|it| it.recognize(&self.state.names, &declared));
             if !layout.is_current || format < FORMAT {
-                self.qualify(&mut subject);
+                self.qualify(token, &mut subject);
             }
             self.look_ahead(token, &mut subject, &masks);
             let agenda = subject.agenda;
@@ -79,13 +79,14 @@ impl Partition {
     }
 
     /// What a subject is in under a rulebook that it was not packed under.
-    fn qualify(&self, subject: &mut Subject) {
+    fn qualify(&self, token: StateToken, subject: &mut Subject) {
         let (policy, now) = (&self.policy, self.state.ledger.now);
         for (index, judged) in policy.purposes().iter().enumerate() {
             let Some(rule) = policy.rule(index).filter(|rule| rule.min_members.is_some()) else {
                 continue;
             };
-            let allows = gate::decide_standing(&subject.consent, judged.terms, now).allows();
+            let allows = gate::decide_standing(&subject.consent, judged.terms, now).allows()
+                && !policy.holds_out(index, token);
             let age_band = subject.consent.record.as_ref().map(|record| record.age_band);
             let states = subject.purposes.iter_mut();
             for state in states.filter(|state| state.name == judged.terms.name) {

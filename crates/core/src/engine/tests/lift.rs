@@ -164,3 +164,20 @@ fn a_closed_gate_counts_nobody_before_it_opens() {
         assert_eq!(counted(&partition), [[1 - is_out, is_out, 0, 0]]);
     }
 }
+
+#[test]
+fn whoever_is_held_out_is_in_no_audience_when_they_come_nor_after_a_rollout() {
+    let with_audience =
+        |version: &str, percent| of(version, &format!("{}, min_members: 2", measured(percent)));
+    let members = |partition: &Driver| partition.state.audiences.counts();
+    for (percent, expected) in [(30, [1]), (50, [0])] {
+        let mut partition = fresh(&with_audience("1", percent));
+        let first = comes(&mut partition);
+        partition.confirm();
+        assert_eq!(members(&partition), expected, "{percent}");
+        for (percent, expected) in [(30, [1]), (50, [0])] {
+            let partition = recover(&with_audience("2", percent), &[&first]);
+            assert_eq!(members(&partition), expected, "{percent} after a rollout");
+        }
+    }
+}
